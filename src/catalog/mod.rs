@@ -1,0 +1,81 @@
+//! What the database looks like: an immutable picture of schemas, relations, columns, types,
+//! functions and operators at one moment.
+//!
+//! `upstream::introspect` fills it from `pg_catalog`; nothing here does I/O.
+//!
+//! Deliberately absent: privileges (PostgreSQL checks them itself), and any text that can hold data
+//! (statistics, defaults, partition bounds).
+
+mod relation;
+mod search_path;
+mod types;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub use self::relation::{Column, ColumnId, Index, Relation, RelationKind};
+pub use self::search_path::SearchPath;
+pub use self::types::{Function, FunctionKind, OperatorInfo, TypeInfo, TypeKind, Volatility};
+use crate::ident::Ident;
+use crate::pg::Oid;
+
+/// An immutable picture of the database at one moment.
+#[derive(Default)]
+pub struct Catalog {
+    /// `server_version_num`, such as 150018.
+    pub version: u32,
+    /// The database's name.
+    pub database: String,
+    /// Schema OID → name.
+    pub schemas: HashMap<Oid, Ident>,
+    /// Relations by OID: tables, views, materialized views, partitioned and foreign tables,
+    /// sequences, of every schema, `pg_catalog` and `information_schema` included. No indexes, no
+    /// TOAST tables.
+    pub relations: HashMap<Oid, Arc<Relation>>,
+    /// (schema, relation) → OID.
+    pub relation_names: HashMap<(Ident, Ident), Oid>,
+    /// Types by OID.
+    pub types: HashMap<Oid, TypeInfo>,
+    /// (schema, type) → OID.
+    pub type_names: HashMap<(Ident, Ident), Oid>,
+    /// Functions by name, of every schema.
+    pub functions: HashMap<Ident, Vec<Function>>,
+    /// Operators by symbol, of every schema.
+    pub operators: HashMap<Box<str>, Vec<OperatorInfo>>,
+    /// (schema, collation), with whether it is deterministic.
+    pub collations: HashMap<(Ident, Ident), bool>,
+    /// A hash of what was read; equal hashes mean an unchanged catalog.
+    pub fingerprint: u64,
+}
+
+impl Catalog {
+    /// A relation by schema and name.
+    pub fn relation(&self, schema: &Ident, name: &Ident) -> Option<&Arc<Relation>> {
+        // Idents are `Arc`s: cloning is a counter, not a copy.
+        let oid = self.relation_names.get(&(schema.clone(), name.clone()))?;
+        self.relations.get(oid)
+    }
+
+    /// A relation by OID.
+    pub fn relation_by_oid(&self, oid: Oid) -> Option<&Arc<Relation>> {
+        self.relations.get(&oid)
+    }
+
+    /// A type by schema and name.
+    pub fn type_by_name(&self, schema: &Ident, name: &Ident) -> Option<&TypeInfo> {
+        let oid = self.type_names.get(&(schema.clone(), name.clone()))?;
+        self.types.get(oid)
+    }
+
+    /// The base type of a domain (of a domain …), or the type itself.
+    pub fn base_type(&self, oid: Oid) -> Oid {
+        let mut current = oid;
+        for _ in 0..32 {
+            match self.types.get(&current).map(|t| &t.kind) {
+                Some(TypeKind::Domain { base, .. }) => current = *base,
+                _ => return current,
+            }
+        }
+        current
+    }
+}

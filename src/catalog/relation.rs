@@ -1,0 +1,124 @@
+//! Relations and their columns.
+
+use std::sync::Arc;
+
+use crate::ident::Ident;
+use crate::pg::{AttrNumber, Oid};
+
+/// A column as PostgreSQL itself numbers it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct ColumnId {
+    /// `pg_class.oid`
+    pub relation: Oid,
+    /// `pg_attribute.attnum`
+    pub attnum: AttrNumber,
+}
+
+/// `pg_class.relkind`, of the kinds that can stand in FROM.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RelationKind {
+    /// `r`
+    Table,
+    /// `p`
+    PartitionedTable,
+    /// `v`
+    View,
+    /// `m`
+    MaterializedView,
+    /// `f`
+    ForeignTable,
+    /// `S`
+    Sequence,
+    /// `c`: a composite type's row; not selectable
+    CompositeType,
+}
+
+/// A relation.
+#[derive(Clone)]
+pub struct Relation {
+    /// `pg_class.oid`
+    pub oid: Oid,
+    /// Schema.
+    pub schema: Ident,
+    /// Name.
+    pub name: Ident,
+    /// Kind.
+    pub kind: RelationKind,
+    /// Live user columns in attnum order (dropped ones absent).
+    pub columns: Vec<Column>,
+    /// The row type (`pg_class.reltype`).
+    pub row_type: Oid,
+    /// Parents by inheritance or partitioning (`pg_inherits`).
+    pub parents: Vec<Oid>,
+    /// Children.
+    pub children: Vec<Oid>,
+    /// Attribute numbers of the primary key, in key order.
+    pub primary_key: Vec<AttrNumber>,
+    /// Indexes that hold columns: for the row-order rule and `doctor`.
+    pub indexes: Vec<Index>,
+    /// Columns of the partition key (0 for an expression).
+    pub partition_key: Vec<AttrNumber>,
+    /// `pg_get_viewdef(oid)`, printed with an empty search path so every name is qualified; views and
+    /// materialized views only. May contain literals: never logged.
+    pub definition: Option<Arc<str>>,
+    /// `security_barrier` of a view.
+    pub security_barrier: bool,
+    /// Row security is enabled.
+    pub row_security: bool,
+    /// Has rewrite rules other than a view's own.
+    pub rules: bool,
+    /// `relpersistence = 't'`
+    pub temporary: bool,
+}
+
+impl Relation {
+    /// A column by name.
+    pub fn column(&self, name: &Ident) -> Option<&Column> {
+        self.columns.iter().find(|c| c.name == *name)
+    }
+
+    /// A column by attribute number.
+    pub fn attribute(&self, attnum: AttrNumber) -> Option<&Column> {
+        self.columns.iter().find(|c| c.attnum == attnum)
+    }
+}
+
+/// A column.
+#[derive(Clone)]
+pub struct Column {
+    /// `attnum`
+    pub attnum: AttrNumber,
+    /// Name.
+    pub name: Ident,
+    /// `atttypid`
+    pub type_oid: Oid,
+    /// `atttypmod`
+    pub typmod: i32,
+    /// `format_type(atttypid, atttypmod)` with an empty search path: fully qualified and quoted where
+    /// needed, except built-in types under their SQL spelling (`character varying(160)`,
+    /// `crm.cn_phone`).
+    pub type_sql: Arc<str>,
+    /// Collation: (schema, name), when it is not the type's default.
+    pub collation: Option<(Ident, Ident)>,
+    /// Is the effective collation deterministic? True for types without collation.
+    pub deterministic: bool,
+    /// `NOT NULL`
+    pub not_null: bool,
+    /// The expression of a `GENERATED … STORED` column, by `pg_get_expr`; never logged.
+    pub generated: Option<Arc<str>>,
+    /// Has a default, an identity or a generation expression.
+    pub has_default: bool,
+}
+
+/// An index's columns.
+#[derive(Clone)]
+pub struct Index {
+    /// Name.
+    pub name: Ident,
+    /// Key and included columns; 0 for an expression.
+    pub columns: Vec<AttrNumber>,
+    /// Unique.
+    pub unique: bool,
+    /// Columns named by index expressions and predicates.
+    pub expression_columns: Vec<AttrNumber>,
+}

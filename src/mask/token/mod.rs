@@ -1,0 +1,4 @@
+//! Tokens: equality without disclosure, per domain.
+
+/// A column's token treatment, bound to a key and a type.
+pub struct TokenColumn {}

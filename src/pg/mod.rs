@@ -1,0 +1,11 @@
+//! Facts fixed by PostgreSQL, not by us: type OIDs, SQLSTATEs, format codes. No behaviour beyond
+//! looking them up.
+
+pub mod sqlstate;
+pub mod types;
+
+/// An object identifier.
+pub type Oid = u32;
+
+/// `pg_attribute.attnum`: positive for user columns, negative for system columns.
+pub type AttrNumber = i16;

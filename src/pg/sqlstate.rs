@@ -1,0 +1,62 @@
+//! The SQLSTATEs pgveil itself emits. Appendix A of PostgreSQL's manual has the words.
+
+/// `insufficient_privilege`: the policy says no.
+pub const INSUFFICIENT_PRIVILEGE: &str = "42501";
+/// `feature_not_supported`: pgveil cannot analyze the statement.
+pub const FEATURE_NOT_SUPPORTED: &str = "0A000";
+/// `syntax_error`
+pub const SYNTAX_ERROR: &str = "42601";
+/// `undefined_table`
+pub const UNDEFINED_TABLE: &str = "42P01";
+/// `undefined_column`
+pub const UNDEFINED_COLUMN: &str = "42703";
+/// `undefined_function`
+pub const UNDEFINED_FUNCTION: &str = "42883";
+/// `undefined_object` (a type, a collation, a setting)
+pub const UNDEFINED_OBJECT: &str = "42704";
+/// `ambiguous_column`
+pub const AMBIGUOUS_COLUMN: &str = "42702";
+/// `duplicate_alias`
+pub const DUPLICATE_ALIAS: &str = "42712";
+/// `name_too_long`
+pub const NAME_TOO_LONG: &str = "42622";
+/// `invalid_sql_statement_name`: a prepared statement that does not exist
+pub const INVALID_STATEMENT_NAME: &str = "26000";
+/// `invalid_cursor_name`: a portal that does not exist
+pub const INVALID_CURSOR_NAME: &str = "34000";
+/// `duplicate_prepared_statement`
+pub const DUPLICATE_PREPARED_STATEMENT: &str = "42P05";
+/// `duplicate_cursor`
+pub const DUPLICATE_CURSOR: &str = "42P03";
+/// `in_failed_sql_transaction`
+pub const IN_FAILED_TRANSACTION: &str = "25P02";
+/// `statement_too_complex`
+pub const STATEMENT_TOO_COMPLEX: &str = "54001";
+/// `program_limit_exceeded`
+pub const PROGRAM_LIMIT_EXCEEDED: &str = "54000";
+/// `protocol_violation`
+pub const PROTOCOL_VIOLATION: &str = "08P01";
+/// `connection_failure`
+pub const CONNECTION_FAILURE: &str = "08006";
+/// `sqlclient_unable_to_establish_sqlconnection`
+pub const CANNOT_CONNECT: &str = "08001";
+/// `invalid_password`
+pub const INVALID_PASSWORD: &str = "28P01";
+/// `invalid_authorization_specification`
+pub const INVALID_AUTHORIZATION: &str = "28000";
+/// `invalid_catalog_name`: a database that does not exist
+pub const INVALID_CATALOG_NAME: &str = "3D000";
+/// `too_many_connections`
+pub const TOO_MANY_CONNECTIONS: &str = "53300";
+/// `admin_shutdown`
+pub const ADMIN_SHUTDOWN: &str = "57P01";
+/// `cannot_connect_now`
+pub const CANNOT_CONNECT_NOW: &str = "57P03";
+/// `query_canceled`
+pub const QUERY_CANCELED: &str = "57014";
+/// `character_not_in_repertoire`: bytes that are not UTF-8
+pub const CHARACTER_NOT_IN_REPERTOIRE: &str = "22021";
+/// `invalid_parameter_value`
+pub const INVALID_PARAMETER_VALUE: &str = "22023";
+/// `internal_error`
+pub const INTERNAL_ERROR: &str = "XX000";

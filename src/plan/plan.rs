@@ -1,0 +1,158 @@
+//! Plan: a statement this session may run, with the masks its results need.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Refusal;
+use crate::catalog::SearchPath;
+use crate::ident::Ident;
+use crate::mask::OutputRule;
+use crate::policy::Grants;
+use crate::snapshot::Snapshot;
+use crate::sql::SqlText;
+use crate::sql::tree::Statement;
+
+/// What a successful completion of a plan does to the session's own state. The session applies it
+/// speculatively when it sends the plan (later messages of the pipeline are planned against that)
+/// and keeps it when `CommandComplete` arrives.
+#[derive(Clone)]
+pub enum Effect {
+    /// Nothing.
+    None,
+    /// `SET [LOCAL] search_path`; `None` returns to the session's default. PostgreSQL is sent a
+    /// stand-in (`SET pgveil.search_path`), whose command tag and errors are the client's.
+    SearchPath {
+        /// `LOCAL`
+        local: bool,
+        /// The new value.
+        path: Option<Vec<Ident>>,
+    },
+    /// BEGIN
+    Begin,
+    /// COMMIT (also when PostgreSQL answers ROLLBACK)
+    Commit,
+    /// ROLLBACK
+    Rollback,
+    /// SAVEPOINT
+    Savepoint(Ident),
+    /// RELEASE
+    Release(Ident),
+    /// ROLLBACK TO
+    RollbackTo(Ident),
+    /// `PREPARE name AS …`: the statement exists upstream as the entry says.
+    Prepare(Ident, PreparedEntry),
+    /// `DEALLOCATE`; `None` is ALL.
+    Deallocate(Option<Ident>),
+    /// `DECLARE`: the cursor exists upstream as the entry says.
+    Declare(Ident, CursorEntry),
+    /// `CLOSE`; `None` is ALL.
+    CloseCursor(Option<Ident>),
+    /// `DISCARD ALL`
+    DiscardAll,
+    /// The database's catalog, or the session's temporary tables, changed.
+    CatalogChanged,
+}
+
+/// A prepared statement of the session, whether by Parse or by PREPARE.
+#[derive(Clone)]
+pub struct PreparedEntry {
+    /// Its name upstream: made by the proxy, used once, so that no mistake in bookkeeping can join a
+    /// name to another statement's masks.
+    pub upstream: Ident,
+    /// The statement's own plan.
+    pub plan: Arc<Plan>,
+}
+
+/// A cursor of the session.
+#[derive(Clone)]
+pub struct CursorEntry {
+    /// Its name upstream, made by the proxy.
+    pub upstream: Ident,
+    /// What its rows need.
+    pub outputs: Arc<[OutputRule]>,
+}
+
+/// What planning may know of the session.
+pub struct PlanContext<'a> {
+    /// Catalog and policy.
+    pub snapshot: &'a Snapshot,
+    /// The role's grants, from that snapshot.
+    pub grants: &'a Grants,
+    /// The client's search path (`"$user"` resolved).
+    pub search_path: &'a SearchPath,
+    /// The search path as the client set it, for `SHOW search_path`.
+    pub search_path_text: &'a str,
+    /// Prepared statements.
+    pub prepared: &'a HashMap<Ident, PreparedEntry>,
+    /// Cursors.
+    pub cursors: &'a HashMap<Ident, CursorEntry>,
+    /// A name for a prepared statement or cursor this statement may create upstream, unused so far.
+    pub fresh_name: Ident,
+}
+
+/// A statement this session may run, with the masks its results need. Made only in this module.
+#[must_use = "a plan does nothing until it is sent"]
+pub struct Plan {
+    sql: SqlText,
+    verbatim: bool,
+    outputs: Option<Arc<[OutputRule]>>,
+    effect: Effect,
+    facts: Facts,
+}
+
+/// What the audit record says of the statement: names, never values.
+#[derive(Clone, Default)]
+pub struct Facts {
+    /// `SELECT`, `UPDATE`, …
+    pub kind: &'static str,
+    /// Relations read or written, `schema.name`.
+    pub relations: Vec<String>,
+    /// Protected columns used, `schema.name.column`, with what was done: `mask at the output`,
+    /// `mask at the source`, `token`, `nullify`.
+    pub columns: Vec<(String, &'static str)>,
+}
+
+impl Plan {
+    /// What goes upstream.
+    pub fn sql(&self) -> &SqlText {
+        &self.sql
+    }
+
+    /// The client's own text, unparsed: only for unrestricted roles.
+    pub fn is_verbatim(&self) -> bool {
+        self.verbatim
+    }
+
+    /// The rows' rules by position; `None` if the statement returns no rows, and then a DataRow
+    /// closes the session. A verbatim plan has no rules and passes everything.
+    pub fn outputs(&self) -> Option<&Arc<[OutputRule]>> {
+        self.outputs.as_ref()
+    }
+
+    /// What its completion does to the session.
+    pub fn effect(&self) -> &Effect {
+        &self.effect
+    }
+
+    /// For the audit record.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+}
+
+/// The whole decision for one parsed statement.
+pub fn plan_statement(_statement: Statement, _context: &PlanContext<'_>) -> Result<Plan, Refusal> {
+    Err(Refusal::denied("statement is not understood"))
+}
+
+/// An unrestricted role's statement: a decision too, not a way round it. `None` if the role is
+/// restricted.
+pub fn plan_verbatim(grants: &Grants) -> Option<Plan> {
+    grants.unrestricted.then(|| Plan {
+        sql: SqlText::new(String::new()),
+        verbatim: true,
+        outputs: None,
+        effect: Effect::None,
+        facts: Facts::default(),
+    })
+}

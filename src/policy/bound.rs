@@ -1,0 +1,102 @@
+//! A policy that agrees with a catalog: every name is a `ColumnId`, every mask is compiled.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::catalog::ColumnId;
+use crate::ident::Ident;
+use crate::mask::{CompiledMask, TokenColumn};
+use crate::pg::Oid;
+
+/// What a role sees of a column. No `Default`: someone has to decide.
+#[derive(Clone)]
+pub enum Treatment {
+    /// As stored.
+    Clear,
+    /// Masked.
+    Mask(Arc<CompiledMask>),
+    /// Tokenized.
+    Token(Arc<TokenColumn>),
+    /// NULL.
+    Nullify,
+    /// Absent.
+    Deny,
+}
+
+/// A treatment with where it was written.
+#[derive(Clone)]
+pub struct Rule {
+    /// What the role gets.
+    pub treatment: Treatment,
+    /// The column's class, `unclassified` if it has none.
+    pub class: Arc<str>,
+    /// `policies/treat.yaml:12`
+    pub origin: Arc<str>,
+    /// The mask's or domain's name, empty otherwise.
+    pub name: Arc<str>,
+}
+
+/// What `defaults.unclassified_column` says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DefaultTreatment {
+    /// `clear`
+    Clear,
+    /// `nullify`
+    Nullify,
+    /// `deny`
+    Deny,
+}
+
+/// What a role may write to one table.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WriteGrant {
+    /// INSERT is allowed.
+    pub insert: bool,
+    /// DELETE is allowed.
+    pub delete: bool,
+    /// `None`: every column; `Some`: these.
+    pub update: Option<HashSet<Ident>>,
+    /// UPDATE is allowed at all.
+    pub updates: bool,
+    /// `plaintext` was granted for token columns.
+    pub plaintext: bool,
+}
+
+/// One role's view of a [`BoundPolicy`]. Total: every column has a rule.
+pub struct Grants {
+    /// The role's name.
+    pub role: Arc<str>,
+    /// Every cell is clear and the defaults are clear: statements go through verbatim.
+    pub unrestricted: bool,
+    /// `mode: observe` for this role.
+    pub observe: bool,
+    /// Rules of classified columns that are not the default (inherited to partitions, children,
+    /// identity columns of views).
+    pub(crate) rules: HashMap<ColumnId, Arc<Rule>>,
+    /// What an unlisted column of a user relation gets.
+    pub(crate) default: Arc<Rule>,
+    /// Clear, for catalogs and temporary tables.
+    pub(crate) clear: Arc<Rule>,
+    /// Relations whose columns are clear whatever the default says: system catalogs.
+    pub(crate) system_relations: Arc<HashSet<Oid>>,
+    /// The database's own functions this role may call, by (schema, name).
+    pub functions: Arc<HashSet<(Ident, Ident)>>,
+    /// Writable tables.
+    pub write: HashMap<Oid, WriteGrant>,
+}
+
+impl Grants {
+    /// What the role sees of a column. Total; system columns (negative attnum) are clear.
+    pub fn rule(&self, column: ColumnId) -> &Arc<Rule> {
+        if column.attnum < 0 || self.system_relations.contains(&column.relation) {
+            return &self.clear;
+        }
+        self.rules.get(&column).unwrap_or(&self.default)
+    }
+}
+
+/// A policy bound to one catalog: one [`Grants`] per role.
+pub struct BoundPolicy {
+    /// Role name → grants.
+    pub roles: HashMap<Arc<str>, Arc<Grants>>,
+}

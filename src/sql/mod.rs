@@ -1,0 +1,68 @@
+//! Text ⇄ our own small syntax tree.
+//!
+//! Only [`parse`] and `lower` name `sqlparser`: its tree and its `Display` never leave this module,
+//! because `Display` is an SQL injection (a quote after a backslash is printed unescaped) and its
+//! lexer is not PostgreSQL's. The road of a text is: UTF-8 and size caps, our own PostgreSQL-exact
+//! scanner, sqlparser on tokens that must equal ours one by one, lowering with exhaustive matches
+//! into [`tree`], and, after analysis, our own printer.
+
+pub mod tree;
+
+use std::fmt;
+
+/// Why a text cannot be analyzed. Never contains a literal of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Unsupported {
+    /// SQLSTATE: 42601 when PostgreSQL would refuse it too, 0A000 when only pgveil does, 54001/54000
+    /// for size.
+    pub sqlstate: &'static str,
+    /// What it is, in words for its author, lower case, no full stop: `MERGE is not supported for
+    /// restricted roles`.
+    pub what: String,
+    /// Byte offset in the text.
+    pub position: Option<usize>,
+    /// What to write instead, when there is an answer.
+    pub hint: Option<String>,
+}
+
+impl Unsupported {
+    /// A form pgveil cannot analyze.
+    pub fn form(what: impl Into<String>, position: Option<usize>) -> Self {
+        Self {
+            sqlstate: crate::pg::sqlstate::FEATURE_NOT_SUPPORTED,
+            what: what.into(),
+            position,
+            hint: None,
+        }
+    }
+
+    /// A text PostgreSQL would refuse as well.
+    pub fn syntax(what: impl Into<String>, position: Option<usize>) -> Self {
+        Self {
+            sqlstate: crate::pg::sqlstate::SYNTAX_ERROR,
+            ..Self::form(what, position)
+        }
+    }
+}
+
+impl fmt::Debug for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} at {:?}", self.sqlstate, self.what, self.position)
+    }
+}
+
+/// SQL on its way to PostgreSQL. May contain literals, so it has neither `Debug` nor `Display`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SqlText(String);
+
+impl SqlText {
+    /// Only the printer and the session's fixed texts make one; `tests/tidy.rs` holds the list.
+    pub(crate) fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The text, for the upstream connection and for `policy explain`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}

@@ -1,0 +1,30 @@
+//! Our own small syntax tree: allow-listed forms only. What is not here cannot be analyzed, and what
+//! cannot be analyzed is refused.
+//!
+//! `sql::lower` builds it, `analyze` resolves it in place (names become [`Expr::Column`], stars are
+//! expanded, relations get a [`RelationId`]), `sql::print` writes it. Sugar that PostgreSQL's own
+//! grammar turns into function calls (`EXTRACT`, `AT TIME ZONE`, `LIKE … ESCAPE`, typed literals) is
+//! lowered to those calls here, so later stages meet one form.
+//!
+//! Deliberately absent: `Debug` and `Display` (trees hold literals; SQL text is made only in
+//! `sql::print`), source positions on every node (only names carry them, for error cursors).
+
+mod expr;
+mod query;
+mod statement;
+
+pub use self::expr::{
+    BoolTest, Call, CallArg, Column, Expr, FrameBound, FrameExclusion, FrameUnits, Literal, Name,
+    Operator, Quantifier, Subscript, SystemValue, TypeName, Window, WindowFrame,
+};
+pub use self::query::{
+    ColumnDef, Cte, Distinct, GroupItem, JoinConstraint, JoinKind, Limit, LockStrength, LockWait,
+    Locking, NullsOrder, OrderItem, Query, RelationId, RelationRef, RowsFromItem, Select,
+    SelectItem, SetExpr, SetOp, SortDirection, TableAlias, TableFunction, TableRef, TableSample,
+    With,
+};
+pub use self::statement::{
+    Assignment, AssignmentTarget, ConflictAction, ConflictTarget, Copy, CopyDirection, CopySource,
+    CreateTable, Delete, FetchAmount, Insert, InsertSource, IsolationLevel, Overriding, Statement,
+    TempColumn, Transaction, TransactionMode, Update,
+};

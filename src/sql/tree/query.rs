@@ -1,0 +1,353 @@
+//! Queries: SELECT, VALUES, set operations, FROM items, WITH.
+
+use super::expr::{Call, Expr, Name, Operator, TypeName, Window};
+use super::statement::Statement;
+use crate::ident::Ident;
+
+/// A reference to a base relation in one statement: an index into the analyzer's table of them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RelationId(pub u32);
+
+/// A query expression with its WITH, ORDER BY, LIMIT and locking clauses.
+#[derive(Clone)]
+pub struct Query {
+    /// `WITH`
+    pub with: Option<With>,
+    /// The body.
+    pub body: SetExpr,
+    /// `ORDER BY`
+    pub order_by: Vec<OrderItem>,
+    /// `LIMIT`/`OFFSET`/`FETCH`
+    pub limit: Option<Limit>,
+    /// `FOR UPDATE …`
+    pub locking: Vec<Locking>,
+}
+
+/// `WITH [RECURSIVE] …`
+#[derive(Clone)]
+pub struct With {
+    /// `RECURSIVE`
+    pub recursive: bool,
+    /// The common table expressions, in order.
+    pub ctes: Vec<Cte>,
+}
+
+/// One common table expression.
+#[derive(Clone)]
+pub struct Cte {
+    /// Its name.
+    pub name: Ident,
+    /// Column aliases. Resolution empties it by putting the names into the body's select list.
+    pub columns: Vec<Ident>,
+    /// `MATERIALIZED` (`Some(true)`), `NOT MATERIALIZED` (`Some(false)`)
+    pub materialized: Option<bool>,
+    /// `Statement::Query`, or a data-modifying statement.
+    pub body: Box<Statement>,
+}
+
+/// The body of a query.
+#[derive(Clone)]
+pub enum SetExpr {
+    /// `SELECT …`
+    Select(Box<Select>),
+    /// `( query )`
+    Query(Box<Query>),
+    /// `VALUES (…), (…)`
+    Values(Vec<Vec<Expr>>),
+    /// `a UNION [ALL] b …`, flattened to the left: first arm and the rest, in source order, so that
+    /// 600 arms do not nest 600 deep. Arms that bind tighter (INTERSECT) are nested `Chain`s.
+    Chain {
+        /// The first arm.
+        first: Box<SetExpr>,
+        /// Operator, ALL?, arm.
+        rest: Vec<(SetOp, bool, SetExpr)>,
+    },
+}
+
+/// Set operations.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum SetOp {
+    /// `UNION`
+    Union,
+    /// `INTERSECT`
+    Intersect,
+    /// `EXCEPT`
+    Except,
+}
+
+/// `SELECT …` without ORDER BY and what follows it. `TABLE t` is lowered to `SELECT * FROM t`.
+#[derive(Clone)]
+pub struct Select {
+    /// `DISTINCT`
+    pub distinct: Option<Distinct>,
+    /// The select list; may be empty.
+    pub items: Vec<SelectItem>,
+    /// `INTO TEMP t`: the table's name; PostgreSQL's `INTO` without TEMP has `temporary` false.
+    pub into: Option<(Name, bool)>,
+    /// `FROM`, comma separated.
+    pub from: Vec<TableRef>,
+    /// `WHERE`
+    pub filter: Option<Expr>,
+    /// `GROUP BY`
+    pub group_by: Vec<GroupItem>,
+    /// `GROUP BY DISTINCT`
+    pub group_distinct: bool,
+    /// `HAVING`
+    pub having: Option<Expr>,
+    /// `WINDOW w AS (…)`
+    pub windows: Vec<(Ident, Window)>,
+}
+
+/// `DISTINCT` or `DISTINCT ON (…)`
+#[derive(Clone)]
+pub enum Distinct {
+    /// `DISTINCT`
+    All,
+    /// `DISTINCT ON (…)`
+    On(Vec<Expr>),
+}
+
+/// One item of a select list or RETURNING.
+#[derive(Clone)]
+pub enum SelectItem {
+    /// `expr [AS alias]`. After resolution `alias` is always present.
+    Expr {
+        /// The expression.
+        expr: Expr,
+        /// Its name.
+        alias: Option<Ident>,
+    },
+    /// `*`, or `t.*` / `s.t.*`. Gone after resolution.
+    Star(Option<Name>),
+    /// `(e).*`. Gone after resolution.
+    FieldStar(Expr),
+}
+
+/// One item of GROUP BY.
+#[derive(Clone)]
+pub enum GroupItem {
+    /// An expression, or an output column's number or name.
+    Expr(Expr),
+    /// `()`
+    Empty,
+    /// `ROLLUP (…)`; each element is an expression or a parenthesised list
+    Rollup(Vec<Vec<Expr>>),
+    /// `CUBE (…)`
+    Cube(Vec<Vec<Expr>>),
+    /// `GROUPING SETS (…)`
+    Sets(Vec<GroupItem>),
+    /// `(a, b)` inside GROUPING SETS
+    List(Vec<Expr>),
+}
+
+/// One sort key.
+#[derive(Clone)]
+pub struct OrderItem {
+    /// The key: an expression, or an output column's number or name.
+    pub expr: Expr,
+    /// `ASC`, `DESC`
+    pub direction: SortDirection,
+    /// `USING op`
+    pub using: Option<Operator>,
+    /// `NULLS …`
+    pub nulls: NullsOrder,
+}
+
+/// Sort direction as written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum SortDirection {
+    /// Nothing written.
+    Default,
+    /// `ASC`
+    Asc,
+    /// `DESC`
+    Desc,
+}
+
+/// `NULLS FIRST`/`LAST`
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum NullsOrder {
+    /// Nothing written.
+    Default,
+    /// `NULLS FIRST`
+    First,
+    /// `NULLS LAST`
+    Last,
+}
+
+/// `LIMIT`, `OFFSET`, `FETCH FIRST … ROWS [ONLY|WITH TIES]`
+#[derive(Clone)]
+pub struct Limit {
+    /// Row count; `LIMIT ALL` is `None`.
+    pub count: Option<Expr>,
+    /// `OFFSET`
+    pub offset: Option<Expr>,
+    /// `WITH TIES`
+    pub with_ties: bool,
+}
+
+/// `FOR UPDATE [OF …] [NOWAIT | SKIP LOCKED]`
+#[derive(Clone)]
+pub struct Locking {
+    /// Strength.
+    pub strength: LockStrength,
+    /// `OF` aliases.
+    pub of: Vec<Name>,
+    /// Waiting policy.
+    pub wait: LockWait,
+}
+
+/// Lock strength.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum LockStrength {
+    /// `FOR UPDATE`
+    Update,
+    /// `FOR NO KEY UPDATE`
+    NoKeyUpdate,
+    /// `FOR SHARE`
+    Share,
+    /// `FOR KEY SHARE`
+    KeyShare,
+}
+
+/// What to do when a row is locked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum LockWait {
+    /// Wait.
+    Block,
+    /// `NOWAIT`
+    NoWait,
+    /// `SKIP LOCKED`
+    SkipLocked,
+}
+
+/// An alias with optional column names: `AS t (a, b)`. Column names are gone after resolution.
+#[derive(Clone)]
+pub struct TableAlias {
+    /// The alias.
+    pub name: Ident,
+    /// Column aliases.
+    pub columns: Vec<Ident>,
+}
+
+/// A base relation, CTE, view or temp table by name.
+#[derive(Clone)]
+pub struct RelationRef {
+    /// As written; after resolution two parts (schema, name) for a catalog relation, one for a CTE.
+    pub name: Name,
+    /// `ONLY`
+    pub only: bool,
+    /// `AS t (a, b)`. Always present after resolution.
+    pub alias: Option<TableAlias>,
+    /// `TABLESAMPLE`
+    pub sample: Option<TableSample>,
+    /// Set by resolution for a catalog relation; `None` for a CTE.
+    pub id: Option<RelationId>,
+}
+
+/// `TABLESAMPLE method (args) [REPEATABLE (seed)]`
+#[derive(Clone)]
+pub struct TableSample {
+    /// `bernoulli` or `system`.
+    pub method: Name,
+    /// Arguments.
+    pub args: Vec<Expr>,
+    /// `REPEATABLE`
+    pub repeatable: Option<Expr>,
+}
+
+/// A column definition of `AS t (a int, b text)`.
+#[derive(Clone)]
+pub struct ColumnDef {
+    /// Name.
+    pub name: Ident,
+    /// Type.
+    pub ty: TypeName,
+    /// `COLLATE`
+    pub collation: Option<Name>,
+}
+
+/// One function of a FROM item, with its own column definitions inside ROWS FROM.
+#[derive(Clone)]
+pub struct RowsFromItem {
+    /// The call.
+    pub call: Call,
+    /// `AS (a int, …)`
+    pub columns: Vec<ColumnDef>,
+}
+
+/// A function, or `ROWS FROM (…)`, in FROM.
+#[derive(Clone)]
+pub struct TableFunction {
+    /// One, or several with ROWS FROM.
+    pub functions: Vec<RowsFromItem>,
+    /// `ROWS FROM` was written.
+    pub rows_from: bool,
+    /// `WITH ORDINALITY`
+    pub ordinality: bool,
+    /// `LATERAL`
+    pub lateral: bool,
+    /// Alias.
+    pub alias: Option<TableAlias>,
+    /// `AS t (a int, b text)`
+    pub columns: Vec<ColumnDef>,
+}
+
+/// A FROM item.
+#[derive(Clone)]
+pub enum TableRef {
+    /// A relation.
+    Relation(Box<RelationRef>),
+    /// `(query) AS t`
+    Derived {
+        /// `LATERAL`
+        lateral: bool,
+        /// The query.
+        query: Box<Query>,
+        /// Alias (PostgreSQL 16 lets it be absent).
+        alias: Option<TableAlias>,
+    },
+    /// A function.
+    Function(Box<TableFunction>),
+    /// `left JOIN right …`
+    Join {
+        /// Left side.
+        left: Box<TableRef>,
+        /// Right side.
+        right: Box<TableRef>,
+        /// Kind.
+        kind: JoinKind,
+        /// Condition.
+        constraint: JoinConstraint,
+        /// `( … ) AS j`: an alias of the whole join
+        alias: Option<TableAlias>,
+    },
+}
+
+/// Join kinds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum JoinKind {
+    /// `INNER`
+    Inner,
+    /// `LEFT`
+    Left,
+    /// `RIGHT`
+    Right,
+    /// `FULL`
+    Full,
+    /// `CROSS`
+    Cross,
+}
+
+/// Join conditions. NATURAL becomes USING by resolution.
+#[derive(Clone)]
+pub enum JoinConstraint {
+    /// `ON e`
+    On(Expr),
+    /// `USING (a, b) [AS j]`
+    Using(Vec<Ident>, Option<Ident>),
+    /// `NATURAL`
+    Natural,
+    /// None (CROSS)
+    None,
+}

@@ -1,0 +1,351 @@
+//! Statements a restricted role may send. The rest has no form here and is refused by lowering.
+
+use super::expr::{Expr, Name, Subscript, TypeName};
+use super::query::{Query, RelationRef, SelectItem, TableRef, With};
+use crate::ident::Ident;
+
+/// One statement.
+#[derive(Clone)]
+pub enum Statement {
+    /// SELECT, VALUES, TABLE, WITH …
+    Query(Box<Query>),
+    /// INSERT
+    Insert(Box<Insert>),
+    /// UPDATE
+    Update(Box<Update>),
+    /// DELETE
+    Delete(Box<Delete>),
+    /// COPY
+    Copy(Box<Copy>),
+    /// `EXPLAIN [(…)] statement`
+    Explain {
+        /// Options as (lower-case name, lower-case value), names and values from PostgreSQL's list.
+        options: Vec<(Box<str>, Box<str>)>,
+        /// The statement.
+        statement: Box<Statement>,
+    },
+    /// Transaction control.
+    Transaction(Transaction),
+    /// `SET [SESSION|LOCAL] name = value, …`; empty `values` is DEFAULT. `SET TIME ZONE x` is
+    /// `timezone`, `SET NAMES x` is `client_encoding`, `SET SCHEMA x` is `search_path`. A RESET is
+    /// [`Statement::Reset`].
+    Set {
+        /// `LOCAL`
+        local: bool,
+        /// The setting's name, lower case.
+        name: Box<str>,
+        /// The values, as text; identifiers folded.
+        values: Vec<Box<str>>,
+    },
+    /// `SET TRANSACTION …`, or `SET SESSION CHARACTERISTICS AS TRANSACTION …`
+    SetTransaction {
+        /// `SESSION CHARACTERISTICS`
+        session: bool,
+        /// Modes.
+        modes: Vec<TransactionMode>,
+    },
+    /// `SHOW name`; `SHOW ALL` is `all`
+    Show(Box<str>),
+    /// `RESET name`; `RESET ALL` is `all`
+    Reset(Box<str>),
+    /// `PREPARE name (types) AS statement`
+    Prepare {
+        /// Name.
+        name: Ident,
+        /// Parameter types.
+        types: Vec<TypeName>,
+        /// Statement.
+        statement: Box<Statement>,
+    },
+    /// `EXECUTE name (args)`
+    Execute {
+        /// Name.
+        name: Ident,
+        /// Arguments.
+        args: Vec<Expr>,
+    },
+    /// `DEALLOCATE name`; `None` is ALL
+    Deallocate(Option<Ident>),
+    /// `DECLARE name … CURSOR … FOR query`
+    Declare {
+        /// Name.
+        name: Ident,
+        /// `BINARY`
+        binary: bool,
+        /// `SCROLL` / `NO SCROLL`
+        scroll: Option<bool>,
+        /// `INSENSITIVE`/`ASENSITIVE`
+        insensitive: Option<bool>,
+        /// `WITH HOLD`
+        hold: bool,
+        /// The query.
+        query: Box<Query>,
+    },
+    /// `FETCH` / `MOVE`
+    Fetch {
+        /// `MOVE`
+        is_move: bool,
+        /// How many, which way.
+        amount: FetchAmount,
+        /// Cursor.
+        cursor: Ident,
+    },
+    /// `CLOSE name`; `None` is ALL
+    Close(Option<Ident>),
+    /// `CREATE TEMP TABLE …`
+    CreateTable(Box<CreateTable>),
+    /// `DROP TABLE [IF EXISTS] a, b [CASCADE]`
+    DropTable {
+        /// `IF EXISTS`
+        if_exists: bool,
+        /// Tables.
+        names: Vec<Name>,
+        /// `CASCADE`
+        cascade: bool,
+    },
+    /// `DISCARD ALL|PLANS|SEQUENCES|TEMP` (lower case)
+    Discard(Box<str>),
+    /// `LISTEN channel`
+    Listen(Ident),
+    /// `UNLISTEN channel`; `None` is `*`
+    Unlisten(Option<Ident>),
+    /// `NOTIFY channel [, payload]`
+    Notify(Ident, Option<Box<str>>),
+    /// Nothing but white space, comments or `;`
+    Empty,
+}
+
+/// INSERT
+#[derive(Clone)]
+pub struct Insert {
+    /// `WITH`
+    pub with: Option<With>,
+    /// Target (its alias is `AS t`).
+    pub target: RelationRef,
+    /// Column list; empty when not written.
+    pub columns: Vec<AssignmentTarget>,
+    /// `OVERRIDING`
+    pub overriding: Option<Overriding>,
+    /// The rows.
+    pub source: InsertSource,
+    /// `ON CONFLICT`
+    pub on_conflict: Option<(Option<ConflictTarget>, ConflictAction)>,
+    /// `RETURNING`
+    pub returning: Vec<SelectItem>,
+}
+
+/// `OVERRIDING SYSTEM VALUE` / `USER VALUE`
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Overriding {
+    /// `SYSTEM`
+    System,
+    /// `USER`
+    User,
+}
+
+/// What an INSERT inserts.
+#[derive(Clone)]
+pub enum InsertSource {
+    /// `DEFAULT VALUES`
+    DefaultValues,
+    /// `VALUES` with `None` for `DEFAULT`
+    Values(Vec<Vec<Option<Expr>>>),
+    /// A query
+    Query(Box<Query>),
+}
+
+/// `ON CONFLICT …` target
+#[derive(Clone)]
+pub enum ConflictTarget {
+    /// `(a, lower(b)) [WHERE …]`
+    Index(Vec<Expr>, Option<Expr>),
+    /// `ON CONSTRAINT name`
+    Constraint(Ident),
+}
+
+/// `DO …`
+#[derive(Clone)]
+pub enum ConflictAction {
+    /// `DO NOTHING`
+    Nothing,
+    /// `DO UPDATE SET … [WHERE …]`
+    Update(Vec<Assignment>, Option<Expr>),
+}
+
+/// A column as the target of an assignment: `a`, `a[1]`, `a.b`.
+#[derive(Clone)]
+pub struct AssignmentTarget {
+    /// Column.
+    pub column: Ident,
+    /// Subscripts.
+    pub subscripts: Vec<Subscript>,
+    /// Composite fields.
+    pub fields: Vec<Ident>,
+    /// Byte offset in the client's text.
+    pub position: usize,
+}
+
+/// `SET …`
+#[derive(Clone)]
+pub enum Assignment {
+    /// `col = expr`; `None` is DEFAULT
+    One(AssignmentTarget, Option<Expr>),
+    /// `(a, b) = ROW(…)` with `None` for DEFAULT
+    Row(Vec<AssignmentTarget>, Vec<Option<Expr>>),
+    /// `(a, b) = (query)`
+    Query(Vec<AssignmentTarget>, Box<Query>),
+}
+
+/// UPDATE
+#[derive(Clone)]
+pub struct Update {
+    /// `WITH`
+    pub with: Option<With>,
+    /// Target.
+    pub target: RelationRef,
+    /// `SET`
+    pub assignments: Vec<Assignment>,
+    /// `FROM`
+    pub from: Vec<TableRef>,
+    /// `WHERE`
+    pub filter: Option<Expr>,
+    /// `RETURNING`
+    pub returning: Vec<SelectItem>,
+}
+
+/// DELETE
+#[derive(Clone)]
+pub struct Delete {
+    /// `WITH`
+    pub with: Option<With>,
+    /// Target.
+    pub target: RelationRef,
+    /// `USING`
+    pub using: Vec<TableRef>,
+    /// `WHERE`
+    pub filter: Option<Expr>,
+    /// `RETURNING`
+    pub returning: Vec<SelectItem>,
+}
+
+/// COPY
+#[derive(Clone)]
+pub struct Copy {
+    /// Relation or query.
+    pub source: CopySource,
+    /// `TO STDOUT` or `FROM STDIN`; files and programs have no form.
+    pub direction: CopyDirection,
+    /// Options as (lower-case name, value); column lists of `FORCE_QUOTE` and the like are not kept.
+    pub options: Vec<(Box<str>, Box<str>)>,
+}
+
+/// What COPY copies.
+#[derive(Clone)]
+pub enum CopySource {
+    /// `t (a, b)`
+    Relation(RelationRef, Vec<Ident>),
+    /// `(query)`
+    Query(Box<Statement>),
+}
+
+/// Direction.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum CopyDirection {
+    /// `TO STDOUT`
+    To,
+    /// `FROM STDIN`
+    From,
+}
+
+/// Transaction control.
+#[derive(Clone)]
+pub enum Transaction {
+    /// `BEGIN`, `START TRANSACTION`
+    Begin(Vec<TransactionMode>),
+    /// `COMMIT`, `END`; AND CHAIN?
+    Commit(bool),
+    /// `ROLLBACK`, `ABORT`; AND CHAIN?
+    Rollback(bool),
+    /// `SAVEPOINT s`
+    Savepoint(Ident),
+    /// `RELEASE s`
+    Release(Ident),
+    /// `ROLLBACK TO s`
+    RollbackTo(Ident),
+}
+
+/// Transaction modes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum TransactionMode {
+    /// `ISOLATION LEVEL …`
+    Isolation(IsolationLevel),
+    /// `READ ONLY`
+    ReadOnly,
+    /// `READ WRITE`
+    ReadWrite,
+    /// `[NOT] DEFERRABLE`
+    Deferrable(bool),
+}
+
+/// Isolation levels.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum IsolationLevel {
+    /// `READ UNCOMMITTED`
+    ReadUncommitted,
+    /// `READ COMMITTED`
+    ReadCommitted,
+    /// `REPEATABLE READ`
+    RepeatableRead,
+    /// `SERIALIZABLE`
+    Serializable,
+}
+
+/// `FETCH`'s amount, in PostgreSQL's canonical form.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum FetchAmount {
+    /// `NEXT`, `FORWARD`, `n`, `FORWARD n`; `None` is ALL
+    Forward(Option<i64>),
+    /// `PRIOR`, `BACKWARD n`; `None` is ALL
+    Backward(Option<i64>),
+    /// `ABSOLUTE n`, `FIRST` (1), `LAST` (-1)
+    Absolute(i64),
+    /// `RELATIVE n`
+    Relative(i64),
+}
+
+/// A temporary table.
+#[derive(Clone)]
+pub struct CreateTable {
+    /// Name.
+    pub name: Name,
+    /// `TEMP`; a table that is not temporary is refused by the planner, with a better word than the
+    /// parser could give.
+    pub temporary: bool,
+    /// `IF NOT EXISTS`
+    pub if_not_exists: bool,
+    /// Columns; with `query`, only names.
+    pub columns: Vec<TempColumn>,
+    /// Table-level `PRIMARY KEY (…)`/`UNIQUE (…)` lists: (is primary, columns).
+    pub keys: Vec<(bool, Vec<Ident>)>,
+    /// `ON COMMIT PRESERVE ROWS|DELETE ROWS|DROP` (lower case)
+    pub on_commit: Option<Box<str>>,
+    /// `AS query`; with `WITH NO DATA`
+    pub query: Option<(Box<Query>, bool)>,
+}
+
+/// A column of a temporary table.
+#[derive(Clone)]
+pub struct TempColumn {
+    /// Name.
+    pub name: Ident,
+    /// Type; absent in `CREATE TABLE t (a, b) AS`.
+    pub ty: Option<TypeName>,
+    /// `NOT NULL`
+    pub not_null: bool,
+    /// `PRIMARY KEY`
+    pub primary_key: bool,
+    /// `UNIQUE`
+    pub unique: bool,
+    /// `DEFAULT e`
+    pub default: Option<Expr>,
+}
