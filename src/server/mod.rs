@@ -1,1 +1,3 @@
-//! (being built)
+//! The process: configuration, listener, relay, reload, audit sink, admin endpoints.
+
+pub mod config;
