@@ -9,7 +9,7 @@ use super::check;
 use super::classes::{self, Class, ColumnClass};
 use super::error::{Errors, Faults, PolicyError};
 use super::later::{self, Unenforced};
-use super::masks::{self, MaskDef, TokenDef};
+use super::masks::{self, MaskDef};
 use super::names::{ColumnName, QualifiedName};
 use super::policy::Policy;
 use super::read::{Fields, entries, integer, texts, word};
@@ -17,6 +17,7 @@ use super::role::{self, MODES, Mode, Role};
 use super::source::{SourceFile, Span, shown};
 use super::suggest::nearest;
 use super::tests_section::{self, PolicyTest};
+use super::tokens::{self, TokenDef};
 use super::treat::Treat;
 use super::write::{self, Writes};
 use super::yaml::{self, Key, Node};
@@ -150,7 +151,7 @@ impl Draft {
             }
             "classes" => each(node, "classes", classes::read, &mut self.classes, faults),
             "masks" => each(node, "masks", masks::read, &mut self.masks, faults),
-            "tokens" => each(node, "tokens", masks::read_token, &mut self.tokens, faults),
+            "tokens" => each(node, "tokens", tokens::read, &mut self.tokens, faults),
             "roles" => each(node, "roles", role::read, &mut self.roles, faults),
             "columns" => self.columns(node),
             "treat" => self.treat.read(node, faults),

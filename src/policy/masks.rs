@@ -1,12 +1,12 @@
-//! `masks` and `tokens` as they are written. What they do is `crate::mask`.
+//! `masks` as they are written. What they do is `crate::mask`.
 
 use std::sync::Arc;
 
 use super::error::{Faults, PolicyError};
-use super::read::{Fields, entries, integer, is_null, list, scalar, text, texts, word};
+use super::json_mask::{JsonAction, read_json};
+use super::read::{Fields, entries, integer, is_null, scalar, text, word};
 use super::source::{Span, shown};
-use super::time::{Date, date};
-use super::treat::{Word, parse_word};
+use super::time::Date;
 use super::yaml::{Key, Node, Value};
 
 /// One entry of `masks`.
@@ -99,72 +99,6 @@ pub enum Unit {
     Day,
     /// `hour`
     Hour,
-}
-
-/// What stands at a path of a JSON mask.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum JsonAction {
-    /// `mask(NAME)`
-    Mask(String),
-    /// `nullify`
-    Nullify,
-    /// `clear`
-    Clear,
-    /// `{constant: V}`; a bare number or boolean stays one.
-    Constant {
-        /// The value.
-        text: String,
-        /// Written in quotes: a JSON string.
-        string: bool,
-    },
-}
-
-/// One entry of `tokens`.
-#[derive(Clone, Debug)]
-pub struct TokenDef {
-    /// The domain.
-    pub name: Arc<str>,
-    /// Where it is defined.
-    pub span: Span,
-    /// `kind`
-    pub kind: TokenKind,
-    /// `key`: a name in the key ring.
-    pub key: String,
-    pub(crate) key_span: Span,
-    /// `format`, of ff1.
-    pub format: Option<TokenFormat>,
-    /// `detokenize`: the roles that may decode.
-    pub detokenize: Vec<(String, Span)>,
-    /// `expires`: the last day on which the domain is used.
-    pub expires: Option<Date>,
-}
-
-/// `kind` of a token domain.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum TokenKind {
-    /// AES-SIV, reversible.
-    Siv,
-    /// Format-preserving, reversible.
-    Ff1,
-    /// HMAC-SHA-256, irreversible.
-    Hmac,
-}
-
-/// `format` of an ff1 domain.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum TokenFormat {
-    /// `digits`
-    Digits,
-    /// `integer`
-    Integer,
-    /// `uuid`
-    Uuid,
-    /// `phone`
-    Phone,
-    /// `bank_card`
-    BankCard,
-    /// `cn_id`
-    CnId,
 }
 
 /// Longest part a mask may keep or write, in characters.
@@ -372,60 +306,6 @@ fn read_network(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<MaskSynt
     })
 }
 
-fn read_json(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<MaskSyntax> {
-    const OTHER: &[(&str, bool)] = &[("clear", false), ("nullify", true)];
-    let node = fields.take("json")?;
-    let other = fields
-        .require("other", faults)
-        .and_then(|n| word(n, "other", OTHER, faults));
-    let mut paths = Vec::new();
-    for (path, action) in entries(node, "json", faults)? {
-        if !path.text.starts_with("$.") && !path.text.starts_with("$[") {
-            faults.push(
-                PolicyError::at(&path.span, format!("`{}` is not a path", shown(&path.text))).help(
-                    "paths begin with `$.`, such as \"$.contact.phone\" or \"$.items[*].price\"",
-                ),
-            );
-        }
-        if let Some(action) = read_json_action(action, faults) {
-            paths.push((path.text.clone(), action));
-        }
-    }
-    Some(MaskSyntax::Json {
-        paths,
-        nullify_other: other?,
-    })
-}
-
-fn read_json_action(node: &Node, faults: &mut Faults) -> Option<JsonAction> {
-    if let Value::Map(_) = &node.value {
-        let mut fields = Fields::open(node, "a JSON constant", faults)?;
-        let value = fields.require("constant", faults);
-        let value = value.and_then(|n| scalar(n, "constant", faults));
-        fields.finish(faults);
-        let value = value?;
-        let bare = value.plain
-            && (matches!(&*value.text, "true" | "false")
-                || serde_json::from_str::<serde_json::Number>(&value.text).is_ok());
-        return Some(JsonAction::Constant {
-            text: value.text.clone(),
-            string: !bare,
-        });
-    }
-    match parse_word(node, faults)? {
-        Word::Mask(name) => Some(JsonAction::Mask(name.to_string())),
-        Word::Nullify => Some(JsonAction::Nullify),
-        Word::Clear => Some(JsonAction::Clear),
-        Word::Token(_) | Word::Deny => {
-            faults.at(
-                &node.span,
-                "inside json only mask(NAME), nullify, clear and constants fit",
-            );
-            None
-        }
-    }
-}
-
 fn read_fake(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<MaskSyntax> {
     let kind = fields.take("fake").and_then(|n| text(n, "fake", faults));
     for key in ["locale", "key"] {
@@ -434,66 +314,4 @@ fn read_fake(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<MaskSyntax>
         }
     }
     Some(MaskSyntax::Fake(kind?.to_owned()))
-}
-
-/// Reads one entry of `tokens`.
-pub(super) fn read_token(key: &Key, node: &Node, faults: &mut Faults) -> Option<TokenDef> {
-    const KINDS: &[(&str, TokenKind)] = &[
-        ("siv", TokenKind::Siv),
-        ("ff1", TokenKind::Ff1),
-        ("hmac", TokenKind::Hmac),
-    ];
-    const FORMATS: &[(&str, TokenFormat)] = &[
-        ("digits", TokenFormat::Digits),
-        ("integer", TokenFormat::Integer),
-        ("uuid", TokenFormat::Uuid),
-        ("phone", TokenFormat::Phone),
-        ("bank_card", TokenFormat::BankCard),
-        ("cn_id", TokenFormat::CnId),
-    ];
-    let what = format!("token domain `{}`", shown(&key.text));
-    let mut fields = Fields::open(node, &what, faults)?;
-    let kind = fields
-        .require("kind", faults)
-        .and_then(|n| word(n, "kind", KINDS, faults));
-    let name = fields.require("key", faults);
-    let named = name.and_then(|n| text(n, "key", faults));
-    let format = fields.take_keyed("format");
-    let detokenize = fields
-        .take("detokenize")
-        .and_then(|n| list(n, "detokenize", faults).map(|_| n));
-    let detokenize = detokenize
-        .map(|n| texts(n, "a role", faults))
-        .unwrap_or_default();
-    let expires = fields
-        .take("expires")
-        .and_then(|n| date(n, "expires", faults));
-    fields.finish(faults);
-    match (kind, &format) {
-        (Some(TokenKind::Ff1), None) => {
-            let known = FORMATS
-                .iter()
-                .map(|(w, _)| *w)
-                .collect::<Vec<_>>()
-                .join(", ");
-            let message = format!("{what} is ff1 and needs `format`");
-            faults.push(PolicyError::at(&key.span, message).help(format!("one of {known}")));
-        }
-        (Some(TokenKind::Siv | TokenKind::Hmac), Some((at, _))) => {
-            faults.at(&at.span, "only ff1 has a format");
-        }
-        _ => {}
-    }
-    let format = format.and_then(|(_, n)| word(n, "format", FORMATS, faults));
-    Some(TokenDef {
-        name: Arc::from(key.text.as_str()),
-        span: key.span.clone(),
-        // Kept after an error, so that the domain is not reported as unknown elsewhere.
-        kind: kind.unwrap_or(TokenKind::Siv),
-        key: named.unwrap_or_default().to_owned(),
-        key_span: name.map_or(&key.span, |n| &n.span).clone(),
-        format,
-        detokenize,
-        expires,
-    })
 }

@@ -16,9 +16,12 @@ mod check;
 mod classes;
 mod document;
 mod error;
+mod json_mask;
 mod later;
 mod masks;
+mod matrix;
 mod names;
+mod network;
 mod policy;
 pub(crate) mod read;
 mod render;
@@ -27,6 +30,7 @@ mod source;
 mod suggest;
 mod tests_section;
 pub(crate) mod time;
+mod tokens;
 mod treat;
 mod write;
 pub(crate) mod yaml;
@@ -35,18 +39,18 @@ pub use self::bound::{BoundPolicy, DefaultTreatment, Grants, Rule, Treatment, Wr
 pub use self::classes::{Class, ClassName, ColumnClass, Level};
 pub(crate) use self::error::Faults;
 pub use self::error::{Errors, PolicyError, Severity};
-pub use self::masks::{
-    JsonAction, Keep, MaskDef, MaskSyntax, TokenDef, TokenFormat, TokenKind, Unit,
-};
+pub use self::json_mask::JsonAction;
+pub use self::masks::{Keep, MaskDef, MaskSyntax, Unit};
+pub use self::matrix::Matrix;
 pub use self::names::{ColumnName, QualifiedName, TablePattern};
 pub use self::policy::{Answer, Policy, Reason};
 pub use self::render::{Format, render};
 pub use self::role::{ClientIdentity, Mode, Role, RoleError, RoleKind, RoleName};
 pub(crate) use self::source::shown;
 pub use self::source::{SourceFile, Span};
-pub(crate) use self::suggest::nearest;
 pub use self::tests_section::{Check, PolicyTest};
 pub use self::time::Date;
+pub use self::tokens::{TokenDef, TokenFormat, TokenKind};
 pub use self::treat::{Cell, Word};
 pub use self::write::WriteRule;
 

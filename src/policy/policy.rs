@@ -7,11 +7,12 @@ use super::bound::DefaultTreatment;
 use super::classes::{Class, ClassName, ColumnClass};
 use super::document::Draft;
 use super::error::{Errors, PolicyError};
-use super::masks::{MaskDef, TokenDef};
+use super::masks::MaskDef;
 use super::names::{ColumnName, QualifiedName};
 use super::role::{ClientIdentity, Mode, Role, RoleError, RoleName, role_for};
 use super::source::{SourceFile, Span};
 use super::tests_section::PolicyTest;
+use super::tokens::TokenDef;
 use super::treat::{Treat, Word};
 use super::write::Writes;
 
