@@ -180,13 +180,14 @@ fn decode(message: &Message) -> (&'static str, String) {
         ),
         b'E' => {
             let [state, text] = message.error();
-            (
-                "ErrorResponse",
-                format!(
-                    "ErrorResponse {{\"code\":\"{state}\",\"message\":{}}}\n",
-                    Value::from(text)
-                ),
-            )
+            let text = Value::from(text);
+            // A refusal's words are the business of `corpus/plan`.
+            let line = if ["42501", "0A000"].contains(&state.as_str()) {
+                format!("ErrorResponse {{\"code\":\"{state}\"}}\n")
+            } else {
+                format!("ErrorResponse {{\"code\":\"{state}\",\"message\":{text}}}\n")
+            };
+            ("ErrorResponse", line)
         }
         b'G' => ("CopyInResponse", "CopyInResponse\n".to_owned()),
         b'H' => ("CopyOutResponse", "CopyOutResponse\n".to_owned()),
