@@ -82,3 +82,13 @@ pub const SCRAM_ITERATIONS: u32 = 4096;
 
 /// Bytes of randomness in a SCRAM nonce: PostgreSQL's SCRAM_RAW_NONCE_LEN.
 pub const SCRAM_NONCE_BYTES: usize = 18;
+
+/// Bytes of one policy or configuration file. A bank with ten thousand classified columns needs
+/// about half a megabyte.
+pub const POLICY_FILE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Files of one policy directory.
+pub const POLICY_FILES: usize = 10_000;
+
+/// Nesting of maps and lists in a policy file; the language itself needs five.
+pub const POLICY_DEPTH: usize = 32;
