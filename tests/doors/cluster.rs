@@ -50,8 +50,9 @@ impl Cluster {
     /// Makes and starts one that shows a certificate for `localhost`.
     pub fn start(authority: &Authority, tls: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = port.local_addr().unwrap().port();
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
         let bin = bin();
         let cluster = Self { port, bin, dir };
         let (certificate, key) = authority.issue("localhost", "server");
@@ -94,14 +95,17 @@ impl Cluster {
     fn run(&self, program: &str, arguments: &[&str]) {
         let mut command = Command::new(self.bin.join(program));
         command.args(arguments).current_dir(self.dir.path());
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        // Into a file: a server that inherits a pipe would keep it open.
+        let said = fs::File::create(self.path("said")).unwrap();
+        let also = said.try_clone().unwrap();
+        command.stdin(Stdio::null()).stdout(said).stderr(also);
         if is_root() {
             command.uid(NOBODY.0).gid(NOBODY.1);
         }
-        assert!(command.status().unwrap().success(), "{program} failed");
+        if !command.status().unwrap().success() {
+            let read = |name: &str| fs::read_to_string(self.path(name)).unwrap_or_default();
+            panic!("{program} failed: {}{}", read("said"), read("log"));
+        }
     }
 }
 
