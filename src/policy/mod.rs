@@ -15,7 +15,6 @@ mod bind;
 mod bound;
 mod check;
 mod classes;
-mod column_type;
 mod document;
 mod error;
 mod inherit;

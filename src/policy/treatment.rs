@@ -6,7 +6,6 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::bound::Treatment;
-use super::column_type::column_type;
 use super::error::{Faults, PolicyError};
 use super::json_mask;
 use super::masks::{MaskDef, MaskSyntax};
@@ -88,7 +87,7 @@ impl<'a> Treatments<'a> {
         faults: &mut Faults,
     ) -> Option<Treatment> {
         let relation = self.catalog.relation_by_oid(column.relation)?;
-        let ty = column_type(self.catalog, relation.attribute(column.attnum)?);
+        let ty = self.catalog.column_type(relation.attribute(column.attnum)?);
         let Some(ty) = ty else {
             let message = format!("the type of {name} cannot be masked: use nullify or deny");
             faults.at(&answer.span, message);
