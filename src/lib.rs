@@ -16,6 +16,7 @@ pub mod policy;
 pub mod server;
 pub mod session;
 pub mod snapshot;
+pub mod refusal;
 pub mod sql;
 pub mod upstream;
 pub mod wire;

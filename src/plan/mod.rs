@@ -3,9 +3,8 @@
 //! [`Plan`] is sealed: only `decide` makes one, and only a plan can become an upstream request.
 
 mod plan;
-mod refusal;
 
 pub use self::plan::{
     CursorEntry, Effect, Plan, PlanContext, PreparedEntry, plan_statement, plan_verbatim,
 };
-pub use self::refusal::Refusal;
+pub use crate::refusal::Refusal;

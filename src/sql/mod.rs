@@ -10,6 +10,8 @@ pub mod tree;
 
 use std::fmt;
 
+use crate::refusal::Refusal;
+
 /// Why a text cannot be analyzed. Never contains a literal of it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Unsupported {
@@ -64,5 +66,17 @@ impl SqlText {
     /// The text, for the upstream connection and for `policy explain`.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<Unsupported> for Refusal {
+    fn from(u: Unsupported) -> Self {
+        Self {
+            sqlstate: u.sqlstate,
+            message: u.what,
+            detail: None,
+            hint: u.hint,
+            position: u.position,
+        }
     }
 }
