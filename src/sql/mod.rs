@@ -6,6 +6,8 @@
 //! scanner, sqlparser on tokens that must equal ours one by one, lowering with exhaustive matches
 //! into [`tree`], and, after analysis, our own printer.
 
+pub mod fingerprint;
+pub mod print;
 pub mod tree;
 
 use std::fmt;
