@@ -36,7 +36,7 @@ use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::policy::Grants;
 use crate::refusal::Refusal;
-use crate::sql::tree::{Expr, Query, RelationId, Statement};
+use crate::sql::tree::{Expr, Query, RelationId, Statement, TypeName};
 
 pub use self::view::{ColumnForm, Generated, ViewForm, column_form, view_form};
 pub(crate) use self::call::scrub_sql;
@@ -78,6 +78,15 @@ pub fn analyze_values(exprs: &mut [Expr], grounds: Grounds<'_>) -> Resolve<Linea
         analyzer.compute(e, &scope, None)?;
     }
     Ok(analyzer.lineage)
+}
+
+/// Resolves the parameter types of PREPARE in place.
+pub fn resolve_types(types: &mut [TypeName], grounds: Grounds<'_>) -> Resolve<()> {
+    let analyzer = Analyzer::new(grounds);
+    for t in types {
+        analyzer.type_name(t)?;
+    }
+    Ok(())
 }
 
 /// One walk over one statement.

@@ -2,7 +2,11 @@
 //!
 //! [`Plan`] is sealed: only `decide` makes one, and only a plan can become an upstream request.
 
+mod decide;
 mod plan;
+mod rewrite;
+mod statement;
+mod utility;
 
 pub use self::plan::{
     CursorEntry, Effect, Plan, PlanContext, PreparedEntry, plan_statement, plan_verbatim,
