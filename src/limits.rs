@@ -28,3 +28,13 @@ pub const FRAME_BYTES: usize = 1024 * 1024 * 1024 - 1;
 
 /// Prepared statements and portals of one restricted session.
 pub const STATEMENTS_PER_SESSION: usize = 10_000;
+
+/// Bytes of one policy or configuration file. A bank with ten thousand classified columns needs
+/// about half a megabyte.
+pub const POLICY_FILE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Files of one policy directory.
+pub const POLICY_FILES: usize = 10_000;
+
+/// Nesting of maps and lists in a policy file; the language itself needs five.
+pub const POLICY_DEPTH: usize = 32;
