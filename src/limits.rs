@@ -28,3 +28,22 @@ pub const FRAME_BYTES: usize = 1024 * 1024 * 1024 - 1;
 
 /// Prepared statements and portals of one restricted session.
 pub const STATEMENTS_PER_SESSION: usize = 10_000;
+
+/// A frontend message without bulk data: PostgreSQL's PQ_SMALL_MESSAGE_LIMIT, and the type byte.
+pub const SMALL_FRAME_BYTES: usize = 10_001;
+
+/// A client's answer during authentication: PostgreSQL's PG_MAX_AUTH_TOKEN_LENGTH, with room for the
+/// header.
+pub const AUTHENTICATION_FRAME_BYTES: usize = 65_540;
+
+/// A backend message without bulk data: libpq's bound for types it does not expect to be long.
+pub const BACKEND_FRAME_BYTES: usize = 30_001;
+
+/// A ParameterDescription: 65,535 OIDs, their count and the header.
+pub const PARAMETER_DESCRIPTION_BYTES: usize = 5 + 2 + 65_535 * 4;
+
+/// One read from a socket: a few TLS records, or some hundred rows.
+pub const READ_BYTES: usize = 32 * 1024;
+
+/// One field of an error the proxy writes: longer texts help nobody and cost every client.
+pub const REPORT_FIELD_BYTES: usize = 16 * 1024;
