@@ -49,6 +49,15 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    /// Fills in what is known before the outcome is.
+    #[must_use = "dropping a ticket records the statement as abandoned"]
+    pub fn with(mut self, fill: impl FnOnce(&mut Record)) -> Self {
+        if let Some(record) = self.record.as_mut() {
+            fill(record);
+        }
+        self
+    }
+
     /// Records the outcome.
     pub fn finish(mut self, complete: impl FnOnce(&mut Record)) {
         if let Some(record) = self.record.as_mut() {

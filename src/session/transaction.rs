@@ -10,38 +10,7 @@ use std::collections::HashMap;
 use super::settings::{Elements, Settings};
 use crate::ident::Ident;
 use crate::plan::{CursorEntry, Effect, PreparedEntry};
-
-/// ReadyForQuery's status byte.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum TransactionStatus {
-    /// `I`: no transaction block.
-    Idle,
-    /// `T`: in a transaction block.
-    Block,
-    /// `E`: in a failed transaction block.
-    Failed,
-}
-
-impl TransactionStatus {
-    /// From the protocol's byte.
-    pub fn from_byte(byte: u8) -> Option<Self> {
-        match byte {
-            b'I' => Some(Self::Idle),
-            b'T' => Some(Self::Block),
-            b'E' => Some(Self::Failed),
-            _ => None,
-        }
-    }
-
-    /// The protocol's byte.
-    pub fn byte(self) -> u8 {
-        match self {
-            Self::Idle => b'I',
-            Self::Block => b'T',
-            Self::Failed => b'E',
-        }
-    }
-}
+use crate::wire::backend::TransactionStatus;
 
 /// How a statement's effect ended, from its command tag.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -185,7 +154,7 @@ impl State {
         match status {
             TransactionStatus::Idle if failed => self.rollback(),
             TransactionStatus::Idle => self.commit(),
-            TransactionStatus::Block | TransactionStatus::Failed => self.block = true,
+            TransactionStatus::InTransaction | TransactionStatus::Failed => self.block = true,
         }
     }
 }
@@ -194,9 +163,10 @@ impl State {
 mod tests {
     use std::sync::Arc;
 
-    use super::{Completion, State, TransactionStatus};
+    use super::{Completion, State};
     use crate::ident::Ident;
     use crate::plan::{CursorEntry, Effect};
+    use crate::wire::backend::TransactionStatus;
 
     fn state() -> State {
         State::new(vec![Ident::exact("public")], Ident::exact("u"))
@@ -247,7 +217,7 @@ mod tests {
     fn a_block_keeps_settings_tentative_until_it_ends() {
         let mut s = state();
         run(&mut s, &[Effect::Begin, set("a")]);
-        s.ready(TransactionStatus::Block, false);
+        s.ready(TransactionStatus::InTransaction, false);
         assert!(s.block);
         s.apply(&Effect::Commit, Completion::RolledBack, 1);
         assert_eq!(s.settings.text(), "public");
