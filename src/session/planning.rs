@@ -33,7 +33,7 @@ pub(super) fn parse(text: &[u8]) -> Result<(String, Vec<Parsed>), Refusal> {
 
 /// Plans one statement against a state.
 pub(super) fn plan(
-    pub(super) statement: Statement,
+    statement: Statement,
     role: &str,
     snapshot: &Snapshot,
     state: &State,
