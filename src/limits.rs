@@ -1,5 +1,7 @@
 //! Every numeric bound in the program, each with its reason.
 
+use std::time::Duration;
+
 /// Bytes of SQL text a restricted role may send. Parsing costs some 270 bytes of memory per byte of
 /// text; unrestricted roles are bounded by [`FRAME_BYTES`] only.
 pub const SQL_TEXT_BYTES: usize = 1024 * 1024;
@@ -47,3 +49,36 @@ pub const READ_BYTES: usize = 32 * 1024;
 
 /// One field of an error the proxy writes: longer texts help nobody and cost every client.
 pub const REPORT_FIELD_BYTES: usize = 16 * 1024;
+
+/// From accept to the end of authentication: PostgreSQL's own `authentication_timeout`.
+pub const AUTHENTICATION_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// From the first packet to PostgreSQL until its first ReadyForQuery: a server that is starting up
+/// answers at once that it is; a silent one must not hold a client for long.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a closed client's last bytes are read away, so that the reset does not overtake the error
+/// it was sent.
+pub const LINGER: Duration = Duration::from_secs(2);
+
+/// Bytes read away at most in that time.
+pub const LINGER_BYTES: usize = 256 * 1024;
+
+/// Idle time before TCP asks whether the peer still lives; NAT boxes forget after five minutes.
+pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(120);
+
+/// A name PostgreSQL keeps whole; see [`crate::ident::MAX_BYTES`].
+pub const NAME_BYTES: usize = 63;
+
+/// Live sessions that can be cancelled; above it a session cannot begin.
+pub const CANCEL_KEYS: usize = 100_000;
+
+/// A cancel key of protocol 3.2, in bytes: beyond guessing.
+pub const CANCEL_KEY_BYTES: usize = 32;
+
+/// SCRAM iterations of the answer to an unknown user: PostgreSQL's default, so that most known users
+/// look the same.
+pub const SCRAM_ITERATIONS: u32 = 4096;
+
+/// Bytes of randomness in a SCRAM nonce: PostgreSQL's SCRAM_RAW_NONCE_LEN.
+pub const SCRAM_NONCE_BYTES: usize = 18;

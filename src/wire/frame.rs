@@ -45,6 +45,10 @@ impl Limits {
     pub const FRONTEND_AUTHENTICATION: Self = Self {
         longest: longest_authentication,
     };
+    /// PostgreSQL, until its first ReadyForQuery: nothing but what a startup needs, and nothing long.
+    pub const BACKEND_STARTUP: Self = Self {
+        longest: longest_startup,
+    };
     /// PostgreSQL.
     pub const BACKEND: Self = Self {
         longest: longest_backend,
@@ -78,6 +82,20 @@ fn longest_frontend(tag: u8) -> Option<usize> {
 
 fn longest_authentication(tag: u8) -> Option<usize> {
     (tag == frontend::PASSWORD).then_some(limits::AUTHENTICATION_FRAME_BYTES)
+}
+
+fn longest_startup(tag: u8) -> Option<usize> {
+    let expected = matches!(
+        tag,
+        backend::AUTHENTICATION
+            | backend::BACKEND_KEY_DATA
+            | backend::ERROR
+            | backend::NEGOTIATE_PROTOCOL_VERSION
+            | backend::NOTICE
+            | backend::PARAMETER_STATUS
+            | backend::READY
+    );
+    expected.then_some(limits::BACKEND_FRAME_BYTES)
 }
 
 /// libpq allows 30,000 bytes to all but its long types; ParameterDescription is not among those but

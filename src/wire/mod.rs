@@ -11,6 +11,7 @@
 //! The protocol: <https://www.postgresql.org/docs/current/protocol.html>.
 
 pub mod backend;
+pub mod diagnostic;
 pub mod frame;
 pub mod frontend;
 mod read;
@@ -18,7 +19,8 @@ pub mod row;
 pub mod startup;
 pub mod write;
 
-pub use self::backend::{BackendMessage, Diagnostic, TransactionStatus};
+pub use self::backend::{BackendMessage, TransactionStatus};
+pub use self::diagnostic::{Diagnostic, field};
 pub use self::frame::{Frame, FrameBuffer, FrameError, Limits};
 pub use self::frontend::FrontendMessage;
 pub use self::read::{Formats, Malformed, Reader, Values, ValuesIter, utf8};

@@ -3,7 +3,8 @@
 use bytes::{BufMut, BytesMut};
 
 use super::super::backend as tag;
-use super::super::backend::{TransactionStatus, field};
+use super::super::backend::TransactionStatus;
+use super::super::diagnostic::field;
 use super::super::row::Field;
 use super::{WriteError, code, count, cstr, cut, fixed, frame, values};
 use crate::limits;
