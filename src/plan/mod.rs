@@ -9,6 +9,6 @@ mod statement;
 mod utility;
 
 pub use self::plan::{
-    CursorEntry, Effect, Plan, PlanContext, PreparedEntry, plan_statement, plan_verbatim,
+    CursorEntry, Effect, Facts, Plan, PlanContext, PreparedEntry, plan_statement, plan_verbatim,
 };
 pub use crate::refusal::Refusal;
