@@ -448,12 +448,15 @@ impl Analyzer<'_> {
         scope: &Scope<'_>,
         ctes: Option<&CteFrame<'_>>,
     ) -> Resolve<Info> {
-        let Expr::Field(inner, field) = e else {
-            return Err(Refusal::error(sqlstate::INTERNAL_ERROR, "not a field"));
+        let row = match e {
+            Expr::Field(inner, field) => match inner.as_ref() {
+                Expr::Name(n) | Expr::Star(n) => Some((n.clone(), field.clone())),
+                _ => None,
+            },
+            _ => None,
         };
-        let field = field.clone();
-        if let Expr::Name(n) | Expr::Star(n) = inner.as_ref()
-            && let Some(info) = self.row_field(n, &field, scope, e)?
+        if let Some((name, field)) = row
+            && let Some(info) = self.row_field(&name, &field, scope, e)?
         {
             return Ok(info);
         }

@@ -19,7 +19,7 @@ use crate::pg::{AttrNumber, sqlstate};
 use crate::policy::{Rule, Treatment};
 use crate::refusal::Refusal;
 use crate::sql::tree::{
-    Expr, Query, RelationRef, Select, SelectItem, SetExpr, Statement, TableAlias, TableRef,
+    Expr, Query, RelationRef, SelectItem, SetExpr, Statement, TableAlias, TableRef,
 };
 
 /// Definitions from the catalog name everything with its schema.
@@ -413,13 +413,5 @@ impl Analyzer<'_> {
             }),
         };
         Ok(super::from::single(super::from::derived_item(alias.name, printed, outputs)))
-    }
-}
-
-/// Used by `decide` to print a generated column.
-impl Select {
-    /// A SELECT of one expression and nothing else.
-    pub(crate) fn of(expr: Expr) -> Self {
-        Self { items: vec![SelectItem::Expr { expr, alias: None }], ..Self::default() }
     }
 }

@@ -110,8 +110,9 @@ fn first_place(form: &ColumnForm, uses: Uses) -> Place {
     }
 }
 
+/// Can PostgreSQL compute the token?
 fn has_sql(t: &TokenColumn) -> bool {
-    t.sql("x").is_some()
+    super::rewrite::token_sql(t, "x").is_some()
 }
 
 impl Decisions {

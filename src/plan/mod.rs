@@ -3,12 +3,16 @@
 //! [`Plan`] is sealed: only `decide` makes one, and only a plan can become an upstream request.
 
 mod decide;
+mod explain;
 mod plan;
 mod rewrite;
 mod statement;
 mod utility;
 
 pub use self::plan::{
-    CursorEntry, Effect, Facts, Plan, PlanContext, PreparedEntry, plan_statement, plan_verbatim,
+    CursorEntry, Effect, Facts, Plan, PlanContext, PreparedEntry, plan_verbatim,
 };
 pub use crate::refusal::Refusal;
+pub use self::explain::{ExplainedColumn, explain_statement};
+pub use self::statement::plan_statement;
+pub use self::utility::SETTABLE;

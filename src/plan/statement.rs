@@ -13,7 +13,7 @@ use crate::pg::sqlstate;
 use crate::refusal::Refusal;
 use crate::sql::print::{Rewrite, print};
 use crate::sql::tree::{
-    Copy, CopyDirection, CopySource, Expr, FetchAmount, Query, SelectItem, SetExpr, Statement,
+    Copy, CopyDirection, CopySource, Expr, Query, SelectItem, SetExpr, Statement,
 };
 
 /// A statement whose relations are decided.
@@ -24,7 +24,11 @@ struct Read {
 }
 
 /// The whole decision for one parsed statement.
-pub fn plan_statement(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
+pub fn plan_statement(statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
+    plan(statement, ctx).map(|p| p.at_epoch(ctx.snapshot.epoch))
+}
+
+fn plan(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
     match &mut statement {
         Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => {
             let read = read(&mut statement, Delivery::Rows, ctx)?;
@@ -63,7 +67,7 @@ fn returns_rows(statement: &Statement) -> bool {
     }
 }
 
-fn grounds<'a>(ctx: &PlanContext<'a>) -> Grounds<'a> {
+pub(super) fn grounds<'a>(ctx: &PlanContext<'a>) -> Grounds<'a> {
     Grounds {
         catalog: &ctx.snapshot.catalog,
         grants: ctx.grants,
@@ -177,10 +181,10 @@ fn execute(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
 }
 
 fn declare(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
-    let Statement::Declare { name, binary, query, .. } = &mut statement else {
+    let Statement::Declare { name, binary, query, hold, .. } = &mut statement else {
         return Err(not_understood());
     };
-    let binary = *binary;
+    let (binary, hold) = (*binary, *hold);
     let client_name: Ident = std::mem::replace(name, ctx.fresh_name.clone());
     let mut inner = Statement::Query(query.clone());
     let read = read(&mut inner, Delivery::Rows, ctx)?;
@@ -192,13 +196,13 @@ fn declare(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
         *query = q;
     }
     let entry =
-        CursorEntry { upstream: ctx.fresh_name.clone(), outputs: shared(read.outputs) };
+        CursorEntry { upstream: ctx.fresh_name.clone(), outputs: shared(read.outputs), hold };
     let sql = print(&statement, &read.rewrite)?;
     Ok(Plan::decided(sql, Effect::Declare(client_name, entry), named(read.facts, "DECLARE")))
 }
 
 fn fetch(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
-    let Statement::Fetch { is_move, cursor, amount } = &mut statement else {
+    let Statement::Fetch { is_move, cursor, amount: _ } = &mut statement else {
         return Err(not_understood());
     };
     let Some(entry) = ctx.cursors.get(cursor) else {
@@ -208,7 +212,6 @@ fn fetch(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusa
         ));
     };
     let rows = !*is_move;
-    let _: &FetchAmount = amount;
     *cursor = entry.upstream.clone();
     let mut facts = Facts { kind: "FETCH", ..Facts::default() };
     if !rows {
