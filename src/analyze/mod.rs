@@ -36,7 +36,7 @@ use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::policy::Grants;
 use crate::refusal::Refusal;
-use crate::sql::tree::{Expr, Query, RelationId, Statement, TypeName};
+use crate::sql::tree::{Expr, Query, RelationId, RelationRef, Statement, TypeName};
 
 pub use self::view::{ColumnForm, Generated, ViewForm, column_form, view_form};
 pub(crate) use self::call::scrub_sql;
@@ -77,6 +77,17 @@ pub fn analyze_values(exprs: &mut [Expr], grounds: Grounds<'_>) -> Resolve<Linea
     for e in exprs {
         analyzer.compute(e, &scope, None)?;
     }
+    Ok(analyzer.lineage)
+}
+
+/// Resolves the target of COPY FROM in place, its columns made explicit.
+pub fn analyze_copy_from(
+    relation: &mut RelationRef,
+    columns: &mut Vec<Ident>,
+    grounds: Grounds<'_>,
+) -> Resolve<Lineage> {
+    let mut analyzer = Analyzer::new(grounds);
+    analyzer.copy_from(relation, columns)?;
     Ok(analyzer.lineage)
 }
 

@@ -44,6 +44,13 @@ pub(super) fn rewrite(
         if !masked {
             continue;
         }
+        if r.written && hidden_row {
+            return Err(Refusal::denied(format!(
+                "cannot return whole rows of {}, which has protected columns",
+                r.relation.name
+            ))
+            .hint("Name the columns you need."));
+        }
         let writer = Writer { relation: r, id, decisions, grounds };
         let form = if r.in_place && !hidden_row || r.written {
             RelationForm::InPlace(writer.in_place()?)

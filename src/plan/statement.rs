@@ -227,12 +227,19 @@ fn fetch(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusa
 /// COPY … TO STDOUT: planned as COPY (SELECT visible columns) TO, masked at the source.
 fn copy(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
     let Statement::Copy(c) = &mut statement else { return Err(not_understood()) };
-    if c.direction == CopyDirection::From {
-        return Err(Refusal::denied("COPY FROM is not available to a restricted role")
-            .detail("This version lets restricted roles read; writes are refused whole.")
-            .hint("Write as an unrestricted role."));
-    }
     utility::copy_options(&c.options)?;
+    if c.direction == CopyDirection::From {
+        let CopySource::Relation(r, columns) = &mut c.source else { return Err(not_understood()) };
+        let lineage = crate::analyze::analyze_copy_from(r, columns, grounds(ctx))?;
+        let mut facts = Facts { kind: "COPY", ..Facts::default() };
+        facts.relations = lineage
+            .relations
+            .iter()
+            .map(|r| format!("{}.{}", r.relation.schema, r.relation.name))
+            .collect();
+        let sql = print(&statement, &Rewrite::default())?;
+        return Ok(Plan::decided(sql, Effect::None, facts).copying(CopyDirection::From));
+    }
     let mut inner = copied_query(c)?;
     let read = read(&mut inner, Delivery::Stream, ctx)?;
     c.source = CopySource::Query(Box::new(inner));

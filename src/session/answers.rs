@@ -11,7 +11,8 @@ use super::rows::Rows;
 use super::transaction::Completion;
 use super::{Fatal, Io, Session, startup, to_client};
 use crate::audit::Outcome;
-use crate::wire::backend::{self, BackendMessage, Diagnostic, TransactionStatus};
+use crate::wire::backend::{self, BackendMessage, TransactionStatus};
+use crate::wire::diagnostic::Diagnostic;
 use crate::wire::frame;
 
 impl Session {
