@@ -63,7 +63,9 @@ fn files(input: &str) -> Vec<(String, String)> {
 
 /// Corpus files are plain text; what cannot stand in them is written in words.
 fn unescaped(line: &str) -> String {
-    line.replace("<TAB>", "\t").replace("<ESC>", "\u{1b}").replace("<CR>", "\r")
+    line.replace("<TAB>", "\t")
+        .replace("<ESC>", "\u{1b}")
+        .replace("<CR>", "\r")
 }
 
 fn policy(files: &[(String, String)], bare: bool) -> Result<Policy, Errors> {
