@@ -94,6 +94,16 @@ pub fn script() -> String {
     script
 }
 
+/// The login the proxy uses, as SQL: it may read and write the rows, and owns nothing.
+pub fn login(password: &str) -> String {
+    let quoted = password.replace('\'', "''");
+    format!(
+        "CREATE ROLE pgveil LOGIN PASSWORD '{quoted}';\n\
+         GRANT USAGE ON SCHEMA bank TO pgveil;\n\
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA bank TO pgveil;\n"
+    )
+}
+
 /// Rows in COPY's text format. No word of the bank holds a tab, a newline or a backslash.
 struct Tables {
     customers: String,

@@ -169,7 +169,8 @@ fn operand(alias: &str, column: &Ident) -> String {
 
 fn null_sql(catalog: &Catalog, column: Option<&Column>) -> Result<String, Refusal> {
     let column = column.ok_or_else(no_sql_form)?;
-    Ok(crate::mask::null_sql(&catalog.column_type(column)))
+    let ty = crate::policy::column_type(catalog, column).ok_or_else(no_sql_form)?;
+    Ok(crate::mask::null_sql(&ty))
 }
 
 /// A generated column, recomputed from masked inputs and cast to its own type.
@@ -194,7 +195,7 @@ fn generated_sql(
         rewrite.relations.insert(id, RelationForm::InPlace(writer.in_place()?));
     }
     let sql = print_expr(&generated.expr, &rewrite)?;
-    let ty = grounds.catalog.column_type(column);
+    let ty = crate::policy::column_type(grounds.catalog, column).ok_or_else(no_sql_form)?;
     Ok(format!("({sql})::{}", ty.sql))
 }
 
