@@ -7,8 +7,8 @@ use super::query::rename;
 use super::scope::{CteFrame, Scope};
 use super::{Analyzer, Resolve};
 use crate::ident::Ident;
-use crate::pg::types::oid;
 use crate::pg::sqlstate;
+use crate::pg::types::oid;
 use crate::refusal::Refusal;
 use crate::sql::tree::{
     Call, CallArg, Expr, Literal, Name, Operator, Quantifier, Query, Select, SelectItem, SetExpr,
@@ -40,10 +40,18 @@ const VISIBILITY: &[(&str, &str, &str)] = &[
     ("pg_opfamily_is_visible", "pg_opfamily", "opfnamespace"),
     ("pg_conversion_is_visible", "pg_conversion", "connamespace"),
     ("pg_collation_is_visible", "pg_collation", "collnamespace"),
-    ("pg_statistics_obj_is_visible", "pg_statistic_ext", "stxnamespace"),
+    (
+        "pg_statistics_obj_is_visible",
+        "pg_statistic_ext",
+        "stxnamespace",
+    ),
     ("pg_ts_parser_is_visible", "pg_ts_parser", "prsnamespace"),
     ("pg_ts_dict_is_visible", "pg_ts_dict", "dictnamespace"),
-    ("pg_ts_template_is_visible", "pg_ts_template", "tmplnamespace"),
+    (
+        "pg_ts_template_is_visible",
+        "pg_ts_template",
+        "tmplnamespace",
+    ),
     ("pg_ts_config_is_visible", "pg_ts_config", "cfgnamespace"),
 ];
 
@@ -65,9 +73,17 @@ impl Analyzer<'_> {
         if chosen.scrub {
             let inner = std::mem::replace(e, Expr::Literal(Literal::Null));
             *e = scrubbed(inner);
-            return Ok(Info { tainted, ty: Some(oid::TEXT), ..Info::default() });
+            return Ok(Info {
+                tainted,
+                ty: Some(oid::TEXT),
+                ..Info::default()
+            });
         }
-        Ok(Info { tainted, ty: chosen.result, ..Info::default() })
+        Ok(Info {
+            tainted,
+            ty: chosen.result,
+            ..Info::default()
+        })
     }
 
     /// Resolves a call's name, arguments and clauses.
@@ -80,8 +96,10 @@ impl Analyzer<'_> {
         let uses = argument_uses(&chosen, call);
         for (n, info) in infos.iter().enumerate() {
             let node_tree = n == 0 && chosen.is_builtin("pg_get_expr");
-            self.lineage
-                .mark_all(&info.sources, if node_tree { Uses::NODE_TREE } else { uses });
+            self.lineage.mark_all(
+                &info.sources,
+                if node_tree { Uses::NODE_TREE } else { uses },
+            );
             if uses == Uses::EQUALITY {
                 self.compare(&info.sources, &info.sources);
             }
@@ -111,15 +129,25 @@ impl Analyzer<'_> {
     /// `email(c)` is `c.email` when no such function exists and `c` is a whole row.
     fn functional_notation(&mut self, e: &mut Expr, at: At<'_, '_>) -> Resolve<Option<Info>> {
         let Expr::Call(call) = e else { return Ok(None) };
-        let ([function], [CallArg { name: None, value, variadic: false }]) =
-            (call.function.parts.as_slice(), call.args.as_slice())
+        let (
+            [function],
+            [
+                CallArg {
+                    name: None,
+                    value,
+                    variadic: false,
+                },
+            ],
+        ) = (call.function.parts.as_slice(), call.args.as_slice())
         else {
             return Ok(None);
         };
         if call.star || self.function_exists(&call.function) {
             return Ok(None);
         }
-        let (Expr::Name(n) | Expr::Star(n)) = value else { return Ok(None) };
+        let (Expr::Name(n) | Expr::Star(n)) = value else {
+            return Ok(None);
+        };
         if self.row_item(n, at.scope)?.is_none() {
             return Ok(None);
         }
@@ -145,7 +173,10 @@ impl Analyzer<'_> {
         }
         if let ("current_schemas", [arg]) = (name.as_str(), call.args.as_slice()) {
             let implicit = matches!(arg.value, Expr::Literal(Literal::Bool(true)));
-            let schemas = self.existing_schemas(implicit).into_iter().map(|s| text(s.as_str()));
+            let schemas = self
+                .existing_schemas(implicit)
+                .into_iter()
+                .map(|s| text(s.as_str()));
             return Ok(Some(Expr::Cast(
                 Box::new(Expr::Array(schemas.collect())),
                 catalog_type("name", 1),
@@ -215,7 +246,10 @@ impl Analyzer<'_> {
             from: vec![TableRef::Derived {
                 lateral: false,
                 query: Box::new(inner),
-                alias: Some(TableAlias { name: Ident::exact(row), columns: Vec::new() }),
+                alias: Some(TableAlias {
+                    name: Ident::exact(row),
+                    columns: Vec::new(),
+                }),
             }],
             filter: Some(Expr::Binary(
                 Box::new(bare(key)),
@@ -233,7 +267,11 @@ impl Analyzer<'_> {
         scope: &Scope<'_>,
         ctes: Option<&CteFrame<'_>>,
     ) -> Resolve<(Ident, Vec<OutputColumn>)> {
-        let default = f.functions.first().and_then(|i| i.call.function.parts.last()).cloned();
+        let default = f
+            .functions
+            .first()
+            .and_then(|i| i.call.function.parts.last())
+            .cloned();
         let alias = f.alias.take().unwrap_or(TableAlias {
             name: default.unwrap_or_else(|| Ident::exact("function")),
             columns: Vec::new(),
@@ -254,8 +292,16 @@ impl Analyzer<'_> {
                     chosen.name
                 )));
             }
-            let column_name = if alone { alias.name.clone() } else { chosen.name.clone() };
-            let defs = if alone && !f.columns.is_empty() { &mut f.columns } else { &mut item.columns };
+            let column_name = if alone {
+                alias.name.clone()
+            } else {
+                chosen.name.clone()
+            };
+            let defs = if alone && !f.columns.is_empty() {
+                &mut f.columns
+            } else {
+                &mut item.columns
+            };
             let columns = if defs.is_empty() {
                 self.columns_of(&chosen, &item.call, &column_name)?
             } else {
@@ -296,7 +342,11 @@ impl Analyzer<'_> {
         alias: &Ident,
     ) -> Resolve<Vec<(Ident, Option<crate::pg::Oid>)>> {
         if chosen.is_builtin("unnest") && call.args.len() > 1 {
-            return Ok(call.args.iter().map(|_| (chosen.name.clone(), None)).collect());
+            return Ok(call
+                .args
+                .iter()
+                .map(|_| (chosen.name.clone(), None))
+                .collect());
         }
         if !chosen.out_columns.is_empty() {
             let one = chosen.out_columns.len() == 1;
@@ -322,7 +372,11 @@ impl Analyzer<'_> {
 /// How a function uses its arguments.
 fn argument_uses(chosen: &Chosen, call: &Call) -> Uses {
     if chosen.is_builtin("count") {
-        return if call.distinct { Uses::EQUALITY } else { Uses::PRESENCE };
+        return if call.distinct {
+            Uses::EQUALITY
+        } else {
+            Uses::PRESENCE
+        };
     }
     if chosen.is_builtin("min") || chosen.is_builtin("max") {
         return Uses::ORDER;
@@ -332,7 +386,11 @@ fn argument_uses(chosen: &Chosen, call: &Call) -> Uses {
 
 /// The call with the literals of its text replaced.
 fn scrubbed(call: Expr) -> Expr {
-    let arg = |value| CallArg { name: None, value, variadic: false };
+    let arg = |value| CallArg {
+        name: None,
+        value,
+        variadic: false,
+    };
     let catalog = |n: &str| Name {
         parts: vec![Ident::exact("pg_catalog"), Ident::exact(n)],
         position: 0,
@@ -340,7 +398,12 @@ fn scrubbed(call: Expr) -> Expr {
     let as_text = Expr::Cast(Box::new(call), catalog_type("text", 0));
     Expr::Call(Box::new(Call {
         function: catalog("regexp_replace"),
-        args: vec![arg(as_text), arg(text(LITERALS)), arg(text("'…'")), arg(text("g"))],
+        args: vec![
+            arg(as_text),
+            arg(text(LITERALS)),
+            arg(text("'…'")),
+            arg(text("g")),
+        ],
         star: false,
         distinct: false,
         order_by: Vec::new(),
@@ -361,11 +424,17 @@ fn text(s: &str) -> Expr {
 }
 
 fn bare(name: &str) -> Expr {
-    Expr::Name(Name { parts: vec![Ident::exact(name)], position: 0 })
+    Expr::Name(Name {
+        parts: vec![Ident::exact(name)],
+        position: 0,
+    })
 }
 
 fn item(expr: Expr, alias: &str) -> SelectItem {
-    SelectItem::Expr { expr, alias: Some(Ident::exact(alias)) }
+    SelectItem::Expr {
+        expr,
+        alias: Some(Ident::exact(alias)),
+    }
 }
 
 fn catalog_type(name: &str, array_dims: u8) -> TypeName {

@@ -34,8 +34,14 @@ impl Analyzer<'_> {
         if let Some(with) = &mut i.with {
             self.with(with, env, &mut entries)?;
         }
-        let frame = CteFrame { parent: env.ctes, entries: &entries };
-        let env = Env { outer: env.outer, ctes: Some(&frame) };
+        let frame = CteFrame {
+            parent: env.ctes,
+            entries: &entries,
+        };
+        let env = Env {
+            outer: env.outer,
+            ctes: Some(&frame),
+        };
         let nested = std::mem::replace(&mut self.top_level, false);
         let outputs = self.insert_body(i, env);
         self.top_level = nested;
@@ -51,7 +57,11 @@ impl Analyzer<'_> {
         if i.columns.is_empty() && !matches!(i.source, InsertSource::DefaultValues) {
             i.columns = visible_columns(&target.item, width)?;
         }
-        let none = Scope { parent: None, items: &[], columns: &[] };
+        let none = Scope {
+            parent: None,
+            items: &[],
+            columns: &[],
+        };
         for c in &mut i.columns {
             self.assignment_target(c, &target, &none, env.ctes)?;
         }
@@ -60,7 +70,11 @@ impl Analyzer<'_> {
             self.on_conflict(conflict.as_mut(), action, &target, env)?;
         }
         let items = [target.item.clone()];
-        let scope = Scope { parent: None, items: &items, columns: &target.item.columns };
+        let scope = Scope {
+            parent: None,
+            items: &items,
+            columns: &target.item.columns,
+        };
         self.select_list(&mut i.returning, &scope, env.ctes)
     }
 
@@ -70,7 +84,11 @@ impl Analyzer<'_> {
             InsertSource::DefaultValues => Ok(0),
             InsertSource::Query(q) => Ok(self.computed_query(q, env)?.len()),
             InsertSource::Values(rows) => {
-                let scope = Scope { parent: env.outer, items: &[], columns: &[] };
+                let scope = Scope {
+                    parent: env.outer,
+                    items: &[],
+                    columns: &[],
+                };
                 let width = rows.first().map_or(0, Vec::len);
                 for row in rows {
                     if row.len() != width {
@@ -96,9 +114,9 @@ impl Analyzer<'_> {
             }
             let harmless = match &i.source {
                 InsertSource::DefaultValues => true,
-                InsertSource::Values(rows) => {
-                    rows.iter().all(|r| r.get(n).is_some_and(|v| is_null_or_default(v.as_ref())))
-                }
+                InsertSource::Values(rows) => rows
+                    .iter()
+                    .all(|r| r.get(n).is_some_and(|v| is_null_or_default(v.as_ref()))),
                 InsertSource::Query(q) => query_gives_null(q, n),
             };
             if !harmless {
@@ -127,7 +145,9 @@ impl Analyzer<'_> {
                 .hint("Name the constraint: ON CONFLICT ON CONSTRAINT name."));
             }
         }
-        let ConflictAction::Update(assignments, filter) = action else { return Ok(()) };
+        let ConflictAction::Update(assignments, filter) = action else {
+            return Ok(());
+        };
         if !target.grant.updates {
             return Err(no_grant(&target.relation, "UPDATE"));
         }
@@ -158,7 +178,11 @@ impl Analyzer<'_> {
                 unaliased: None,
             },
         ];
-        let scope = Scope { parent: None, items: &items, columns: &target.item.columns };
+        let scope = Scope {
+            parent: None,
+            items: &items,
+            columns: &target.item.columns,
+        };
         self.assignments(assignments, target, &scope, env.ctes)?;
         if let Some(f) = filter {
             self.compute(f, &scope, env.ctes)?;
@@ -191,15 +215,25 @@ impl Analyzer<'_> {
         if let Some(with) = &mut u.with {
             self.with(with, env, &mut entries)?;
         }
-        let frame = CteFrame { parent: env.ctes, entries: &entries };
-        let env = Env { outer: env.outer, ctes: Some(&frame) };
+        let frame = CteFrame {
+            parent: env.ctes,
+            entries: &entries,
+        };
+        let env = Env {
+            outer: env.outer,
+            ctes: Some(&frame),
+        };
         let nested = std::mem::replace(&mut self.top_level, false);
         let target = self.target(&mut u.target, "UPDATE")?;
         if !target.grant.updates {
             return Err(no_grant(&target.relation, "UPDATE"));
         }
         let (items, columns) = self.with_target(&target, &mut u.from, env)?;
-        let scope = Scope { parent: None, items: &items, columns: &columns };
+        let scope = Scope {
+            parent: None,
+            items: &items,
+            columns: &columns,
+        };
         self.assignments(&mut u.assignments, &target, &scope, env.ctes)?;
         if let Some(f) = &mut u.filter {
             self.compute(f, &scope, env.ctes)?;
@@ -214,15 +248,25 @@ impl Analyzer<'_> {
         if let Some(with) = &mut d.with {
             self.with(with, env, &mut entries)?;
         }
-        let frame = CteFrame { parent: env.ctes, entries: &entries };
-        let env = Env { outer: env.outer, ctes: Some(&frame) };
+        let frame = CteFrame {
+            parent: env.ctes,
+            entries: &entries,
+        };
+        let env = Env {
+            outer: env.outer,
+            ctes: Some(&frame),
+        };
         let nested = std::mem::replace(&mut self.top_level, false);
         let target = self.target(&mut d.target, "DELETE")?;
         if !target.grant.delete {
             return Err(no_grant(&target.relation, "DELETE"));
         }
         let (items, columns) = self.with_target(&target, &mut d.using, env)?;
-        let scope = Scope { parent: None, items: &items, columns: &columns };
+        let scope = Scope {
+            parent: None,
+            items: &items,
+            columns: &columns,
+        };
         if let Some(f) = &mut d.filter {
             self.compute(f, &scope, env.ctes)?;
         }
@@ -240,13 +284,25 @@ impl Analyzer<'_> {
     ) -> Resolve<(Vec<Item>, Vec<Visible>)> {
         // FROM items get aliases that differ from the target's.
         let own = [target.item.clone()];
-        let outer = Scope { parent: None, items: &own, columns: &[] };
-        let (mut items, mut columns) =
-            self.from_clause(from, Env { outer: Some(&outer), ctes: env.ctes })?;
+        let outer = Scope {
+            parent: None,
+            items: &own,
+            columns: &[],
+        };
+        let (mut items, mut columns) = self.tables(
+            from,
+            Env {
+                outer: Some(&outer),
+                ctes: env.ctes,
+            },
+        )?;
         if items.iter().any(|i| i.alias == target.item.alias) {
             return Err(Refusal::error(
                 sqlstate::DUPLICATE_ALIAS,
-                format!("table name \"{}\" specified more than once", target.item.alias),
+                format!(
+                    "table name \"{}\" specified more than once",
+                    target.item.alias
+                ),
             ));
         }
         items.insert(0, target.item.clone());
@@ -261,7 +317,10 @@ impl Analyzer<'_> {
         let writable = match relation.kind {
             RelationKind::Table | RelationKind::PartitionedTable | RelationKind::ForeignTable => {
                 !relation.rules
-                    && !matches!(relation.schema.as_str(), "pg_catalog" | "information_schema")
+                    && !matches!(
+                        relation.schema.as_str(),
+                        "pg_catalog" | "information_schema"
+                    )
             }
             RelationKind::View
             | RelationKind::MaterializedView
@@ -272,12 +331,20 @@ impl Analyzer<'_> {
         let Some(grant) = grant.filter(|_| writable) else {
             return Err(no_grant(&relation, what).at(position));
         };
-        let none = Scope { parent: None, items: &[], columns: &[] };
+        let none = Scope {
+            parent: None,
+            items: &[],
+            columns: &[],
+        };
         let item = self.base_relation(r, &relation, &none)?;
         if let Some(used) = item.relation.and_then(|id| self.lineage.relation_mut(id)) {
             used.written = true;
         }
-        Ok(Target { relation, item, grant })
+        Ok(Target {
+            relation,
+            item,
+            grant,
+        })
     }
 
     fn assignments(
@@ -313,7 +380,13 @@ impl Analyzer<'_> {
                     for t in targets.iter_mut() {
                         self.updated(t, target, scope, ctes, false)?;
                     }
-                    self.computed_query(q, Env { outer: Some(scope), ctes })?;
+                    self.computed_query(
+                        q,
+                        Env {
+                            outer: Some(scope),
+                            ctes,
+                        },
+                    )?;
                 }
             }
         }
@@ -330,7 +403,12 @@ impl Analyzer<'_> {
         null: bool,
     ) -> Resolve<()> {
         self.assignment_target(t, target, scope, ctes)?;
-        if target.grant.update.as_ref().is_some_and(|cols| !cols.contains(&t.column)) {
+        if target
+            .grant
+            .update
+            .as_ref()
+            .is_some_and(|cols| !cols.contains(&t.column))
+        {
             return Err(Refusal::denied(format!(
                 "permission denied to update column {} of {}",
                 t.column, target.relation.name
@@ -351,7 +429,11 @@ impl Analyzer<'_> {
         scope: &Scope<'_>,
         ctes: Option<&CteFrame<'_>>,
     ) -> Resolve<()> {
-        let c = target.item.columns.iter().find(|c| c.reference.name == t.column);
+        let c = target
+            .item
+            .columns
+            .iter()
+            .find(|c| c.reference.name == t.column);
         match c {
             None => {
                 return Err(Refusal::error(
@@ -364,8 +446,10 @@ impl Analyzer<'_> {
                 .at(t.position));
             }
             Some(c) if c.denied => {
-                return Err(Refusal::denied(format!("permission denied for column {}", t.column))
-                    .at(t.position));
+                return Err(
+                    Refusal::denied(format!("permission denied for column {}", t.column))
+                        .at(t.position),
+                );
             }
             // A subscripted or field assignment keeps the rest of the stored value.
             Some(c) if c.tainted && (!t.subscripts.is_empty() || !t.fields.is_empty()) => {
@@ -390,12 +474,21 @@ impl Analyzer<'_> {
     }
 
     fn is_token(&self, target: &Target, column: &Ident) -> Resolve<bool> {
-        let Some(c) = target.relation.column(column) else { return Ok(false) };
-        Ok(matches!(self.column_treatment(&target.relation, c)?, Treatment::Token(_)))
+        let Some(c) = target.relation.column(column) else {
+            return Ok(false);
+        };
+        Ok(matches!(
+            self.column_treatment(&target.relation, c)?,
+            Treatment::Token(_)
+        ))
     }
 
     /// COPY FROM: the columns written, checked and made explicit.
-    pub(super) fn copy_from(&mut self, r: &mut RelationRef, columns: &mut Vec<Ident>) -> Resolve<()> {
+    pub(super) fn copy_from(
+        &mut self,
+        r: &mut RelationRef,
+        columns: &mut Vec<Ident>,
+    ) -> Resolve<()> {
         let target = self.target(r, "COPY FROM")?;
         if !target.grant.insert {
             return Err(no_grant(&target.relation, "INSERT"));
@@ -404,12 +497,19 @@ impl Analyzer<'_> {
             *columns = visible_columns(&target.item, usize::MAX)?
                 .into_iter()
                 .filter(|c| {
-                    target.relation.column(&c.column).is_some_and(|c| c.generated.is_none())
+                    target
+                        .relation
+                        .column(&c.column)
+                        .is_some_and(|c| c.generated.is_none())
                 })
                 .map(|c| c.column)
                 .collect();
         }
-        let none = Scope { parent: None, items: &[], columns: &[] };
+        let none = Scope {
+            parent: None,
+            items: &[],
+            columns: &[],
+        };
         for c in columns {
             let mut t = AssignmentTarget {
                 column: c.clone(),
@@ -454,8 +554,16 @@ fn is_null_or_default(value: Option<&Expr>) -> bool {
 }
 
 fn query_gives_null(q: &Query, n: usize) -> bool {
-    let SetExpr::Select(s) = &q.body else { return false };
-    matches!(s.items.get(n), Some(SelectItem::Expr { expr: Expr::Literal(Literal::Null), .. }))
+    let SetExpr::Select(s) = &q.body else {
+        return false;
+    };
+    matches!(
+        s.items.get(n),
+        Some(SelectItem::Expr {
+            expr: Expr::Literal(Literal::Null),
+            ..
+        })
+    )
 }
 
 fn no_grant(relation: &Relation, what: &str) -> Refusal {
@@ -465,8 +573,10 @@ fn no_grant(relation: &Relation, what: &str) -> Refusal {
 }
 
 fn token_write(relation: &Relation, column: &Ident) -> Refusal {
-    Refusal::denied(format!("cannot write to tokenized column {column} of {}", relation.name))
-        .detail("Only NULL and DEFAULT may be written to a column the role sees as tokens.")
-        .hint("Leave the column out, or write as a role that sees it clearly.")
+    Refusal::denied(format!(
+        "cannot write to tokenized column {column} of {}",
+        relation.name
+    ))
+    .detail("Only NULL and DEFAULT may be written to a column the role sees as tokens.")
+    .hint("Leave the column out, or write as a role that sees it clearly.")
 }
-

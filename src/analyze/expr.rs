@@ -27,7 +27,11 @@ pub(super) struct Info {
 
 impl Info {
     fn computed(tainted: bool, ty: Option<Oid>) -> Self {
-        Self { tainted, ty, ..Self::default() }
+        Self {
+            tainted,
+            ty,
+            ..Self::default()
+        }
     }
 }
 
@@ -53,9 +57,10 @@ impl Analyzer<'_> {
                 self.name(e, &name, scope)
             }
             // Already resolved: an output number, or an expression met twice.
-            Expr::Column(_) | Expr::WholeRow { .. } => {
-                Err(Refusal::error(sqlstate::INTERNAL_ERROR, "expression is resolved twice"))
-            }
+            Expr::Column(_) | Expr::WholeRow { .. } => Err(Refusal::error(
+                sqlstate::INTERNAL_ERROR,
+                "expression is resolved twice",
+            )),
             Expr::Star(name) => {
                 let name = name.clone();
                 self.star_value(e, &name, scope)
@@ -98,7 +103,9 @@ impl Analyzer<'_> {
                 self.compare(&l.sources, &r.sources);
                 Ok(bool_of(l.tainted || r.tainted))
             }
-            Expr::Between { expr, low, high, .. } => {
+            Expr::Between {
+                expr, low, high, ..
+            } => {
                 let mut tainted = false;
                 for inner in [expr, low, high] {
                     tainted |= self.consumed(inner, scope, ctes, Uses::ORDER)?.tainted;
@@ -119,10 +126,14 @@ impl Analyzer<'_> {
             Expr::InQuery { expr, query, .. } => {
                 self.in_query(expr, query, None, scope, ctes).map(bool_of)
             }
-            Expr::QuantifiedQuery { left, op, query, .. } => {
-                self.in_query(left, query, Some(op), scope, ctes).map(bool_of)
-            }
-            Expr::QuantifiedArray { left, op, array, .. } => {
+            Expr::QuantifiedQuery {
+                left, op, query, ..
+            } => self
+                .in_query(left, query, Some(op), scope, ctes)
+                .map(bool_of),
+            Expr::QuantifiedArray {
+                left, op, array, ..
+            } => {
                 let l = self.expr(left, scope, ctes)?;
                 let uses = operator_uses(op);
                 self.lineage.mark_all(&l.sources, uses);
@@ -136,15 +147,33 @@ impl Analyzer<'_> {
             Expr::Exists(query) => {
                 // Its select list is not evaluated, but its conditions are: taint is not known to be
                 // absent.
-                let outputs = self.query(query, Env { outer: Some(scope), ctes })?;
+                let outputs = self.query(
+                    query,
+                    Env {
+                        outer: Some(scope),
+                        ctes,
+                    },
+                )?;
                 Ok(bool_of(outputs.iter().any(|o| o.tainted)))
             }
             Expr::Subquery(query) => {
-                let outputs = self.query(query, Env { outer: Some(scope), ctes })?;
+                let outputs = self.query(
+                    query,
+                    Env {
+                        outer: Some(scope),
+                        ctes,
+                    },
+                )?;
                 self.one_column(outputs)
             }
             Expr::ArrayQuery(query) => {
-                let outputs = self.computed_query(query, Env { outer: Some(scope), ctes })?;
+                let outputs = self.computed_query(
+                    query,
+                    Env {
+                        outer: Some(scope),
+                        ctes,
+                    },
+                )?;
                 Ok(Info::computed(outputs.iter().any(|o| o.tainted), None))
             }
             Expr::Array(items) => {
@@ -155,7 +184,11 @@ impl Analyzer<'_> {
                 Ok(Info::computed(tainted, None))
             }
             Expr::Row { fields, .. } => self.row(fields, scope, ctes),
-            Expr::Case { operand, branches, otherwise } => {
+            Expr::Case {
+                operand,
+                branches,
+                otherwise,
+            } => {
                 let parts = operand
                     .as_deref_mut()
                     .into_iter()
@@ -163,7 +196,9 @@ impl Analyzer<'_> {
                     .chain(otherwise.as_deref_mut());
                 self.all(parts, scope, ctes)
             }
-            Expr::Coalesce(list) | Expr::Greatest(list) | Expr::Least(list)
+            Expr::Coalesce(list)
+            | Expr::Greatest(list)
+            | Expr::Least(list)
             | Expr::Grouping(list) => self.all(list.iter_mut(), scope, ctes),
             Expr::NullIf(a, b) => self.all([a.as_mut(), b.as_mut()].into_iter(), scope, ctes),
             Expr::Cast(inner, ty) => {
@@ -189,7 +224,11 @@ impl Analyzer<'_> {
                     }
                 }
                 let slice = subscripts.iter().any(|s| matches!(s, Subscript::Slice(..)));
-                let ty = if slice { info.ty } else { self.element_type(info.ty) };
+                let ty = if slice {
+                    info.ty
+                } else {
+                    self.element_type(info.ty)
+                };
                 Ok(Info::computed(tainted, ty))
             }
             Expr::Field(..) => self.field(e, scope, ctes),
@@ -238,7 +277,10 @@ impl Analyzer<'_> {
             Found::WholeRow(item) => {
                 let (printed, relation) = (item.printed.clone(), item.relation);
                 let info = self.whole_row(&item.columns, relation)?;
-                *e = Expr::WholeRow { qualifier: printed, base: relation };
+                *e = Expr::WholeRow {
+                    qualifier: printed,
+                    base: relation,
+                };
                 Ok(info)
             }
         }
@@ -249,14 +291,22 @@ impl Analyzer<'_> {
         let item = scope.find_item(name)?;
         let (printed, relation) = (item.printed.clone(), item.relation);
         let info = self.whole_row(&item.columns, relation)?;
-        *e = Expr::WholeRow { qualifier: printed, base: relation };
+        *e = Expr::WholeRow {
+            qualifier: printed,
+            base: relation,
+        };
         Ok(info)
     }
 
     /// A reference to a visible column: mentioned, its use still open.
     fn visible(&mut self, c: &Visible) -> Info {
         self.lineage.mark_all(&c.sources, Uses::NONE);
-        Info { sources: c.sources.clone(), tainted: c.tainted, ty: c.ty, null: false }
+        Info {
+            sources: c.sources.clone(),
+            tainted: c.tainted,
+            ty: c.ty,
+            null: false,
+        }
     }
 
     fn whole_row(
@@ -267,9 +317,11 @@ impl Analyzer<'_> {
         let mut tainted = false;
         for c in columns {
             if c.denied {
-                return Err(Refusal::denied("whole-row reference includes a denied column")
-                    .detail(format!("The policy denies column {} to the role.", c.name))
-                    .hint("Name the columns you need."));
+                return Err(
+                    Refusal::denied("whole-row reference includes a denied column")
+                        .detail(format!("The policy denies column {} to the role.", c.name))
+                        .hint("Name the columns you need."),
+                );
             }
             self.lineage.mark_all(&c.sources, Uses::COMPUTE);
             tainted |= c.tainted;
@@ -376,7 +428,13 @@ impl Analyzer<'_> {
             }
             other => vec![self.expr(other, scope, ctes)?],
         };
-        let outputs = self.query(query, Env { outer: Some(scope), ctes })?;
+        let outputs = self.query(
+            query,
+            Env {
+                outer: Some(scope),
+                ctes,
+            },
+        )?;
         if outputs.len() != lefts.len() {
             return Err(Refusal::error(
                 sqlstate::SYNTAX_ERROR,
@@ -388,7 +446,11 @@ impl Analyzer<'_> {
             ));
         }
         if let Some(op) = op {
-            self.operator(op, lefts.first().and_then(|l| l.ty), outputs.first().and_then(|o| o.ty))?;
+            self.operator(
+                op,
+                lefts.first().and_then(|l| l.ty),
+                outputs.first().and_then(|o| o.ty),
+            )?;
         }
         let mut tainted = false;
         for (l, o) in lefts.iter().zip(&outputs) {
@@ -407,9 +469,12 @@ impl Analyzer<'_> {
     fn one_column(&mut self, outputs: Vec<super::lineage::OutputColumn>) -> Resolve<Info> {
         let mut outputs = outputs.into_iter();
         match (outputs.next(), outputs.next()) {
-            (Some(o), None) => {
-                Ok(Info { sources: o.sources, tainted: o.tainted, ty: o.ty, null: o.null })
-            }
+            (Some(o), None) => Ok(Info {
+                sources: o.sources,
+                tainted: o.tainted,
+                ty: o.ty,
+                null: o.null,
+            }),
             _ => Err(Refusal::error(
                 sqlstate::SYNTAX_ERROR,
                 "subquery must return only one column",
@@ -475,7 +540,9 @@ impl Analyzer<'_> {
         scope: &Scope<'_>,
         e: &mut Expr,
     ) -> Resolve<Option<Info>> {
-        let Some(item) = self.row_item(name, scope)? else { return Ok(None) };
+        let Some(item) = self.row_item(name, scope)? else {
+            return Ok(None);
+        };
         let c = super::scope::item_column(item, field, name.position)?.clone();
         let info = self.visible(&c);
         *e = Expr::Column(c.reference);
@@ -497,7 +564,10 @@ impl Analyzer<'_> {
 
 fn literal_info(l: &Literal) -> Info {
     match l {
-        Literal::Null => Info { null: true, ..Info::default() },
+        Literal::Null => Info {
+            null: true,
+            ..Info::default()
+        },
         Literal::Bool(_) => Info::computed(false, Some(oid::BOOL)),
         Literal::Number(n) => {
             let ty = match (n.parse::<i32>(), n.parse::<i64>()) {

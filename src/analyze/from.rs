@@ -27,7 +27,7 @@ pub(super) struct Brought {
 
 impl Analyzer<'_> {
     /// All of FROM, left to right.
-    pub(super) fn from_clause(
+    pub(super) fn tables(
         &mut self,
         from: &mut [TableRef],
         env: Env<'_>,
@@ -49,13 +49,26 @@ impl Analyzer<'_> {
         env: Env<'_>,
         left: &Brought,
     ) -> Resolve<Brought> {
-        let lateral_scope =
-            Scope { parent: env.outer, items: &left.items, columns: &left.columns };
+        let lateral_scope = Scope {
+            parent: env.outer,
+            items: &left.items,
+            columns: &left.columns,
+        };
         match table {
             TableRef::Relation(_) => self.relation_ref(table, env, &lateral_scope),
-            TableRef::Derived { lateral, query, alias } => {
-                let inner =
-                    if *lateral { Env { outer: Some(&lateral_scope), ..env } } else { env };
+            TableRef::Derived {
+                lateral,
+                query,
+                alias,
+            } => {
+                let inner = if *lateral {
+                    Env {
+                        outer: Some(&lateral_scope),
+                        ..env
+                    }
+                } else {
+                    env
+                };
                 let outputs = self.query(query, inner)?;
                 let named = match alias.take() {
                     Some(a) => a,
@@ -86,7 +99,13 @@ impl Analyzer<'_> {
                 });
                 Ok(single(derived_item(alias, printed, outputs)))
             }
-            TableRef::Join { left: l, right: r, kind, constraint, alias } => {
+            TableRef::Join {
+                left: l,
+                right: r,
+                kind,
+                constraint,
+                alias,
+            } => {
                 let lhs = self.table_ref(l, env, left)?;
                 let mut visible = Brought {
                     items: left.items.iter().chain(&lhs.items).cloned().collect(),
@@ -127,7 +146,8 @@ impl Analyzer<'_> {
                 .map(|l| l.name.clone())
                 .collect();
             if shared.is_empty() && kind != JoinKind::Inner {
-                *constraint = JoinConstraint::On(Expr::Literal(crate::sql::tree::Literal::Bool(true)));
+                *constraint =
+                    JoinConstraint::On(Expr::Literal(crate::sql::tree::Literal::Bool(true)));
             } else {
                 *constraint = if shared.is_empty() {
                     JoinConstraint::On(Expr::Literal(crate::sql::tree::Literal::Bool(true)))
@@ -152,16 +172,28 @@ impl Analyzer<'_> {
         };
         let mut out = Brought::default();
         let kept = |c: &&Visible| !merged.iter().any(|m| m.name == c.name);
-        let rest: Vec<Visible> =
-            lhs.columns.iter().chain(&rhs.columns).filter(kept).cloned().collect();
+        let rest: Vec<Visible> = lhs
+            .columns
+            .iter()
+            .chain(&rhs.columns)
+            .filter(kept)
+            .cloned()
+            .collect();
         out.columns = merged.iter().cloned().chain(rest).collect();
         out.items = lhs.items;
         out.items.extend(rhs.items);
         if let JoinConstraint::On(e) = constraint {
             // ON sees the two sides (and, under LATERAL rules, what is further out).
-            let outer =
-                Scope { parent: env.outer, items: &outside.items, columns: &outside.columns };
-            let scope = Scope { parent: Some(&outer), items: &out.items, columns: &out.columns };
+            let outer = Scope {
+                parent: env.outer,
+                items: &outside.items,
+                columns: &outside.columns,
+            };
+            let scope = Scope {
+                parent: Some(&outer),
+                items: &out.items,
+                columns: &out.columns,
+            };
             self.compute(e, &scope, env.ctes)?;
         }
         Ok(out)
@@ -193,7 +225,14 @@ impl Analyzer<'_> {
                         self.lineage.mark_all(&both, Uses::COMPUTE);
                         both.clear();
                     }
-                    (Column { qualifier: None, name: name.clone(), base: None }, both)
+                    (
+                        Column {
+                            qualifier: None,
+                            name: name.clone(),
+                            base: None,
+                        },
+                        both,
+                    )
                 }
             };
             merged.push(Visible {
@@ -252,8 +291,10 @@ impl Analyzer<'_> {
     ) -> Resolve<Item> {
         self.selectable(relation, r.name.position)?;
         let id = self.add_relation(relation)?;
-        let unaliased =
-            r.alias.is_none().then(|| (relation.schema.clone(), relation.name.clone()));
+        let unaliased = r
+            .alias
+            .is_none()
+            .then(|| (relation.schema.clone(), relation.name.clone()));
         let alias = r.alias.take().unwrap_or(TableAlias {
             name: relation.name.clone(),
             columns: Vec::new(),
@@ -265,8 +306,11 @@ impl Analyzer<'_> {
             let treatment = self.column_treatment(relation, c)?;
             let denied = matches!(treatment, Treatment::Deny);
             // A denied column does not take part in the alias list: it is not in the masked copy.
-            let name =
-                if denied { c.name.clone() } else { names.next().unwrap_or(&c.name).clone() };
+            let name = if denied {
+                c.name.clone()
+            } else {
+                names.next().unwrap_or(&c.name).clone()
+            };
             columns.push(Visible {
                 name,
                 reference: Column {
@@ -274,7 +318,10 @@ impl Analyzer<'_> {
                     name: c.name.clone(),
                     base: Some((id, c.attnum)),
                 },
-                sources: vec![Source { relation: id, attnum: c.attnum }],
+                sources: vec![Source {
+                    relation: id,
+                    attnum: c.attnum,
+                }],
                 tainted: !matches!(treatment, Treatment::Clear),
                 ty: Some(c.type_oid),
                 denied,
@@ -283,7 +330,10 @@ impl Analyzer<'_> {
         if names.next().is_some() {
             return Err(Refusal::error(
                 "42P10",
-                format!("table \"{}\" has fewer columns than its alias list", alias.name),
+                format!(
+                    "table \"{}\" has fewer columns than its alias list",
+                    alias.name
+                ),
             )
             .at(r.name.position));
         }
@@ -292,9 +342,16 @@ impl Analyzer<'_> {
             position: r.name.position,
         };
         r.id = Some(id);
-        r.alias = Some(TableAlias { name: printed.clone(), columns: Vec::new() });
+        r.alias = Some(TableAlias {
+            name: printed.clone(),
+            columns: Vec::new(),
+        });
         if let Some(sample) = &mut r.sample {
-            let none = Scope { parent: None, items: &[], columns: &[] };
+            let none = Scope {
+                parent: None,
+                items: &[],
+                columns: &[],
+            };
             for e in sample.args.iter_mut().chain(&mut sample.repeatable) {
                 self.compute(e, &none, None)?;
             }
@@ -306,7 +363,13 @@ impl Analyzer<'_> {
                 ));
             }
         }
-        Ok(Item { alias: alias.name, printed, columns, relation: Some(id), unaliased })
+        Ok(Item {
+            alias: alias.name,
+            printed,
+            columns,
+            relation: Some(id),
+            unaliased,
+        })
     }
 
     /// May this relation stand in FROM?
@@ -385,7 +448,11 @@ impl Analyzer<'_> {
     /// The client's alias, or a fresh one if it is already printed around here: an inner alias must
     /// not capture a reference to an outer one.
     pub(super) fn unique(&mut self, alias: &Ident, scope: &Scope<'_>) -> Ident {
-        if scope.prints(alias) { self.fresh_alias(alias) } else { alias.clone() }
+        if scope.prints(alias) {
+            self.fresh_alias(alias)
+        } else {
+            alias.clone()
+        }
     }
 
     /// The columns a value of this type has when it stands in FROM.
@@ -395,7 +462,13 @@ impl Analyzer<'_> {
         match catalog.types.get(&base).map(|t| &t.kind) {
             Some(TypeKind::Composite { relation }) => {
                 let relation = catalog.relation_by_oid(*relation)?;
-                Some(relation.columns.iter().map(|c| (c.name.clone(), c.type_oid)).collect())
+                Some(
+                    relation
+                        .columns
+                        .iter()
+                        .map(|c| (c.name.clone(), c.type_oid))
+                        .collect(),
+                )
             }
             _ if base == oid::RECORD => None,
             _ => Some(vec![(alias.clone(), result)]),
@@ -404,7 +477,10 @@ impl Analyzer<'_> {
 }
 
 pub(super) fn single(item: Item) -> Brought {
-    Brought { columns: item.columns.clone(), items: vec![item] }
+    Brought {
+        columns: item.columns.clone(),
+        items: vec![item],
+    }
 }
 
 /// An item whose columns are a query's outputs.
@@ -424,14 +500,20 @@ pub(super) fn derived_item(alias: Ident, printed: Ident, outputs: Vec<OutputColu
             denied: false,
         })
         .collect();
-    Item { alias, printed, columns, relation: None, unaliased: None }
+    Item {
+        alias,
+        printed,
+        columns,
+        relation: None,
+        unaliased: None,
+    }
 }
 
 fn no_duplicates(before: &[Item], new: &[Item]) -> Resolve<()> {
     for i in new {
-        let twice = before.iter().any(|b| {
-            b.alias == i.alias && (b.unaliased.is_none() || b.unaliased == i.unaliased)
-        });
+        let twice = before
+            .iter()
+            .any(|b| b.alias == i.alias && (b.unaliased.is_none() || b.unaliased == i.unaliased));
         if twice {
             return Err(Refusal::error(
                 sqlstate::DUPLICATE_ALIAS,
@@ -462,7 +544,9 @@ fn unique_column<'c>(columns: &'c [Visible], name: &Ident, side: &str) -> Resolv
 /// PostgreSQL, so those are not searched.
 pub(super) fn query_mentions(q: &Query, name: &Ident) -> bool {
     let in_with = q.with.as_ref().is_some_and(|w| {
-        w.ctes.iter().any(|c| matches!(c.body.as_ref(), Statement::Query(q) if query_mentions(q, name)))
+        w.ctes
+            .iter()
+            .any(|c| matches!(c.body.as_ref(), Statement::Query(q) if query_mentions(q, name)))
     });
     in_with || body_mentions(&q.body, name)
 }

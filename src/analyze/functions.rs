@@ -43,7 +43,12 @@ impl Analyzer<'_> {
             [s, f] => (Some(s), f),
             _ => return Vec::new(),
         };
-        let all = self.grounds.catalog.functions.get(function).map_or(&[][..], Vec::as_slice);
+        let all = self
+            .grounds
+            .catalog
+            .functions
+            .get(function)
+            .map_or(&[][..], Vec::as_slice);
         all.iter()
             .filter(|f| match schema {
                 Some(s) => f.schema == *s,
@@ -54,7 +59,11 @@ impl Analyzer<'_> {
 
     /// Decides what a call means; `args` is `None` for `f(*)`.
     pub(super) fn choose_function(&self, name: &Name, args: Option<&[Info]>) -> Resolve<Chosen> {
-        let function = name.parts.last().cloned().unwrap_or_else(|| Ident::exact(""));
+        let function = name
+            .parts
+            .last()
+            .cloned()
+            .unwrap_or_else(|| Ident::exact(""));
         let found = self.candidates(name);
         if found.is_empty() {
             return Err(Refusal::error(
@@ -64,19 +73,21 @@ impl Analyzer<'_> {
             .at(name.position));
         }
         let count = args.map_or(0, <[Info]>::len);
-        let fitting: Vec<&Function> =
-            found.iter().copied().filter(|f| args.is_none() || arity(f, count)).collect();
+        let fitting: Vec<&Function> = found
+            .iter()
+            .copied()
+            .filter(|f| args.is_none() || arity(f, count))
+            .collect();
         let fitting = if fitting.is_empty() { found } else { fitting };
         let schema = self.one_schema(name, &fitting, args.unwrap_or_default())?;
         let overloads: Vec<&Function> =
             fitting.into_iter().filter(|f| f.schema == schema).collect();
         let use_ = self.function_use(&overloads, &schema, &function);
         if overloads.iter().any(|f| f.kind == FunctionKind::Procedure) {
-            return Err(Refusal::error(
-                "42809",
-                format!("{} is a procedure", written(name)),
-            )
-            .at(name.position));
+            return Err(
+                Refusal::error("42809", format!("{} is a procedure", written(name)))
+                    .at(name.position),
+            );
         }
         let scrub = match use_ {
             FunctionUse::Allow => false,
@@ -111,8 +122,10 @@ impl Analyzer<'_> {
 
     /// The schema all plausible meanings share, or a refusal.
     fn one_schema(&self, name: &Name, fitting: &[&Function], args: &[Info]) -> Resolve<Ident> {
-        let argument_extensions: Vec<_> =
-            args.iter().filter_map(|a| self.type_extension(a.ty)).collect();
+        let argument_extensions: Vec<_> = args
+            .iter()
+            .filter_map(|a| self.type_extension(a.ty))
+            .collect();
         // An extension's overload of a builtin (citext's `replace`) is meant only when one of its own
         // types is among the arguments.
         let plausible: Vec<&&Function> = fitting
@@ -125,17 +138,23 @@ impl Analyzer<'_> {
             })
             .collect();
         let meant: Vec<&&Function> = if plausible.iter().any(|f| f.extension.is_some()) {
-            plausible.iter().filter(|f| f.schema != "pg_catalog").copied().collect()
+            plausible
+                .iter()
+                .filter(|f| f.schema != "pg_catalog")
+                .copied()
+                .collect()
         } else {
             plausible
         };
         let first = meant.first().map(|f| f.schema.clone());
         match first {
             Some(schema) if meant.iter().all(|f| f.schema == schema) => Ok(schema),
-            _ => Err(Refusal::denied(format!("function {} could mean two things", written(name)))
-                .detail("Functions of that name exist in several schemas of the search path.")
-                .hint("Qualify it with its schema, such as pg_catalog.")
-                .at(name.position)),
+            _ => Err(
+                Refusal::denied(format!("function {} could mean two things", written(name)))
+                    .detail("Functions of that name exist in several schemas of the search path.")
+                    .hint("Qualify it with its schema, such as pg_catalog.")
+                    .at(name.position),
+            ),
         }
     }
 
@@ -143,7 +162,12 @@ impl Analyzer<'_> {
         if *schema == "pg_catalog" {
             return builtin_function(name.as_str());
         }
-        if self.grounds.grants.functions.contains(&(schema.clone(), name.clone())) {
+        if self
+            .grounds
+            .grants
+            .functions
+            .contains(&(schema.clone(), name.clone()))
+        {
             return FunctionUse::Allow;
         }
         let mut extensions = overloads.iter().map(|f| f.extension.as_deref());
@@ -168,7 +192,8 @@ impl Analyzer<'_> {
                 })
         });
         let first = exact.next()?;
-        exact.all(|f| f.result == first.result && f.out_columns == first.out_columns)
+        exact
+            .all(|f| f.result == first.result && f.out_columns == first.out_columns)
             .then_some(*first)
     }
 
@@ -184,8 +209,15 @@ impl Analyzer<'_> {
 
 /// OUT columns every overload shares by name.
 fn agreed_columns(overloads: &[&Function]) -> Vec<(Ident, Oid)> {
-    let Some(first) = overloads.first() else { return Vec::new() };
-    let names = |f: &Function| f.out_columns.iter().map(|(n, _)| n.clone()).collect::<Vec<_>>();
+    let Some(first) = overloads.first() else {
+        return Vec::new();
+    };
+    let names = |f: &Function| {
+        f.out_columns
+            .iter()
+            .map(|(n, _)| n.clone())
+            .collect::<Vec<_>>()
+    };
     if overloads.iter().all(|f| names(f) == names(first)) {
         first.out_columns.clone()
     } else {
@@ -196,10 +228,18 @@ fn agreed_columns(overloads: &[&Function]) -> Vec<(Ident, Oid)> {
 fn arity(f: &Function, count: usize) -> bool {
     let most = f.args.len();
     let least = most.saturating_sub(usize::from(f.defaults));
-    if f.variadic { count >= least.saturating_sub(1) } else { (least..=most).contains(&count) }
+    if f.variadic {
+        count >= least.saturating_sub(1)
+    } else {
+        (least..=most).contains(&count)
+    }
 }
 
 /// A name as the client wrote it.
 pub(super) fn written(name: &Name) -> String {
-    name.parts.iter().map(Ident::as_str).collect::<Vec<_>>().join(".")
+    name.parts
+        .iter()
+        .map(Ident::as_str)
+        .collect::<Vec<_>>()
+        .join(".")
 }

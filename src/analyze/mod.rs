@@ -38,8 +38,8 @@ use crate::policy::Grants;
 use crate::refusal::Refusal;
 use crate::sql::tree::{Expr, Query, RelationId, RelationRef, Statement, TypeName};
 
-pub use self::view::{ColumnForm, Generated, ViewForm, column_form, view_form};
 pub(crate) use self::call::scrub_sql;
+pub use self::view::{ColumnForm, Generated, ViewForm, column_form, view_form};
 
 /// The result of resolving something.
 pub(crate) type Resolve<T> = Result<T, Refusal>;
@@ -58,13 +58,21 @@ pub struct Grounds<'a> {
 /// Resolves a statement in place and says what it reads.
 pub fn analyze(statement: &mut Statement, grounds: Grounds<'_>) -> Resolve<Lineage> {
     let mut analyzer = Analyzer::new(grounds);
-    let env = Env { outer: None, ctes: None };
+    let env = Env {
+        outer: None,
+        ctes: None,
+    };
     let outputs = match statement {
         Statement::Query(q) => analyzer.query(q, env)?,
         Statement::Insert(i) => analyzer.insert(i, env)?,
         Statement::Update(u) => analyzer.update(u, env)?,
         Statement::Delete(d) => analyzer.delete(d, env)?,
-        _ => return Err(Refusal::error(sqlstate::INTERNAL_ERROR, "statement is not a query")),
+        _ => {
+            return Err(Refusal::error(
+                sqlstate::INTERNAL_ERROR,
+                "statement is not a query",
+            ));
+        }
     };
     analyzer.lineage.outputs = outputs;
     Ok(analyzer.lineage)
@@ -73,7 +81,11 @@ pub fn analyze(statement: &mut Statement, grounds: Grounds<'_>) -> Resolve<Linea
 /// Resolves expressions that may not read any relation: arguments of EXECUTE.
 pub fn analyze_values(exprs: &mut [Expr], grounds: Grounds<'_>) -> Resolve<Lineage> {
     let mut analyzer = Analyzer::new(grounds);
-    let scope = Scope { parent: None, items: &[], columns: &[] };
+    let scope = Scope {
+        parent: None,
+        items: &[],
+        columns: &[],
+    };
     for e in exprs {
         analyzer.compute(e, &scope, None)?;
     }
@@ -181,5 +193,8 @@ fn merge_sources(into: &mut Vec<Source>, from: &[Source]) {
 }
 
 fn too_complex() -> Refusal {
-    Refusal::error(sqlstate::STATEMENT_TOO_COMPLEX, "statement refers to too many relations")
+    Refusal::error(
+        sqlstate::STATEMENT_TOO_COMPLEX,
+        "statement refers to too many relations",
+    )
 }

@@ -58,8 +58,11 @@ impl Analyzer<'_> {
     ) -> Resolve<Info> {
         let target = self.type_name(ty)?;
         let catalog = self.grounds.catalog;
-        if let Some(TypeKind::Domain { has_check, not_null, .. }) =
-            catalog.types.get(&target).map(|t| &t.kind)
+        if let Some(TypeKind::Domain {
+            has_check,
+            not_null,
+            ..
+        }) = catalog.types.get(&target).map(|t| &t.kind)
             && (*has_check || *not_null)
             && info.tainted
         {
@@ -77,12 +80,21 @@ impl Analyzer<'_> {
         let textual = |t: Oid| matches!(t, oid::TEXT | oid::VARCHAR);
         let keeps = ty.typmods.is_empty()
             && ty.array_dims == 0
-            && base.is_some_and(|b| textual(b) && textual(target) || b == target && b != oid::BPCHAR);
+            && base
+                .is_some_and(|b| textual(b) && textual(target) || b == target && b != oid::BPCHAR);
         if keeps && ty.interval_fields.is_none() {
-            return Ok(Info { ty: Some(target), ..info });
+            return Ok(Info {
+                ty: Some(target),
+                ..info
+            });
         }
         self.lineage.mark_all(&info.sources, Uses::COMPUTE);
-        Ok(Info { tainted: info.tainted, ty: Some(target), null: info.null, sources: Vec::new() })
+        Ok(Info {
+            tainted: info.tainted,
+            ty: Some(target),
+            null: info.null,
+            sources: Vec::new(),
+        })
     }
 
     /// `'customers'::regclass` means the client's search path, but runs under ours: the name is
@@ -92,9 +104,16 @@ impl Analyzer<'_> {
         if target != REGCLASS {
             return;
         }
-        let Expr::Literal(Literal::String(text)) = inner else { return };
-        let Some(name) = simple_name(text) else { return };
-        let name = Name { parts: vec![name], position: 0 };
+        let Expr::Literal(Literal::String(text)) = inner else {
+            return;
+        };
+        let Some(name) = simple_name(text) else {
+            return;
+        };
+        let name = Name {
+            parts: vec![name],
+            position: 0,
+        };
         if let Ok(relation) = self.find_relation(&name) {
             let mut qualified = String::new();
             relation.schema.quote_into(&mut qualified);
@@ -141,7 +160,10 @@ impl Analyzer<'_> {
         right: Option<Oid>,
     ) -> Resolve<Option<Oid>> {
         let catalog = self.grounds.catalog;
-        let all = catalog.operators.get(&op.symbol).map_or(&[][..], Vec::as_slice);
+        let all = catalog
+            .operators
+            .get(&op.symbol)
+            .map_or(&[][..], Vec::as_slice);
         let visible: Vec<&OperatorInfo> = all
             .iter()
             .filter(|o| match &op.schema {
@@ -150,14 +172,18 @@ impl Analyzer<'_> {
             })
             .filter(|o| o.schema == "pg_catalog" || o.extension.is_some())
             .collect();
-        let base = |t: Option<Oid>| t.map(|t| catalog.base_type(t)).filter(|t| *t != oid::UNKNOWN);
+        let base = |t: Option<Oid>| {
+            t.map(|t| catalog.base_type(t))
+                .filter(|t| *t != oid::UNKNOWN)
+        };
         let (l, r) = (base(left), base(right));
         let exact = |o: &&&OperatorInfo| {
             let fits = |want: Oid, have: Option<Oid>| have.is_none() || have == Some(want);
             (l.is_some() || r.is_some()) && fits(o.left, l) && fits(o.right, r)
         };
         let extension_typed = |t: Option<Oid>| {
-            t.and_then(|t| catalog.types.get(&t)).is_some_and(|t| t.extension.is_some())
+            t.and_then(|t| catalog.types.get(&t))
+                .is_some_and(|t| t.extension.is_some())
         };
         let chosen = if extension_typed(l) || extension_typed(r) {
             visible
@@ -176,7 +202,10 @@ impl Analyzer<'_> {
         let Some(chosen) = chosen else {
             return Err(Refusal::error(
                 sqlstate::UNDEFINED_FUNCTION,
-                format!("operator {} does not exist, or is not allowed to the role", op.symbol),
+                format!(
+                    "operator {} does not exist, or is not allowed to the role",
+                    op.symbol
+                ),
             ));
         };
         op.schema = Some(chosen.schema.clone());
@@ -192,13 +221,21 @@ impl Analyzer<'_> {
 
     /// The element type of an array type.
     pub(super) fn element_type(&self, ty: Option<Oid>) -> Option<Oid> {
-        self.grounds.catalog.types.get(&self.grounds.catalog.base_type(ty?))?.array_element
+        self.grounds
+            .catalog
+            .types
+            .get(&self.grounds.catalog.base_type(ty?))?
+            .array_element
     }
 
     /// The extension that owns a type, if any.
     pub(super) fn type_extension(&self, ty: Option<Oid>) -> Option<Arc<str>> {
         let catalog = self.grounds.catalog;
-        catalog.types.get(&catalog.base_type(ty?))?.extension.clone()
+        catalog
+            .types
+            .get(&catalog.base_type(ty?))?
+            .extension
+            .clone()
     }
 }
 
@@ -220,6 +257,8 @@ fn simple_name(text: &str) -> Option<Ident> {
     }
     let plain = !text.is_empty()
         && !text.starts_with(|c: char| c.is_ascii_digit())
-        && text.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '$');
+        && text
+            .chars()
+            .all(|c| c.is_alphanumeric() || c == '_' || c == '$');
     plain.then(|| Ident::folded(text))
 }

@@ -22,8 +22,14 @@ impl Analyzer<'_> {
         let env = if entries.is_empty() {
             env
         } else {
-            frame = CteFrame { parent: env.ctes, entries: &entries };
-            Env { outer: env.outer, ctes: Some(&frame) }
+            frame = CteFrame {
+                parent: env.ctes,
+                entries: &entries,
+            };
+            Env {
+                outer: env.outer,
+                ctes: Some(&frame),
+            }
         };
         let was_top = std::mem::replace(&mut self.top_level, false);
         let result = self.query_body(q, env);
@@ -33,9 +39,7 @@ impl Analyzer<'_> {
 
     fn query_body(&mut self, q: &mut Query, env: Env<'_>) -> Resolve<Vec<OutputColumn>> {
         let outputs = match &mut q.body {
-            SetExpr::Select(s) => {
-                self.select(s, &mut q.order_by, &mut q.locking, env)?
-            }
+            SetExpr::Select(s) => self.select(s, &mut q.order_by, &mut q.locking, env)?,
             SetExpr::Query(inner) if q.order_by.is_empty() => self.query(inner, env)?,
             body => {
                 let outputs = self.set_expr(body, env)?;
@@ -56,7 +60,11 @@ impl Analyzer<'_> {
     }
 
     fn limit(&mut self, limit: &mut Limit, env: Env<'_>) -> Resolve<()> {
-        let none = Scope { parent: env.outer, items: &[], columns: &[] };
+        let none = Scope {
+            parent: env.outer,
+            items: &[],
+            columns: &[],
+        };
         for e in [&mut limit.count, &mut limit.offset].into_iter().flatten() {
             self.compute(e, &none, env.ctes)?;
         }
@@ -92,7 +100,10 @@ impl Analyzer<'_> {
         if left.len() != right.len() {
             return Err(Refusal::error(
                 sqlstate::SYNTAX_ERROR,
-                format!("each {} query must have the same number of columns", op_word(op)),
+                format!(
+                    "each {} query must have the same number of columns",
+                    op_word(op)
+                ),
             ));
         }
         let compares = !all || op != SetOp::Union;
@@ -101,9 +112,10 @@ impl Analyzer<'_> {
             if compares {
                 self.lineage.mark_all(&l.sources, Uses::EQUALITY);
                 self.lineage.mark_all(&r.sources, Uses::EQUALITY);
-                self.lineage
-                    .equalities
-                    .push(Equality { left: l.sources.clone(), right: r.sources.clone() });
+                self.lineage.equalities.push(Equality {
+                    left: l.sources.clone(),
+                    right: r.sources.clone(),
+                });
             }
             let both = (!l.sources.is_empty() || l.null) && (!r.sources.is_empty() || r.null);
             if both {
@@ -115,7 +127,13 @@ impl Analyzer<'_> {
             }
             l.tainted |= r.tainted;
             if l.ty != r.ty {
-                l.ty = if l.ty.is_none() || l.null { r.ty } else if r.null { l.ty } else { None };
+                l.ty = if l.ty.is_none() || l.null {
+                    r.ty
+                } else if r.null {
+                    l.ty
+                } else {
+                    None
+                };
             }
             l.null &= r.null;
             merged.push(l);
@@ -124,7 +142,11 @@ impl Analyzer<'_> {
     }
 
     fn values(&mut self, rows: &mut [Vec<Expr>], env: Env<'_>) -> Resolve<Vec<OutputColumn>> {
-        let scope = Scope { parent: env.outer, items: &[], columns: &[] };
+        let scope = Scope {
+            parent: env.outer,
+            items: &[],
+            columns: &[],
+        };
         let width = rows.first().map_or(0, Vec::len);
         let mut outputs: Vec<OutputColumn> = (1..=width)
             .map(|n| OutputColumn {
@@ -223,12 +245,21 @@ impl Analyzer<'_> {
             let outputs = if with.recursive && mentions(cte) {
                 self.recursive_cte(cte, env, entries)?
             } else {
-                let frame = CteFrame { parent: env.ctes, entries };
-                let inner = Env { outer: env.outer, ctes: Some(&frame) };
+                let frame = CteFrame {
+                    parent: env.ctes,
+                    entries,
+                };
+                let inner = Env {
+                    outer: env.outer,
+                    ctes: Some(&frame),
+                };
                 self.cte_body(cte, inner)?
             };
             let columns = rename(outputs, &cte.columns, &cte.name)?;
-            entries.push(CteEntry { name: cte.name.clone(), columns });
+            entries.push(CteEntry {
+                name: cte.name.clone(),
+                columns,
+            });
         }
         Ok(())
     }
@@ -261,16 +292,26 @@ impl Analyzer<'_> {
                 "recursive query must have the form non-recursive-term UNION [ALL] recursive-term",
             )
         };
-        let Statement::Query(q) = cte.body.as_mut() else { return Err(malformed()) };
+        let Statement::Query(q) = cte.body.as_mut() else {
+            return Err(malformed());
+        };
         if q.with.is_some() || !q.order_by.is_empty() || !q.locking.is_empty() {
             return Err(malformed());
         }
-        let SetExpr::Chain { first, rest } = &mut q.body else { return Err(malformed()) };
+        let SetExpr::Chain { first, rest } = &mut q.body else {
+            return Err(malformed());
+        };
         let Some(((SetOp::Union, all, recursive), base)) = rest.split_last_mut() else {
             return Err(malformed());
         };
-        let frame = CteFrame { parent: env.ctes, entries: before };
-        let outside = Env { outer: env.outer, ctes: Some(&frame) };
+        let frame = CteFrame {
+            parent: env.ctes,
+            entries: before,
+        };
+        let outside = Env {
+            outer: env.outer,
+            ctes: Some(&frame),
+        };
         let mut outputs = self.set_expr(first, outside)?;
         for (op, every, arm) in base {
             let right = self.set_expr(arm, outside)?;
@@ -281,9 +322,18 @@ impl Analyzer<'_> {
             o.sources.clear();
         }
         let columns = rename(outputs.clone(), &cte.columns, &cte.name)?;
-        before.push(CteEntry { name: cte.name.clone(), columns });
-        let frame = CteFrame { parent: env.ctes, entries: before };
-        let inside = Env { outer: env.outer, ctes: Some(&frame) };
+        before.push(CteEntry {
+            name: cte.name.clone(),
+            columns,
+        });
+        let frame = CteFrame {
+            parent: env.ctes,
+            entries: before,
+        };
+        let inside = Env {
+            outer: env.outer,
+            ctes: Some(&frame),
+        };
         let right = self.set_expr(recursive, inside);
         before.pop();
         let merged = self.merge_arms(outputs, right?, SetOp::Union, *all)?;
@@ -292,7 +342,10 @@ impl Analyzer<'_> {
         }
         // Taint found in the recursive term reaches every column of the loop.
         let tainted = merged.iter().any(|o| o.tainted);
-        Ok(merged.into_iter().map(|o| OutputColumn { tainted, ..o }).collect())
+        Ok(merged
+            .into_iter()
+            .map(|o| OutputColumn { tainted, ..o })
+            .collect())
     }
 }
 
@@ -321,9 +374,13 @@ pub(super) fn rename(
 /// The output a bare name means, if any. Several of one name are fine when PostgreSQL would find them
 /// equal; it is asked by number, so the first is as good, provided they have one origin.
 pub(super) fn output_by_name(name: &Name, outputs: &[OutputColumn]) -> Resolve<Option<usize>> {
-    let [only] = name.parts.as_slice() else { return Ok(None) };
+    let [only] = name.parts.as_slice() else {
+        return Ok(None);
+    };
     let mut hits = outputs.iter().enumerate().filter(|(_, o)| o.name == *only);
-    let Some((position, first)) = hits.next() else { return Ok(None) };
+    let Some((position, first)) = hits.next() else {
+        return Ok(None);
+    };
     if hits.any(|(_, o)| o.sources != first.sources || o.sources.is_empty()) {
         return Err(Refusal::error(
             sqlstate::AMBIGUOUS_COLUMN,
@@ -336,23 +393,29 @@ pub(super) fn output_by_name(name: &Name, outputs: &[OutputColumn]) -> Resolve<O
 
 /// An output column's number as PostgreSQL counts, to an index.
 pub(super) fn output_number(text: &str, count: usize, clause: &str) -> Resolve<usize> {
-    text.parse::<usize>().ok().filter(|n| (1..=count).contains(n)).map(|n| n.saturating_sub(1)).ok_or_else(
-        || {
+    text.parse::<usize>()
+        .ok()
+        .filter(|n| (1..=count).contains(n))
+        .map(|n| n.saturating_sub(1))
+        .ok_or_else(|| {
             Refusal::error(
                 "42P10",
                 format!("{clause} position {text} is not in select list"),
             )
-        },
-    )
+        })
 }
 
 /// An output column's number as an expression.
 pub(super) fn position_literal(position: usize) -> Expr {
-    Expr::Literal(Literal::Number(position.saturating_add(1).to_string().into()))
+    Expr::Literal(Literal::Number(
+        position.saturating_add(1).to_string().into(),
+    ))
 }
 
 fn last(name: &Name) -> String {
-    name.parts.last().map_or_else(String::new, |p| p.as_str().to_owned())
+    name.parts
+        .last()
+        .map_or_else(String::new, |p| p.as_str().to_owned())
 }
 
 fn op_word(op: SetOp) -> &'static str {
@@ -366,6 +429,8 @@ fn op_word(op: SetOp) -> &'static str {
 /// Could the CTE refer to itself? Under RECURSIVE, a body that is a UNION is treated as a loop only
 /// if its last arm names the CTE in some FROM.
 fn mentions(cte: &Cte) -> bool {
-    let Statement::Query(q) = cte.body.as_ref() else { return false };
+    let Statement::Query(q) = cte.body.as_ref() else {
+        return false;
+    };
     super::from::query_mentions(q, &cte.name)
 }

@@ -3,8 +3,8 @@
 //! Follows PostgreSQL's `parse_relation.c`: an unqualified name is a column of the nearest query that
 //! has one, and only then a whole row; two candidates at one level are an error.
 
-use super::lineage::Source;
 use super::Resolve;
+use super::lineage::Source;
 use crate::ident::Ident;
 use crate::pg::{Oid, sqlstate};
 use crate::refusal::Refusal;
@@ -169,7 +169,9 @@ impl<'p> Scope<'p> {
         let mut scope = Some(*self);
         while let Some(s) = scope {
             let hit = s.items.iter().find(|i| {
-                i.unaliased.as_ref().is_some_and(|(sc, t)| sc == schema && t == table)
+                i.unaliased
+                    .as_ref()
+                    .is_some_and(|(sc, t)| sc == schema && t == table)
             });
             if let Some(item) = hit {
                 return Ok(item);
@@ -220,8 +222,11 @@ pub(super) fn item_column<'p>(
 }
 
 fn no_column(column: &Ident, position: usize) -> Refusal {
-    Refusal::error(sqlstate::UNDEFINED_COLUMN, format!("column \"{column}\" does not exist"))
-        .at(position)
+    Refusal::error(
+        sqlstate::UNDEFINED_COLUMN,
+        format!("column \"{column}\" does not exist"),
+    )
+    .at(position)
 }
 
 fn denied(column: &Ident, position: usize) -> Refusal {

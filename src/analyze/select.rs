@@ -35,9 +35,16 @@ impl Analyzer<'_> {
             )
             .hint("Use the query itself, or a common table expression."));
         }
-        let (items, columns) = self.from_clause(&mut s.from, env)?;
-        let scope = Scope { parent: env.outer, items: &items, columns: &columns };
-        let inside = Inside { scope: &scope, ctes: env.ctes };
+        let (items, columns) = self.tables(&mut s.from, env)?;
+        let scope = Scope {
+            parent: env.outer,
+            items: &items,
+            columns: &columns,
+        };
+        let inside = Inside {
+            scope: &scope,
+            ctes: env.ctes,
+        };
         if let Some(filter) = &mut s.filter {
             self.compute(filter, &scope, env.ctes)?;
         }
@@ -58,7 +65,13 @@ impl Analyzer<'_> {
             }
             Some(Distinct::On(keys)) => {
                 for key in keys {
-                    self.output_or_input(key, inside, &outputs, Uses::EQUALITY, "SELECT DISTINCT ON")?;
+                    self.output_or_input(
+                        key,
+                        inside,
+                        &outputs,
+                        Uses::EQUALITY,
+                        "SELECT DISTINCT ON",
+                    )?;
                 }
             }
         }
@@ -92,7 +105,10 @@ impl Analyzer<'_> {
                         ty: info.ty,
                         null: info.null,
                     });
-                    expanded.push(SelectItem::Expr { expr, alias: Some(name) });
+                    expanded.push(SelectItem::Expr {
+                        expr,
+                        alias: Some(name),
+                    });
                 }
                 SelectItem::Star(None) => {
                     if scope.items.is_empty() {
@@ -155,13 +171,16 @@ impl Analyzer<'_> {
         }
         let info = self.expr(&mut inner, scope, ctes)?;
         self.lineage.mark_all(&info.sources, Uses::COMPUTE);
-        let fields = info.ty.and_then(|ty| self.composite_fields(ty)).ok_or_else(|| {
-            Refusal::error(
-                sqlstate::FEATURE_NOT_SUPPORTED,
-                "the fields of this composite value are not known",
-            )
-            .hint("Name the fields: (x).a, (x).b.")
-        })?;
+        let fields = info
+            .ty
+            .and_then(|ty| self.composite_fields(ty))
+            .ok_or_else(|| {
+                Refusal::error(
+                    sqlstate::FEATURE_NOT_SUPPORTED,
+                    "the fields of this composite value are not known",
+                )
+                .hint("Name the fields: (x).a, (x).b.")
+            })?;
         for (name, ty) in fields {
             items.push(SelectItem::Expr {
                 expr: Expr::Field(Box::new(inner.clone()), name.clone()),
@@ -205,14 +224,17 @@ impl Analyzer<'_> {
             GroupItem::Expr(e) => {
                 self.group_expr(e, inside, outputs)?;
                 let key = match e {
-                    Expr::Literal(Literal::Number(n)) => {
-                        n.parse::<usize>().ok().and_then(|n| items.get(n.checked_sub(1)?)).and_then(
-                            |i| match i {
-                                SelectItem::Expr { expr: Expr::Column(c), .. } => Some(c.clone()),
-                                _ => None,
-                            },
-                        )
-                    }
+                    Expr::Literal(Literal::Number(n)) => n
+                        .parse::<usize>()
+                        .ok()
+                        .and_then(|n| items.get(n.checked_sub(1)?))
+                        .and_then(|i| match i {
+                            SelectItem::Expr {
+                                expr: Expr::Column(c),
+                                ..
+                            } => Some(c.clone()),
+                            _ => None,
+                        }),
                     Expr::Column(c) => Some(c.clone()),
                     _ => None,
                 };
@@ -247,7 +269,11 @@ impl Analyzer<'_> {
         if let Expr::Name(n) = e
             && n.parts.len() == 1
         {
-            let input = inside.scope.columns.iter().any(|c| n.parts.first() == Some(&c.name));
+            let input = inside
+                .scope
+                .columns
+                .iter()
+                .any(|c| n.parts.first() == Some(&c.name));
             if !input && let Some(position) = output_by_name(n, outputs)? {
                 if let Some(o) = outputs.get(position) {
                     self.lineage.mark_all(&o.sources, Uses::EQUALITY);
@@ -276,9 +302,9 @@ impl Analyzer<'_> {
             let key = &r.relation.primary_key;
             let grouped = !key.is_empty()
                 && key.iter().all(|attnum| {
-                    keys.iter().filter_map(|k| k.base).any(|(id, a)| {
-                        usize::try_from(id.0) == Ok(index) && a == *attnum
-                    })
+                    keys.iter()
+                        .filter_map(|k| k.base)
+                        .any(|(id, a)| usize::try_from(id.0) == Ok(index) && a == *attnum)
                 });
             r.in_place |= grouped;
         }
@@ -389,7 +415,10 @@ impl Analyzer<'_> {
                 )
                 .at(name.position)
             })?;
-            *name = Name { parts: vec![item.printed.clone()], position: name.position };
+            *name = Name {
+                parts: vec![item.printed.clone()],
+                position: name.position,
+            };
         }
         Ok(())
     }
@@ -402,7 +431,10 @@ impl Analyzer<'_> {
     ) {
         self.lineage.mark_all(left, Uses::EQUALITY);
         self.lineage.mark_all(right, Uses::EQUALITY);
-        self.lineage.equalities.push(Equality { left: left.to_vec(), right: right.to_vec() });
+        self.lineage.equalities.push(Equality {
+            left: left.to_vec(),
+            right: right.to_vec(),
+        });
     }
 
     fn composite_fields(&self, ty: crate::pg::Oid) -> Option<Vec<(Ident, crate::pg::Oid)>> {
@@ -412,6 +444,12 @@ impl Analyzer<'_> {
             return None;
         };
         let relation = self.grounds.catalog.relation_by_oid(relation)?;
-        Some(relation.columns.iter().map(|c| (c.name.clone(), c.type_oid)).collect())
+        Some(
+            relation
+                .columns
+                .iter()
+                .map(|c| (c.name.clone(), c.type_oid))
+                .collect(),
+        )
     }
 }

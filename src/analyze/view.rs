@@ -64,7 +64,10 @@ pub struct Generated {
 
 /// Is the relation part of the system catalogs?
 fn is_system(relation: &Relation) -> bool {
-    matches!(relation.schema.as_str(), "pg_catalog" | "information_schema")
+    matches!(
+        relation.schema.as_str(),
+        "pg_catalog" | "information_schema"
+    )
 }
 
 /// What a column is to the role. Total.
@@ -77,7 +80,10 @@ pub fn column_form(
         return Ok(ColumnForm::Clear);
     }
     let Some(column) = relation.attribute(attnum) else {
-        return Err(Refusal::error(sqlstate::UNDEFINED_COLUMN, "column does not exist"));
+        return Err(Refusal::error(
+            sqlstate::UNDEFINED_COLUMN,
+            "column does not exist",
+        ));
     };
     if is_system(relation) {
         let seen = catalog_column(
@@ -92,15 +98,16 @@ pub fn column_form(
             CatalogColumn::Null => ColumnForm::Null,
         });
     }
-    let id = ColumnId { relation: relation.oid, attnum };
+    let id = ColumnId {
+        relation: relation.oid,
+        attnum,
+    };
     if let Some(rule) = grounds.grants.explicit(id) {
         return Ok(rule_form(rule));
     }
     if let RelationKind::View | RelationKind::MaterializedView = relation.kind {
         return Ok(match view_form(relation, grounds)?.as_ref() {
-            ViewForm::Columns(rules) => {
-                rules.get(&attnum).map_or(ColumnForm::Clear, rule_form)
-            }
+            ViewForm::Columns(rules) => rules.get(&attnum).map_or(ColumnForm::Clear, rule_form),
             ViewForm::Plain | ViewForm::Expand(_) => ColumnForm::Clear,
         });
     }
@@ -109,7 +116,11 @@ pub fn column_form(
         (Treatment::Clear, Some(expression)) => {
             let generated = generated(relation, expression, grounds)?;
             let hidden = protected_uses(&generated.lineage, grounds)?;
-            Ok(if hidden { ColumnForm::Generated(Box::new(generated)) } else { ColumnForm::Clear })
+            Ok(if hidden {
+                ColumnForm::Generated(Box::new(generated))
+            } else {
+                ColumnForm::Clear
+            })
         }
         _ => Ok(rule_form(rule)),
     }
@@ -128,7 +139,10 @@ fn rule_form(rule: &Arc<Rule>) -> ColumnForm {
 fn protected_uses(lineage: &Lineage, grounds: Grounds<'_>) -> Resolve<bool> {
     for r in &lineage.relations {
         for attnum in r.columns.keys() {
-            if !matches!(column_form(&r.relation, *attnum, grounds)?, ColumnForm::Clear) {
+            if !matches!(
+                column_form(&r.relation, *attnum, grounds)?,
+                ColumnForm::Clear
+            ) {
                 return Ok(true);
             }
         }
@@ -143,13 +157,16 @@ fn generated(
     grounds: Grounds<'_>,
 ) -> Resolve<Generated> {
     let mut expr = match definition(&format!("SELECT {expression}"))?.body {
-        SetExpr::Select(s) => match (*s).items.into_iter().next() {
+        SetExpr::Select(s) => match s.items.into_iter().next() {
             Some(SelectItem::Expr { expr, .. }) => expr,
             _ => return Err(not_analyzable(relation)),
         },
         _ => return Err(not_analyzable(relation)),
     };
-    let grounds = Grounds { search_path: &CATALOG_PATH, ..grounds };
+    let grounds = Grounds {
+        search_path: &CATALOG_PATH,
+        ..grounds
+    };
     let mut analyzer = Analyzer::new(grounds);
     // Its own generated columns cannot be inputs (PostgreSQL forbids it), so this ends.
     let mut plain = relation.as_ref().clone();
@@ -168,13 +185,24 @@ fn generated(
         sample: None,
         id: None,
     };
-    let none = Scope { parent: None, items: &[], columns: &[] };
+    let none = Scope {
+        parent: None,
+        items: &[],
+        columns: &[],
+    };
     let item = analyzer.base_relation(&mut reference, &plain, &none)?;
     let columns = item.columns.clone();
     let items = [item];
-    let scope = Scope { parent: None, items: &items, columns: &columns };
+    let scope = Scope {
+        parent: None,
+        items: &items,
+        columns: &columns,
+    };
     analyzer.compute(&mut expr, &scope, None)?;
-    Ok(Generated { expr, lineage: analyzer.lineage })
+    Ok(Generated {
+        expr,
+        lineage: analyzer.lineage,
+    })
 }
 
 /// What a view is to the role.
@@ -198,7 +226,10 @@ fn view_form_at(
     };
     let mut explicit = HashMap::new();
     for c in &relation.columns {
-        let id = ColumnId { relation: relation.oid, attnum: c.attnum };
+        let id = ColumnId {
+            relation: relation.oid,
+            attnum: c.attnum,
+        };
         if let Some(rule) = grounds.grants.explicit(id) {
             explicit.insert(c.attnum, Arc::clone(rule));
         }
@@ -208,11 +239,20 @@ fn view_form_at(
         return Ok(Arc::new(ViewForm::Columns(explicit)));
     }
     let query = definition(text).map_err(|_r| not_analyzable(relation))?;
-    let inner = Grounds { search_path: &CATALOG_PATH, ..grounds };
+    let inner = Grounds {
+        search_path: &CATALOG_PATH,
+        ..grounds
+    };
     let mut analyzer = Analyzer::new(inner);
     let mut resolved = query.clone();
     let outputs = analyzer
-        .query(&mut resolved, Env { outer: None, ctes: None })
+        .query(
+            &mut resolved,
+            Env {
+                outer: None,
+                ctes: None,
+            },
+        )
         .map_err(|r| because(relation, &r))?;
     let lineage = analyzer.lineage;
     if !protected_uses(&lineage, inner)? {
@@ -235,12 +275,14 @@ fn view_form_at(
         .detail("It was computed from protected columns, and holds what they held.")
         .hint("Query the tables it is made of, or have its columns classified in the policy."));
     }
-    if relation.security_barrier
-        || lineage.relations.iter().any(|r| r.relation.row_security)
-    {
-        return Err(Refusal::denied(format!("permission denied for view {}", relation.name))
-            .detail("It computes with protected columns behind a security barrier or row security.")
-            .hint("Query the tables it is made of."));
+    if relation.security_barrier || lineage.relations.iter().any(|r| r.relation.row_security) {
+        return Err(
+            Refusal::denied(format!("permission denied for view {}", relation.name))
+                .detail(
+                    "It computes with protected columns behind a security barrier or row security.",
+                )
+                .hint("Query the tables it is made of."),
+        );
     }
     Ok(Arc::new(ViewForm::Expand(Box::new(query))))
 }
@@ -256,7 +298,10 @@ fn identity_rules(
 ) -> Resolve<Option<HashMap<AttrNumber, Arc<Rule>>>> {
     for r in &lineage.relations {
         for (attnum, uses) in &r.columns {
-            let clear = matches!(column_form(&r.relation, *attnum, grounds)?, ColumnForm::Clear);
+            let clear = matches!(
+                column_form(&r.relation, *attnum, grounds)?,
+                ColumnForm::Clear
+            );
             let only_identity = uses.within(Uses::IDENTITY);
             // What a materialized view computes is denied below; what it filtered by is history.
             let only_value = materialized && uses.within(Uses::IDENTITY.with(Uses::COMPUTE));
@@ -292,8 +337,12 @@ fn output_rule(
 ) -> Resolve<Option<Arc<Rule>>> {
     let mut found: Option<Arc<Rule>> = None;
     for s in &output.sources {
-        let Some(r) = lineage.relation(s.relation) else { return Ok(None) };
-        let Some(base) = r.relation.attribute(s.attnum) else { return Ok(None) };
+        let Some(r) = lineage.relation(s.relation) else {
+            return Ok(None);
+        };
+        let Some(base) = r.relation.attribute(s.attnum) else {
+            return Ok(None);
+        };
         if base.type_oid != column.type_oid || base.typmod != column.typmod {
             return Ok(None);
         }
@@ -340,7 +389,10 @@ fn not_analyzable(relation: &Relation) -> Refusal {
 /// A refusal inside a view's definition, in the words of the view.
 fn because(relation: &Relation, inner: &Refusal) -> Refusal {
     Refusal::denied(format!("permission denied for view {}", relation.name))
-        .detail(format!("Its definition cannot be used by the role: {}.", inner.message))
+        .detail(format!(
+            "Its definition cannot be used by the role: {}.",
+            inner.message
+        ))
         .hint("Query the tables it is made of.")
 }
 
@@ -364,7 +416,11 @@ impl Analyzer<'_> {
                         denied |= matches!(&form, ColumnForm::Rule(r) if matches!(r.treatment, Treatment::Deny));
                     }
                 }
-                if denied { Treatment::Deny } else { Treatment::Nullify }
+                if denied {
+                    Treatment::Deny
+                } else {
+                    Treatment::Nullify
+                }
             }
         })
     }
@@ -393,15 +449,23 @@ impl Analyzer<'_> {
         let mut query = Box::new(query.clone());
         let outside = std::mem::replace(&mut self.grounds.search_path, &CATALOG_PATH);
         self.expanding.push(view.oid);
-        let outputs = self.query(&mut query, Env { outer: None, ctes: None });
+        let outputs = self.query(
+            &mut query,
+            Env {
+                outer: None,
+                ctes: None,
+            },
+        );
         self.expanding.pop();
         self.grounds.search_path = outside;
         let mut outputs = outputs.map_err(|e| because(view, &e))?;
         for (o, c) in outputs.iter_mut().zip(&view.columns) {
             o.name = c.name.clone();
         }
-        let alias = given
-            .unwrap_or_else(|| TableAlias { name: view.name.clone(), columns: Vec::new() });
+        let alias = given.unwrap_or_else(|| TableAlias {
+            name: view.name.clone(),
+            columns: Vec::new(),
+        });
         let outputs = super::query::rename(outputs, &alias.columns, &alias.name)?;
         let printed = self.unique(&alias.name, scope);
         *table = TableRef::Derived {
@@ -412,6 +476,8 @@ impl Analyzer<'_> {
                 columns: outputs.iter().map(|o| o.name.clone()).collect(),
             }),
         };
-        Ok(super::from::single(super::from::derived_item(alias.name, printed, outputs)))
+        Ok(super::from::single(super::from::derived_item(
+            alias.name, printed, outputs,
+        )))
     }
 }

@@ -71,8 +71,10 @@ pub(super) fn decide(
     let mut columns = BTreeMap::new();
     for (index, r) in (0_u32..).zip(&lineage.relations) {
         for (attnum, uses) in &r.columns {
-            let source =
-                Source { relation: crate::sql::tree::RelationId(index), attnum: *attnum };
+            let source = Source {
+                relation: crate::sql::tree::RelationId(index),
+                attnum: *attnum,
+            };
             let form = column_form(&r.relation, *attnum, grounds)?;
             let place = first_place(&form, *uses);
             columns.insert(source, Decided { form, place });
@@ -104,7 +106,11 @@ fn first_place(form: &ColumnForm, uses: Uses) -> Place {
                 if output { Place::Output } else { Place::Source }
             }
             Treatment::Token(t) => {
-                if has_sql(t) && !uses.within(shown) { Place::Source } else { Place::Output }
+                if has_sql(t) && !uses.within(shown) {
+                    Place::Source
+                } else {
+                    Place::Output
+                }
             }
         },
     }
@@ -125,7 +131,7 @@ impl Decisions {
             for o in lineage.outputs.iter().filter(|o| o.sources.len() > 1) {
                 if !self.agree(o, lineage) {
                     for s in &o.sources {
-                        moved |= self.to_source(*s);
+                        moved |= self.demote(*s);
                     }
                 }
             }
@@ -135,7 +141,7 @@ impl Decisions {
         }
     }
 
-    fn to_source(&mut self, s: Source) -> bool {
+    fn demote(&mut self, s: Source) -> bool {
         match self.columns.get_mut(&s) {
             Some(d) if d.place == Place::Output => {
                 d.place = Place::Source;
@@ -148,8 +154,12 @@ impl Decisions {
     fn agree(&self, o: &OutputColumn, lineage: &Lineage) -> bool {
         let mut first: Option<(&Decided, (u32, i32))> = None;
         for s in &o.sources {
-            let Some(d) = self.columns.get(s) else { return false };
-            let Some(c) = lineage.relation(s.relation).and_then(|r| r.relation.attribute(s.attnum))
+            let Some(d) = self.columns.get(s) else {
+                return false;
+            };
+            let Some(c) = lineage
+                .relation(s.relation)
+                .and_then(|r| r.relation.attribute(s.attnum))
             else {
                 return false;
             };
@@ -169,16 +179,25 @@ impl Decisions {
     /// Refuses what no place allows.
     fn verify(&self, lineage: &Lineage) -> Result<(), Refusal> {
         for (s, d) in &self.columns {
-            let ColumnForm::Rule(rule) = &d.form else { continue };
-            let Some(r) = lineage.relation(s.relation) else { continue };
-            let Some(c) = r.relation.attribute(s.attnum) else { continue };
-            let subject = Subject { table: &r.relation.name, column: &c.name, rule };
+            let ColumnForm::Rule(rule) = &d.form else {
+                continue;
+            };
+            let Some(r) = lineage.relation(s.relation) else {
+                continue;
+            };
+            let Some(c) = r.relation.attribute(s.attnum) else {
+                continue;
+            };
+            let subject = Subject {
+                table: &r.relation.name,
+                column: &c.name,
+                rule,
+            };
             match &rule.treatment {
                 Treatment::Deny => return Err(subject.denied()),
                 Treatment::Token(t) if !has_sql(t) => {
                     let uses = r.columns.get(&s.attnum).copied().unwrap_or_default();
-                    let stored =
-                        Uses::IDENTITY.with(Uses::PRESENCE).with(Uses::EQUALITY);
+                    let stored = Uses::IDENTITY.with(Uses::PRESENCE).with(Uses::EQUALITY);
                     if d.place == Place::Source || !uses.within(stored) || r.whole_row {
                         return Err(subject.token_use(uses));
                     }
@@ -201,18 +220,27 @@ impl Decisions {
         for e in &lineage.equalities {
             for (mine, other) in [(&e.left, &e.right), (&e.right, &e.left)] {
                 for s in mine {
-                    let Some(rule) = self.stored_token(*s) else { continue };
+                    let Some(rule) = self.stored_token(*s) else {
+                        continue;
+                    };
                     let partners = !other.is_empty()
                         && other.iter().all(|o| {
-                            self.stored_token(*o).is_some_and(|r| {
-                                r.name == rule.name && same_type(lineage, *s, *o)
-                            })
+                            self.stored_token(*o)
+                                .is_some_and(|r| r.name == rule.name && same_type(lineage, *s, *o))
                         });
                     if !partners {
-                        let Some(r) = lineage.relation(s.relation) else { continue };
-                        let Some(c) = r.relation.attribute(s.attnum) else { continue };
-                        return Err(Subject { table: &r.relation.name, column: &c.name, rule }
-                            .token_compared());
+                        let Some(r) = lineage.relation(s.relation) else {
+                            continue;
+                        };
+                        let Some(c) = r.relation.attribute(s.attnum) else {
+                            continue;
+                        };
+                        return Err(Subject {
+                            table: &r.relation.name,
+                            column: &c.name,
+                            rule,
+                        }
+                        .token_compared());
                     }
                 }
             }
@@ -236,14 +264,27 @@ impl Decisions {
     /// The rules of the result's columns.
     pub(super) fn output_rules(&self, lineage: &Lineage, direct: &[bool]) -> Vec<OutputRule> {
         let direct = direct.iter().copied().chain(std::iter::repeat(false));
-        lineage.outputs.iter().zip(direct).map(|(o, d)| self.output_rule(o, d, lineage)).collect()
+        lineage
+            .outputs
+            .iter()
+            .zip(direct)
+            .map(|(o, d)| self.output_rule(o, d, lineage))
+            .collect()
     }
 
     fn output_rule(&self, o: &OutputColumn, direct: bool, lineage: &Lineage) -> OutputRule {
-        let mut rule =
-            OutputRule { transform: Transform::Pass, expect: None, origin: None, name: None };
-        let Some(source) = o.sources.first() else { return rule };
-        let Some(decided) = self.columns.get(source) else { return rule };
+        let mut rule = OutputRule {
+            transform: Transform::Pass,
+            expect: None,
+            origin: None,
+            name: None,
+        };
+        let Some(source) = o.sources.first() else {
+            return rule;
+        };
+        let Some(decided) = self.columns.get(source) else {
+            return rule;
+        };
         let base = lineage
             .relation(source.relation)
             .filter(|_| direct && o.sources.len() == 1)
@@ -279,7 +320,10 @@ fn same_rule(a: &ColumnForm, b: &ColumnForm) -> bool {
 
 fn same_type(lineage: &Lineage, a: Source, b: Source) -> bool {
     let ty = |s: Source| {
-        lineage.relation(s.relation).and_then(|r| r.relation.attribute(s.attnum)).map(|c| c.type_oid)
+        lineage
+            .relation(s.relation)
+            .and_then(|r| r.relation.attribute(s.attnum))
+            .map(|c| c.type_oid)
     };
     let textual = |t: u32| matches!(t, oid::TEXT | oid::VARCHAR);
     match (ty(a), ty(b)) {
@@ -314,8 +358,14 @@ struct Subject<'a> {
 
 impl Subject<'_> {
     fn denied(&self) -> Refusal {
-        Refusal::denied(format!("permission denied for column {} of {}", self.column, self.table))
-            .detail(format!("Class \"{}\" is denied to the role ({}).", self.rule.class, self.rule.origin))
+        Refusal::denied(format!(
+            "permission denied for column {} of {}",
+            self.column, self.table
+        ))
+        .detail(format!(
+            "Class \"{}\" is denied to the role ({}).",
+            self.rule.class, self.rule.origin
+        ))
     }
 
     fn token_use(&self, uses: Uses) -> Refusal {

@@ -39,7 +39,11 @@ pub fn explain_statement(
     }
     let mut lineage = analyze(&mut statement, grounds(ctx))?;
     let decisions = decide(&mut lineage, Delivery::Rows, grounds(ctx))?;
-    Ok(lineage.outputs.iter().map(|o| explain_output(o, &lineage, &decisions)).collect())
+    Ok(lineage
+        .outputs
+        .iter()
+        .map(|o| explain_output(o, &lineage, &decisions))
+        .collect())
 }
 
 fn explain_output(o: &OutputColumn, lineage: &Lineage, decisions: &Decisions) -> ExplainedColumn {
@@ -48,14 +52,24 @@ fn explain_output(o: &OutputColumn, lineage: &Lineage, decisions: &Decisions) ->
         .iter()
         .filter_map(|s| {
             let r = &lineage.relation(s.relation)?.relation;
-            Some(format!("{}.{}.{}", r.schema, r.name, r.attribute(s.attnum)?.name))
+            Some(format!(
+                "{}.{}.{}",
+                r.schema,
+                r.name,
+                r.attribute(s.attnum)?.name
+            ))
         })
         .collect();
     let mut explained = ExplainedColumn {
         name: o.name.to_string(),
         sources,
         class: String::new(),
-        treatment: if o.tainted { "computed from masked values" } else { "clear" }.to_owned(),
+        treatment: if o.tainted {
+            "computed from masked values"
+        } else {
+            "clear"
+        }
+        .to_owned(),
         place: if o.tainted { "at the source" } else { "" },
         rule: String::new(),
     };

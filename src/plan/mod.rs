@@ -9,10 +9,8 @@ mod rewrite;
 mod statement;
 mod utility;
 
-pub use self::plan::{
-    CursorEntry, Effect, Facts, Plan, PlanContext, PreparedEntry, plan_verbatim,
-};
-pub use crate::refusal::Refusal;
 pub use self::explain::{ExplainedColumn, explain_statement};
+pub use self::plan::{CursorEntry, Effect, Facts, Plan, PlanContext, PreparedEntry, plan_verbatim};
 pub use self::statement::plan_statement;
 pub use self::utility::SETTABLE;
+pub use crate::refusal::Refusal;

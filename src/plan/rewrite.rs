@@ -21,9 +21,19 @@ use crate::sql::print::{
 };
 use crate::sql::tree::RelationId;
 
+/// In-place masks are written once with this stand-in operand, which no SQL text contains, and the
+/// real one is put in at each reference.
+const OPERAND: &str = "\u{1}operand\u{1}";
+
 /// Names of the system columns, by attribute number.
-const SYSTEM_COLUMNS: &[(AttrNumber, &str)] =
-    &[(-1, "ctid"), (-2, "xmin"), (-3, "cmin"), (-4, "xmax"), (-5, "cmax"), (-6, "tableoid")];
+const SYSTEM_COLUMNS: &[(AttrNumber, &str)] = &[
+    (-1, "ctid"),
+    (-2, "xmin"),
+    (-3, "cmin"),
+    (-4, "xmax"),
+    (-5, "cmax"),
+    (-6, "tableoid"),
+];
 
 /// How every base relation of a statement is written.
 pub(super) fn rewrite(
@@ -37,7 +47,10 @@ pub(super) fn rewrite(
         let masked = r.columns.keys().any(|a| {
             decisions
                 .columns
-                .get(&Source { relation: id, attnum: *a })
+                .get(&Source {
+                    relation: id,
+                    attnum: *a,
+                })
                 .is_some_and(|d| d.place == Place::Source)
         });
         let hidden_row = r.whole_row && masked;
@@ -51,7 +64,12 @@ pub(super) fn rewrite(
             ))
             .hint("Name the columns you need."));
         }
-        let writer = Writer { relation: r, id, decisions, grounds };
+        let writer = Writer {
+            relation: r,
+            id,
+            decisions,
+            grounds,
+        };
         let form = if r.in_place && !hidden_row || r.written {
             RelationForm::InPlace(writer.in_place()?)
         } else {
@@ -71,7 +89,10 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn decided(&self, attnum: AttrNumber) -> Option<&Decided> {
-        self.decisions.columns.get(&Source { relation: self.id, attnum })
+        self.decisions.columns.get(&Source {
+            relation: self.id,
+            attnum,
+        })
     }
 
     fn derived(&self, whole_row: bool) -> Result<DerivedRelation, Refusal> {
@@ -81,7 +102,11 @@ impl Writer<'_> {
             let sql = self.column_sql(*attnum, &operand(INNER_ALIAS, &name))?;
             columns.push(DerivedColumn { name, sql });
         }
-        let whole_row = if whole_row { Some(self.whole_row()?) } else { None };
+        let whole_row = if whole_row {
+            Some(self.whole_row()?)
+        } else {
+            None
+        };
         Ok(DerivedRelation { columns, whole_row })
     }
 
@@ -105,14 +130,17 @@ impl Writer<'_> {
     fn in_place(&self) -> Result<HashMap<AttrNumber, InPlace>, Refusal> {
         let mut map = HashMap::new();
         for attnum in self.relation.columns.keys() {
-            if self.decided(*attnum).is_none_or(|d| d.place != Place::Source) {
+            if self
+                .decided(*attnum)
+                .is_none_or(|d| d.place != Place::Source)
+            {
                 continue;
             }
-            // The mask is written once with a stand-in operand that no SQL text contains, and the
-            // real one put in at each reference.
-            const OPERAND: &str = "\u{1}operand\u{1}";
             let template = self.column_sql(*attnum, OPERAND)?;
-            map.insert(*attnum, InPlace::new(move |op| template.replace(OPERAND, op)));
+            map.insert(
+                *attnum,
+                InPlace::new(move |op| template.replace(OPERAND, op)),
+            );
         }
         Ok(map)
     }
@@ -186,13 +214,29 @@ fn generated_sql(
         let mut columns = std::collections::BTreeMap::new();
         for attnum in r.columns.keys() {
             let form = column_form(&r.relation, *attnum, grounds)?;
-            let place =
-                if matches!(form, ColumnForm::Clear) { Place::Stored } else { Place::Source };
-            columns.insert(Source { relation: id, attnum: *attnum }, Decided { form, place });
+            let place = if matches!(form, ColumnForm::Clear) {
+                Place::Stored
+            } else {
+                Place::Source
+            };
+            columns.insert(
+                Source {
+                    relation: id,
+                    attnum: *attnum,
+                },
+                Decided { form, place },
+            );
         }
         let decisions = Decisions { columns };
-        let writer = Writer { relation: r, id, decisions: &decisions, grounds };
-        rewrite.relations.insert(id, RelationForm::InPlace(writer.in_place()?));
+        let writer = Writer {
+            relation: r,
+            id,
+            decisions: &decisions,
+            grounds,
+        };
+        rewrite
+            .relations
+            .insert(id, RelationForm::InPlace(writer.in_place()?));
     }
     let sql = print_expr(&generated.expr, &rewrite)?;
     let ty = crate::policy::column_type(grounds.catalog, column).ok_or_else(no_sql_form)?;
@@ -215,10 +259,14 @@ pub(super) fn facts(lineage: &Lineage, decisions: &Decisions) -> super::plan::Fa
     for (index, r) in (0_u32..).zip(&lineage.relations) {
         let name = format!("{}.{}", r.relation.schema, r.relation.name);
         for attnum in r.columns.keys() {
-            let source = Source { relation: RelationId(index), attnum: *attnum };
-            let (Some(d), Some(c)) =
-                (decisions.columns.get(&source), r.relation.attribute(*attnum))
-            else {
+            let source = Source {
+                relation: RelationId(index),
+                attnum: *attnum,
+            };
+            let (Some(d), Some(c)) = (
+                decisions.columns.get(&source),
+                r.relation.attribute(*attnum),
+            ) else {
                 continue;
             };
             let what = match (&d.form, d.place) {

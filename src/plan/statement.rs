@@ -30,23 +30,34 @@ pub fn plan_statement(statement: Statement, ctx: &PlanContext<'_>) -> Result<Pla
 
 fn plan(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
     match &mut statement {
-        Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => {
+        Statement::Query(_)
+        | Statement::Insert(_)
+        | Statement::Update(_)
+        | Statement::Delete(_) => {
             let read = read(&mut statement, Delivery::Rows, ctx)?;
             let rows = returns_rows(&statement);
-            let mut plan = Plan::decided(print(&statement, &read.rewrite)?, Effect::None, read.facts);
+            let mut plan =
+                Plan::decided(print(&statement, &read.rewrite)?, Effect::None, read.facts);
             if rows {
                 plan.set_outputs(shared(read.outputs));
             }
             Ok(plan)
         }
-        Statement::Explain { statement: inner, .. } => {
+        Statement::Explain {
+            statement: inner, ..
+        } => {
             let read = read(inner, Delivery::Stream, ctx)?;
             if !read.facts.columns.is_empty() {
-                return Err(Refusal::denied("EXPLAIN is refused where a protected column is involved")
-                    .detail("Plans quote literals, row counts and filters over stored values.")
-                    .hint("Ask the proxy: pgveil policy explain --role ROLE 'QUERY'."));
+                return Err(Refusal::denied(
+                    "EXPLAIN is refused where a protected column is involved",
+                )
+                .detail("Plans quote literals, row counts and filters over stored values.")
+                .hint("Ask the proxy: pgveil policy explain --role ROLE 'QUERY'."));
             }
-            Ok(Plan::decided(print(&statement, &read.rewrite)?, Effect::None, read.facts).any_rows())
+            Ok(
+                Plan::decided(print(&statement, &read.rewrite)?, Effect::None, read.facts)
+                    .any_rows(),
+            )
         }
         Statement::Prepare { .. } => prepare(statement, ctx),
         Statement::Execute { .. } => execute(statement, ctx),
@@ -88,7 +99,11 @@ fn read(
     let outputs = decisions.output_rules(&lineage, &direct_columns(statement));
     let mut facts = facts(&lineage, &decisions);
     facts.kind = kind(statement);
-    Ok(Read { rewrite, outputs, facts })
+    Ok(Read {
+        rewrite,
+        outputs,
+        facts,
+    })
 }
 
 fn kind(statement: &Statement) -> &'static str {
@@ -114,7 +129,15 @@ fn direct_columns(statement: &Statement) -> Vec<bool> {
     };
     items
         .iter()
-        .map(|i| matches!(i, SelectItem::Expr { expr: Expr::Column(_), .. }))
+        .map(|i| {
+            matches!(
+                i,
+                SelectItem::Expr {
+                    expr: Expr::Column(_),
+                    ..
+                }
+            )
+        })
         .collect()
 }
 
@@ -129,7 +152,12 @@ fn body_of(q: &Query) -> &SetExpr {
 /// `PREPARE name (types) AS …`: created upstream under a fresh name, so that the name's masks are the
 /// statement's whatever happens to the client's.
 fn prepare(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
-    let Statement::Prepare { name, types, statement: inner } = &mut statement else {
+    let Statement::Prepare {
+        name,
+        types,
+        statement: inner,
+    } = &mut statement
+    else {
         return Err(not_understood());
     };
     if ctx.prepared.contains_key(name) {
@@ -142,7 +170,11 @@ fn prepare(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
     let client_name = std::mem::replace(name, ctx.fresh_name.clone());
     let read = read(inner, Delivery::Rows, ctx)?;
     let rows = returns_rows(inner);
-    let mut of = Plan::decided(print(inner, &read.rewrite)?, Effect::None, read.facts.clone());
+    let mut of = Plan::decided(
+        print(inner, &read.rewrite)?,
+        Effect::None,
+        read.facts.clone(),
+    );
     if rows {
         of.set_outputs(shared(read.outputs));
     }
@@ -151,11 +183,17 @@ fn prepare(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
         plan: Arc::new(of.at_epoch(ctx.snapshot.epoch)),
     };
     let sql = print(&statement, &read.rewrite)?;
-    Ok(Plan::decided(sql, Effect::Prepare(client_name, entry), named(read.facts, "PREPARE")))
+    Ok(Plan::decided(
+        sql,
+        Effect::Prepare(client_name, entry),
+        named(read.facts, "PREPARE"),
+    ))
 }
 
 fn execute(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
-    let Statement::Execute { name, args } = &mut statement else { return Err(not_understood()) };
+    let Statement::Execute { name, args } = &mut statement else {
+        return Err(not_understood());
+    };
     let Some(entry) = ctx.prepared.get(name) else {
         return Err(Refusal::error(
             sqlstate::INVALID_STATEMENT_NAME,
@@ -181,28 +219,53 @@ fn execute(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
 }
 
 fn declare(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
-    let Statement::Declare { name, binary, query, hold, .. } = &mut statement else {
+    let Statement::Declare {
+        name,
+        binary,
+        query,
+        hold,
+        ..
+    } = &mut statement
+    else {
         return Err(not_understood());
     };
     let (binary, hold) = (*binary, *hold);
     let client_name: Ident = std::mem::replace(name, ctx.fresh_name.clone());
     let mut inner = Statement::Query(query.clone());
     let read = read(&mut inner, Delivery::Rows, ctx)?;
-    if binary && read.outputs.iter().any(|o| matches!(o.transform, crate::mask::Transform::Token(_))) {
-        return Err(Refusal::denied("a BINARY cursor cannot return tokens")
-            .hint("Leave BINARY out."));
+    if binary
+        && read
+            .outputs
+            .iter()
+            .any(|o| matches!(o.transform, crate::mask::Transform::Token(_)))
+    {
+        return Err(
+            Refusal::denied("a BINARY cursor cannot return tokens").hint("Leave BINARY out.")
+        );
     }
     if let Statement::Query(q) = inner {
         *query = q;
     }
-    let entry =
-        CursorEntry { upstream: ctx.fresh_name.clone(), outputs: shared(read.outputs), hold };
+    let entry = CursorEntry {
+        upstream: ctx.fresh_name.clone(),
+        outputs: shared(read.outputs),
+        hold,
+    };
     let sql = print(&statement, &read.rewrite)?;
-    Ok(Plan::decided(sql, Effect::Declare(client_name, entry), named(read.facts, "DECLARE")))
+    Ok(Plan::decided(
+        sql,
+        Effect::Declare(client_name, entry),
+        named(read.facts, "DECLARE"),
+    ))
 }
 
 fn fetch(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
-    let Statement::Fetch { is_move, cursor, amount: _ } = &mut statement else {
+    let Statement::Fetch {
+        is_move,
+        cursor,
+        amount: _,
+    } = &mut statement
+    else {
         return Err(not_understood());
     };
     let Some(entry) = ctx.cursors.get(cursor) else {
@@ -213,7 +276,10 @@ fn fetch(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusa
     };
     let rows = !*is_move;
     *cursor = entry.upstream.clone();
-    let mut facts = Facts { kind: "FETCH", ..Facts::default() };
+    let mut facts = Facts {
+        kind: "FETCH",
+        ..Facts::default()
+    };
     if !rows {
         facts.kind = "MOVE";
     }
@@ -226,12 +292,19 @@ fn fetch(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusa
 
 /// COPY … TO STDOUT: planned as COPY (SELECT visible columns) TO, masked at the source.
 fn copy(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
-    let Statement::Copy(c) = &mut statement else { return Err(not_understood()) };
+    let Statement::Copy(c) = &mut statement else {
+        return Err(not_understood());
+    };
     utility::copy_options(&c.options)?;
     if c.direction == CopyDirection::From {
-        let CopySource::Relation(r, columns) = &mut c.source else { return Err(not_understood()) };
+        let CopySource::Relation(r, columns) = &mut c.source else {
+            return Err(not_understood());
+        };
         let lineage = crate::analyze::analyze_copy_from(r, columns, grounds(ctx))?;
-        let mut facts = Facts { kind: "COPY", ..Facts::default() };
+        let mut facts = Facts {
+            kind: "COPY",
+            ..Facts::default()
+        };
         facts.relations = lineage
             .relations
             .iter()
@@ -292,5 +365,8 @@ fn named(facts: Facts, kind: &'static str) -> Facts {
 }
 
 fn not_understood() -> Refusal {
-    Refusal::error(sqlstate::INTERNAL_ERROR, "statement is not of the form expected here")
+    Refusal::error(
+        sqlstate::INTERNAL_ERROR,
+        "statement is not of the form expected here",
+    )
 }

@@ -32,29 +32,49 @@ pub const SETTABLE: &[&str] = &[
 ];
 
 /// COPY options that change only the text format of what is copied.
-const COPY_OPTIONS: &[&str] =
-    &["delimiter", "escape", "force_quote", "format", "header", "null", "quote"];
+const COPY_OPTIONS: &[&str] = &[
+    "delimiter",
+    "escape",
+    "force_quote",
+    "format",
+    "header",
+    "null",
+    "quote",
+];
 
 pub(super) fn plan(statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
     let (kind, effect): (&'static str, Effect) = match &statement {
         Statement::Empty => ("EMPTY", Effect::None),
         Statement::Transaction(t) => transaction(t),
         Statement::SetTransaction { .. } => ("SET", Effect::None),
-        Statement::Set { local, name, values } => return set(*local, name, values, &statement),
+        Statement::Set {
+            local,
+            name,
+            values,
+        } => return set(*local, name, values, &statement),
         Statement::Show(name) => return show(name, &statement, ctx),
         Statement::Reset(name) => return reset(name, &statement),
         Statement::Deallocate(name) => return deallocate(name.as_ref(), statement.clone(), ctx),
         Statement::Close(name) => return close(name.as_ref(), statement.clone(), ctx),
-        Statement::Discard(what) => {
-            ("DISCARD", if &**what == "all" { Effect::DiscardAll } else { Effect::None })
-        }
+        Statement::Discard(what) => (
+            "DISCARD",
+            if &**what == "all" {
+                Effect::DiscardAll
+            } else {
+                Effect::None
+            },
+        ),
         Statement::CreateTable(_) | Statement::DropTable { .. } => {
-            return Err(Refusal::denied("creating tables is not available to a restricted role")
-                .hint("Use a common table expression: WITH t AS (SELECT …) SELECT … FROM t."));
+            return Err(
+                Refusal::denied("creating tables is not available to a restricted role")
+                    .hint("Use a common table expression: WITH t AS (SELECT …) SELECT … FROM t."),
+            );
         }
         Statement::Listen(_) | Statement::Unlisten(_) | Statement::Notify(..) => {
-            return Err(Refusal::denied("LISTEN and NOTIFY are not available to a restricted role")
-                .detail("Triggers notify with stored rows."));
+            return Err(Refusal::denied(
+                "LISTEN and NOTIFY are not available to a restricted role",
+            )
+            .detail("Triggers notify with stored rows."));
         }
         Statement::Query(_)
         | Statement::Insert(_)
@@ -66,14 +86,24 @@ pub(super) fn plan(statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, 
         | Statement::Execute { .. }
         | Statement::Declare { .. }
         | Statement::Fetch { .. } => {
-            return Err(Refusal::error(sqlstate::INTERNAL_ERROR, "statement reads relations"));
+            return Err(Refusal::error(
+                sqlstate::INTERNAL_ERROR,
+                "statement reads relations",
+            ));
         }
     };
-    Ok(Plan::decided(print(&statement, &Rewrite::default())?, effect, facts(kind)))
+    Ok(Plan::decided(
+        print(&statement, &Rewrite::default())?,
+        effect,
+        facts(kind),
+    ))
 }
 
 fn facts(kind: &'static str) -> Facts {
-    Facts { kind, ..Facts::default() }
+    Facts {
+        kind,
+        ..Facts::default()
+    }
 }
 
 fn transaction(t: &Transaction) -> (&'static str, Effect) {
@@ -90,7 +120,10 @@ fn transaction(t: &Transaction) -> (&'static str, Effect) {
 fn not_settable(name: &str) -> Refusal {
     Refusal::denied(format!("permission denied to set parameter \"{name}\""))
         .detail("It is not among the settings a restricted role may change.")
-        .hint(format!("Settable are search_path, client_encoding, {}.", SETTABLE.join(", ")))
+        .hint(format!(
+            "Settable are search_path, client_encoding, {}.",
+            SETTABLE.join(", ")
+        ))
 }
 
 fn set(
@@ -121,7 +154,11 @@ fn set(
         _ if SETTABLE.contains(&name) => {}
         _ => return Err(not_settable(name)),
     }
-    Ok(Plan::decided(print(statement, &Rewrite::default())?, Effect::None, facts("SET")))
+    Ok(Plan::decided(
+        print(statement, &Rewrite::default())?,
+        Effect::None,
+        facts("SET"),
+    ))
 }
 
 fn is_utf8(v: &str) -> bool {
@@ -148,30 +185,49 @@ fn search_path_stand_in(local: bool, path: Option<Vec<Ident>>, is_reset: bool) -
 fn show(name: &str, statement: &Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
     if name == "search_path" {
         let quoted = ctx.search_path_text.replace('\'', "''");
-        let sql = SqlText::new(format!("SELECT '{quoted}'::\"pg_catalog\".\"text\" AS \"search_path\""));
+        let sql = SqlText::new(format!(
+            "SELECT '{quoted}'::\"pg_catalog\".\"text\" AS \"search_path\""
+        ));
         return Ok(Plan::decided(sql, Effect::None, facts("SHOW")).any_rows());
     }
     if name.contains('.') {
-        return Err(Refusal::denied(format!("permission denied to show parameter \"{name}\""))
-            .detail("Settings of extensions and applications may hold secrets."));
+        return Err(
+            Refusal::denied(format!("permission denied to show parameter \"{name}\""))
+                .detail("Settings of extensions and applications may hold secrets."),
+        );
     }
-    Ok(Plan::decided(print(statement, &Rewrite::default())?, Effect::None, facts("SHOW")).any_rows())
+    Ok(Plan::decided(
+        print(statement, &Rewrite::default())?,
+        Effect::None,
+        facts("SHOW"),
+    )
+    .any_rows())
 }
 
 fn reset(name: &str, statement: &Statement) -> Result<Plan, Refusal> {
     match name {
         "search_path" => return Ok(search_path_stand_in(false, None, true)),
         "all" => {
-            let mut plan =
-                Plan::decided(print(statement, &Rewrite::default())?, Effect::None, facts("RESET"));
-            plan.set_effect(Effect::SearchPath { local: false, path: None });
+            let mut plan = Plan::decided(
+                print(statement, &Rewrite::default())?,
+                Effect::None,
+                facts("RESET"),
+            );
+            plan.set_effect(Effect::SearchPath {
+                local: false,
+                path: None,
+            });
             return Ok(plan);
         }
         "client_encoding" | "standard_conforming_strings" => {}
         _ if SETTABLE.contains(&name) => {}
         _ => return Err(not_settable(name)),
     }
-    Ok(Plan::decided(print(statement, &Rewrite::default())?, Effect::None, facts("RESET")))
+    Ok(Plan::decided(
+        print(statement, &Rewrite::default())?,
+        Effect::None,
+        facts("RESET"),
+    ))
 }
 
 fn deallocate(
@@ -190,7 +246,11 @@ fn deallocate(
         *upstream = entry.upstream.clone();
     }
     let sql = print(&statement, &Rewrite::default())?;
-    Ok(Plan::decided(sql, Effect::Deallocate(name.cloned()), facts("DEALLOCATE")))
+    Ok(Plan::decided(
+        sql,
+        Effect::Deallocate(name.cloned()),
+        facts("DEALLOCATE"),
+    ))
 }
 
 fn close(
@@ -209,7 +269,11 @@ fn close(
         *upstream = entry.upstream.clone();
     }
     let sql = print(&statement, &Rewrite::default())?;
-    Ok(Plan::decided(sql, Effect::CloseCursor(name.cloned()), facts("CLOSE CURSOR")))
+    Ok(Plan::decided(
+        sql,
+        Effect::CloseCursor(name.cloned()),
+        facts("CLOSE CURSOR"),
+    ))
 }
 
 /// Refuses COPY options that are not about the text format.

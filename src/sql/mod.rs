@@ -7,9 +7,9 @@
 //! exhaustive matches into [`tree`], and, after analysis, our own printer.
 
 pub mod fingerprint;
-pub mod print;
 mod lower;
 pub mod parse;
+pub mod print;
 mod scan;
 pub mod tree;
 

@@ -356,7 +356,10 @@ impl TableRef {
     /// A relation by qualified name, without alias.
     pub fn relation(parts: &[&str]) -> Self {
         Self::Relation(Box::new(RelationRef {
-            name: Name { parts: parts.iter().map(|p| Ident::exact(p)).collect(), position: 0 },
+            name: Name {
+                parts: parts.iter().map(|p| Ident::exact(p)).collect(),
+                position: 0,
+            },
             only: false,
             alias: None,
             sample: None,
