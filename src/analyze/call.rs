@@ -349,12 +349,8 @@ impl Analyzer<'_> {
                 .collect());
         }
         if !chosen.out_columns.is_empty() {
-            let one = chosen.out_columns.len() == 1;
-            return Ok(chosen
-                .out_columns
-                .iter()
-                .map(|(n, t)| (if one { alias.clone() } else { n.clone() }, Some(*t)))
-                .collect());
+            // A single named OUT parameter names the column, whatever the alias.
+            return Ok(chosen.out_columns.iter().map(|(n, t)| (n.clone(), Some(*t))).collect());
         }
         match chosen.result {
             None => Ok(vec![(alias.clone(), None)]),
