@@ -1,1 +1,5 @@
-//! (being built)
+//! The commands, one file each.
+
+pub mod config;
+pub mod policy;
+pub mod serve;

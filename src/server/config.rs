@@ -3,6 +3,8 @@
 //! The same strictness and the same kind of errors as the policy language. Secrets come from the
 //! environment or from files, never from the YAML itself.
 
+mod load;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -11,6 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
+
+pub use self::load::{Outside, Process};
 
 /// A password or passphrase. Cannot be printed.
 #[derive(Clone)]
