@@ -3,9 +3,12 @@
 //! Only [`parse`] and `lower` name `sqlparser`: its tree and its `Display` never leave this module,
 //! because `Display` is an SQL injection (a quote after a backslash is printed unescaped) and its
 //! lexer is not PostgreSQL's. The road of a text is: UTF-8 and size caps, our own PostgreSQL-exact
-//! scanner, sqlparser on tokens that must equal ours one by one, lowering with exhaustive matches
-//! into [`tree`], and, after analysis, our own printer.
+//! scanner, sqlparser fed with our scanner's tokens (it never reads the text), lowering with
+//! exhaustive matches into [`tree`], and, after analysis, our own printer.
 
+mod lower;
+pub mod parse;
+mod scan;
 pub mod tree;
 
 use std::fmt;
