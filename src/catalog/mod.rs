@@ -6,6 +6,7 @@
 //! Deliberately absent: privileges (PostgreSQL checks them itself), and any text that can hold data
 //! (statistics, defaults, partition bounds).
 
+pub mod allow;
 mod relation;
 mod search_path;
 mod types;

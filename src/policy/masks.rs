@@ -8,6 +8,7 @@ use super::read::{Fields, entries, integer, is_null, scalar, text, word};
 use super::source::{Span, shown};
 use super::time::Date;
 use super::yaml::{Key, Node, Value};
+use crate::mask::{Partial, Unit};
 
 /// One entry of `masks`.
 #[derive(Clone, Debug)]
@@ -26,7 +27,7 @@ pub enum MaskSyntax {
     /// `{constant: V}`
     Constant(String),
     /// `{keep_first: n, …}`
-    Keep(Keep),
+    Keep(Partial),
     /// `{keep_admin_levels: n}`
     AdminLevels(u32),
     /// `{truncate: unit}`
@@ -63,42 +64,6 @@ pub enum MaskSyntax {
     },
     /// `{fake: …}`
     Fake(String),
-}
-
-/// The `keep_…` family.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Keep {
-    /// `keep_first`
-    pub first: u32,
-    /// `keep_last`
-    pub last: u32,
-    /// `char`
-    pub char: char,
-    /// `min_hidden`
-    pub min_hidden: u32,
-    /// `hide_length`
-    pub hide_length: Option<u32>,
-    /// `stop_at`
-    pub stop_at: Option<char>,
-    /// `group`
-    pub group: Option<u32>,
-}
-
-/// A unit of `truncate`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Unit {
-    /// `year`
-    Year,
-    /// `quarter`
-    Quarter,
-    /// `month`
-    Month,
-    /// `week`
-    Week,
-    /// `day`
-    Day,
-    /// `hour`
-    Hour,
 }
 
 /// Longest part a mask may keep or write, in characters.
@@ -198,13 +163,13 @@ fn character(fields: &mut Fields<'_>, key: &'static str, faults: &mut Faults) ->
 
 fn read_keep(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<MaskSyntax> {
     let before = faults.list.len();
-    let keep = Keep {
-        first: number(fields, "keep_first", 0..=LONGEST, faults).unwrap_or(0),
-        last: number(fields, "keep_last", 0..=LONGEST, faults).unwrap_or(0),
+    let keep = Partial {
+        keep_first: number(fields, "keep_first", 0..=LONGEST, faults).unwrap_or(0),
+        keep_last: number(fields, "keep_last", 0..=LONGEST, faults).unwrap_or(0),
         char: character(fields, "char", faults).unwrap_or('*'),
         min_hidden: number(fields, "min_hidden", 0..=LONGEST, faults).unwrap_or(1),
         hide_length: number(fields, "hide_length", 0..=LONGEST, faults),
-        stop_at: character(fields, "stop_at", faults),
+        stop_at: character(fields, "stop_at", faults).map(String::from),
         group: number(fields, "group", 1..=LONGEST, faults),
     };
     // A parameter that could not be read must not turn into its default.

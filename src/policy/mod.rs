@@ -11,11 +11,14 @@
 //! Deliberately absent: a default for `defaults.unclassified_column`, reading files (the server
 //! hands over bytes), and clocks (callers say what day it is).
 
+mod bind;
 mod bound;
 mod check;
 mod classes;
+mod column_type;
 mod document;
 mod error;
+mod inherit;
 mod json_mask;
 mod later;
 mod masks;
@@ -27,20 +30,24 @@ pub(crate) mod read;
 mod render;
 mod role;
 mod source;
+mod strength;
 mod suggest;
 mod tests_section;
 pub(crate) mod time;
 mod tokens;
 mod treat;
+mod treatment;
 mod write;
+mod write_bind;
 pub(crate) mod yaml;
 
+pub use self::bind::{Binding, bind, check_against};
 pub use self::bound::{BoundPolicy, DefaultTreatment, Grants, Rule, Treatment, WriteGrant};
 pub use self::classes::{Class, ClassName, ColumnClass, Level};
 pub(crate) use self::error::Faults;
 pub use self::error::{Errors, PolicyError, Severity};
 pub use self::json_mask::JsonAction;
-pub use self::masks::{Keep, MaskDef, MaskSyntax, Unit};
+pub use self::masks::{MaskDef, MaskSyntax};
 pub use self::matrix::Matrix;
 pub use self::names::{ColumnName, QualifiedName, TablePattern};
 pub use self::policy::{Answer, Policy, Reason};

@@ -15,7 +15,7 @@ use super::suggest::nearest;
 use super::yaml::Node;
 
 /// A treatment as written.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Word {
     /// `clear`
     Clear,

@@ -6,8 +6,10 @@
 //! scanner, sqlparser fed with our scanner's tokens (it never reads the text), lowering with
 //! exhaustive matches into [`tree`], and, after analysis, our own printer.
 
+pub mod fingerprint;
 mod lower;
 pub mod parse;
+pub mod print;
 mod scan;
 pub mod tree;
 
