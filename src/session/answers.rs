@@ -7,12 +7,12 @@ use bytes::Bytes;
 
 use super::diagnostic::{self, Fields};
 use super::replies::{Expected, Running};
-use super::rows::Rows;
+use super::rows::{self, Rows};
 use super::transaction::Completion;
 use super::{Fatal, Io, Session, startup, to_client};
 use crate::audit::Outcome;
+use crate::wire::Diagnostic;
 use crate::wire::backend::{self, BackendMessage, TransactionStatus};
-use crate::wire::diagnostic::Diagnostic;
 use crate::wire::frame;
 
 impl Session {
@@ -89,7 +89,7 @@ impl Session {
             else {
                 return Err(unexpected());
             };
-            running.rows = Some(Rows::new(outputs, shape)?);
+            running.rows = Some(Rows::bound(outputs, shape, &portal.formats)?);
         }
         let running = self.running_head()?;
         let rows = running.rows.as_mut().ok_or_else(unexpected)?;
@@ -113,9 +113,8 @@ impl Session {
                 let running = running.front_mut().ok_or_else(unexpected)?;
                 let outputs = running.plan.outputs().ok_or_else(unexpected)?;
                 let body = body.ok_or_else(unexpected)?;
-                let rows = Rows::new(outputs, body)?;
-                rows.describe(body, io.client)?;
-                running.rows = Some(rows);
+                running.rows = Some(Rows::new(outputs, body)?);
+                rows::describe(outputs, body, io.client)?;
                 return Ok(());
             }
             Some(Expected::DescribeStatement {
@@ -123,8 +122,11 @@ impl Session {
                 visible,
                 parameters: true,
             }) => {
-                let rows = match (body, prepared.plan.outputs()) {
-                    (Some(body), Some(outputs)) => Some((body, Rows::new(outputs, body)?)),
+                let described = match (body, prepared.plan.outputs()) {
+                    (Some(body), Some(outputs)) => {
+                        Rows::new(outputs, body)?;
+                        Some((body, outputs))
+                    }
                     (None, None) => None,
                     _ => return Err(unexpected()),
                 };
@@ -132,8 +134,8 @@ impl Session {
                 // A second Describe of the same statement: PostgreSQL itself keeps the shape fixed.
                 drop(prepared.shape.set(kept));
                 if *visible {
-                    match rows {
-                        Some((body, rows)) => rows.describe(body, io.client)?,
+                    match described {
+                        Some((body, outputs)) => rows::describe(outputs, body, io.client)?,
                         None => to_client::no_data(io.client),
                     }
                 }
@@ -141,7 +143,8 @@ impl Session {
             Some(Expected::DescribePortal { portal }) => {
                 match (body, portal.prepared.plan.outputs()) {
                     (Some(body), Some(outputs)) => {
-                        Rows::new(outputs, body)?.describe(body, io.client)?;
+                        Rows::new(outputs, body)?;
+                        rows::describe(outputs, body, io.client)?;
                     }
                     (None, None) => to_client::no_data(io.client),
                     _ => return Err(unexpected()),

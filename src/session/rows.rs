@@ -7,68 +7,56 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::Fatal;
-use crate::mask::{OutputRule, Transform};
-use crate::wire::row::{Field, RowDescription};
-use crate::wire::write::backend as to_client;
+use crate::mask::{OutputRule, RowMasker, parse_row_description, rewrite_row_description};
+use crate::pg::types::Format;
+use crate::wire::frame;
 
 /// A RowDescription as PostgreSQL sent it, kept with the statement; `None` is NoData.
 pub(super) type Shape = Option<Bytes>;
 
 /// The rows of one result.
 pub(super) struct Rows {
-    outputs: Arc<[OutputRule]>,
+    masker: RowMasker,
 }
 
 impl Rows {
     /// Checks `description` (a RowDescription's body) against the plan.
     pub(super) fn new(outputs: &Arc<[OutputRule]>, description: &[u8]) -> Result<Self, Fatal> {
-        let fields = read(description)?;
-        let agrees = |(field, rule): (Field<'_>, &OutputRule)| {
-            rule.expect
-                .is_none_or(|origin| origin == (field.table_oid, field.attnum))
-        };
-        if fields.len() != outputs.len() || !fields.iter().zip(outputs.iter()).all(agrees) {
-            return Err(shape());
-        }
-        Ok(Self {
-            outputs: Arc::clone(outputs),
-        })
+        let fields = parse_row_description(description).map_err(|_| shape())?;
+        let masker = RowMasker::new(Arc::clone(outputs), &fields).map_err(|_| shape())?;
+        Ok(Self { masker })
     }
 
-    /// Appends the description the client gets.
-    pub(super) fn describe(&self, description: &[u8], out: &mut BytesMut) -> Result<(), Fatal> {
-        let fields = read(description)?;
-        let shown: Vec<Field<'_>> = fields
-            .iter()
-            .zip(self.outputs.iter())
-            .map(|(field, rule)| {
-                let (table_oid, attnum) = rule.origin.unwrap_or((field.table_oid, field.attnum));
-                let name = rule.name.as_deref().map_or(field.name, str::as_bytes);
-                Field {
-                    name,
-                    table_oid,
-                    attnum,
-                    ..field
-                }
-            })
-            .collect();
-        to_client::row_description(out, &shown)?;
-        Ok(())
+    /// The same for a statement's description, with the formats its Bind asked for.
+    pub(super) fn bound(
+        outputs: &Arc<[OutputRule]>,
+        description: &[u8],
+        formats: &[Format],
+    ) -> Result<Self, Fatal> {
+        let mut rows = Self::new(outputs, description)?;
+        rows.masker.set_formats(formats).map_err(|_| shape())?;
+        Ok(rows)
     }
 
     /// Appends the row the client gets. `row` is a whole DataRow frame.
     pub(super) fn row(&mut self, row: &[u8], out: &mut BytesMut) -> Result<(), Fatal> {
-        let pass = |rule: &OutputRule| matches!(rule.transform, Transform::Pass);
-        if self.outputs.iter().all(pass) {
+        if self.masker.is_pass_through() {
             out.extend_from_slice(row);
             return Ok(());
         }
-        Err(shape())
+        self.masker
+            .mask_row(frame::body(row), out)
+            .map_err(|_| shape())
     }
 }
 
-fn read(description: &[u8]) -> Result<RowDescription<'_>, Fatal> {
-    RowDescription::read(description).map_err(|_| shape())
+/// Appends the description the client gets.
+pub(super) fn describe(
+    outputs: &[OutputRule],
+    description: &[u8],
+    out: &mut BytesMut,
+) -> Result<(), Fatal> {
+    rewrite_row_description(outputs, description, out).map_err(|_| shape())
 }
 
 fn shape() -> Fatal {

@@ -145,7 +145,7 @@ fn needs_quotes(name: &str) -> bool {
 
 /// Splits a `search_path` as it stands in a startup message or in `pg_settings`, like PostgreSQL's
 /// `SplitIdentifierString`. `None` for a list PostgreSQL would call invalid.
-pub(crate) fn split_search_path(text: &str) -> Option<Elements> {
+pub fn split_search_path(text: &str) -> Option<Vec<Ident>> {
     let mut rest = text.trim_start();
     let mut out = Vec::new();
     if rest.is_empty() {
