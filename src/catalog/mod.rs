@@ -7,8 +7,12 @@
 //! (statistics, defaults, partition bounds).
 
 pub mod allow;
+pub mod build;
+pub mod queries;
 mod relation;
+mod rows;
 mod search_path;
+mod type_sql;
 mod types;
 
 use std::collections::HashMap;

@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod config;
 pub mod out;
 pub mod policy;
+pub mod serve;
 
 use std::io;
 use std::process::ExitCode;

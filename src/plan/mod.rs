@@ -6,6 +6,6 @@ mod plan;
 mod refusal;
 
 pub use self::plan::{
-    CursorEntry, Effect, Plan, PlanContext, PreparedEntry, plan_statement, plan_verbatim,
+    CursorEntry, Effect, Facts, Plan, PlanContext, PreparedEntry, plan_statement, plan_verbatim,
 };
 pub use self::refusal::Refusal;

@@ -70,6 +70,8 @@ pub struct CursorEntry {
     pub upstream: Ident,
     /// What its rows need.
     pub outputs: Arc<[OutputRule]>,
+    /// `WITH HOLD`: it outlives its transaction.
+    pub hold: bool,
 }
 
 /// What planning may know of the session.

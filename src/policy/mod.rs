@@ -44,8 +44,8 @@ pub(crate) mod yaml;
 pub use self::bind::{Binding, bind, check_against};
 pub use self::bound::{BoundPolicy, DefaultTreatment, Grants, Rule, Treatment, WriteGrant};
 pub use self::classes::{Class, ClassName, ColumnClass, Level};
-pub(crate) use self::error::Faults;
 pub use self::error::{Errors, PolicyError, Severity};
+pub(crate) use self::error::{Excerpt, Faults};
 pub use self::json_mask::JsonAction;
 pub use self::masks::{MaskDef, MaskSyntax};
 pub use self::matrix::Matrix;
@@ -55,6 +55,7 @@ pub use self::render::{Format, render};
 pub use self::role::{ClientIdentity, Mode, Role, RoleError, RoleKind, RoleName};
 pub(crate) use self::source::shown;
 pub use self::source::{SourceFile, Span};
+pub(crate) use self::suggest::nearest;
 pub use self::tests_section::{Check, PolicyTest};
 pub use self::time::Date;
 pub use self::tokens::{TokenDef, TokenFormat, TokenKind};
@@ -67,4 +68,42 @@ pub use self::write::WriteRule;
 /// Everything that is wrong in it.
 pub fn parse_policy_bytes(name: &str, bytes: &[u8]) -> Result<Policy, Errors> {
     Policy::parse(&[SourceFile::new(name, bytes)?])
+}
+
+/// TEMPORARY: no binding yet.
+pub fn shim(policy: &Policy) -> BoundPolicy {
+    use std::collections::{HashMap, HashSet};
+    use std::sync::Arc;
+    let clear = Arc::new(Rule {
+        treatment: Treatment::Clear,
+        class: Arc::from("unclassified"),
+        origin: Arc::from(""),
+        name: Arc::from(""),
+    });
+    let roles = policy
+        .roles
+        .values()
+        .map(|role| {
+            let unrestricted = policy.default_word() == Word::Clear
+                && policy
+                    .named_columns()
+                    .keys()
+                    .all(|c| policy.answer(role, c).word == Word::Clear);
+            (
+                Arc::clone(&role.name),
+                Arc::new(Grants {
+                    role: Arc::clone(&role.name),
+                    unrestricted,
+                    observe: false,
+                    rules: HashMap::new(),
+                    default: Arc::clone(&clear),
+                    clear: Arc::clone(&clear),
+                    system_relations: Arc::new(HashSet::new()),
+                    functions: Arc::new(HashSet::new()),
+                    write: HashMap::new(),
+                }),
+            )
+        })
+        .collect();
+    BoundPolicy { roles }
 }

@@ -7,6 +7,7 @@
 mod cancel;
 mod connection;
 mod error;
+pub mod introspect;
 mod login;
 mod request;
 mod stream;
