@@ -67,9 +67,6 @@ pub const LINGER_BYTES: usize = 256 * 1024;
 /// Idle time before TCP asks whether the peer still lives; NAT boxes forget after five minutes.
 pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(120);
 
-/// A name PostgreSQL keeps whole; see [`crate::ident::MAX_BYTES`].
-pub const NAME_BYTES: usize = 63;
-
 /// Live sessions that can be cancelled; above it a session cannot begin.
 pub const CANCEL_KEYS: usize = 100_000;
 

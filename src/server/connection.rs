@@ -204,7 +204,7 @@ fn role(client: &ClientConnection, published: &Published) -> Result<Arc<str>, De
         certificate: client.identity.tls_cert_cn(),
         today: Date::from_unix(clock::unix_seconds()),
     };
-    match published.policy.role_for(&identity) {
+    match published.rules.policy.role_for(&identity) {
         Ok(role) => Ok(Arc::clone(&role.name)),
         Err(error) => {
             tracing::warn!("{error}");

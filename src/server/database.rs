@@ -13,16 +13,15 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
 use super::metrics::Metrics;
-use super::{Shared, binding, upstreams};
+use super::{Rules, Shared, binding, upstreams};
 use crate::limits;
 use crate::pg::sqlstate;
-use crate::policy::Policy;
 use crate::snapshot::Snapshot;
 use crate::upstream::UpstreamConnection;
 
 /// What is in force: a policy, and its binding to a catalog.
 pub(super) struct Published {
-    pub(super) policy: Arc<Policy>,
+    pub(super) rules: Arc<Rules>,
     pub(super) snapshot: Arc<Snapshot>,
 }
 
@@ -126,9 +125,9 @@ impl Changes {
 #[derive(Default)]
 struct Last {
     connection: Option<UpstreamConnection>,
-    probe: Vec<u8>,
-    policy: Option<Arc<Policy>>,
-    fingerprint: u64,
+    probe: String,
+    rules: Option<Arc<Rules>>,
+    fingerprint: Option<u64>,
     epoch: u64,
 }
 
@@ -137,8 +136,7 @@ pub(super) async fn keep(shared: Arc<Shared>, database: Arc<Database>) {
     let mut last = Last::default();
     loop {
         let wanted = database.wanted.load(Ordering::Acquire);
-        let forced = wanted > database.progress.borrow().served;
-        let failure = match step(&shared, &database, &mut last, forced).await {
+        let failure = match step(&shared, &database, &mut last).await {
             Ok(()) => None,
             Err(failure) => {
                 last.connection = None;
@@ -171,37 +169,29 @@ pub(super) async fn keep(shared: Arc<Shared>, database: Arc<Database>) {
     }
 }
 
-async fn step(
-    shared: &Shared,
-    database: &Database,
-    last: &mut Last,
-    forced: bool,
-) -> Result<(), Failure> {
+async fn step(shared: &Shared, database: &Database, last: &mut Last) -> Result<(), Failure> {
     let connection = match &mut last.connection {
         Some(connection) => connection,
         none => none.insert(upstreams::catalog_connection(shared, &database.name).await?),
     };
-    let probe = binding::probe(connection).await?;
-    let policy = shared.policy();
-    let same_policy = last
-        .policy
-        .as_ref()
-        .is_some_and(|p| Arc::ptr_eq(p, &policy));
-    if same_policy && probe == last.probe && !forced {
+    let rules = shared.rules();
+    let same_rules = last.rules.as_ref().is_some_and(|r| Arc::ptr_eq(r, &rules));
+    if same_rules && binding::probe(connection).await? == last.probe {
         return Ok(());
     }
-    let catalog = binding::read_catalog(connection).await?;
-    last.probe = probe;
-    if same_policy && catalog.fingerprint == last.fingerprint && last.epoch > 0 {
-        return Ok(());
-    }
+    let read = binding::read(connection).await?;
+    let (catalog, known) = (read.catalog, last.fingerprint);
+    last.probe = read.probe;
     // A policy that does not bind is not tried again until it or the catalog changes.
-    last.policy = Some(Arc::clone(&policy));
-    last.fingerprint = catalog.fingerprint;
-    let bound = binding::bind(shared, &policy, &catalog)?;
+    last.rules = Some(Arc::clone(&rules));
+    last.fingerprint = Some(catalog.fingerprint);
+    if same_rules && known == Some(catalog.fingerprint) {
+        return Ok(());
+    }
+    let bound = binding::bind(&rules, &catalog)?;
     let epoch = last.epoch.saturating_add(1);
     database.published.store(Some(Arc::new(Published {
-        policy,
+        rules,
         snapshot: Arc::new(Snapshot {
             catalog: Arc::new(catalog),
             policy: Arc::new(bound),

@@ -38,6 +38,7 @@ use self::upstreams::Users;
 use crate::audit::Sink;
 use crate::client::{Acceptor, ServerTls};
 use crate::limits;
+use crate::mask::token::KeyRing;
 use crate::pg::sqlstate;
 use crate::policy::{Errors, Policy};
 use crate::upstream::{CancelRegistry, UpstreamTls};
@@ -75,12 +76,27 @@ impl StartError {
     }
 }
 
+/// A policy and the keys it names, loaded together.
+struct Rules {
+    policy: Policy,
+    keys: KeyRing,
+}
+
+impl Rules {
+    fn load(config: &Config) -> Result<Self, Errors> {
+        Ok(Self {
+            policy: policy_files::load(&config.policies)?,
+            keys: binding::keys(config)?,
+        })
+    }
+}
+
 /// What all sessions share.
 pub(crate) struct Shared {
     config: Config,
     tls: UpstreamTls,
     acceptor: Acceptor,
-    policy: ArcSwap<Policy>,
+    rules: ArcSwap<Rules>,
     databases: DashMap<String, Arc<Database>>,
     slots: Slots,
     cancels: Arc<CancelRegistry>,
@@ -97,8 +113,8 @@ impl Shared {
     }
 
     /// The policy as last loaded.
-    fn policy(&self) -> Arc<Policy> {
-        self.policy.load_full()
+    fn rules(&self) -> Arc<Rules> {
+        self.rules.load_full()
     }
 
     /// A database the policy speaks of, followed from its first use on.
@@ -106,7 +122,7 @@ impl Shared {
         if let Some(known) = shared.databases.get(name) {
             return Ok(Arc::clone(&known));
         }
-        if !shared.policy().covers(name) {
+        if !shared.rules().policy.covers(name) {
             return Err(Failure {
                 sqlstate: sqlstate::INVALID_CATALOG_NAME.to_owned(),
                 message: format!("the policy does not speak of database \"{name}\""),
@@ -140,7 +156,7 @@ impl Shared {
         let known = self.databases.iter().find(|entry| ready(entry.value()));
         known
             .map(|entry| entry.key().clone())
-            .or_else(|| self.policy().databases.first().cloned())
+            .or_else(|| self.rules().policy.databases.first().cloned())
     }
 
     /// Can a new client be served?
@@ -151,7 +167,7 @@ impl Shared {
         if self.sink.is_closed() {
             return Err("the audit log cannot be written".to_owned());
         }
-        for name in &self.policy().databases {
+        for name in &self.rules().policy.databases {
             if self
                 .databases
                 .get(name)
@@ -164,9 +180,9 @@ impl Shared {
     }
 
     fn reload(&self) -> Result<(), Errors> {
-        match policy_files::load(&self.config.policies) {
-            Ok(policy) => {
-                self.policy.store(Arc::new(policy));
+        match Rules::load(&self.config) {
+            Ok(rules) => {
+                self.rules.store(Arc::new(rules));
                 for database in &self.databases {
                     database.request();
                 }
@@ -231,7 +247,7 @@ impl Running {
 
 /// Binds, loads, and starts to serve. Port 0 takes a free port; see [`Running::addr`].
 pub async fn start(config: Config) -> Result<Running, StartError> {
-    let policy = policy_files::load(&config.policies).map_err(StartError::Policy)?;
+    let rules = Rules::load(&config).map_err(StartError::Policy)?;
     let tls = upstreams::tls(&config)?;
     let client_tls = client_tls(&config)?;
     let (sink, records) = crate::audit::channel(limits::AUDIT_RECORDS);
@@ -248,7 +264,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         slots: Slots::new(config.pool.size),
         tls,
         acceptor: Acceptor::new(client_tls, credentials)?,
-        policy: ArcSwap::from_pointee(policy),
+        rules: ArcSwap::from_pointee(rules),
         databases: DashMap::new(),
         cancels: Arc::new(CancelRegistry::new()),
         sink,
@@ -259,7 +275,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         config,
     });
     users.attach(&shared);
-    for name in shared.policy().databases.clone() {
+    for name in shared.rules().policy.databases.clone() {
         if let Err(failure) = Shared::database(&shared, &name) {
             tracing::error!(database = name, "not followed: {}", failure.message);
         }

@@ -7,6 +7,7 @@ use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::plan::{Plan, PlanContext, Refusal, plan_statement};
 use crate::snapshot::Snapshot;
+use crate::sql::parse::{Parsed, parse as parse_text};
 use crate::sql::tree::Statement;
 
 /// Names for what a session makes upstream: each is used once.
@@ -93,11 +94,4 @@ pub(super) fn is_unknown_name(refusal: &Refusal) -> bool {
             | sqlstate::UNDEFINED_FUNCTION
             | sqlstate::UNDEFINED_OBJECT
     )
-}
-
-pub(super) struct Parsed {
-    pub(super) statement: Statement,
-}
-fn parse_text(_text: &str) -> Result<Vec<Parsed>, Refusal> {
-    Err(Refusal::error("0A000", "statement is not understood"))
 }

@@ -121,7 +121,8 @@ pub struct NewKey {
     pub created: String,
 }
 
-/// The ring, opened.
+/// The ring, opened. The default has no keys.
+#[derive(Default)]
 pub struct KeyRing {
     keys: HashMap<String, Arc<TokenKey>>,
 }
