@@ -30,7 +30,8 @@ pub(super) fn strength_of_next(parser: &Parser<'_>) -> u8 {
             "or" => strength::OR,
             "and" => strength::AND,
             "is" | "isnull" | "notnull" => strength::IS,
-            "between" | "in" | "like" | "ilike" | "similar" | "overlaps" => strength::BETWEEN,
+            "between" | "in" | "like" | "ilike" | "overlaps" => strength::BETWEEN,
+            "similar" if word_after() == "to" => strength::BETWEEN,
             "not"
                 if matches!(
                     word_after(),
