@@ -2,4 +2,5 @@
 //! share. Nothing here decides what a role may see.
 
 pub mod cluster;
+pub mod keys;
 pub mod out;
