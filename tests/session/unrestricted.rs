@@ -211,9 +211,10 @@ async fn startup_settings_are_session_defaults() {
     let (client, connection) = options.connect(NoTls).await.unwrap();
     tokio::spawn(connection);
     client
-        .batch_execute("SET statement_timeout = 1000; RESET ALL; DISCARD ALL")
+        .batch_execute("SET statement_timeout = 1000; RESET ALL")
         .await
         .unwrap();
+    client.batch_execute("DISCARD ALL").await.unwrap();
     let row = client
         .query_one(
             "SELECT current_setting('statement_timeout'), current_setting('search_path'),
