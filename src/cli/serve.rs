@@ -16,7 +16,7 @@ use crate::server::config::{Config, PoolMode};
 use crate::server::{Running, StartError, start};
 
 /// `pgveil serve`
-#[derive(Args)]
+#[derive(Args, Debug)]
 pub struct ServeArgs {
     /// Configuration file
     #[arg(short, long, value_name = "FILE", default_value = "pgveil.yaml")]

@@ -34,6 +34,20 @@ pub struct PolicyError {
     pub help: Option<String>,
     /// Other places that matter, each with what it is.
     pub related: Vec<(Span, String)>,
+    /// What of the source line may be shown.
+    pub(crate) excerpt: Excerpt,
+}
+
+/// What of a source line may be shown in a message.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Excerpt {
+    /// All of it.
+    #[default]
+    Whole,
+    /// All but these columns (from, length): somebody wrote a password there.
+    Hiding(Vec<(u32, u32)>),
+    /// Nothing.
+    None,
 }
 
 impl PolicyError {
@@ -45,6 +59,7 @@ impl PolicyError {
             at: None,
             help: None,
             related: Vec::new(),
+            excerpt: Excerpt::Whole,
         }
     }
 

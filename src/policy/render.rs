@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::{Value, json};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::error::{PolicyError, Severity};
+use super::error::{Excerpt, PolicyError, Severity};
 use super::source::Span;
 
 /// How `policy check` and `config check` print messages.
@@ -44,7 +44,7 @@ pub(super) fn human(error: &PolicyError, f: &mut fmt::Formatter<'_>) -> fmt::Res
     writeln!(f, "{}: {}", word(error.severity), error.message)?;
     let gutter = error.at.as_ref().map_or(1, |s| s.line.to_string().len());
     if let Some(span) = &error.at {
-        excerpt(span, gutter, f)?;
+        excerpt(span, &error.excerpt, gutter, f)?;
     }
     for (span, what) in &error.related {
         writeln!(f, "{:gutter$} = {what}: {span}", "")?;
@@ -56,18 +56,22 @@ pub(super) fn human(error: &PolicyError, f: &mut fmt::Formatter<'_>) -> fmt::Res
 }
 
 /// The place, its line, and carets under it. Wide characters take two columns on a terminal.
-fn excerpt(span: &Span, gutter: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn excerpt(span: &Span, shown: &Excerpt, gutter: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "{:gutter$}--> {span}", "")?;
-    let Some(line) = span.file.line(span.line) else {
+    let Some(line) = span
+        .file
+        .line(span.line)
+        .and_then(|line| visible(line, shown))
+    else {
         return Ok(());
     };
-    let line = line.replace('\t', " ");
     let before = usize::try_from(span.column.saturating_sub(1)).unwrap_or(0);
     let length = usize::try_from(span.length).unwrap_or(1);
     let indent: usize = line.chars().take(before).map(width).sum();
     let marked: usize = line.chars().skip(before).take(length).map(width).sum();
     writeln!(f, "{:gutter$} |", "")?;
-    writeln!(f, "{:gutter$} | {}", span.line, line.trim_end())?;
+    let shown = format!("{:gutter$} | {line}", span.line);
+    writeln!(f, "{}", shown.trim_end())?;
     writeln!(
         f,
         "{:gutter$} | {:indent$}{}",
@@ -75,6 +79,27 @@ fn excerpt(span: &Span, gutter: usize, f: &mut fmt::Formatter<'_>) -> fmt::Resul
         "",
         "^".repeat(marked.max(1))
     )
+}
+
+/// The line as it may be shown: one column per tab, no control characters, no secrets.
+fn visible(line: &str, shown: &Excerpt) -> Option<String> {
+    let hidden: &[(u32, u32)] = match shown {
+        Excerpt::Whole => &[],
+        Excerpt::Hiding(parts) => parts,
+        Excerpt::None => return None,
+    };
+    let replace = |(column, c): (u32, char)| match c {
+        _ if hidden
+            .iter()
+            .any(|(from, n)| (*from..from.saturating_add(*n)).contains(&column)) =>
+        {
+            '*'
+        }
+        '\t' => ' ',
+        c if c.is_control() => char::REPLACEMENT_CHARACTER,
+        c => c,
+    };
+    Some((1..).zip(line.chars()).map(replace).collect())
 }
 
 fn width(c: char) -> usize {

@@ -105,6 +105,11 @@ impl Span {
         self.column
     }
 
+    /// Characters on the first line; `u32::MAX` when it goes on.
+    pub(crate) fn length(&self) -> u32 {
+        self.length
+    }
+
     /// `policies/treat.yaml:12`, as audit records and messages name a rule.
     pub fn origin(&self) -> Arc<str> {
         Arc::from(format!("{}:{}", self.file.name, self.line))

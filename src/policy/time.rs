@@ -85,7 +85,7 @@ fn days_in(year: i32, month: u8) -> Option<u8> {
 }
 
 /// `10m`: a whole number and one of ms, s, m, h, d.
-pub fn parse_duration(text: &str) -> Option<Duration> {
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits)?;
     let number: u64 = number.parse().ok()?;

@@ -4,6 +4,8 @@
 //! environment or from files, never from the YAML itself.
 
 mod load;
+mod outside;
+mod secrets;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +16,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-pub use self::load::{Outside, Process};
+pub use self::outside::{Outside, Process};
 
 /// A password or passphrase. Cannot be printed.
 #[derive(Clone)]

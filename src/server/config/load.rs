@@ -11,38 +11,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::outside::{Outside, Process};
+use super::secrets;
 use super::{
     ClientTls, Config, Login, Pool, PoolMode, Secret, Upstream, UpstreamTlsMode, UserAuth,
 };
 use crate::policy::read::{Fields, boolean, entries, integer, one_or_list, text, word};
 use crate::policy::time::duration;
 use crate::policy::yaml::{self, Node, Value};
-use crate::policy::{Errors, Faults, PolicyError, SourceFile, shown};
-
-/// What a configuration takes from its surroundings.
-pub trait Outside {
-    /// An environment variable.
-    fn variable(&self, name: &str) -> Option<String>;
-    /// A file with a secret in it.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    fn secret(&self, path: &Path) -> io::Result<String>;
-}
-
-/// The process's own environment and file system.
-#[derive(Clone, Copy, Debug)]
-pub struct Process;
-
-impl Outside for Process {
-    fn variable(&self, name: &str) -> Option<String> {
-        std::env::var(name).ok()
-    }
-
-    fn secret(&self, path: &Path) -> io::Result<String> {
-        fs::read_to_string(path)
-    }
-}
+use crate::policy::{Errors, Faults, PolicyError, SourceFile, Span, shown};
 
 impl Config {
     /// Reads a configuration file and the secrets it names. Relative paths in it are taken from its
@@ -72,18 +49,23 @@ impl Config {
             folder,
             outside,
         };
-        let config = match yaml::parse(file, &mut loader.faults) {
-            Some(root) => loader.config(&root),
-            None => None,
-        };
+        let root = yaml::parse(file, &mut loader.faults);
+        // What the YAML reader dropped is in no tree, so nothing tells whether it was a password.
+        let dropped: Vec<u32> = loader.faults.list.iter().filter_map(line).collect();
+        let config = root.as_ref().and_then(|root| loader.config(root));
         if !loader.faults.failed() && config.is_none() {
             let message = format!("{}: the configuration is empty", file.name());
             loader.faults.push(PolicyError::error(message));
         }
+        secrets::hide(&mut loader.faults.list, root.as_ref(), &dropped);
         loader.faults.finish()?;
         // Unreachable: a configuration that is not complete has a message.
         config.ok_or_else(|| PolicyError::error("the configuration is incomplete").into())
     }
+}
+
+pub(super) fn line(error: &PolicyError) -> Option<u32> {
+    error.at.as_ref().map(Span::line)
 }
 
 struct Loader<'a> {
@@ -333,15 +315,22 @@ impl Loader<'_> {
 
     fn user(&mut self, node: &Node, name: &str) -> Option<UserAuth> {
         let what = format!("user `{}`", shown(name));
+        if let Value::Scalar(_) = node.value {
+            // Not the usual message: it would repeat the value, which may be a password.
+            let error = PolicyError::at(&node.span, format!("{what} is a map"));
+            self.faults.push(error.help("`password` or `scram`"));
+            return None;
+        }
         let mut fields = Fields::open(node, &what, &mut self.faults)?;
         let (password, scram) = (fields.take("password"), fields.take("scram"));
         fields.finish(&mut self.faults);
         match (password, scram) {
             (Some(password), None) => self.secret(password, "password").map(UserAuth::Password),
             (None, Some(node)) => {
-                let verifier = text(node, "scram", &mut self.faults)?;
-                if is_verifier(verifier) {
-                    return Some(UserAuth::Scram(Arc::from(verifier)));
+                if let Value::Scalar(scalar) = &node.value
+                    && secrets::is_verifier(&scalar.text)
+                {
+                    return Some(UserAuth::Scram(Arc::from(scalar.text.as_str())));
                 }
                 let error = PolicyError::at(&node.span, "scram is not a SCRAM-SHA-256 verifier");
                 self.faults.push(error.help(
@@ -400,25 +389,4 @@ impl Loader<'_> {
             None => Some((ring?, None)),
         }
     }
-}
-
-/// `SCRAM-SHA-256$<iterations>:<salt>$<stored key>:<server key>`, as `parse_scram_secret` in
-/// PostgreSQL's auth-scram.c reads it.
-fn is_verifier(text: &str) -> bool {
-    let base64 = |part: &str| {
-        data_encoding::BASE64
-            .decode(part.as_bytes())
-            .ok()
-            .filter(|bytes| !bytes.is_empty())
-    };
-    let parse = || {
-        let rest = text.strip_prefix("SCRAM-SHA-256$")?;
-        let (iterations, rest) = rest.split_once(':')?;
-        let (salt, keys) = rest.split_once('$')?;
-        let (stored, server) = keys.split_once(':')?;
-        iterations.parse::<u32>().ok().filter(|n| *n > 0)?;
-        base64(salt)?;
-        Some(base64(stored)?.len() == 32 && base64(server)?.len() == 32)
-    };
-    parse().unwrap_or(false)
 }
