@@ -14,7 +14,7 @@ use crate::server::config::Config;
 const POLICIES: [(&str, &str); 0] = [];
 
 /// The keys it names.
-const KEYS: [&str; 1] = ["person"];
+const KEYS: [&str; 1] = ["person-2026"];
 
 /// A temporary folder with everything the proxy reads.
 pub(super) struct Setting {
