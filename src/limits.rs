@@ -31,6 +31,15 @@ pub const FRAME_BYTES: usize = 1024 * 1024 * 1024 - 1;
 /// Prepared statements and portals of one restricted session.
 pub const STATEMENTS_PER_SESSION: usize = 10_000;
 
+/// Bytes of one policy or configuration file. A bank with ten thousand classified columns needs
+/// about half a megabyte.
+pub const POLICY_FILE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Files of one policy directory.
+pub const POLICY_FILES: usize = 10_000;
+
+/// Nesting of maps and lists in a policy file; the language itself needs five.
+pub const POLICY_DEPTH: usize = 32;
 /// A frontend message without bulk data: PostgreSQL's PQ_SMALL_MESSAGE_LIMIT, and the type byte.
 pub const SMALL_FRAME_BYTES: usize = 10_001;
 
@@ -79,16 +88,6 @@ pub const SCRAM_ITERATIONS: u32 = 4096;
 
 /// Bytes of randomness in a SCRAM nonce: PostgreSQL's SCRAM_RAW_NONCE_LEN.
 pub const SCRAM_NONCE_BYTES: usize = 18;
-
-/// Bytes of one policy or configuration file. A bank with ten thousand classified columns needs
-/// about half a megabyte.
-pub const POLICY_FILE_BYTES: usize = 4 * 1024 * 1024;
-
-/// Files of one policy directory.
-pub const POLICY_FILES: usize = 10_000;
-
-/// Nesting of maps and lists in a policy file; the language itself needs five.
-pub const POLICY_DEPTH: usize = 32;
 
 /// Audit records on their way to the writer: some seconds of the busiest session.
 pub const AUDIT_RECORDS: usize = 8 * 1024;

@@ -3,14 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::Refusal;
 use crate::catalog::SearchPath;
 use crate::ident::Ident;
 use crate::mask::OutputRule;
 use crate::policy::Grants;
 use crate::snapshot::Snapshot;
 use crate::sql::SqlText;
-use crate::sql::tree::Statement;
+use crate::sql::tree::CopyDirection;
 
 /// What a successful completion of a plan does to the session's own state. The session applies it
 /// speculatively when it sends the plan (later messages of the pipeline are planned against that)
@@ -98,8 +97,11 @@ pub struct Plan {
     sql: SqlText,
     verbatim: bool,
     outputs: Option<Arc<[OutputRule]>>,
+    any_rows: bool,
+    copy: Option<CopyDirection>,
     effect: Effect,
     facts: Facts,
+    epoch: u64,
 }
 
 /// What the audit record says of the statement: names, never values.
@@ -115,6 +117,60 @@ pub struct Facts {
 }
 
 impl Plan {
+    /// The one constructor of a restricted role's plan.
+    pub(super) fn decided(sql: SqlText, effect: Effect, facts: Facts) -> Self {
+        Self {
+            sql,
+            verbatim: false,
+            outputs: None,
+            any_rows: false,
+            copy: None,
+            effect,
+            facts,
+            epoch: 0,
+        }
+    }
+
+    pub(super) fn set_outputs(&mut self, outputs: Arc<[OutputRule]>) {
+        self.outputs = Some(outputs);
+    }
+
+    pub(super) fn set_effect(&mut self, effect: Effect) {
+        self.effect = effect;
+    }
+
+    /// Rows of any shape, because no value of a relation is in them: SHOW, EXPLAIN without protected
+    /// columns.
+    pub(super) fn any_rows(mut self) -> Self {
+        self.any_rows = true;
+        self
+    }
+
+    pub(super) fn copying(mut self, direction: CopyDirection) -> Self {
+        self.copy = Some(direction);
+        self
+    }
+
+    pub(super) fn at_epoch(mut self, epoch: u64) -> Self {
+        self.epoch = epoch;
+        self
+    }
+
+    /// Rows of any shape may come, unmasked: SHOW, EXPLAIN without protected columns.
+    pub fn passes_rows(&self) -> bool {
+        self.any_rows
+    }
+
+    /// The statement enters COPY mode.
+    pub fn copy(&self) -> Option<CopyDirection> {
+        self.copy
+    }
+
+    /// The snapshot it was decided on.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     /// What goes upstream.
     pub fn sql(&self) -> &SqlText {
         &self.sql
@@ -142,11 +198,6 @@ impl Plan {
     }
 }
 
-/// The whole decision for one parsed statement.
-pub fn plan_statement(_statement: Statement, _context: &PlanContext<'_>) -> Result<Plan, Refusal> {
-    Err(Refusal::denied("statement is not understood"))
-}
-
 /// An unrestricted role's statement: a decision too, not a way round it. `None` if the role is
 /// restricted.
 pub fn plan_verbatim(grants: &Grants) -> Option<Plan> {
@@ -154,7 +205,10 @@ pub fn plan_verbatim(grants: &Grants) -> Option<Plan> {
         sql: SqlText::new(String::new()),
         verbatim: true,
         outputs: None,
+        any_rows: true,
+        copy: None,
         effect: Effect::None,
         facts: Facts::default(),
+        epoch: 0,
     })
 }

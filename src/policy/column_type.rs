@@ -13,7 +13,7 @@ const DOMAIN_DEPTH: usize = 32;
 
 /// The column's type, domains resolved. `None` for a type the catalog does not have, or with a
 /// modifier that cannot be written down: such a column cannot be masked.
-pub(super) fn column_type(catalog: &Catalog, column: &Column) -> Option<ColumnType> {
+pub(crate) fn column_type(catalog: &Catalog, column: &Column) -> Option<ColumnType> {
     let (base, typmod) = base(catalog, column.type_oid, column.typmod)?;
     let mut ty = written(catalog, base, typmod)?;
     ty.collation.clone_from(&column.collation);

@@ -16,6 +16,7 @@ mod bound;
 mod check;
 mod classes;
 mod column_type;
+pub(crate) use self::column_type::column_type;
 mod document;
 mod error;
 mod inherit;

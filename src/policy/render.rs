@@ -70,7 +70,8 @@ fn excerpt(span: &Span, shown: &Excerpt, gutter: usize, f: &mut fmt::Formatter<'
     let indent: usize = line.chars().take(before).map(width).sum();
     let marked: usize = line.chars().skip(before).take(length).map(width).sum();
     writeln!(f, "{:gutter$} |", "")?;
-    writeln!(f, "{:gutter$} | {}", span.line, line.trim_end())?;
+    let shown = format!("{:gutter$} | {line}", span.line);
+    writeln!(f, "{}", shown.trim_end())?;
     writeln!(
         f,
         "{:gutter$} | {:indent$}{}",

@@ -199,6 +199,7 @@ pub(super) fn parse_word(node: &Node, faults: &mut Faults) -> Option<Word> {
     }
     let error = PolicyError::at(&node.span, format!("`{}` is not a treatment", shown(found)));
     let near = match call {
+        Some((_, name)) if name.trim().is_empty() => None,
         Some((function, name)) => nearest(function, ["mask", "token"])
             .map(|f| format!("did you mean `{f}({})`?", shown(name.trim()))),
         None => {

@@ -10,17 +10,9 @@ use crate::mask::token::{KeyRing, KeyRingFile};
 use crate::pg::sqlstate;
 use crate::policy::{BoundPolicy, Errors, PolicyError};
 use crate::upstream::introspect::{
-    IntrospectError, Introspected, QueryText, TextRows, introspect, probe as change_probe,
+    IntrospectError, Introspected, introspect, probe as change_probe,
 };
 use crate::upstream::{ConnectError, UpstreamConnection};
-
-impl QueryText for UpstreamConnection {
-    type Error = ConnectError;
-
-    async fn query_text(&mut self, sql: &'static str) -> Result<TextRows, ConnectError> {
-        self.simple_query_text(sql).await
-    }
-}
 
 /// A cheap fingerprint of the catalog: an equal text means that nothing changed.
 pub(super) async fn probe(connection: &mut UpstreamConnection) -> Result<String, Failure> {

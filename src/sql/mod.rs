@@ -13,7 +13,11 @@ pub mod print;
 mod scan;
 pub mod tree;
 
+pub use self::parse::{Parsed, parse};
+
 use std::fmt;
+
+use crate::refusal::Refusal;
 
 /// Why a text cannot be analyzed. Never contains a literal of it.
 #[derive(Clone, PartialEq, Eq)]
@@ -69,5 +73,17 @@ impl SqlText {
     /// The text, for the upstream connection and for `policy explain`.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<Unsupported> for Refusal {
+    fn from(u: Unsupported) -> Self {
+        Self {
+            sqlstate: u.sqlstate,
+            message: u.what,
+            detail: None,
+            hint: u.hint,
+            position: u.position,
+        }
     }
 }

@@ -8,11 +8,11 @@ use std::collections::HashMap;
 use std::future::Future;
 
 use crate::catalog::Catalog;
-use crate::catalog::build::{self, BuildError, Rows};
+use crate::catalog::build::{self, BuildError};
 use crate::catalog::queries::{BEGIN, CHANGE_PROBE, END, QUERIES};
 
-/// Rows as the simple query protocol returns them: text format, NULL is `None`.
-pub type TextRows = Vec<Vec<Option<Vec<u8>>>>;
+use super::connection::{Rows, UpstreamConnection};
+use super::error::ConnectError;
 
 /// A connection that can run a fixed text. It takes `&'static str` so that no text of a client can
 /// come this way.
@@ -24,7 +24,15 @@ pub trait QueryText {
     fn query_text(
         &mut self,
         sql: &'static str,
-    ) -> impl Future<Output = Result<TextRows, Self::Error>> + Send;
+    ) -> impl Future<Output = Result<Rows, Self::Error>> + Send;
+}
+
+impl QueryText for UpstreamConnection {
+    type Error = ConnectError;
+
+    async fn query_text(&mut self, sql: &'static str) -> Result<Rows, ConnectError> {
+        self.simple_query_text(sql).await
+    }
 }
 
 /// Why there is no catalog.
@@ -100,7 +108,7 @@ async fn read<Q: QueryText>(
 async fn run<Q: QueryText>(
     connection: &mut Q,
     sql: &'static str,
-) -> Result<Rows, IntrospectError<Q::Error>> {
+) -> Result<build::Rows, IntrospectError<Q::Error>> {
     let rows = connection
         .query_text(sql)
         .await
@@ -108,6 +116,6 @@ async fn run<Q: QueryText>(
     let text = |field: Option<Vec<u8>>| field.map(String::from_utf8).transpose();
     rows.into_iter()
         .map(|row| row.into_iter().map(text).collect())
-        .collect::<Result<Rows, _>>()
+        .collect::<Result<build::Rows, _>>()
         .map_err(|_| IntrospectError::Encoding)
 }
