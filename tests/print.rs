@@ -635,13 +635,21 @@ fn from_items_print() {
     let merged = join(t("a", 0), t("b", 1), JoinKind::Full, using, None);
     let sum = call("sum", vec![column("u", "id")]);
     assert_eq!(s.rows(plain(vec![sum], vec![merged])), ["6"]);
-    let named = join(t("a", 0), t("b", 1), JoinKind::Inner, same_id, alias("j"));
+    let mut renamed = alias("j").unwrap();
+    renamed.columns = vec![id("first")];
+    let named = join(
+        t("a", 0),
+        t("b", 1),
+        JoinKind::Inner,
+        same_id,
+        Some(renamed),
+    );
     assert_eq!(
         s.rows(plain(
-            vec![call("max", vec![column("j", "city")])],
+            vec![call("max", vec![column("j", "first")])],
             vec![named]
         )),
-        ["Rome"]
+        ["3"]
     );
 
     let lateral = TableRef::Derived {
@@ -1160,7 +1168,7 @@ fn utility_statements_print() {
     let steps: Vec<(S, usize)> = vec![
         (set("timezone", &["Europe/Paris"], false), 0),
         (set("datestyle", &["ISO", "DMY"], false), 0),
-        (set("pgveil.search_path", &["it's", "\\"], false), 0),
+        (set("pgveil.search_path", &["it's \\"], false), 0),
         (S::Show("timezone".into()), 1),
         (set("timezone", &[], false), 0),
         (S::Reset("datestyle".into()), 0),
@@ -1337,12 +1345,12 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_string_and_name_arrives_unchanged(value in text(), other in text(), called in text()) {
         thread_local! {
-            static SESSION: std::cell::RefCell<Session> = std::cell::RefCell::new(Session::new("any"));
+            static SESSION: std::cell::RefCell<Session> = std::cell::RefCell::new(Session::new("strings"));
         }
         let mut called: String = called;
         while called.len() > 63 {
@@ -1363,7 +1371,7 @@ proptest! {
                 alias: alias(&called),
             };
             let keys = call("json_object_keys", vec![call("row_to_json", vec![
-                Expr::WholeRow { qualifier: id("Q"), base: None },
+                Expr::WholeRow { qualifier: id("all of it"), base: None },
             ])]);
             let renamed = plain(
                 vec![cast(string(&value), "text"), column(&called, &called), keys],
@@ -1374,7 +1382,7 @@ proptest! {
                         outer.items = vec![item(column(&called, &called), &called)];
                         outer
                     }))),
-                    alias: alias("Q"),
+                    alias: alias("all of it"),
                 }],
             );
             let found = s.rows(renamed);
