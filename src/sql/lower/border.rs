@@ -6,10 +6,23 @@
 use sqlparser::ast::{self, AccessExpr, BinaryOperator, Value};
 
 use super::tokens::STAR;
-use super::{Front, Lowered, fold};
+use super::{Front, Lowered, fold, infix};
 use crate::ident::Ident;
-use crate::sql::Unsupported;
 use crate::sql::tree::{Expr, Subscript};
+
+/// Is it a comparison, not in parentheses?
+pub(super) fn is_comparison(expr: &ast::Expr) -> bool {
+    if let ast::Expr::BinaryOp {
+        left: _,
+        op: BinaryOperator::Custom(symbol),
+        right: _,
+    } = expr
+    {
+        infix::is_comparison(symbol)
+    } else {
+        false
+    }
+}
 
 impl Front<'_, '_> {
     /// sqlparser's tree → ours.
@@ -122,19 +135,9 @@ impl Front<'_, '_> {
             first = *left;
         }
         let mut result = self.lower(first)?;
-        let mut compared = false;
         for (op, right) in links.into_iter().rev() {
             let right = self.lower(right)?;
             let symbol = self.symbol_of(op)?;
-            let comparison = matches!(symbol.as_str(), "=" | "<" | ">" | "<=" | ">=" | "<>");
-            // The comparison operators do not associate: `a < b < c` needs parentheses.
-            if comparison && compared {
-                return Err(Unsupported::syntax(
-                    format!("syntax error at or near \"{symbol}\""),
-                    None,
-                ));
-            }
-            compared = comparison;
             result = fold::link(result, &symbol, right);
         }
         Ok(result)

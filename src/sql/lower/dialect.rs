@@ -13,7 +13,7 @@ use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Span, Token};
 
 use super::tokens::STAR;
-use super::{Front, Lowered, infix};
+use super::{Front, Lowered, border, infix};
 use crate::sql::Unsupported;
 use crate::sql::tree::Expr;
 
@@ -160,12 +160,16 @@ impl Dialect for Engine {
         &self,
         parser: &mut Parser<'_>,
         left: &ast::Expr,
-        _strength: u8,
+        strength: u8,
     ) -> Option<Result<ast::Expr, ParserError>> {
         let mut front = Front {
             parser,
             engine: self,
         };
+        // Comparisons do not associate: `a < b < c` needs parentheses.
+        if strength == strength::COMPARISON && border::is_comparison(left) {
+            return Some(self.keep(Err(front.syntax())));
+        }
         if !front.is_special_infix() {
             return None;
         }

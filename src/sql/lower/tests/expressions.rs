@@ -25,9 +25,9 @@ fn operators_bind_as_in_postgresql() {
         ("- a::int", "(- CAST(a AS pg_catalog.int4))"),
         (
             "a + b::text COLLATE \"C\"",
-            "(a + (CAST(b AS text) COLLATE C))",
+            "(a + (CAST(b AS text) COLLATE \"C\"))",
         ),
-        ("- a COLLATE \"C\"", "((- a) COLLATE C)"),
+        ("- a COLLATE \"C\"", "((- a) COLLATE \"C\")"),
         (
             "a IS DISTINCT FROM b AND c",
             "((a IS DISTINCT FROM b) AND c)",
@@ -51,7 +51,15 @@ fn operators_bind_as_in_postgresql() {
     ] {
         assert_eq!(expr(text), tree, "{text}");
     }
-    for text in ["1 < 2 < 3", "1 = 2 = 3", "a <> b >= c"] {
+    for text in [
+        "1 < 2 < 3",
+        "1 = 2 = 3",
+        "a <> b >= c",
+        "a = b = ANY (c)",
+        "a LIKE b LIKE c",
+        "a BETWEEN 1 AND 2 IN (3)",
+        "a IS DISTINCT FROM b IS NULL",
+    ] {
         assert!(
             refusal(&format!("SELECT {text}")).starts_with("42601"),
             "{text}"

@@ -282,7 +282,7 @@ pub(super) fn expr(e: &Expr) -> String {
         Expr::Least(l) => format!("LEAST({})", exprs(l)),
         Expr::Grouping(l) => format!("GROUPING({})", exprs(l)),
         Expr::Cast(x, t) => format!("CAST({} AS {})", expr(x), ty(t)),
-        Expr::Collate(x, c) => format!("({} COLLATE {})", expr(x), names(c)),
+        Expr::Collate(x, c) => format!("({} COLLATE \"{}\")", expr(x), names(c)),
         Expr::Call(c) => call(c),
         Expr::Subscripts(x, l) => format!("({}){}", expr(x), l.iter().map(sub).collect::<String>()),
         Expr::Field(x, f) => format!("({}).{f}", expr(x)),
