@@ -263,7 +263,7 @@ fn files_are_short_and_say_what_they_are_for() {
     for folder in ["src", "tests", "benches"] {
         for source in sources(folder) {
             let lines = source.before_tests().count();
-            if lines > MAX_LINES {
+            if folder == "src" && lines > MAX_LINES {
                 faults.push(format!("{}: {lines} lines before its tests", source.path));
             }
             if !source.text.starts_with("//! ") {
@@ -275,26 +275,31 @@ fn files_are_short_and_say_what_they_are_for() {
 }
 
 #[test]
-fn lowering_leaves_nothing_out() {
+fn a_new_form_of_sqlparser_is_a_compile_error() {
+    // Where its tree is read, every variant is named and no field is skipped beside one that is
+    // taken. A form refused whole may be written `Form { .. }`.
     let mut faults = Vec::new();
-    for source in sources("src")
+    let lower = sources("src")
         .into_iter()
-        .filter(|s| s.path.starts_with("src/sql/lower"))
+        .filter(|source| source.path.starts_with("src/sql/"));
+    let mut readers = 0;
+    for source in lower.filter(|source| source.code().any(|(_, line)| line.contains("ast::Expr::")))
     {
-        let lines: Vec<(usize, &str)> = source.code().collect();
-        for (number, line) in lines {
-            if line.trim_start().starts_with("_ =>") && !line.contains("// not sqlparser's:") {
+        readers += 1;
+        for (number, line) in source.code() {
+            let line = line.trim();
+            if line.starts_with("_ =>") {
                 faults.push(format!(
                     "{}:{number}: `_ =>` hides a new variant",
                     source.path
                 ));
             }
-            let trimmed = line.trim();
-            if trimmed == ".." || trimmed.contains(", .. }") || trimmed.contains("{ .. }") {
+            if line == ".." || line.contains(", .. }") || line.contains(", ..)") {
                 faults.push(format!("{}:{number}: `..` hides a new field", source.path));
             }
         }
     }
+    assert!(readers > 0, "nothing reads sqlparser's tree");
     report(&faults);
 }
 

@@ -4,8 +4,12 @@
 pub mod bank;
 pub mod cluster;
 pub mod config;
+pub mod demo;
+pub mod keys;
+pub mod log;
 pub mod out;
 pub mod policy;
+pub mod serve;
 
 use std::io;
 use std::process::ExitCode;
@@ -22,9 +26,16 @@ pub struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// Show what the proxy does: a PostgreSQL, a sample bank, three roles side by side
+    Demo(demo::DemoArgs),
+    /// Run the proxy
+    Serve(serve::ServeArgs),
     /// Work with the policy: what which role may see
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Work with the keys of tokens
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Work with pgveil.yaml
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -48,10 +59,20 @@ impl Cli {
     /// Runs the command. Exit code 0 is success, 1 a fault found or a command that failed, 2 a
     /// command line that says nothing (clap's).
     pub fn run(self) -> ExitCode {
-        let mut stdout = io::stdout().lock();
+        let mut stdout = io::stdout();
         let result = match self.command {
+            Command::Demo(args) => demo::run(&args),
+            Command::Serve(args) => {
+                log::start();
+                serve::run(&args)
+                    .map(|()| ExitCode::SUCCESS)
+                    .map_err(io::Error::other)
+            }
             Command::Policy(PolicyCommand::Check(args)) => policy::check(&args, &mut stdout),
             Command::Policy(PolicyCommand::Matrix(args)) => policy::matrix(&args, &mut stdout),
+            Command::Keys(command) => keys::run(command, &mut stdout)
+                .map(|()| ExitCode::SUCCESS)
+                .map_err(io::Error::other),
             Command::Config(ConfigCommand::Check(args)) => config::check(&args, &mut stdout),
         };
         match result {

@@ -19,6 +19,7 @@ use super::scram::{ScramError, ScramServer};
 use super::stream::ClientStream;
 use super::tls::ServerTls;
 use super::verifier::ScramVerifier;
+use crate::ident;
 use crate::limits;
 use crate::pg::sqlstate;
 use crate::wire::frame::{self, HEADER_BYTES};
@@ -305,7 +306,7 @@ fn parameters(message: StartupMessage) -> Result<StartupParameters, AcceptError>
     let user = user.ok_or(StartupError::NoUser)?;
     let database = own("database").filter(|database| !database.is_empty());
     let database = database.unwrap_or_else(|| user.clone());
-    if user.len().max(database.len()) > limits::NAME_BYTES {
+    if user.len().max(database.len()) > ident::MAX_BYTES {
         return Err(AcceptError::NameTooLong);
     }
     let (options, replication) = (own("options"), own("replication"));

@@ -1,4 +1,4 @@
-//! The two things the doors read in an X.509 certificate.
+//! The three things the doors read in an X.509 certificate.
 //!
 //! Deliberately absent: verification, which is rustls's.
 
@@ -29,6 +29,13 @@ pub fn end_point_hash(der: &[u8]) -> Option<Vec<u8>> {
         "1.2.840.113549.1.1.13" | "1.2.840.10045.4.3.4" => Some(Sha512::digest(der).to_vec()),
         _ => None,
     }
+}
+
+/// `notAfter`, in seconds since 1970.
+pub fn valid_until(der: &[u8]) -> Option<u64> {
+    let certificate = Certificate::from_der(der).ok()?;
+    let validity = certificate.tbs_certificate.validity;
+    Some(validity.not_after.to_unix_duration().as_secs())
 }
 
 /// The subject's common name. `None` if there is none, more than one, or one that is not text: a name

@@ -21,10 +21,10 @@ pub use self::accept::{
     AcceptError, Accepted, Acceptor, Authenticated, ClientConnection, Credentials, Lookup,
     StartupParameters, accept, dismiss,
 };
-pub use self::certificate::{common_name, end_point_hash};
+pub use self::certificate::{common_name, end_point_hash, valid_until};
 pub use self::reply::Reply;
 pub use self::scram::{ScramError, ScramServer};
 pub use self::stream::ClientStream;
-pub(crate) use self::tls::{ALPN, roots};
+pub(crate) use self::tls::{ALPN, certificates, roots};
 pub use self::tls::{ServerTls, TlsError};
 pub use self::verifier::{InvalidVerifier, ScramVerifier};

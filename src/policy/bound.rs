@@ -127,6 +127,13 @@ impl Grants {
     }
 }
 
+impl Grants {
+    /// The rule of a column the policy speaks about, itself or by inheritance.
+    pub fn explicit(&self, column: ColumnId) -> Option<&Arc<Rule>> {
+        self.rules.get(&column)
+    }
+}
+
 /// A policy bound to one catalog: one [`Grants`] per role.
 pub struct BoundPolicy {
     /// Role name → grants.

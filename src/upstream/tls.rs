@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::server::ParsedCertificate;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
@@ -12,7 +13,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::TlsConnector;
 
 use super::error::ConnectError;
-use crate::client::{ALPN, roots};
+use crate::client::{ALPN, certificates, roots, valid_until};
 
 /// `sslmode`, without `allow`, which protects nobody.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -92,11 +93,15 @@ fn verifier(
     let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider)
         .build()
         .map_err(|error| ConnectError::Tls(error.to_string()))?;
-    if mode == TlsMode::VerifyFull {
-        Ok(chain)
-    } else {
-        Ok(Arc::new(AnyName { chain }))
-    }
+    let given = match ca {
+        Some(pem) => certificates(pem).map_err(ConnectError::Tls)?,
+        None => Vec::new(),
+    };
+    Ok(Arc::new(Verified {
+        chain,
+        given,
+        name: mode == TlsMode::VerifyFull,
+    }))
 }
 
 fn system_roots() -> RootCertStore {
@@ -149,13 +154,37 @@ impl ServerCertVerifier for Unverified {
     }
 }
 
-/// `verify-ca`: everything but the name, which rustls checks last.
+/// `verify-ca` and `verify-full`.
 #[derive(Debug)]
-struct AnyName {
+struct Verified {
     chain: Arc<WebPkiServerVerifier>,
+    /// The CA file's certificates. A server that shows one of them itself is what a self-signed
+    /// `server.crt` copied to `root.crt` looks like; PostgreSQL's manual shows how to make one, and
+    /// webpki does not take a CA as a server.
+    given: Vec<CertificateDer<'static>>,
+    /// The name counts: `verify-full`.
+    name: bool,
 }
 
-impl ServerCertVerifier for AnyName {
+impl Verified {
+    fn verify_given(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        server_name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let until = valid_until(end_entity).ok_or(CertificateError::BadEncoding)?;
+        if now.as_secs() > until {
+            return Err(CertificateError::Expired.into());
+        }
+        if self.name {
+            verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+}
+
+impl ServerCertVerifier for Verified {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -164,6 +193,9 @@ impl ServerCertVerifier for AnyName {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        if self.given.iter().any(|known| known == end_entity) {
+            return self.verify_given(end_entity, server_name, now);
+        }
         let verified = self.chain.verify_server_cert(
             end_entity,
             intermediates,
@@ -172,9 +204,10 @@ impl ServerCertVerifier for AnyName {
             now,
         );
         match verified {
+            // rustls checks the name last.
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
+            )) if !self.name => Ok(ServerCertVerified::assertion()),
             other => other,
         }
     }

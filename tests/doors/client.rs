@@ -35,13 +35,13 @@ impl Credentials for Users {
 }
 
 /// A door that lets `ada` in and says what became of each connection.
-pub struct Door {
-    pub port: u16,
+pub(super) struct Door {
+    pub(super) port: u16,
     outcomes: mpsc::Receiver<String>,
 }
 
 impl Door {
-    pub async fn open(tls: Option<ServerTls>) -> Self {
+    pub(super) async fn open(tls: Option<ServerTls>) -> Self {
         let verifier = ScramVerifier::from_password("lovelace").unwrap();
         let users = Users(HashMap::from([("ada", verifier)]));
         let acceptor = Arc::new(Acceptor::new(tls, Arc::new(users)).unwrap());
@@ -83,7 +83,7 @@ impl Door {
         Self { port, outcomes }
     }
 
-    pub async fn outcome(&mut self) -> String {
+    pub(super) async fn outcome(&mut self) -> String {
         let outcome = timeout(Duration::from_secs(20), self.outcomes.recv());
         outcome.await.expect("an outcome").unwrap()
     }
@@ -92,7 +92,7 @@ impl Door {
         TcpStream::connect(("127.0.0.1", self.port)).await.unwrap()
     }
 
-    pub fn options(&self, password: &str, tls: UpstreamTls) -> UpstreamOptions {
+    pub(super) fn options(&self, password: &str, tls: UpstreamTls) -> UpstreamOptions {
         UpstreamOptions {
             host: "localhost".into(),
             port: self.port,
@@ -106,7 +106,7 @@ impl Door {
     }
 }
 
-pub fn plain() -> UpstreamTls {
+pub(super) fn plain() -> UpstreamTls {
     UpstreamTls::new(TlsMode::Disable, None).unwrap()
 }
 
@@ -133,9 +133,9 @@ async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> Vec<(u8, Vec<u8>)> {
         .collect()
 }
 
-/// The SQLSTATE of the only message until the end.
-async fn refusal(stream: &mut (impl AsyncRead + Unpin)) -> String {
-    let messages = rest(stream).await;
+/// The SQLSTATE of the only message until the end; hangs up then.
+async fn refusal(mut stream: impl AsyncRead + Unpin) -> String {
+    let messages = rest(&mut stream).await;
     let [(tag, body)] = messages.as_slice() else {
         panic!("{} messages", messages.len());
     };
@@ -223,7 +223,7 @@ async fn nothing_survives_into_tls() {
     tcp.write_all(&[&SSL_REQUEST[..], &injected].concat())
         .await
         .unwrap();
-    assert_eq!(refusal(&mut tcp).await, "08P01");
+    assert_eq!(refusal(tcp).await, "08P01");
     assert_eq!(door.outcome().await, "error 08P01");
 
     // After the answer, instead of a handshake.
@@ -243,7 +243,7 @@ async fn requests_for_encryption_are_answered_once() {
         assert_eq!(tcp.read_u8().await.unwrap(), b'N');
     }
     tcp.write_all(&SSL_REQUEST).await.unwrap();
-    assert_eq!(refusal(&mut tcp).await, "0A000");
+    assert_eq!(refusal(tcp).await, "0A000");
     assert_eq!(door.outcome().await, "error 0A000");
 }
 
@@ -262,7 +262,7 @@ async fn startup_packets_in_single_bytes() {
     assert_eq!(&offer, b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0");
     // Anything but a password message ends it.
     tcp.write_all(b"Q\0\0\0\x06x\0").await.unwrap();
-    assert_eq!(refusal(&mut tcp).await, "08P01");
+    assert_eq!(refusal(tcp).await, "08P01");
     assert_eq!(door.outcome().await, "error 08P01");
 }
 
@@ -287,7 +287,7 @@ async fn wrong_startup_packets() {
     for (bytes, sqlstate) in cases {
         let mut tcp = door.knock().await;
         tcp.write_all(bytes).await.unwrap();
-        assert_eq!(refusal(&mut tcp).await, sqlstate, "{bytes:?}");
+        assert_eq!(refusal(tcp).await, sqlstate, "{bytes:?}");
         assert_eq!(door.outcome().await, format!("error {sqlstate}"));
     }
     drop(door.knock().await);
@@ -372,8 +372,8 @@ async fn direct_tls_needs_alpn() {
     assert_eq!(&offer[9..], b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0");
     drop(stream);
     assert_eq!(door.outcome().await, "error 08006");
-    let mut stream = direct(&authority, door.port, &[]).await;
-    assert_eq!(refusal(&mut stream).await, "08P01");
+    let stream = direct(&authority, door.port, &[]).await;
+    assert_eq!(refusal(stream).await, "08P01");
     assert_eq!(door.outcome().await, "error 08P01");
 }
 
@@ -397,4 +397,21 @@ async fn libpq_shows_its_certificate() {
     let (ok, said) = psql(&conninfo, "lovelace", "\\conninfo").await;
     assert!(ok, "{said}");
     assert_eq!(door.outcome().await, "session ada ada Some(\"app\") 0");
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_its_own_authority() {
+    for (until, works) in [(4000, true), (2020, false)] {
+        let (certificate, key) = Authority::alone(until);
+        let tls = ServerTls::new(certificate.as_bytes(), key.as_bytes(), None, true).unwrap();
+        let door = Door::open(Some(tls)).await;
+        let given = |mode| UpstreamTls::new(mode, Some(certificate.as_bytes())).unwrap();
+        let mut options = door.options("lovelace", given(TlsMode::VerifyFull));
+        assert_eq!(connect(&options).await.is_ok(), works, "{until}");
+        options.host = "127.0.0.1".into();
+        let error = connect(&options).await.err().expect("another name");
+        assert!(matches!(error, ConnectError::Tls(_)), "{error}");
+        options.tls = given(TlsMode::VerifyCa);
+        assert_eq!(connect(&options).await.is_ok(), works, "{until}");
+    }
 }

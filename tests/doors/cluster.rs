@@ -22,14 +22,14 @@ host all rejected  127.0.0.1/32 reject
 ";
 
 /// A running server; stopped and removed when dropped.
-pub struct Cluster {
-    pub port: u16,
+pub(super) struct Cluster {
+    pub(super) port: u16,
     bin: PathBuf,
     dir: tempfile::TempDir,
 }
 
 /// Where PostgreSQL's programs are; the newest of Debian's, or `$PGBIN`.
-pub fn bin() -> PathBuf {
+pub(super) fn bin() -> PathBuf {
     if let Some(dir) = std::env::var_os("PGBIN") {
         return dir.into();
     }
@@ -48,7 +48,7 @@ fn is_root() -> bool {
 
 impl Cluster {
     /// Makes and starts one that shows a certificate for `localhost`.
-    pub fn start(authority: &Authority, tls: bool) -> Self {
+    pub(super) fn start(authority: &Authority, tls: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
@@ -121,7 +121,7 @@ impl Drop for Cluster {
 }
 
 /// libpq's own client against a port of ours: exit status and what it said.
-pub async fn psql(conninfo: &str, password: &str, command: &str) -> (bool, String) {
+pub(super) async fn psql(conninfo: &str, password: &str, command: &str) -> (bool, String) {
     let run = tokio::process::Command::new(bin().join("psql"))
         .args([conninfo, "-XAtc", command])
         .env("PGPASSWORD", password)

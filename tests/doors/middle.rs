@@ -11,7 +11,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use super::certificates::Authority;
 
 /// Opens a port in front of another; both sides start TLS with an SSLRequest.
-pub async fn open(authority: &Authority, real: u16) -> u16 {
+pub(super) async fn open(authority: &Authority, real: u16) -> u16 {
     // A certificate the client would even trust.
     let (certificate, key) = authority.issue("localhost", "middle");
     let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];

@@ -91,7 +91,8 @@ async fn a_real_server() {
     }
     refusals(port, &authority).await;
     conversation(port).await;
-    cancelling(port, &authority).await;
+    cancelling(port, tls(TlsMode::Disable, None)).await;
+    cancelling(port, tls(TlsMode::VerifyFull, ca)).await;
 
     let middle = super::middle::open(&authority, port).await;
     let caught = options(middle, "scram", "x", tls(TlsMode::VerifyFull, ca));
@@ -196,31 +197,35 @@ async fn conversation(port: u16) {
     assert!(connection.next_frame(&Limits::BACKEND).await.is_err());
 }
 
-async fn cancelling(port: u16, authority: &Authority) {
+async fn cancelling(port: u16, tls: UpstreamTls) {
     let registry = Arc::new(CancelRegistry::new());
-    for mode in [TlsMode::Disable, TlsMode::VerifyFull] {
-        let options = options(port, "postgres", "", tls(mode, Some(authority)));
-        let mut connection = connect(&options).await.unwrap();
-        let (pid, key) = connection.backend_key.clone();
-        let target = connection.cancel_target().clone();
-        let upstream = Upstream { target, pid, key };
-        let registration = registry.register(upstream, 2).unwrap();
-        assert_eq!((registration.pid(), registration.key().len()), (pid, 32));
-        assert!(registry.find(pid, &[0; 32]).is_none());
-        let found = registry.find(pid, registration.key()).unwrap();
-        let sleeper = tokio::spawn(async move {
-            let error = connection.simple_query_text("select pg_sleep(60)").await;
-            error.err().unwrap().sqlstate().to_owned()
-        });
-        // A request that comes before the query begins is lost, so ask until it worked.
-        while !sleeper.is_finished() {
-            cancel(&found.target, found.pid, &found.key).await.unwrap();
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-        assert_eq!(sleeper.await.unwrap(), "57014");
-        drop(registration);
-        assert!(registry.is_empty());
+    let mut options = options(port, "postgres", "", tls);
+    options.minor = 2;
+    let mut connection = connect(&options).await.unwrap();
+    let (pid, key) = connection.backend_key.clone();
+    assert_eq!(key.len(), if connection.minor < 2 { 4 } else { 32 });
+    let target = connection.cancel_target().clone();
+    let upstream = Upstream { target, pid, key };
+    let old = registry.register(upstream.clone(), 0).unwrap();
+    assert_eq!((old.pid(), old.key().len()), (pid, 4));
+    let registration = registry.register(upstream, 2).unwrap();
+    assert_eq!((registration.pid(), registration.key().len()), (pid, 32));
+    assert!(registry.find(pid, &[0; 32]).is_none());
+    drop(old);
+    let found = registry.find(pid, registration.key()).unwrap();
+    let sleeper = tokio::spawn(async move {
+        let error = connection.simple_query_text("select pg_sleep(60)").await;
+        error.err().unwrap().sqlstate().to_owned()
+    });
+    // A request that comes before the query begins is lost, so ask until it worked.
+    while !sleeper.is_finished() {
+        cancel(&found.target, found.pid, &found.key).await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
+    assert_eq!(sleeper.await.unwrap(), "57014");
+    let key = registration.key().clone();
+    drop(registration);
+    assert!(registry.find(pid, &key).is_none() && registry.is_empty());
 }
 
 #[tokio::test]
@@ -231,6 +236,8 @@ async fn a_server_without_tls() {
     assert!(!connect(&prefer).await.unwrap().stream.is_tls());
     let require = options(cluster.port, "postgres", "", tls(TlsMode::Require, None));
     assert!(matches!(connect(&require).await, Err(ConnectError::NoTls)));
+    conversation(cluster.port).await;
+    cancelling(cluster.port, plain()).await;
 }
 
 /// A server that reads one packet and answers with fixed bytes.

@@ -1,0 +1,158 @@
+//! Our scanner's tokens → sqlparser's.
+//!
+//! No word is a keyword to sqlparser except AND and OR, so none of the meanings it knows from other
+//! databases can come up. Spans carry the byte offset in their column.
+
+use sqlparser::keywords::Keyword;
+use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Word};
+
+use crate::sql::scan::{self, Kind};
+
+/// What `*` after a dot becomes: a name no client can write.
+pub(super) const STAR: &str = "\0*";
+
+/// Tokens for sqlparser.
+pub(super) struct Fed {
+    /// A dummy, the statement, and an end mark.
+    pub(super) tokens: Vec<TokenWithSpan>,
+    /// For each token: is it a parenthesis that opens a query?
+    pub(super) queries: Vec<bool>,
+}
+
+pub(super) fn feed(tokens: Vec<scan::Token>, end: usize) -> Fed {
+    let mut out = Vec::with_capacity(tokens.len().saturating_add(2));
+    out.push(at(Token::SemiColon, 0));
+    let mut after_dot = false;
+    for scan::Token { kind, start, .. } in tokens {
+        let dot = matches!(kind, Kind::Punctuation('.'));
+        let token = match kind {
+            Kind::Operator(symbol) if after_dot && symbol == "*" => quoted(STAR.into()),
+            Kind::Word(value) => word(value, after_dot),
+            Kind::Quoted(value) => quoted(value),
+            Kind::String(value) => Token::SingleQuotedString(value),
+            Kind::Bits { hex: true, digits } => Token::HexStringLiteral(digits),
+            Kind::Bits { hex: false, digits } => Token::SingleQuotedByteStringLiteral(digits),
+            Kind::Number(text) => Token::Number(text, false),
+            Kind::Param(number) => Token::Placeholder(format!("${number}")),
+            Kind::Operator(symbol) => Token::CustomBinaryOperator(symbol),
+            Kind::Special(symbol) => Token::CustomBinaryOperator(symbol.into()),
+            Kind::Punctuation(c) => punctuation(c),
+        };
+        after_dot = dot;
+        out.push(at(token, start));
+    }
+    out.push(at(Token::EOF, end));
+    let queries = query_parentheses(&out);
+    Fed {
+        tokens: out,
+        queries,
+    }
+}
+
+fn at(token: Token, byte: usize) -> TokenWithSpan {
+    let location = Location {
+        line: 1,
+        column: u64::try_from(byte).unwrap_or_default(),
+    };
+    TokenWithSpan {
+        token,
+        span: Span::new(location, location),
+    }
+}
+
+fn quoted(value: String) -> Token {
+    Token::Word(Word {
+        value,
+        quote_style: Some('"'),
+        keyword: Keyword::NoKeyword,
+    })
+}
+
+fn word(value: String, after_dot: bool) -> Token {
+    let keyword = match value.as_str() {
+        "and" if !after_dot => Keyword::AND,
+        "or" if !after_dot => Keyword::OR,
+        _ => Keyword::NoKeyword,
+    };
+    Token::Word(Word {
+        value,
+        quote_style: None,
+        keyword,
+    })
+}
+
+fn punctuation(c: char) -> Token {
+    match c {
+        '(' => Token::LParen,
+        ')' => Token::RParen,
+        '[' => Token::LBracket,
+        ']' => Token::RBracket,
+        ',' => Token::Comma,
+        ':' => Token::Colon,
+        '.' => Token::Period,
+        _ => Token::SemiColon,
+    }
+}
+
+fn unquoted(token: Option<&TokenWithSpan>) -> Option<&str> {
+    match token.map(|t| &t.token) {
+        Some(Token::Word(word)) if word.quote_style.is_none() => Some(&word.value),
+        _ => None,
+    }
+}
+
+/// Marks the parentheses that hold a query (`select_with_parens` of gram.y). `((SELECT 1) UNION …)`
+/// is one, `((SELECT 1), 2)` and `((SELECT 1) + 1)` are not.
+fn query_parentheses(tokens: &[TokenWithSpan]) -> Vec<bool> {
+    let mut marks = vec![false; tokens.len()];
+    let mut closers = vec![0_usize; tokens.len()];
+    let mut open = Vec::new();
+    for (index, token) in tokens.iter().enumerate() {
+        if token.token == Token::LParen {
+            open.push(index);
+        } else if token.token == Token::RParen
+            && let Some(start) = open.pop()
+            && let Some(closer) = closers.get_mut(start)
+        {
+            *closer = index;
+        }
+    }
+    for index in (0..tokens.len()).rev() {
+        if tokens.get(index).map(|t| &t.token) != Some(&Token::LParen) {
+            continue;
+        }
+        let inner = index.saturating_add(1);
+        let next = tokens.get(inner);
+        let is_query = match unquoted(next) {
+            Some("select" | "with" | "table") => true,
+            Some("values") => {
+                tokens.get(index.saturating_add(2)).map(|t| &t.token) == Some(&Token::LParen)
+            }
+            Some(_) => false,
+            None => {
+                marks.get(inner).copied().unwrap_or_default() && {
+                    let close = closers.get(inner).copied().unwrap_or_default();
+                    let after = tokens.get(close.saturating_add(1));
+                    after.map(|t| &t.token) == Some(&Token::RParen)
+                        || matches!(
+                            unquoted(after),
+                            Some(
+                                "union"
+                                    | "intersect"
+                                    | "except"
+                                    | "order"
+                                    | "limit"
+                                    | "offset"
+                                    | "fetch"
+                                    | "for"
+                            )
+                        )
+                }
+            }
+        };
+        if let Some(mark) = marks.get_mut(index) {
+            *mark = is_query;
+        }
+    }
+    marks
+}

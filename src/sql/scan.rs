@@ -1,0 +1,345 @@
+//! PostgreSQL's lexical rules, exactly: the rules of `scan.l` of PostgreSQL 15 with
+//! `standard_conforming_strings = on`, in our own code.
+//!
+//! Tokens carry decoded values, so nothing after this file sees a quote, an escape or a comment. The
+//! SQL parser is fed from these tokens and never reads the text, so no difference between two lexers
+//! can exist. Where PostgreSQL would truncate or guess (names over 63 bytes, a NUL), it is refused.
+//! Deliberately absent: the grammar's keywords (see [`keyword`]), and anything newer than
+//! PostgreSQL 15 (`0x1F`, `1_000`), which older servers read differently.
+
+pub(super) mod keyword;
+mod literal;
+mod unicode;
+
+use super::Unsupported;
+use crate::ident::MAX_BYTES;
+
+/// What a token is.
+pub(super) enum Kind {
+    /// An unquoted word, ASCII letters folded to lower case: a keyword or an identifier.
+    Word(String),
+    /// A quoted identifier, decoded.
+    Quoted(String),
+    /// A string constant, decoded; `E''`, `U&''` and dollar quotes included.
+    String(String),
+    /// `B'01'` or `X'1F'`: the digits, checked.
+    Bits {
+        /// `X'…'`
+        hex: bool,
+        /// Digits.
+        digits: String,
+    },
+    /// An unsigned number as written, lower case.
+    Number(String),
+    /// `$n`
+    Param(u16),
+    /// An operator; `!=` is already `<>`.
+    Operator(String),
+    /// `( ) [ ] , ; : .`
+    Punctuation(char),
+    /// `::`, `:=`, `=>` or `..`: not operators, whatever they look like.
+    Special(&'static str),
+}
+
+/// One token with its byte range in the text.
+pub(super) struct Token {
+    /// What it is.
+    pub(super) kind: Kind,
+    /// First byte.
+    pub(super) start: usize,
+    /// One past the last byte.
+    pub(super) end: usize,
+}
+
+/// Cuts a text into tokens. Comments and white space vanish. At most `max_tokens` are made.
+pub(super) fn scan(text: &str, max_tokens: usize) -> Result<Vec<Token>, Unsupported> {
+    let mut scanner = Scanner { text, at: 0 };
+    let mut tokens = Vec::new();
+    loop {
+        scanner.skip_blank()?;
+        let start = scanner.at;
+        if scanner.peek(0).is_none() {
+            return Ok(tokens);
+        }
+        if tokens.len() >= max_tokens {
+            return Err(Unsupported {
+                sqlstate: crate::pg::sqlstate::PROGRAM_LIMIT_EXCEEDED,
+                hint: Some("Split the statement, or pass long lists as array parameters.".into()),
+                ..Unsupported::form(
+                    format!("text has more than {max_tokens} tokens"),
+                    Some(start),
+                )
+            });
+        }
+        match scanner.token()? {
+            Scanned::One(kind) => tokens.push(Token {
+                kind,
+                start,
+                end: scanner.at,
+            }),
+            // N'…' is the keyword NCHAR followed by a string, as in scan.l.
+            Scanned::National(value) => {
+                let middle = start.saturating_add(1);
+                tokens.push(Token {
+                    kind: Kind::Word("nchar".into()),
+                    start,
+                    end: middle,
+                });
+                tokens.push(Token {
+                    kind: Kind::String(value),
+                    start: middle,
+                    end: scanner.at,
+                });
+            }
+        }
+    }
+}
+
+enum Scanned {
+    One(Kind),
+    National(String),
+}
+
+/// A position in the text. Reads bytes; every multi-byte character has only bytes above 0x7F, which
+/// are identifier bytes to PostgreSQL, so cuts always fall on character boundaries.
+struct Scanner<'t> {
+    text: &'t str,
+    at: usize,
+}
+
+fn is_ident_start(byte: u8) -> bool {
+    byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80
+}
+
+fn is_ident_part(byte: u8) -> bool {
+    is_ident_start(byte) || byte.is_ascii_digit() || byte == b'$'
+}
+
+/// `space` of scan.l in PostgreSQL 15: no vertical tab.
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0C)
+}
+
+fn is_operator(byte: u8) -> bool {
+    b"~!@#^&|`?+-*/%<>=".contains(&byte)
+}
+
+impl<'t> Scanner<'t> {
+    fn peek(&self, ahead: usize) -> Option<u8> {
+        self.text
+            .as_bytes()
+            .get(self.at.saturating_add(ahead))
+            .copied()
+    }
+
+    fn looking_at(&self, what: &[u8]) -> bool {
+        self.text
+            .as_bytes()
+            .get(self.at..)
+            .is_some_and(|rest| rest.starts_with(what))
+    }
+
+    fn skip(&mut self, bytes: usize) {
+        self.at = self.at.saturating_add(bytes);
+    }
+
+    fn slice(&self, from: usize, to: usize) -> &'t str {
+        self.text.get(from..to).unwrap_or_default()
+    }
+
+    fn take_while(&mut self, wanted: impl Fn(u8) -> bool) -> &'t str {
+        let from = self.at;
+        while self.peek(0).is_some_and(&wanted) {
+            self.skip(1);
+        }
+        self.slice(from, self.at)
+    }
+
+    fn error(what: &str, at: usize) -> Unsupported {
+        Unsupported::syntax(what, Some(at))
+    }
+
+    /// White space and comments. Block comments nest.
+    fn skip_blank(&mut self) -> Result<(), Unsupported> {
+        loop {
+            self.take_while(is_space);
+            if self.looking_at(b"--") {
+                self.take_while(|b| b != b'\n' && b != b'\r');
+            } else if self.looking_at(b"/*") {
+                self.skip_block_comment()?;
+            } else {
+                return Ok(());
+            }
+        }
+    }
+
+    fn skip_block_comment(&mut self) -> Result<(), Unsupported> {
+        let start = self.at;
+        let mut depth = 0_usize;
+        loop {
+            if self.looking_at(b"/*") {
+                depth = depth.saturating_add(1);
+                self.skip(2);
+            } else if self.looking_at(b"*/") {
+                depth = depth.saturating_sub(1);
+                self.skip(2);
+                if depth == 0 {
+                    return Ok(());
+                }
+            } else if self.peek(0).is_some() {
+                self.skip(1);
+            } else {
+                return Err(Self::error("unterminated /* comment", start));
+            }
+        }
+    }
+
+    fn token(&mut self) -> Result<Scanned, Unsupported> {
+        let start = self.at;
+        let Some(byte) = self.peek(0) else {
+            return Err(Self::error("syntax error at end of input", start));
+        };
+        let kind = match byte {
+            b'\'' => Kind::String(self.quoted_string()?),
+            b'"' => Kind::Quoted(self.quoted_identifier()?),
+            b'e' | b'E' if self.peek(1) == Some(b'\'') => Kind::String(self.escape_string()?),
+            b'b' | b'B' if self.peek(1) == Some(b'\'') => self.bits(false)?,
+            b'x' | b'X' if self.peek(1) == Some(b'\'') => self.bits(true)?,
+            b'n' | b'N' if self.peek(1) == Some(b'\'') => {
+                self.skip(1);
+                return Ok(Scanned::National(self.quoted_string()?));
+            }
+            b'u' | b'U' if self.peek(1) == Some(b'&') && self.peek(2) == Some(b'\'') => {
+                Kind::String(self.unicode_string()?)
+            }
+            b'u' | b'U' if self.peek(1) == Some(b'&') && self.peek(2) == Some(b'"') => {
+                Kind::Quoted(self.unicode_identifier()?)
+            }
+            b'$' => self.dollar()?,
+            b'0'..=b'9' => self.number()?,
+            b'.' if self.peek(1).is_some_and(|b| b.is_ascii_digit()) => self.number()?,
+            _ if is_ident_start(byte) => {
+                let word = self.take_while(is_ident_part);
+                Kind::Word(checked_name(word.to_ascii_lowercase(), start)?)
+            }
+            _ if is_operator(byte) => self.operator()?,
+            b':' | b'.' => self.colon_or_dot(byte),
+            b'(' | b')' | b'[' | b']' | b',' | b';' => {
+                self.skip(1);
+                Kind::Punctuation(char::from(byte))
+            }
+            0 => return Err(Self::error("a text may not contain a NUL byte", start)),
+            _ => {
+                return Err(Self::error(
+                    &format!("syntax error at or near \"{}\"", char::from(byte)),
+                    start,
+                ));
+            }
+        };
+        Ok(Scanned::One(kind))
+    }
+
+    fn colon_or_dot(&mut self, byte: u8) -> Kind {
+        for special in ["::", ":=", ".."] {
+            if self.looking_at(special.as_bytes()) {
+                self.skip(2);
+                return Kind::Special(special);
+            }
+        }
+        self.skip(1);
+        Kind::Punctuation(char::from(byte))
+    }
+
+    /// An operator ends where a comment begins, and loses trailing `+`/`-` unless it contains one of
+    /// ``~ ! @ # % ^ & | ` ?`` before them.
+    fn operator(&mut self) -> Result<Kind, Unsupported> {
+        let start = self.at;
+        let run = self.take_while(is_operator);
+        let comment = [run.find("--"), run.find("/*")].into_iter().flatten().min();
+        let mut symbol = comment
+            .and_then(|cut| run.get(..cut))
+            .unwrap_or(run)
+            .to_owned();
+        while symbol.len() > 1 && symbol.ends_with(['+', '-']) {
+            let mut before = symbol.clone();
+            before.pop();
+            if before.contains(['~', '!', '@', '#', '%', '^', '&', '|', '`', '?']) {
+                break;
+            }
+            symbol = before;
+        }
+        self.at = start.saturating_add(symbol.len());
+        if symbol.len() > MAX_BYTES {
+            return Err(Self::error("operator too long", start));
+        }
+        Ok(match symbol.as_str() {
+            "=>" => Kind::Special("=>"),
+            "!=" => Kind::Operator("<>".into()),
+            _ => Kind::Operator(symbol),
+        })
+    }
+
+    /// Numbers. What PostgreSQL 15 calls trailing junk is refused, and so is what only later
+    /// versions read as hexadecimal, octal, binary or grouped digits.
+    fn number(&mut self) -> Result<Kind, Unsupported> {
+        let start = self.at;
+        self.take_while(|b| b.is_ascii_digit());
+        // `1..2` is 1, `..`, 2.
+        if self.peek(0) == Some(b'.') && !(self.peek(1) == Some(b'.') && self.at > start) {
+            self.skip(1);
+            self.take_while(|b| b.is_ascii_digit());
+        }
+        if matches!(self.peek(0), Some(b'e' | b'E')) {
+            let sign = usize::from(matches!(self.peek(1), Some(b'+' | b'-')));
+            if self
+                .peek(1_usize.saturating_add(sign))
+                .is_some_and(|b| b.is_ascii_digit())
+            {
+                self.skip(1_usize.saturating_add(sign));
+                self.take_while(|b| b.is_ascii_digit());
+            }
+        }
+        if self.peek(0).is_some_and(is_ident_start) {
+            return Err(Self::error("trailing junk after numeric literal", start));
+        }
+        Ok(Kind::Number(
+            self.slice(start, self.at).to_ascii_lowercase(),
+        ))
+    }
+
+    /// `$1`, or a dollar-quoted string.
+    fn dollar(&mut self) -> Result<Kind, Unsupported> {
+        let start = self.at;
+        self.skip(1);
+        let digits = self.take_while(|b| b.is_ascii_digit());
+        if digits.is_empty() {
+            self.at = start;
+            return self.dollar_string().map(Kind::String);
+        }
+        if self.peek(0).is_some_and(is_ident_start) {
+            return Err(Self::error("trailing junk after parameter", start));
+        }
+        match digits.parse::<u16>() {
+            Ok(number) if number > 0 => Ok(Kind::Param(number)),
+            Ok(_) | Err(_) => Err(Self::error(
+                &format!("there is no parameter ${digits}"),
+                start,
+            )),
+        }
+    }
+}
+
+/// Refuses what PostgreSQL would truncate: two different names could become one.
+fn checked_name(name: String, at: usize) -> Result<String, Unsupported> {
+    if name.len() <= MAX_BYTES {
+        return Ok(name);
+    }
+    Err(Unsupported {
+        sqlstate: crate::pg::sqlstate::NAME_TOO_LONG,
+        hint: Some("PostgreSQL keeps 63 bytes of a name: write the shortened name.".into()),
+        ..Unsupported::form("identifier is longer than 63 bytes", Some(at))
+    })
+}
+
+#[cfg(test)]
+mod tests;
