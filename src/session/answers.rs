@@ -346,13 +346,13 @@ impl Session {
         whole: &Bytes,
         io: &mut Io<'_>,
     ) -> Result<(), Fatal> {
-        let segment = match self.replies.pop() {
-            Some(
-                Expected::Query { segment, .. }
-                | Expected::Ready { segment }
-                | Expected::Sync { segment },
-            ) => segment,
-            _ => return Err(unexpected()),
+        let Some(
+            Expected::Query { segment, .. }
+            | Expected::Ready { segment }
+            | Expected::Sync { segment },
+        ) = self.replies.pop()
+        else {
+            return Err(unexpected());
         };
         self.status = status;
         self.confirmed.ready(status, self.failed);

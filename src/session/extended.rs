@@ -315,6 +315,7 @@ impl Session {
                     to_upstream::execute(io.upstream, &portal.upstream, execute.max_rows)?;
                     let plan = Arc::clone(&portal.prepared.plan);
                     self.assume(&plan, at.snapshot.epoch);
+                    let running = Box::new(running);
                     self.replies.push(Expected::Execute { running, portal });
                     return Ok(Step::Continue);
                 }

@@ -132,7 +132,7 @@ pub(super) enum Expected {
     Bind,
     /// Rows, then CommandComplete, PortalSuspended or EmptyQueryResponse
     Execute {
-        running: Running,
+        running: Box<Running>,
         portal: Arc<Portal>,
     },
     /// CloseComplete
@@ -209,8 +209,7 @@ impl Replies {
     pub(super) fn forget_syncs(&mut self) {
         let mut first = true;
         self.queue.retain(|expected| {
-            let keep = std::mem::take(&mut first) || !matches!(expected, Expected::Sync { .. });
-            keep
+            std::mem::take(&mut first) || !matches!(expected, Expected::Sync { .. })
         });
     }
 
