@@ -104,11 +104,6 @@ pub fn login(password: &str) -> String {
     )
 }
 
-/// The ISO form of a day counted from 1970-01-01.
-pub(super) fn day(days: u64) -> String {
-    Date::from_days(i64::try_from(days).unwrap_or(0)).iso()
-}
-
 /// Rows in COPY's text format. No word of the bank holds a tab, a newline or a backslash.
 struct Tables {
     customers: String,

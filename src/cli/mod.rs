@@ -70,7 +70,9 @@ impl Cli {
             }
             Command::Policy(PolicyCommand::Check(args)) => policy::check(&args, &mut stdout),
             Command::Policy(PolicyCommand::Matrix(args)) => policy::matrix(&args, &mut stdout),
-            Command::Keys(command) => keys::run(&command, &mut stdout),
+            Command::Keys(command) => keys::run(command, &mut stdout)
+                .map(|()| ExitCode::SUCCESS)
+                .map_err(io::Error::other),
             Command::Config(ConfigCommand::Check(args)) => config::check(&args, &mut stdout),
         };
         match result {

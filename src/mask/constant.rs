@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::column_type::{ColumnType, Kind, TextKind};
 use super::decimal::Decimal;
 use super::mask::MaskError;
-use super::partial::TextShape;
+use super::partial_wire::TextShape;
 use super::sql_text::quote;
 use super::{number, temporal};
 use crate::pg::types::oid;
@@ -48,6 +48,7 @@ fn check(value: &str, ty: &ColumnType) -> Result<(), MaskError> {
         (Kind::Date, _) => temporal::is_date(value),
         (Kind::Timestamp | Kind::TimestampTz, _) => temporal::is_timestamp(value),
         (Kind::Inet, _) => is_address(value),
+        (Kind::Cidr, _) => is_network(value),
         (_, oid::BOOL) => matches!(value, "true" | "false" | "t" | "f"),
         (_, oid::UUID) => is_uuid(value),
         (_, oid::BYTEA) => value.strip_prefix("\\x").is_some_and(|hex| {
@@ -75,6 +76,22 @@ fn is_address(value: &str) -> bool {
     };
     let most = if address.is_ipv4() { 32 } else { 128 };
     bits.is_none_or(|bits| bits.parse::<u8>().is_ok_and(|bits| bits <= most))
+}
+
+/// A network has no bits set below its mask.
+fn is_network(value: &str) -> bool {
+    let Some((address, bits)) = value.split_once('/') else {
+        return is_address(value);
+    };
+    let Ok(bits) = bits.parse::<u32>() else {
+        return false;
+    };
+    is_address(value)
+        && match address.parse::<IpAddr>() {
+            Ok(IpAddr::V4(v4)) => v4.to_bits().checked_shl(bits).unwrap_or(0) == 0,
+            Ok(IpAddr::V6(v6)) => v6.to_bits().checked_shl(bits).unwrap_or(0) == 0,
+            Err(_) => false,
+        }
 }
 
 fn is_uuid(value: &str) -> bool {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::column_type::{ColumnType, Kind};
 use super::json::JsonMask;
-use super::partial::{BoundPartial, Partial};
+use super::partial::Partial;
+use super::partial_wire::BoundPartial;
 use super::temporal::Unit;
 use super::{constant, json, network, number, sql_text, temporal};
 

@@ -10,10 +10,12 @@ mod constant;
 mod decimal;
 mod description;
 mod json;
+#[expect(clippy::module_inception, reason = "mask/mask.rs defines Mask")]
 mod mask;
 mod network;
 mod number;
 mod partial;
+mod partial_wire;
 mod row;
 mod sql_text;
 mod temporal;

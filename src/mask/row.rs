@@ -198,3 +198,271 @@ fn same_text(bound: Oid, described: Oid) -> bool {
     let plain = |ty| matches!(ty, oid::TEXT | oid::VARCHAR);
     plain(bound) && plain(described) || bound == oid::BPCHAR && described == oid::BPCHAR
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::BytesMut;
+
+    use super::{MalformedRow, OutputRule, RowMasker, Transform};
+    use crate::mask::token::{TokenKey, TokenKind};
+    use crate::mask::{
+        ColumnType, CompiledMask, FieldShape, Mask, Partial, TokenColumn, parse_row_description,
+        rewrite_row_description,
+    };
+    use crate::pg::types::{Format, oid};
+
+    fn ty(oid: u32, typmod: i32, name: &str) -> ColumnType {
+        ColumnType {
+            oid,
+            typmod,
+            sql: format!("pg_catalog.{name}").into(),
+            collation: None,
+            element: None,
+        }
+    }
+
+    fn rule(transform: Transform) -> OutputRule {
+        OutputRule {
+            transform,
+            expect: None,
+            origin: None,
+            name: None,
+        }
+    }
+
+    fn masked(ty: &ColumnType) -> OutputRule {
+        let partial = Partial {
+            keep_first: 1,
+            ..Partial::default()
+        };
+        let mask = CompiledMask::compile(&Mask::Partial(partial), ty).expect("fits");
+        rule(Transform::Mask(Arc::new(mask)))
+    }
+
+    fn token(ty: &ColumnType) -> OutputRule {
+        let key = TokenKey::new("aaaa", zeroize::Zeroizing::new([7; 64])).expect("an id");
+        let column = TokenColumn::bind("d", TokenKind::Siv, &Arc::new(key), ty).expect("fits");
+        rule(Transform::Token(Arc::new(column)))
+    }
+
+    fn text() -> ColumnType {
+        ty(oid::TEXT, -1, "text")
+    }
+
+    fn field(type_oid: u32) -> FieldShape {
+        FieldShape {
+            table: 10,
+            attnum: 1,
+            type_oid,
+            typmod: -1,
+            format: Format::Text,
+        }
+    }
+
+    fn body(values: &[Option<&[u8]>]) -> Vec<u8> {
+        let mut out = u16::try_from(values.len())
+            .expect("few")
+            .to_be_bytes()
+            .to_vec();
+        for value in values {
+            let length = value.map_or(-1, |value| i32::try_from(value.len()).expect("short"));
+            out.extend_from_slice(&length.to_be_bytes());
+            out.extend_from_slice(value.unwrap_or_default());
+        }
+        out
+    }
+
+    fn masker(rules: Vec<OutputRule>, types: &[u32]) -> RowMasker {
+        let fields: Vec<FieldShape> = types.iter().copied().map(field).collect();
+        RowMasker::new(rules.into(), &fields).expect("the shape fits")
+    }
+
+    #[test]
+    fn masks_by_position_and_copies_the_rest() {
+        let pass = || rule(Transform::Pass);
+        let rules = vec![
+            pass(),
+            masked(&text()),
+            pass(),
+            pass(),
+            masked(&text()),
+            masked(&text()),
+        ];
+        let mut masker = masker(rules, &[23, 25, 25, 17, 25, 1043]);
+        let row = body(&[
+            Some(b"1"),
+            Some(b"ada"),
+            None,
+            Some(b"\0\xff"),
+            None,
+            Some(b""),
+        ]);
+        let mut out = BytesMut::from(&b"before"[..]);
+        masker.mask_row(&row, &mut out).expect("well formed");
+        let expected = body(&[
+            Some(b"1"),
+            Some(b"a**"),
+            None,
+            Some(b"\0\xff"),
+            None,
+            Some(b""),
+        ]);
+        let length = u32::try_from(expected.len() + 4)
+            .expect("short")
+            .to_be_bytes();
+        assert_eq!(out, [b"beforeD", &length[..], &expected].concat());
+    }
+
+    #[test]
+    fn a_row_that_is_not_what_it_says_is_an_error() {
+        let mut masker = masker(vec![masked(&text()), rule(Transform::Pass)], &[25, 25]);
+        let row = body(&[Some(b"ada"), Some(b"x")]);
+        let mut bad: Vec<Vec<u8>> = (0..row.len()).map(|end| row[..end].to_vec()).collect();
+        bad.push([&row[..], b"x"].concat());
+        bad.push(body(&[Some(b"ada")]));
+        bad.push(body(&[Some(b"ada"), Some(b"x"), None]));
+        for at in [2, 9] {
+            for byte in [0x7f, 0x80, 0xfe] {
+                let mut row = row.clone();
+                row[at] = byte;
+                bad.push(row);
+            }
+        }
+        // -2: only -1 is NULL.
+        bad.push(
+            [
+                &[0, 2][..],
+                &(-2_i32).to_be_bytes(),
+                &(-1_i32).to_be_bytes(),
+            ]
+            .concat(),
+        );
+        for row in bad {
+            let mut out = BytesMut::from(&b"before"[..]);
+            assert_eq!(
+                masker.mask_row(&row, &mut out),
+                Err(MalformedRow),
+                "{row:?}"
+            );
+            assert_eq!(out, b"before"[..]);
+        }
+    }
+
+    #[test]
+    fn a_result_of_another_shape_is_refused() {
+        let char_type = ty(oid::BPCHAR, 10, "bpchar(6)");
+        let number = ty(oid::INT4, -1, "int4");
+        for (rule, type_oid, fits) in [
+            (masked(&text()), oid::TEXT, true),
+            (masked(&text()), oid::VARCHAR, true),
+            (masked(&text()), oid::BPCHAR, false),
+            (masked(&text()), oid::BYTEA, false),
+            (masked(&char_type), oid::BPCHAR, true),
+            (masked(&char_type), oid::TEXT, false),
+            (token(&number), oid::INT4, true),
+            (token(&number), oid::INT8, false),
+            (rule(Transform::Pass), oid::BYTEA, true),
+        ] {
+            let made = RowMasker::new(vec![rule].into(), &[field(type_oid)]);
+            assert_eq!(made.is_ok(), fits, "{type_oid}");
+        }
+        for (expect, fits) in [
+            ((10, 1), true),
+            ((10, 2), false),
+            ((11, 1), false),
+            ((0, 0), false),
+        ] {
+            let rule = OutputRule {
+                expect: Some(expect),
+                ..masked(&text())
+            };
+            let made = RowMasker::new(vec![rule].into(), &[field(oid::TEXT)]);
+            assert_eq!(
+                made.map(|_| ()).map_err(|e| e.column),
+                if fits { Ok(()) } else { Err(Some(0)) }
+            );
+        }
+        let made = RowMasker::new(vec![masked(&text())].into(), &[]);
+        assert_eq!(made.map(|_| ()).map_err(|e| e.column), Err(None));
+    }
+
+    #[test]
+    fn binds_formats_reach_tokens() {
+        let number = ty(oid::INT4, -1, "int4");
+        let mut masker = masker(
+            vec![token(&number), rule(Transform::Pass)],
+            &[oid::INT4, oid::INT4],
+        );
+        let mut text = BytesMut::new();
+        masker
+            .mask_row(&body(&[Some(b"258"), None]), &mut text)
+            .expect("text");
+        let mut binary = BytesMut::new();
+        masker.set_formats(&[Format::Binary]).expect("one for all");
+        masker
+            .mask_row(&body(&[Some(&[0, 0, 1, 2]), None]), &mut binary)
+            .expect("binary");
+        assert_eq!(text, binary);
+        let mut out = BytesMut::new();
+        assert!(
+            masker
+                .mask_row(&body(&[Some(b"258"), None]), &mut out)
+                .is_err()
+        );
+        assert!(masker.set_formats(&[Format::Text; 3]).is_err());
+    }
+
+    #[test]
+    fn descriptions_are_rewritten() {
+        let describe = |fields: &[(&str, u32, i16, u32, i16, i32)]| {
+            let mut out = u16::try_from(fields.len())
+                .expect("few")
+                .to_be_bytes()
+                .to_vec();
+            for (name, table, attnum, type_oid, typlen, typmod) in fields {
+                out.extend_from_slice(name.as_bytes());
+                out.push(0);
+                out.extend_from_slice(&table.to_be_bytes());
+                out.extend_from_slice(&attnum.to_be_bytes());
+                out.extend_from_slice(&type_oid.to_be_bytes());
+                out.extend_from_slice(&typlen.to_be_bytes());
+                out.extend_from_slice(&typmod.to_be_bytes());
+                out.extend_from_slice(&[0, 0]);
+            }
+            out
+        };
+        let rules = [
+            token(&ty(oid::INT4, -1, "int4")),
+            OutputRule {
+                origin: Some((77, 3)),
+                name: Some("E-mail".into()),
+                ..rule(Transform::Pass)
+            },
+        ];
+        let from = describe(&[
+            ("id", 10, 1, oid::INT4, 4, -1),
+            ("?column?", 0, 0, oid::VARCHAR, -1, 28),
+        ]);
+        let to = describe(&[
+            ("id", 10, 1, oid::VARCHAR, -1, -1),
+            ("E-mail", 77, 3, oid::VARCHAR, -1, 28),
+        ]);
+        let mut out = BytesMut::new();
+        rewrite_row_description(&rules, &from, &mut out).expect("well formed");
+        let length = u32::try_from(to.len() + 4).expect("short").to_be_bytes();
+        assert_eq!(out, [b"T", &length[..], &to].concat());
+        let shapes = parse_row_description(&from).expect("well formed");
+        assert_eq!(
+            (shapes[1].type_oid, shapes[1].typmod, shapes[0].table),
+            (oid::VARCHAR, 28, 10)
+        );
+        for end in 0..from.len() {
+            let mut out = BytesMut::new();
+            assert!(rewrite_row_description(&rules, &from[..end], &mut out).is_err());
+            assert!(out.is_empty() && parse_row_description(&from[..end]).is_err());
+        }
+        assert!(rewrite_row_description(&rules[..1], &from, &mut out).is_err());
+    }
+}

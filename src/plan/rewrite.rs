@@ -197,7 +197,7 @@ fn operand(alias: &str, column: &Ident) -> String {
 
 fn null_sql(catalog: &Catalog, column: Option<&Column>) -> Result<String, Refusal> {
     let column = column.ok_or_else(no_sql_form)?;
-    let ty = crate::policy::column_type(catalog, column).ok_or_else(no_sql_form)?;
+    let ty = catalog.column_type(column).ok_or_else(no_sql_form)?;
     Ok(crate::mask::null_sql(&ty))
 }
 
@@ -239,7 +239,7 @@ fn generated_sql(
             .insert(id, RelationForm::InPlace(writer.in_place()?));
     }
     let sql = print_expr(&generated.expr, &rewrite)?;
-    let ty = crate::policy::column_type(grounds.catalog, column).ok_or_else(no_sql_form)?;
+    let ty = grounds.catalog.column_type(column).ok_or_else(no_sql_form)?;
     Ok(format!("({sql})::{}", ty.sql))
 }
 

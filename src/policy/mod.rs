@@ -15,8 +15,6 @@ mod bind;
 mod bound;
 mod check;
 mod classes;
-mod column_type;
-pub(crate) use self::column_type::column_type;
 mod document;
 mod error;
 mod inherit;

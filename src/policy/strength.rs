@@ -4,7 +4,23 @@ use crate::mask::{ColumnType, Mask};
 use crate::pg::types::oid;
 
 /// Why a masked value may be cut or clamped to fit the column, if it may.
-pub(super) fn loss(mask: &Mask, ty: &ColumnType) -> Option<String> {
+pub(super) fn loss(mask: &Mask, ty: &ColumnType) -> Option<Loss> {
+    match mask {
+        // Rounding down leaves the type only below its most negative multiple of n.
+        Mask::RoundTo(_) => numeric(ty).map(|(p, s)| Loss::Rare(clamped(p, s))),
+        _ => usual(mask, ty).map(Loss::Usual),
+    }
+}
+
+/// How often it matters.
+pub(super) enum Loss {
+    /// Ordinary values can be affected: a warning.
+    Usual(String),
+    /// Only values at the type's end: a note.
+    Rare(String),
+}
+
+fn usual(mask: &Mask, ty: &ColumnType) -> Option<String> {
     match mask {
         Mask::Constant(value) if ty.element.is_none() => {
             let limit = characters(ty)?;
@@ -30,11 +46,8 @@ pub(super) fn loss(mask: &Mask, ty: &ColumnType) -> Option<String> {
             let (precision, scale) = numeric(ty)?;
             (*digits < scale).then(|| clamped(precision, scale))
         }
-        Mask::RoundTo(_) => {
-            let (precision, scale) = numeric(ty)?;
-            Some(clamped(precision, scale))
-        }
-        Mask::Truncate { .. }
+        Mask::RoundTo(_)
+        | Mask::Truncate { .. }
         | Mask::Clamp { .. }
         | Mask::Network { .. }
         | Mask::Json(_)

@@ -6,20 +6,21 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::bound::Treatment;
-use super::column_type::column_type;
 use super::error::{Faults, PolicyError};
 use super::json_mask;
 use super::masks::{MaskDef, MaskSyntax};
 use super::names::ColumnName;
 use super::policy::{Answer, Policy};
 use super::source::shown;
-use super::strength;
+use super::strength::{self, Loss};
 use super::suggest::nearest;
 use super::tokens::{TokenDef, TokenFormat, TokenKind};
 use super::treat::Word;
 use crate::catalog::{Catalog, ColumnId};
 use crate::mask::token::{self, KeyRing, TokenKey};
-use crate::mask::{ColumnType, CompiledMask, JsonAction, JsonMask, JsonOther, Mask, TokenColumn};
+use crate::mask::{
+    ColumnType, CompiledMask, JsonAction, JsonMask, JsonOther, Mask, MaskError, TokenColumn,
+};
 
 /// Where token keys come from.
 pub(super) enum Keys<'a> {
@@ -88,7 +89,7 @@ impl<'a> Treatments<'a> {
         faults: &mut Faults,
     ) -> Option<Treatment> {
         let relation = self.catalog.relation_by_oid(column.relation)?;
-        let ty = column_type(self.catalog, relation.attribute(column.attnum)?);
+        let ty = self.catalog.column_type(relation.attribute(column.attnum)?);
         let Some(ty) = ty else {
             let message = format!("the type of {name} cannot be masked: use nullify or deny");
             faults.at(&answer.span, message);
@@ -121,13 +122,18 @@ impl<'a> Treatments<'a> {
                 if let Some(loss) = strength::loss(&mask, ty)
                     && self.said.insert(format!("{what} {}", ty.sql))
                 {
-                    let message = format!("{what} on {name}: {loss}");
-                    faults.push(PolicyError::at(&definition.span, message).warning());
+                    let said = |loss: &str| {
+                        PolicyError::at(&definition.span, format!("{what} on {name}: {loss}"))
+                    };
+                    faults.push(match &loss {
+                        Loss::Usual(loss) => said(loss).warning(),
+                        Loss::Rare(loss) => said(loss).note(),
+                    });
                 }
                 Some(Treatment::Mask(Arc::new(compiled)))
             }
             Err(error) => {
-                let message = format!("{what} does not fit {name}: {error}");
+                let message = format!("{what} does not fit {name}: {}", plain(&error));
                 let error = PolicyError::at(&answer.span, message);
                 faults.push(error.related(&definition.span, "the mask"));
                 None
@@ -171,7 +177,7 @@ impl<'a> Treatments<'a> {
         match TokenColumn::bind(&definition.name, kind, key, ty) {
             Ok(bound) => Some(Treatment::Token(Arc::new(bound))),
             Err(error) => {
-                let message = format!("{what} does not fit {name}: {error}");
+                let message = format!("{what} does not fit {name}: {}", plain(&error));
                 let error = PolicyError::at(&answer.span, message);
                 faults.push(error.related(&definition.span, "the token domain"));
                 None
@@ -246,6 +252,11 @@ fn json_action(action: &json_mask::JsonAction, policy: &Policy) -> Option<JsonAc
             JsonAction::Mask(Box::new(built(inner, policy)?))
         }
     })
+}
+
+/// Types as people write them: `"pg_catalog".` says nothing to them.
+fn plain(error: &MaskError) -> String {
+    error.message.replace("\"pg_catalog\".", "")
 }
 
 /// The nearest of the names, as a suggestion.

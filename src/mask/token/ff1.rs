@@ -108,49 +108,51 @@ mod tests {
     use aes::Aes256;
     use aes::cipher::{BlockCipherEncrypt, KeyInit};
 
-    /// SP 800-38G, algorithm 7, for numerals of up to 64-bit halves.
-    fn general(key: &[u8; 32], tweak: &[u8], radix: u128, x: &[u8]) -> Vec<u8> {
+    /// SP 800-38G, algorithm 7, for halves of up to 64 bits.
+    fn general(key: &[u8; 32], tweak: &[u8], radix: u8, digits: &[u8]) -> Vec<u8> {
         let cipher = Aes256::new(key.into());
-        let num = |s: &[u8]| s.iter().fold(0_u128, |n, d| n * radix + u128::from(*d));
-        let n = x.len();
-        let (u, v) = (n / 2, n - n / 2);
-        let (mut a, mut b) = (x[..u].to_vec(), x[u..].to_vec());
-        let bits = (radix as f64).log2() * v as f64;
-        let width = (bits.ceil() as usize).div_ceil(8);
-        let d = 4 * width.div_ceil(4) + 4;
-        assert!(d <= 16);
-        let mut p = vec![1, 2, 1];
-        p.extend_from_slice(&(radix as u32).to_be_bytes()[1..]);
-        p.extend_from_slice(&[10, u as u8]);
-        p.extend_from_slice(&(n as u32).to_be_bytes());
-        p.extend_from_slice(&(tweak.len() as u32).to_be_bytes());
-        for i in 0..10_u8 {
-            let mut q = tweak.to_vec();
-            while (q.len() + width + 1) % 16 != 0 {
-                q.push(0);
+        let base = u128::from(radix);
+        let number = |s: &[u8]| s.iter().fold(0_u128, |n, d| n * base + u128::from(*d));
+        let bytes = |n: usize| u32::try_from(n).expect("short").to_be_bytes();
+        let (mut left, mut right) = {
+            let (left, right) = digits.split_at(digits.len() / 2);
+            (left.to_vec(), right.to_vec())
+        };
+        let (u, v) = (left.len(), right.len());
+        let largest = base.pow(u32::try_from(v).expect("short")) - 1;
+        // b, the bytes that hold a half; d, those of the round function's result.
+        let width = usize::try_from((128 - largest.leading_zeros()).div_ceil(8)).expect("short");
+        let taken = 4 * width.div_ceil(4) + 4;
+        assert!(taken <= 16);
+        let mut first = vec![1, 2, 1, 0, 0, radix, 10, bytes(u)[3]];
+        first.extend_from_slice(&bytes(digits.len()));
+        first.extend_from_slice(&bytes(tweak.len()));
+        for round in 0..10_u8 {
+            let mut second = tweak.to_vec();
+            while !(second.len() + width + 1).is_multiple_of(16) {
+                second.push(0);
             }
-            q.push(i);
-            q.extend_from_slice(&num(&b).to_be_bytes()[16 - width..]);
-            let mut r = [0_u8; 16];
-            for block in [p.clone(), q].concat().chunks(16) {
-                r.iter_mut().zip(block).for_each(|(r, b)| *r ^= b);
-                cipher.encrypt_block((&mut r).into());
+            second.push(round);
+            second.extend_from_slice(&number(&right).to_be_bytes()[16 - width..]);
+            let mut mac = [0_u8; 16];
+            for block in [first.clone(), second].concat().chunks(16) {
+                mac.iter_mut().zip(block).for_each(|(m, b)| *m ^= b);
+                cipher.encrypt_block((&mut mac).into());
             }
-            let y = r[..d]
+            let sum = mac[..taken]
                 .iter()
                 .fold(0_u128, |n, byte| (n << 8) | u128::from(*byte));
-            let m = if i % 2 == 0 { u } else { v };
-            let modulus = radix.pow(m as u32);
-            let mut c = (num(&a) + y % modulus) % modulus;
-            let mut digits = vec![0_u8; m];
-            for digit in digits.iter_mut().rev() {
-                *digit = (c % radix) as u8;
-                c /= radix;
+            let mut next = vec![0_u8; if round % 2 == 0 { u } else { v }];
+            let modulus = base.pow(u32::try_from(next.len()).expect("short"));
+            let mut rest = (number(&left) + sum % modulus) % modulus;
+            for digit in next.iter_mut().rev() {
+                *digit = u8::try_from(rest % base).expect("a digit");
+                rest /= base;
             }
-            a = b;
-            b = digits;
+            left = right;
+            right = next;
         }
-        [a, b].concat()
+        [left, right].concat()
     }
 
     fn key() -> [u8; 32] {
@@ -164,7 +166,7 @@ mod tests {
 
     fn digits(text: &str) -> Vec<u8> {
         text.chars()
-            .map(|c| c.to_digit(36).expect("digit") as u8)
+            .map(|c| u8::try_from(c.to_digit(36).expect("digit")).expect("small"))
             .collect()
     }
 

@@ -16,8 +16,11 @@ use crate::pg::types::Format;
 /// A block of SHA-256.
 const BLOCK: usize = 64;
 
+/// The inner and the outer pad.
+pub type HmacPads = (Zeroizing<[u8; BLOCK]>, Zeroizing<[u8; BLOCK]>);
+
 pub(super) struct Hmac {
-    pads: (Zeroizing<[u8; BLOCK]>, Zeroizing<[u8; BLOCK]>),
+    pads: HmacPads,
     /// `tok_` and the key's id.
     prefix: Box<str>,
     family: Family,
@@ -56,17 +59,17 @@ impl Hmac {
         })
     }
 
-    pub(super) fn pads(&self) -> &(Zeroizing<[u8; BLOCK]>, Zeroizing<[u8; BLOCK]>) {
+    pub(super) fn pads(&self) -> &HmacPads {
         &self.pads
     }
 
     /// The first 128 bits: enough for 2^50 values without a collision worth expecting.
     fn half(&self, message: &[u8]) -> Option<[u8; 16]> {
         let mut inner = Sha256::new();
-        inner.update(&*self.pads.0);
+        inner.update(*self.pads.0);
         inner.update(message);
         let mut outer = Sha256::new();
-        outer.update(&*self.pads.1);
+        outer.update(*self.pads.1);
         outer.update(inner.finalize());
         outer.finalize().first_chunk::<16>().copied()
     }

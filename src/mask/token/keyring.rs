@@ -322,7 +322,7 @@ mod tests {
             .map(|entry| entry.name.as_str())
             .collect();
         assert_eq!(names, ["person", "acme"]);
-        let opened = read.open(b"secret").ok().expect("open");
+        let opened = read.open(b"secret").expect("open");
         assert_eq!(opened.get("person").expect("key").bytes(), &[1; 64]);
         assert_eq!(opened.get("acme").expect("key").id(), "cccc");
         assert!(opened.get("other").is_none());

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 pub use self::codec::Family;
 use self::codec::{plain_text, with_canonical};
+pub use self::hmac::HmacPads;
 pub use self::keyring::{KeyRing, KeyRingError, KeyRingFile, NewKey, TokenKey};
 use super::column_type::ColumnType;
 use super::mask::MaskError;
@@ -37,7 +38,7 @@ pub enum TokenKind {
 
 enum Cipher {
     Siv(siv::Siv),
-    Ff1Uuid(ff1::Ff1Uuid),
+    Ff1Uuid(Box<ff1::Ff1Uuid>),
     Hmac(hmac::Hmac),
 }
 
@@ -73,7 +74,9 @@ impl TokenColumn {
         })?;
         let cipher = match (kind, family) {
             (TokenKind::Siv, _) => Cipher::Siv(siv::Siv::new(key, domain, family)),
-            (TokenKind::Ff1Uuid, Family::Uuid) => Cipher::Ff1Uuid(ff1::Ff1Uuid::new(key, domain)?),
+            (TokenKind::Ff1Uuid, Family::Uuid) => {
+                Cipher::Ff1Uuid(Box::new(ff1::Ff1Uuid::new(key, domain)?))
+            }
             (TokenKind::Hmac, Family::Text | Family::Uuid) => {
                 Cipher::Hmac(hmac::Hmac::new(key, domain, family)?)
             }
@@ -216,7 +219,7 @@ impl TokenColumn {
 
     /// The two bytea parameters of [`TokenColumn::hmac_sql`]: inner and outer pad. As secret as the
     /// key.
-    pub fn hmac_pads(&self) -> Option<&(Zeroizing<[u8; 64]>, Zeroizing<[u8; 64]>)> {
+    pub fn hmac_pads(&self) -> Option<&HmacPads> {
         match &self.cipher {
             Cipher::Hmac(hmac) => Some(hmac.pads()),
             _ => None,

@@ -1,25 +1,21 @@
-//! sqlparser's side of the border: the dialect that gives it PostgreSQL's precedences and our
-//! operands, and the translation of the trees it returns.
+//! sqlparser's side of the border: the dialect that gives it PostgreSQL's precedences and our operands.
 //!
 //! An operand, or the result of an operator read here, is a placeholder with a number; the finished
-//! tree waits in [`Store`]. What sqlparser builds itself is only infix operators, AND, OR, subscripts
-//! and field selection; any other node is refused, each by name.
-#![deny(clippy::wildcard_enum_match_arm)]
+//! tree waits in [`Store`]. What sqlparser builds around the placeholders comes back through
+//! [`border`](super::border).
 
 use std::cell::RefCell;
 use std::fmt;
 
-use sqlparser::ast::{self, AccessExpr, BinaryOperator, Value};
+use sqlparser::ast::{self, Value};
 use sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Span, Token};
 
-use super::names::operator;
 use super::tokens::STAR;
-use super::{Front, Lowered, infix};
-use crate::ident::Ident;
+use super::{Front, Lowered, border, infix};
 use crate::sql::Unsupported;
-use crate::sql::tree::{Expr, Subscript};
+use crate::sql::tree::Expr;
 
 /// Binding strength, weakest first: gram.y's precedence declarations.
 pub(super) mod strength {
@@ -77,6 +73,12 @@ impl Engine {
         self.0.borrow().queries.get(index).copied() == Some(true)
     }
 
+    /// `(e).*` was read; a select list must claim it.
+    pub(super) fn note_field_star(&self) {
+        let mut store = self.0.borrow_mut();
+        store.field_stars = store.field_stars.saturating_add(1);
+    }
+
     /// `(e).*` is allowed only where a select list expects it.
     pub(super) fn allow_field_star(&self) {
         let mut store = self.0.borrow_mut();
@@ -111,9 +113,10 @@ impl Engine {
         }
     }
 
-    fn finished(&self, placeholder: &str) -> Option<Expr> {
+    /// The part of the tree behind a placeholder. Each is used once: sqlparser drops its copy of a
+    /// left side it has shown us.
+    pub(super) fn finished(&self, placeholder: &str) -> Option<Expr> {
         let number: usize = placeholder.strip_prefix('\0')?.parse().ok()?;
-        // Each is used once: sqlparser drops its copy of a left side it has shown us.
         self.0.borrow_mut().finished.get_mut(number)?.take()
     }
 
@@ -149,7 +152,7 @@ impl Dialect for Engine {
             parser,
             engine: self,
         };
-        let operand = front.operand();
+        let operand = front.operand_with_indirection();
         Some(self.keep(operand))
     }
 
@@ -157,12 +160,16 @@ impl Dialect for Engine {
         &self,
         parser: &mut Parser<'_>,
         left: &ast::Expr,
-        _strength: u8,
+        strength: u8,
     ) -> Option<Result<ast::Expr, ParserError>> {
         let mut front = Front {
             parser,
             engine: self,
         };
+        // Comparisons do not associate: `a < b < c` needs parentheses.
+        if strength == strength::COMPARISON && border::is_comparison(left) {
+            return Some(self.keep(Err(front.syntax())));
+        }
         if !front.is_special_infix() {
             return None;
         }
@@ -191,284 +198,6 @@ impl Front<'_, '_> {
                 // Its message may quote a constant.
                 ParserError::TokenizerError(_) | ParserError::ParserError(_) => self.syntax(),
             })),
-        }
-    }
-
-    /// sqlparser's tree → ours.
-    pub(super) fn lower(&self, expr: ast::Expr) -> Lowered<Expr> {
-        match expr {
-            ast::Expr::Value(value) => match value.value {
-                Value::Placeholder(name) => {
-                    self.engine.finished(&name).ok_or_else(|| self.syntax())
-                }
-                Value::Number(..)
-                | Value::SingleQuotedString(_)
-                | Value::DollarQuotedString(_)
-                | Value::TripleSingleQuotedString(_)
-                | Value::TripleDoubleQuotedString(_)
-                | Value::EscapedStringLiteral(_)
-                | Value::UnicodeStringLiteral(_)
-                | Value::SingleQuotedByteStringLiteral(_)
-                | Value::DoubleQuotedByteStringLiteral(_)
-                | Value::TripleSingleQuotedByteStringLiteral(_)
-                | Value::TripleDoubleQuotedByteStringLiteral(_)
-                | Value::SingleQuotedRawStringLiteral(_)
-                | Value::DoubleQuotedRawStringLiteral(_)
-                | Value::TripleSingleQuotedRawStringLiteral(_)
-                | Value::TripleDoubleQuotedRawStringLiteral(_)
-                | Value::NationalStringLiteral(_)
-                | Value::QuoteDelimitedStringLiteral(_)
-                | Value::NationalQuoteDelimitedStringLiteral(_)
-                | Value::HexStringLiteral(_)
-                | Value::DoubleQuotedString(_)
-                | Value::Boolean(_)
-                | Value::Null => Err(self.syntax()),
-            },
-            ast::Expr::BinaryOp { left, op, right } => self.lower_chain(*left, op, *right),
-            ast::Expr::CompoundFieldAccess { root, access_chain } => {
-                let root = self.lower(*root)?;
-                self.lower_access(root, access_chain)
-            }
-            // Never built from our tokens: their words are no keywords to sqlparser.
-            ast::Expr::Identifier(_)
-            | ast::Expr::CompoundIdentifier(_)
-            | ast::Expr::JsonAccess { .. }
-            | ast::Expr::IsFalse(_)
-            | ast::Expr::IsNotFalse(_)
-            | ast::Expr::IsTrue(_)
-            | ast::Expr::IsNotTrue(_)
-            | ast::Expr::IsNull(_)
-            | ast::Expr::IsNotNull(_)
-            | ast::Expr::IsUnknown(_)
-            | ast::Expr::IsNotUnknown(_)
-            | ast::Expr::IsDistinctFrom(..)
-            | ast::Expr::IsNotDistinctFrom(..)
-            | ast::Expr::IsJson { .. }
-            | ast::Expr::IsNormalized { .. }
-            | ast::Expr::InList { .. }
-            | ast::Expr::InSubquery { .. }
-            | ast::Expr::InUnnest { .. }
-            | ast::Expr::Between { .. }
-            | ast::Expr::Like { .. }
-            | ast::Expr::ILike { .. }
-            | ast::Expr::SimilarTo { .. }
-            | ast::Expr::RLike { .. }
-            | ast::Expr::AnyOp { .. }
-            | ast::Expr::AllOp { .. }
-            | ast::Expr::UnaryOp { .. }
-            | ast::Expr::Convert { .. }
-            | ast::Expr::Cast { .. }
-            | ast::Expr::AtTimeZone { .. }
-            | ast::Expr::Extract { .. }
-            | ast::Expr::Ceil { .. }
-            | ast::Expr::Floor { .. }
-            | ast::Expr::Position { .. }
-            | ast::Expr::Substring { .. }
-            | ast::Expr::Trim { .. }
-            | ast::Expr::Overlay { .. }
-            | ast::Expr::Collate { .. }
-            | ast::Expr::Nested(_)
-            | ast::Expr::Prefixed { .. }
-            | ast::Expr::TypedString(_)
-            | ast::Expr::Function(_)
-            | ast::Expr::Case { .. }
-            | ast::Expr::Exists { .. }
-            | ast::Expr::Subquery(_)
-            | ast::Expr::GroupingSets(_)
-            | ast::Expr::Cube(_)
-            | ast::Expr::Rollup(_)
-            | ast::Expr::Tuple(_)
-            | ast::Expr::Struct { .. }
-            | ast::Expr::Named { .. }
-            | ast::Expr::Dictionary(_)
-            | ast::Expr::Map(_)
-            | ast::Expr::Array(_)
-            | ast::Expr::Interval(_)
-            | ast::Expr::MatchAgainst { .. }
-            | ast::Expr::Wildcard(_)
-            | ast::Expr::QualifiedWildcard(..)
-            | ast::Expr::OuterJoin(_)
-            | ast::Expr::Prior(_)
-            | ast::Expr::Lambda(_)
-            | ast::Expr::MemberOf(_) => self.unsupported("this form of expression"),
-        }
-    }
-
-    /// A left-deep chain of operators, taken apart without recursion on its left side. Runs of AND,
-    /// and of OR, become one node.
-    fn lower_chain(&self, left: ast::Expr, op: BinaryOperator, right: ast::Expr) -> Lowered<Expr> {
-        let mut links = vec![(op, right)];
-        let mut first = left;
-        while let ast::Expr::BinaryOp { left, op, right } = first {
-            links.push((op, *right));
-            first = *left;
-        }
-        let mut result = self.lower(first)?;
-        let mut compared = false;
-        for (op, right) in links.into_iter().rev() {
-            let right = self.lower(right)?;
-            let symbol = self.symbol_of(op)?;
-            let comparison = matches!(symbol.as_str(), "=" | "<" | ">" | "<=" | ">=" | "<>");
-            // The comparison operators do not associate: `a < b < c` needs parentheses.
-            if comparison && compared {
-                return Err(Unsupported::syntax(
-                    format!("syntax error at or near \"{symbol}\""),
-                    None,
-                ));
-            }
-            compared = comparison;
-            result = match symbol.as_str() {
-                "and" => match result {
-                    Expr::And(mut list) => {
-                        list.push(right);
-                        Expr::And(list)
-                    }
-                    other => Expr::And(vec![other, right]),
-                },
-                "or" => match result {
-                    Expr::Or(mut list) => {
-                        list.push(right);
-                        Expr::Or(list)
-                    }
-                    other => Expr::Or(vec![other, right]),
-                },
-                symbol => Expr::Binary(Box::new(result), operator(symbol), Box::new(right)),
-            };
-        }
-        Ok(result)
-    }
-
-    fn symbol_of(&self, op: BinaryOperator) -> Lowered<String> {
-        match op {
-            BinaryOperator::And => Ok("and".into()),
-            BinaryOperator::Or => Ok("or".into()),
-            BinaryOperator::Custom(symbol) => Ok(symbol),
-            // Every operator is fed as a custom one, so none of these is ever built.
-            BinaryOperator::Plus
-            | BinaryOperator::Minus
-            | BinaryOperator::Multiply
-            | BinaryOperator::Divide
-            | BinaryOperator::Modulo
-            | BinaryOperator::StringConcat
-            | BinaryOperator::Gt
-            | BinaryOperator::Lt
-            | BinaryOperator::GtEq
-            | BinaryOperator::LtEq
-            | BinaryOperator::Spaceship
-            | BinaryOperator::Eq
-            | BinaryOperator::NotEq
-            | BinaryOperator::Xor
-            | BinaryOperator::BitwiseOr
-            | BinaryOperator::BitwiseAnd
-            | BinaryOperator::BitwiseXor
-            | BinaryOperator::DuckIntegerDivide
-            | BinaryOperator::MyIntegerDivide
-            | BinaryOperator::Match
-            | BinaryOperator::Regexp
-            | BinaryOperator::Glob
-            | BinaryOperator::PGBitwiseXor
-            | BinaryOperator::PGBitwiseShiftLeft
-            | BinaryOperator::PGBitwiseShiftRight
-            | BinaryOperator::PGExp
-            | BinaryOperator::PGOverlap
-            | BinaryOperator::PGRegexMatch
-            | BinaryOperator::PGRegexIMatch
-            | BinaryOperator::PGRegexNotMatch
-            | BinaryOperator::PGRegexNotIMatch
-            | BinaryOperator::PGLikeMatch
-            | BinaryOperator::PGILikeMatch
-            | BinaryOperator::PGNotLikeMatch
-            | BinaryOperator::PGNotILikeMatch
-            | BinaryOperator::PGStartsWith
-            | BinaryOperator::Arrow
-            | BinaryOperator::LongArrow
-            | BinaryOperator::HashArrow
-            | BinaryOperator::HashLongArrow
-            | BinaryOperator::AtAt
-            | BinaryOperator::AtArrow
-            | BinaryOperator::ArrowAt
-            | BinaryOperator::HashMinus
-            | BinaryOperator::AtQuestion
-            | BinaryOperator::Question
-            | BinaryOperator::QuestionAnd
-            | BinaryOperator::QuestionPipe
-            | BinaryOperator::PGCustomBinaryOperator(_)
-            | BinaryOperator::Overlaps
-            | BinaryOperator::DoubleHash
-            | BinaryOperator::LtDashGt
-            | BinaryOperator::AndLt
-            | BinaryOperator::AndGt
-            | BinaryOperator::LtLtPipe
-            | BinaryOperator::PipeGtGt
-            | BinaryOperator::AndLtPipe
-            | BinaryOperator::PipeAndGt
-            | BinaryOperator::LtCaret
-            | BinaryOperator::GtCaret
-            | BinaryOperator::QuestionHash
-            | BinaryOperator::QuestionDash
-            | BinaryOperator::QuestionDashPipe
-            | BinaryOperator::QuestionDoublePipe
-            | BinaryOperator::At
-            | BinaryOperator::TildeEq
-            | BinaryOperator::Assignment => self.unsupported("this operator"),
-        }
-    }
-
-    /// `e[1][2:3].field`
-    fn lower_access(&self, root: Expr, chain: Vec<AccessExpr>) -> Lowered<Expr> {
-        let mut result = root;
-        for access in chain {
-            result = match access {
-                AccessExpr::Subscript(subscript) => {
-                    let subscript = self.lower_subscript(subscript)?;
-                    match result {
-                        Expr::Subscripts(base, mut list) => {
-                            list.push(subscript);
-                            Expr::Subscripts(base, list)
-                        }
-                        base => Expr::Subscripts(Box::new(base), vec![subscript]),
-                    }
-                }
-                AccessExpr::Dot(ast::Expr::Identifier(name)) => {
-                    let ast::Ident {
-                        value,
-                        quote_style,
-                        span: _,
-                    } = name;
-                    // A string or `$1` after a dot would be a name to sqlparser.
-                    if quote_style == Some('\'')
-                        || (quote_style.is_none() && value.starts_with('$'))
-                    {
-                        return Err(self.syntax());
-                    }
-                    if value == STAR {
-                        let mut store = self.engine.0.borrow_mut();
-                        store.field_stars = store.field_stars.saturating_add(1);
-                    }
-                    Expr::Field(Box::new(result), Ident::exact(&value))
-                }
-                AccessExpr::Dot(_) => {
-                    return self.unsupported("a call in functional notation after a dot");
-                }
-            };
-        }
-        Ok(result)
-    }
-
-    fn lower_subscript(&self, subscript: ast::Subscript) -> Lowered<Subscript> {
-        match subscript {
-            ast::Subscript::Index { index } => Ok(Subscript::Index(self.lower(index)?)),
-            ast::Subscript::Slice {
-                lower_bound,
-                upper_bound,
-                stride: None,
-            } => Ok(Subscript::Slice(
-                lower_bound.map(|e| self.lower(e)).transpose()?,
-                upper_bound.map(|e| self.lower(e)).transpose()?,
-            )),
-            ast::Subscript::Slice {
-                stride: Some(_), ..
-            } => Err(self.syntax()),
         }
     }
 

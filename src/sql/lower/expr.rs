@@ -14,6 +14,17 @@ use crate::sql::scan::keyword;
 use crate::sql::tree::{Expr, Literal, Name, SystemValue, TypeName};
 
 impl Front<'_, '_> {
+    /// One operand. Only a column, a parameter and parentheses may be followed by `.` or `[`.
+    pub(super) fn operand_with_indirection(&mut self) -> Lowered<Expr> {
+        let open = matches!(self.peek(), Token::LParen | Token::Placeholder(_));
+        let operand = self.operand()?;
+        let wants = matches!(self.peek(), Token::Period | Token::LBracket);
+        if wants && !open && !matches!(operand, Expr::Name(_)) {
+            return Err(self.syntax());
+        }
+        Ok(operand)
+    }
+
     /// One operand, prefix operators included.
     pub(super) fn operand(&mut self) -> Lowered<Expr> {
         match self.peek() {

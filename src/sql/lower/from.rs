@@ -269,9 +269,12 @@ impl Front<'_, '_> {
                 }
                 Ok(*call)
             }
-            Expr::SystemValue(_) | Expr::Coalesce(_) | Expr::Greatest(_) | Expr::Least(_) => {
-                self.unsupported("this form of expression in FROM")
-            }
+            Expr::SystemValue(_)
+            | Expr::Coalesce(_)
+            | Expr::NullIf(..)
+            | Expr::Greatest(_)
+            | Expr::Least(_)
+            | Expr::Cast(..) => self.unsupported("this form of expression in FROM"),
             _ => Err(self.syntax()),
         }
     }

@@ -20,7 +20,7 @@ pub(super) fn strength_of_next(parser: &Parser<'_>) -> u8 {
         Token::CustomBinaryOperator(symbol) => match symbol.as_str() {
             ":=" | "=>" | ".." => 0,
             "::" => strength::CAST,
-            "=" | "<" | ">" | "<=" | ">=" | "<>" => strength::COMPARISON,
+            symbol if is_comparison(symbol) => strength::COMPARISON,
             "+" | "-" => strength::ADD,
             "*" | "/" | "%" => strength::MULTIPLY,
             "^" => strength::POWER,
@@ -30,7 +30,8 @@ pub(super) fn strength_of_next(parser: &Parser<'_>) -> u8 {
             "or" => strength::OR,
             "and" => strength::AND,
             "is" | "isnull" | "notnull" => strength::IS,
-            "between" | "in" | "like" | "ilike" | "similar" | "overlaps" => strength::BETWEEN,
+            "between" | "in" | "like" | "ilike" | "overlaps" => strength::BETWEEN,
+            "similar" if word_after() == "to" => strength::BETWEEN,
             "not"
                 if matches!(
                     word_after(),
@@ -50,7 +51,21 @@ pub(super) fn strength_of_next(parser: &Parser<'_>) -> u8 {
     }
 }
 
+/// The six symbols that bind as comparisons.
+pub(super) fn is_comparison(symbol: &str) -> bool {
+    matches!(symbol, "=" | "<" | ">" | "<=" | ">=" | "<>")
+}
+
 impl Front<'_, '_> {
+    /// The right side of an operator that does not associate: another of its kind may not follow.
+    fn right_side(&mut self, strength: u8) -> Lowered<Expr> {
+        let right = self.expr_above(strength)?;
+        if strength_of_next(self.parser) == strength {
+            return Err(self.syntax());
+        }
+        Ok(right)
+    }
+
     /// Must the next operator be read here rather than by sqlparser?
     pub(super) fn is_special_infix(&self) -> bool {
         match self.peek() {
@@ -157,7 +172,7 @@ impl Front<'_, '_> {
             Some("distinct") => {
                 self.advance();
                 self.expect("from")?;
-                let right = self.expr_above(strength::IS)?;
+                let right = self.right_side(strength::IS)?;
                 return Ok(Expr::IsDistinct {
                     left: Box::new(left),
                     right: Box::new(right),
@@ -216,7 +231,7 @@ impl Front<'_, '_> {
         }
         let low = self.expr_above(strength::BETWEEN)?;
         self.expect("and")?;
-        let high = self.expr_above(strength::BETWEEN)?;
+        let high = self.right_side(strength::BETWEEN)?;
         Ok(Expr::Between {
             expr: Box::new(left),
             low: Box::new(low),
@@ -230,9 +245,9 @@ impl Front<'_, '_> {
         if self.quantifier_at(0) {
             return self.quantified(left, operator(symbol));
         }
-        let mut pattern = self.expr_above(strength::BETWEEN)?;
+        let mut pattern = self.right_side(strength::BETWEEN)?;
         if self.eat("escape") {
-            let escape = self.expr_above(strength::BETWEEN)?;
+            let escape = self.right_side(strength::BETWEEN)?;
             pattern = system_call("like_escape", vec![pattern, escape], position);
         }
         Ok(Expr::Binary(
@@ -243,9 +258,9 @@ impl Front<'_, '_> {
     }
 
     fn similar(&mut self, left: Expr, negated: bool, position: usize) -> Lowered<Expr> {
-        let mut args = vec![self.expr_above(strength::BETWEEN)?];
+        let mut args = vec![self.right_side(strength::BETWEEN)?];
         if self.eat("escape") {
-            args.push(self.expr_above(strength::BETWEEN)?);
+            args.push(self.right_side(strength::BETWEEN)?);
         }
         Ok(Expr::Binary(
             Box::new(left),

@@ -5,16 +5,18 @@
 //! would read differently from PostgreSQL is read here instead, on the same token stream, following
 //! `gram.y`: clauses of queries, FROM items, names, calls, types and statements. Those parts reach
 //! sqlparser as opaque placeholders that no client text can spell (they contain a NUL, which the
-//! scanner refuses). Its tree becomes ours in [`dialect`], with every variant named.
+//! scanner refuses). Its tree becomes ours in [`border`], with every variant named.
 //!
 //! Deliberately absent: names of relations and columns are not looked up here.
 
+mod border;
 mod call;
 mod copy;
 mod cursor;
 mod dialect;
 mod dml;
 mod expr;
+mod fold;
 mod from;
 mod infix;
 mod insert;
@@ -273,3 +275,6 @@ impl Front<'_, '_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

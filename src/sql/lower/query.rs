@@ -7,7 +7,7 @@ use super::{Front, Lowered};
 use crate::sql::Unsupported;
 use crate::sql::tree::{
     Cte, Expr, Limit, Literal, LockStrength, LockWait, Locking, NullsOrder, OrderItem, Query,
-    RelationRef, Select, SelectItem, SetExpr, SetOp, SortDirection, Statement, TableRef, With,
+    RelationRef, Select, SelectItem, SetExpr, SetOp, SortDirection, TableRef, With,
 };
 
 impl Front<'_, '_> {
@@ -89,7 +89,7 @@ impl Front<'_, '_> {
             None
         };
         self.expect_token(&Token::LParen)?;
-        let body = Box::new(self.cte_body()?);
+        let body = Box::new(self.preparable()?);
         self.expect_token(&Token::RParen)?;
         if self.is("search") || self.is("cycle") {
             return self.unsupported_hint(
@@ -103,16 +103,6 @@ impl Front<'_, '_> {
             materialized,
             body,
         })
-    }
-
-    /// A query, or a data-modifying statement.
-    fn cte_body(&mut self) -> Lowered<Statement> {
-        let with = self.with()?;
-        if let Some(statement) = self.modification(&with)? {
-            return Ok(statement);
-        }
-        let query = self.query_after(with)?;
-        Ok(Statement::Query(Box::new(query)))
     }
 
     fn set_expression(&mut self) -> Lowered<SetExpr> {

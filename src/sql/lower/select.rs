@@ -16,7 +16,7 @@ impl Front<'_, '_> {
         } else {
             self.list(Self::select_item)?
         };
-        let into = self.into_clause()?;
+        let into = self.select_into()?;
         let from = if self.eat("from") {
             self.list(Self::table_ref)?
         } else {
@@ -106,7 +106,7 @@ impl Front<'_, '_> {
     }
 
     /// `INTO [TEMP] [TABLE] t`: the name, and whether it is temporary.
-    fn into_clause(&mut self) -> Lowered<Option<(Name, bool)>> {
+    fn select_into(&mut self) -> Lowered<Option<(Name, bool)>> {
         if !self.eat("into") {
             return Ok(None);
         }

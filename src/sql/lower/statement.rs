@@ -74,10 +74,10 @@ impl Front<'_, '_> {
         }
     }
 
-    /// What PREPARE, EXPLAIN and COPY may hold: a query or a data-modifying statement.
+    /// What WITH, PREPARE, EXPLAIN and COPY may hold: a query or a data-modifying statement.
     pub(super) fn preparable(&mut self) -> Lowered<Statement> {
-        let with = self.with()?;
-        if let Some(statement) = self.modification(&with)? {
+        let mut with = self.with()?;
+        if let Some(statement) = self.modification(&mut with)? {
             return Ok(statement);
         }
         let query = self.query_after(with)?;
@@ -85,11 +85,11 @@ impl Front<'_, '_> {
     }
 
     /// INSERT, UPDATE or DELETE, its WITH being read; `None` when it is a query.
-    pub(super) fn modification(&mut self, with: &Option<With>) -> Lowered<Option<Statement>> {
+    pub(super) fn modification(&mut self, with: &mut Option<With>) -> Lowered<Option<Statement>> {
         let statement = match self.word() {
-            Some("insert") => Statement::Insert(Box::new(self.insert(with.clone())?)),
-            Some("update") => Statement::Update(Box::new(self.update(with.clone())?)),
-            Some("delete") => Statement::Delete(Box::new(self.delete(with.clone())?)),
+            Some("insert") => Statement::Insert(Box::new(self.insert(with.take())?)),
+            Some("update") => Statement::Update(Box::new(self.update(with.take())?)),
+            Some("delete") => Statement::Delete(Box::new(self.delete(with.take())?)),
             Some("merge") => {
                 return self
                     .unsupported_hint("MERGE", "Use INSERT … ON CONFLICT, or UPDATE and INSERT.");

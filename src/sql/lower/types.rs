@@ -265,10 +265,8 @@ impl Front<'_, '_> {
             self.simple_type(true)?
         };
         let value = self.string()?;
-        if interval {
-            if ty.typmods.is_empty() {
-                self.interval_fields(&mut ty)?;
-            }
+        if interval && ty.typmods.is_empty() {
+            self.interval_fields(&mut ty)?;
         }
         Ok(Expr::Cast(
             Box::new(Expr::Literal(Literal::String(value))),

@@ -38,9 +38,9 @@ INSERT INTO patients VALUES
  (7, '王',             'w@example.org',               '13700991155', '420106200012078812', '2000-12-07', NULL,  '武汉',   'vbtwins expected'),
  (8, 'Héctor Wyndqast','hector.wyndqast@example.com', '17788240613', '610113196606060609', '1966-06-06', 70.00, '西安',   '');
 INSERT INTO staff VALUES
- (1, 'Ines Kjollvart', 'ines.kjollvart@clinic.example', 584213, 'zq7719xk', 'cardiology'),
- (2, 'Tomás Vurghild', 'tomas.vurghild@clinic.example', 471965, 'wj3308vn', 'cardiology'),
- (3, '赵敏慧',         'zhao.mhx@clinic.example',       612847, 'hb5526tp', 'surgery');
+ (1, 'Ines Kjollvart', 'ines.kjollvart@wardpost.example', 584213, 'zq7719xk', 'cardiology'),
+ (2, 'Tomás Vurghild', 'tomas.vurghild@wardpost.example', 471965, 'wj3308vn', 'cardiology'),
+ (3, '赵敏慧',         'zhao.mhx@wardpost.example',       612847, 'hb5526tp', 'surgery');
 INSERT INTO visits VALUES
  (1, 1, 1, '2026-01-05', 'arrhythmia',  120.00),
  (2, 1, 2, '2026-02-10', 'arrhythmia',   80.00),
