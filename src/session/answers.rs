@@ -11,6 +11,7 @@ use super::rows::{self, Rows};
 use super::transaction::Completion;
 use super::{Fatal, Io, Session, startup, to_client};
 use crate::audit::Outcome;
+use crate::sql::tree::CopyDirection;
 use crate::wire::Diagnostic;
 use crate::wire::backend::{self, BackendMessage, TransactionStatus};
 use crate::wire::frame;
@@ -276,7 +277,11 @@ impl Session {
         io: &mut Io<'_>,
     ) -> Result<(), Fatal> {
         let running = self.running_head()?;
-        if running.plan.facts().kind != "COPY" {
+        let planned = match message {
+            BackendMessage::CopyIn(_) => running.plan.copy() == Some(CopyDirection::From),
+            _ => running.plan.copy() == Some(CopyDirection::To),
+        };
+        if !planned {
             return Err(unexpected());
         }
         match message {

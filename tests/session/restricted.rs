@@ -77,11 +77,20 @@ async fn statements_run_in_both_protocols_and_are_pipelined() {
     let (client, _task) = connect("support").await;
     let answers = futures::future::join_all((0..100).map(|n: i32| {
         let client = &client;
-        async move { client.query_one("SELECT $1::int + 1", &[&n]).await.unwrap().get::<_, i32>(0) }
+        async move {
+            client
+                .query_one("SELECT $1::int + 1", &[&n])
+                .await
+                .unwrap()
+                .get::<_, i32>(0)
+        }
     }))
     .await;
     assert_eq!(answers, (1..=100).collect::<Vec<i32>>());
-    let rows = client.simple_query("SELECT 1; SELECT 2; SELECT 3").await.unwrap();
+    let rows = client
+        .simple_query("SELECT 1; SELECT 2; SELECT 3")
+        .await
+        .unwrap();
     let values: Vec<_> = rows
         .iter()
         .filter_map(|m| match m {
@@ -106,9 +115,18 @@ async fn a_refusal_aborts_the_transaction_as_an_error_would() {
             transaction.batch_execute(REFUSED).await
         };
         assert!(refused.is_err());
-        assert_eq!(code(&transaction.query("SELECT 1", &[]).await.unwrap_err()), "25P02");
-        assert_eq!(code(&transaction.batch_execute("SELECT 1").await.unwrap_err()), "25P02");
-        assert_eq!(code(&transaction.batch_execute(REFUSED).await.unwrap_err()), "25P02");
+        assert_eq!(
+            code(&transaction.query("SELECT 1", &[]).await.unwrap_err()),
+            "25P02"
+        );
+        assert_eq!(
+            code(&transaction.batch_execute("SELECT 1").await.unwrap_err()),
+            "25P02"
+        );
+        assert_eq!(
+            code(&transaction.batch_execute(REFUSED).await.unwrap_err()),
+            "25P02"
+        );
         transaction.rollback().await.unwrap();
         assert_eq!(client.query("SELECT 1", &[]).await.unwrap().len(), 1);
     }
@@ -136,16 +154,25 @@ async fn shown(client: &tokio_postgres::Client) -> String {
 #[tokio::test]
 async fn the_search_path_follows_the_transaction() {
     let (client, _task) = connect("support").await;
-    client.batch_execute("BEGIN; SET search_path = a; SAVEPOINT s; SET search_path = b").await.unwrap();
+    client
+        .batch_execute("BEGIN; SET search_path = a; SAVEPOINT s; SET search_path = b")
+        .await
+        .unwrap();
     assert_eq!(shown(&client).await, "b");
     client.batch_execute("ROLLBACK TO s").await.unwrap();
     assert_eq!(shown(&client).await, "a");
     client.batch_execute("ROLLBACK").await.unwrap();
     assert_eq!(shown(&client).await, "\"$user\", public");
-    client.batch_execute("SET search_path = c; SELECT 1/0").await.unwrap_err();
+    client
+        .batch_execute("SET search_path = c; SELECT 1/0")
+        .await
+        .unwrap_err();
     assert_eq!(shown(&client).await, "\"$user\", public");
     client.batch_execute("SET search_path = c").await.unwrap();
-    client.batch_execute("BEGIN; SET LOCAL search_path = d").await.unwrap();
+    client
+        .batch_execute("BEGIN; SET LOCAL search_path = d")
+        .await
+        .unwrap();
     assert_eq!(shown(&client).await, "d");
     client.batch_execute("COMMIT").await.unwrap();
     assert_eq!(shown(&client).await, "c");
@@ -154,7 +181,10 @@ async fn the_search_path_follows_the_transaction() {
 #[tokio::test]
 async fn errors_do_not_quote_values_and_positions_are_the_clients() {
     let (client, _task) = connect("support").await;
-    let error = client.batch_execute("SELECT 'CANARY'::text::int").await.unwrap_err();
+    let error = client
+        .batch_execute("SELECT 'CANARY'::text::int")
+        .await
+        .unwrap_err();
     let error = error.as_db_error().unwrap().clone();
     assert_eq!(error.code().code(), "22P02");
     assert!(!error.message().contains("CANARY"));
@@ -187,33 +217,68 @@ async fn an_error_in_a_pipeline_skips_to_its_own_sync() {
 #[tokio::test]
 async fn portals_cursors_and_prepared_statements() {
     let (mut client, _task) = connect("support").await;
-    client.batch_execute("PREPARE p AS SELECT 1, 2").await.unwrap();
+    client
+        .batch_execute("PREPARE p AS SELECT 1, 2")
+        .await
+        .unwrap();
     client.batch_execute("EXECUTE p").await.unwrap();
     assert_eq!(client.query("EXECUTE p", &[]).await.unwrap().len(), 1);
-    assert_eq!(code(&client.batch_execute("EXECUTE q").await.unwrap_err()), "26000");
+    assert_eq!(
+        code(&client.batch_execute("EXECUTE q").await.unwrap_err()),
+        "26000"
+    );
     client.batch_execute("DEALLOCATE p").await.unwrap();
-    assert_eq!(code(&client.batch_execute("EXECUTE p").await.unwrap_err()), "26000");
+    assert_eq!(
+        code(&client.batch_execute("EXECUTE p").await.unwrap_err()),
+        "26000"
+    );
     let transaction = client.transaction().await.unwrap();
-    let portal = transaction.bind("SELECT id, city FROM people", &[]).await.unwrap();
+    let portal = transaction
+        .bind("SELECT id, city FROM people", &[])
+        .await
+        .unwrap();
     assert_eq!(transaction.query_portal(&portal, 2).await.unwrap().len(), 2);
     assert_eq!(transaction.query_portal(&portal, 2).await.unwrap().len(), 1);
-    transaction.batch_execute("DECLARE c CURSOR FOR SELECT id, city FROM people").await.unwrap();
-    assert_eq!(transaction.query("FETCH 2 FROM c", &[]).await.unwrap().len(), 2);
+    transaction
+        .batch_execute("DECLARE c CURSOR FOR SELECT id, city FROM people")
+        .await
+        .unwrap();
+    assert_eq!(
+        transaction
+            .query("FETCH 2 FROM c", &[])
+            .await
+            .unwrap()
+            .len(),
+        2
+    );
     transaction.commit().await.unwrap();
-    assert_eq!(code(&client.batch_execute("FETCH 2 FROM c").await.unwrap_err()), "34000");
+    assert_eq!(
+        code(&client.batch_execute("FETCH 2 FROM c").await.unwrap_err()),
+        "34000"
+    );
 }
 
 #[tokio::test]
 async fn a_table_made_a_moment_ago_is_found() {
     let (app, _app) = connect("app").await;
     let (client, _task) = connect("support").await;
-    app.batch_execute("CREATE TABLE made_just_now (a int)").await.unwrap();
-    assert!(client.query("SELECT a FROM made_just_now", &[]).await.is_ok());
+    app.batch_execute("CREATE TABLE made_just_now (a int)")
+        .await
+        .unwrap();
+    assert!(
+        client
+            .query("SELECT a FROM made_just_now", &[])
+            .await
+            .is_ok()
+    );
 }
 
 #[tokio::test]
 async fn notices_and_notifications_do_not_reach_a_restricted_role() {
-    let (client, mut connection) = options(Stage::shared().addr, "support").connect(NoTls).await.unwrap();
+    let (client, mut connection) = options(Stage::shared().addr, "support")
+        .connect(NoTls)
+        .await
+        .unwrap();
     let (sender, mut receiver) = tokio::sync::mpsc::channel(16);
     tokio::spawn(async move {
         let mut messages = futures::stream::poll_fn(move |cx| connection.poll_message(cx));
