@@ -306,3 +306,55 @@ async fn a_restricted_statement_is_cancelled() {
     assert_eq!(code(&ran.unwrap_err()), "57014");
     assert!(client.query("SELECT 1", &[]).await.is_ok());
 }
+
+#[tokio::test]
+async fn rows_are_masked_in_both_protocols_and_formats() {
+    let (client, _task) = connect("support").await;
+    let expected = [Some("a**@example.com"), Some("g****@example.com"), None];
+    let sql = "SELECT email FROM people ORDER BY id";
+    let rows = client.query(sql, &[]).await.unwrap();
+    let binary: Vec<Option<&str>> = rows.iter().map(|row| row.get(0)).collect();
+    assert_eq!(binary, expected);
+    let messages = client.simple_query(sql).await.unwrap();
+    let text: Vec<Option<&str>> = messages
+        .iter()
+        .filter_map(|m| match m {
+            tokio_postgres::SimpleQueryMessage::Row(row) => Some(row.get(0)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(text, expected);
+}
+
+#[tokio::test]
+async fn a_copy_out_is_masked() {
+    let (client, _task) = connect("support").await;
+    let stream = client
+        .copy_out("COPY (SELECT email FROM people WHERE id = 1) TO STDOUT")
+        .await
+        .unwrap();
+    let chunks: Vec<bytes::Bytes> = futures::TryStreamExt::try_collect(stream).await.unwrap();
+    assert_eq!(chunks.concat(), b"a**@example.com\n");
+}
+
+#[tokio::test]
+async fn statements_survive_ddl_that_does_not_concern_them() {
+    let (app, _app) = connect("app").await;
+    let (mut client, _task) = connect("support").await;
+    let prepared = client
+        .prepare("SELECT email FROM people WHERE id = $1")
+        .await
+        .unwrap();
+    app.batch_execute("CREATE TABLE of_no_concern (a int)")
+        .await
+        .unwrap();
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let row = client.query_one(&prepared, &[&1]).await.unwrap();
+    assert_eq!(row.get::<_, &str>(0), "a**@example.com");
+    let transaction = client.transaction().await.unwrap();
+    let portal = transaction.bind(&prepared, &[&2]).await.unwrap();
+    app.batch_execute("DROP TABLE of_no_concern").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let rows = transaction.query_portal(&portal, 1).await.unwrap();
+    assert_eq!(rows[0].get::<_, &str>(0), "g****@example.com");
+}
