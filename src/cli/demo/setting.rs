@@ -64,8 +64,13 @@ audit: {audit}
         )?;
         for name in KEYS {
             // The date says when a key was made; these are gone in an hour.
-            keys::new_key(Path::new(&file("keyring.json")), name, password.as_bytes(), "2026-01-01")
-                .map_err(io::Error::other)?;
+            keys::new_key(
+                Path::new(&file("keyring.json")),
+                name,
+                password.as_bytes(),
+                "2026-01-01",
+            )
+            .map_err(io::Error::other)?;
         }
         Ok(Self { folder })
     }
