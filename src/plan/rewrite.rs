@@ -239,7 +239,10 @@ fn generated_sql(
             .insert(id, RelationForm::InPlace(writer.in_place()?));
     }
     let sql = print_expr(&generated.expr, &rewrite)?;
-    let ty = grounds.catalog.column_type(column).ok_or_else(no_sql_form)?;
+    let ty = grounds
+        .catalog
+        .column_type(column)
+        .ok_or_else(no_sql_form)?;
     Ok(format!("({sql})::{}", ty.sql))
 }
 
