@@ -350,7 +350,11 @@ impl Analyzer<'_> {
         }
         if !chosen.out_columns.is_empty() {
             // A single named OUT parameter names the column, whatever the alias.
-            return Ok(chosen.out_columns.iter().map(|(n, t)| (n.clone(), Some(*t))).collect());
+            return Ok(chosen
+                .out_columns
+                .iter()
+                .map(|(n, t)| (n.clone(), Some(*t)))
+                .collect());
         }
         match chosen.result {
             None => Ok(vec![(alias.clone(), None)]),
