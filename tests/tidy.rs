@@ -91,11 +91,13 @@ const TOP: [&str; 9] = [
 ];
 
 /// Runners of the folders in `tests/corpus`; `clinic` is the database they run against.
-const RUNNERS: [(&str, &str); 8] = [
+const RUNNERS: [(&str, &str); 10] = [
     ("analyze", "tests/analyze.rs"),
+    ("bind", "tests/policy_bind.rs"),
     ("bypass", "tests/e2e.rs"),
     ("clinic", "tests/e2e.rs"),
     ("e2e", "tests/e2e.rs"),
+    ("language", "tests/policy.rs"),
     ("mask", "tests/mask.rs"),
     ("plan", "tests/plan.rs"),
     ("policy", "tests/policy.rs"),

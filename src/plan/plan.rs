@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::catalog::SearchPath;
 use crate::ident::Ident;
-use crate::mask::OutputRule;
+use crate::mask::{OutputRule, Transform};
 use crate::policy::Grants;
 use crate::snapshot::Snapshot;
 use crate::sql::SqlText;
@@ -97,7 +97,6 @@ pub struct Plan {
     sql: SqlText,
     verbatim: bool,
     outputs: Option<Arc<[OutputRule]>>,
-    any_rows: bool,
     copy: Option<CopyDirection>,
     effect: Effect,
     facts: Facts,
@@ -123,7 +122,6 @@ impl Plan {
             sql,
             verbatim: false,
             outputs: None,
-            any_rows: false,
             copy: None,
             effect,
             facts,
@@ -139,10 +137,12 @@ impl Plan {
         self.effect = effect;
     }
 
-    /// Rows of any shape, because no value of a relation is in them: SHOW, EXPLAIN without protected
-    /// columns.
-    pub(super) fn any_rows(mut self) -> Self {
-        self.any_rows = true;
+    /// Rows of `columns` columns that pass as they are, because no value of a relation is in them:
+    /// SHOW, EXPLAIN without protected columns.
+    pub(super) fn passing(mut self, columns: usize) -> Self {
+        let pass =
+            OutputRule { transform: Transform::Pass, expect: None, origin: None, name: None };
+        self.outputs = Some(vec![pass; columns].into());
         self
     }
 
@@ -154,11 +154,6 @@ impl Plan {
     pub(super) fn at_epoch(mut self, epoch: u64) -> Self {
         self.epoch = epoch;
         self
-    }
-
-    /// Rows of any shape may come, unmasked: SHOW, EXPLAIN without protected columns.
-    pub fn passes_rows(&self) -> bool {
-        self.any_rows
     }
 
     /// The statement enters COPY mode.
@@ -205,7 +200,6 @@ pub fn plan_verbatim(grants: &Grants) -> Option<Plan> {
         sql: SqlText::new(String::new()),
         verbatim: true,
         outputs: None,
-        any_rows: true,
         copy: None,
         effect: Effect::None,
         facts: Facts::default(),

@@ -56,7 +56,7 @@ fn plan(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal
             }
             Ok(
                 Plan::decided(print(&statement, &read.rewrite)?, Effect::None, read.facts)
-                    .any_rows(),
+                    .passing(1),
             )
         }
         Statement::Prepare { .. } => prepare(statement, ctx),

@@ -188,7 +188,7 @@ fn show(name: &str, statement: &Statement, ctx: &PlanContext<'_>) -> Result<Plan
         let sql = SqlText::new(format!(
             "SELECT '{quoted}'::\"pg_catalog\".\"text\" AS \"search_path\""
         ));
-        return Ok(Plan::decided(sql, Effect::None, facts("SHOW")).any_rows());
+        return Ok(Plan::decided(sql, Effect::None, facts("SHOW")).passing(1));
     }
     if name.contains('.') {
         return Err(
@@ -201,7 +201,7 @@ fn show(name: &str, statement: &Statement, ctx: &PlanContext<'_>) -> Result<Plan
         Effect::None,
         facts("SHOW"),
     )
-    .any_rows())
+    .passing(if name == "all" { 3 } else { 1 }))
 }
 
 fn reset(name: &str, statement: &Statement) -> Result<Plan, Refusal> {

@@ -132,22 +132,19 @@ impl<'a> Binder<'a> {
                     .at(span, format!("{table} is not a table or view"));
                 continue;
             }
-            match relation.column(&name.column) {
-                Some(column) => {
-                    let id = ColumnId {
-                        relation: relation.oid,
-                        attnum: column.attnum,
-                    };
-                    named.insert(id, name);
-                }
-                None => {
-                    let known = relation.columns.iter().map(|c| c.name.as_str().to_owned());
-                    let near = closest(name.column.as_str(), known);
-                    let message = format!("{table} has no column {}", name.column);
-                    self.faults
-                        .push(PolicyError::at(span, message).suggest(near.as_deref()));
-                }
+            if let Some(column) = relation.column(&name.column) {
+                let id = ColumnId {
+                    relation: relation.oid,
+                    attnum: column.attnum,
+                };
+                named.insert(id, name);
+                continue;
             }
+            let known = relation.columns.iter().map(|c| c.name.as_str().to_owned());
+            let near = closest(name.column.as_str(), known);
+            let message = format!("{table} has no column {}", name.column);
+            self.faults
+                .push(PolicyError::at(span, message).suggest(near.as_deref()));
         }
         named
     }

@@ -142,6 +142,15 @@ impl Errors {
     }
 }
 
+impl<'a> IntoIterator for &'a Errors {
+    type Item = &'a PolicyError;
+    type IntoIter = std::slice::Iter<'a, PolicyError>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
 impl From<Vec<PolicyError>> for Errors {
     fn from(list: Vec<PolicyError>) -> Self {
         Self::new(list)

@@ -152,13 +152,11 @@ fn character(fields: &mut Fields<'_>, key: &'static str, faults: &mut Faults) ->
     let node = fields.take(key)?;
     let found = &scalar(node, key, faults)?.text;
     let mut chars = found.chars();
-    match (chars.next(), chars.next()) {
-        (Some(c), None) => Some(c),
-        _ => {
-            faults.at(&node.span, format!("{key} is one character"));
-            None
-        }
+    if let (Some(c), None) = (chars.next(), chars.next()) {
+        return Some(c);
     }
+    faults.at(&node.span, format!("{key} is one character"));
+    None
 }
 
 fn read_keep(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<MaskSyntax> {

@@ -2,8 +2,6 @@
 //!
 //! Asks [`Policy::answer`], which is what binding asks: the matrix cannot disagree with the proxy.
 
-use std::fmt::Write as _;
-
 use super::policy::Policy;
 use super::render::text_width;
 
@@ -104,20 +102,25 @@ impl Matrix {
              </style>\n<table>\n<thead><tr>",
         );
         for cell in &self.header {
-            let _ = write!(out, "<th>{}</th>", escaped(cell));
+            out.push_str("<th>");
+            out.push_str(&escaped(cell));
+            out.push_str("</th>");
         }
         out.push_str("</tr></thead>\n");
         for row in &self.rows {
             out.push_str("<tr>");
             for (i, cell) in row.iter().enumerate() {
-                let cell_text = escaped(cell);
-                let _ = match i {
-                    0 | 1 => write!(out, "<td>{cell_text}</td>"),
-                    _ => {
-                        let kind = cell.split('(').next().unwrap_or_default();
-                        write!(out, "<td class=\"{}\">{cell_text}</td>", escaped(kind))
-                    }
+                // The first two cells are the column and its class, the others treatments.
+                let kind = if i < 2 {
+                    ""
+                } else {
+                    cell.split('(').next().unwrap_or_default()
                 };
+                out.push_str("<td class=\"");
+                out.push_str(&escaped(kind));
+                out.push_str("\">");
+                out.push_str(&escaped(cell));
+                out.push_str("</td>");
             }
             out.push_str("</tr>\n");
         }

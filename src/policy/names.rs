@@ -154,17 +154,20 @@ mod tests {
         ))
     }
 
-    fn pair(a: &str, b: &str) -> Option<(String, String)> {
-        Some((a.to_owned(), b.to_owned()))
+    fn pair(a: &str, b: &str) -> (String, String) {
+        (a.to_owned(), b.to_owned())
     }
 
     #[test]
     fn tables_split_at_the_first_dot() {
-        assert_eq!(table("crm.customers"), pair("crm", "customers"));
-        assert_eq!(table("crm.Contact Log"), pair("crm", "Contact Log"));
-        assert_eq!(table("crm.a.b"), pair("crm", "a.b"));
-        assert_eq!(table(r#"crm."Contact Log""#), pair("crm", "Contact Log"));
-        assert_eq!(table(r#""a.b"."c""d""#), pair("a.b", "c\"d"));
+        assert_eq!(table("crm.customers"), Some(pair("crm", "customers")));
+        assert_eq!(table("crm.Contact Log"), Some(pair("crm", "Contact Log")));
+        assert_eq!(table("crm.a.b"), Some(pair("crm", "a.b")));
+        assert_eq!(
+            table(r#"crm."Contact Log""#),
+            Some(pair("crm", "Contact Log"))
+        );
+        assert_eq!(table(r#""a.b"."c""d""#), Some(pair("a.b", "c\"d")));
     }
 
     #[test]

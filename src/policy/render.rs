@@ -22,7 +22,14 @@ pub enum Format {
 /// All messages in one text, ending in a line end unless it is empty.
 pub fn render(messages: &[PolicyError], format: Format) -> String {
     match format {
-        Format::Human => messages.iter().map(|m| format!("{m}\n")).collect(),
+        Format::Human => {
+            let texts: Vec<String> = messages.iter().map(ToString::to_string).collect();
+            let mut out = texts.join("\n");
+            if !out.is_empty() {
+                out.push('\n');
+            }
+            out
+        }
         Format::Json => pretty(&Value::Array(messages.iter().map(json_of).collect())),
         Format::Sarif => pretty(&sarif(messages)),
     }

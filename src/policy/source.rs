@@ -5,7 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::error::PolicyError;
+use super::error::{Errors, PolicyError};
 use crate::limits::POLICY_FILE_BYTES;
 
 /// One YAML file: the name shown to people, and its text with line ends as `\n`.
@@ -19,10 +19,10 @@ impl SourceFile {
     ///
     /// # Errors
     /// The file is larger than [`POLICY_FILE_BYTES`], is not UTF-8, or holds control characters.
-    pub fn new(name: &str, bytes: &[u8]) -> Result<Arc<Self>, PolicyError> {
+    pub fn new(name: &str, bytes: &[u8]) -> Result<Arc<Self>, Errors> {
         let fault = |message: String| PolicyError::error(format!("{name}: {message}"));
         if bytes.len() > POLICY_FILE_BYTES {
-            return Err(fault(format!("is larger than {POLICY_FILE_BYTES} bytes")));
+            return Err(fault(format!("is larger than {POLICY_FILE_BYTES} bytes")).into());
         }
         let text = std::str::from_utf8(bytes).map_err(|e| {
             let line = 1 + bytes
@@ -39,7 +39,7 @@ impl SourceFile {
             text,
         });
         match file.control_character() {
-            Some(span) => Err(PolicyError::at(&span, "control characters are not allowed")),
+            Some(span) => Err(PolicyError::at(&span, "control characters are not allowed").into()),
             None => Ok(file),
         }
     }

@@ -94,22 +94,19 @@ impl Treat {
         }
         if let Some(entries) = level.and_then(|n| entries(n, "treat.level", faults)) {
             for (key, node) in entries {
-                match LEVELS.iter().find(|(name, _)| *name == key.text) {
-                    Some((_, level)) => {
-                        row(
-                            &mut self.level,
-                            &mut self.roles,
-                            level,
-                            &key.text,
-                            node,
-                            faults,
-                        );
-                    }
-                    None => {
-                        let message = format!("`{}` is not a level", shown(&key.text));
-                        faults.push(PolicyError::at(&key.span, message).help("C1, C2 or C3"));
-                    }
-                }
+                let Some((_, level)) = LEVELS.iter().find(|(name, _)| *name == key.text) else {
+                    let message = format!("`{}` is not a level", shown(&key.text));
+                    faults.push(PolicyError::at(&key.span, message).help("C1, C2 or C3"));
+                    continue;
+                };
+                row(
+                    &mut self.level,
+                    &mut self.roles,
+                    level,
+                    &key.text,
+                    node,
+                    faults,
+                );
             }
         }
         if let Some(entries) = column.and_then(|n| entries(n, "treat.column", faults)) {

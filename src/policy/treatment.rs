@@ -11,7 +11,7 @@ use super::json_mask;
 use super::masks::{MaskDef, MaskSyntax};
 use super::names::ColumnName;
 use super::policy::{Answer, Policy};
-use super::source::shown;
+use super::source::{Span, shown};
 use super::strength::{self, Loss};
 use super::suggest::nearest;
 use super::tokens::{TokenDef, TokenFormat, TokenKind};
@@ -114,7 +114,7 @@ impl<'a> Treatments<'a> {
     ) -> Option<Treatment> {
         let what = format!("mask `{}`", shown(&definition.name));
         let Some(mask) = built(&definition.syntax, self.policy) else {
-            self.missing(&what, definition.span.clone(), faults);
+            self.missing(&what, &definition.span, faults);
             return Some(Treatment::Deny);
         };
         match CompiledMask::compile(&mask, ty) {
@@ -155,7 +155,7 @@ impl<'a> Treatments<'a> {
             (TokenKind::Hmac, _) => token::TokenKind::Hmac,
             (TokenKind::Ff1, Some(TokenFormat::Uuid)) => token::TokenKind::Ff1Uuid,
             (TokenKind::Ff1, _) => {
-                self.missing(&what, definition.span.clone(), faults);
+                self.missing(&what, &definition.span, faults);
                 return Some(Treatment::Deny);
             }
         };
@@ -187,10 +187,10 @@ impl<'a> Treatments<'a> {
 
     /// The language has it, this version has not: deny is what cannot reveal more than the policy
     /// meant.
-    fn missing(&mut self, what: &str, at: super::source::Span, faults: &mut Faults) {
+    fn missing(&mut self, what: &str, at: &Span, faults: &mut Faults) {
         if self.said.insert(format!("{what} is missing")) {
             let message = format!("{what} is not built in this version: its columns are denied");
-            faults.push(PolicyError::at(&at, message).warning());
+            faults.push(PolicyError::at(at, message).warning());
         }
     }
 }

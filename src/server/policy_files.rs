@@ -88,7 +88,7 @@ impl Reader {
         match fs::read(path) {
             Ok(bytes) => match SourceFile::new(&path.display().to_string(), &bytes) {
                 Ok(file) => self.files.push(file),
-                Err(error) => self.errors.push(error),
+                Err(errors) => self.errors.extend(errors.into_vec()),
             },
             Err(error) => self.fail(path, &error),
         }
