@@ -140,8 +140,12 @@ impl Plan {
     /// Rows of `columns` columns that pass as they are, because no value of a relation is in them:
     /// SHOW, EXPLAIN without protected columns.
     pub(super) fn passing(mut self, columns: usize) -> Self {
-        let pass =
-            OutputRule { transform: Transform::Pass, expect: None, origin: None, name: None };
+        let pass = OutputRule {
+            transform: Transform::Pass,
+            expect: None,
+            origin: None,
+            name: None,
+        };
         self.outputs = Some(vec![pass; columns].into());
         self
     }

@@ -279,7 +279,7 @@ impl Session {
     /// The refusal as the client sees it, and its record.
     fn refusal(&mut self, refusal: &Refusal, text: &str) -> BytesMut {
         let aborted = self.status == TransactionStatus::Failed
-            && self.replies.is_empty()
+            && self.replies.is_inert()
             && refusal.sqlstate != sqlstate::SYNTAX_ERROR;
         let aborted_refusal = Refusal::error(
             sqlstate::IN_FAILED_TRANSACTION,

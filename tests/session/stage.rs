@@ -105,6 +105,11 @@ impl Stage {
             .unwrap()
     }
 
+    /// The policy file of the shared proxy.
+    pub(crate) fn policy(&self) -> PathBuf {
+        self.folder.path().join("policy.yaml")
+    }
+
     /// Runs something on the proxies' own runtime.
     pub(crate) fn block_on<T: Send + 'static>(
         &self,
