@@ -13,6 +13,7 @@ pub mod mask;
 pub mod pg;
 pub mod plan;
 pub mod policy;
+pub mod refusal;
 pub mod server;
 pub mod session;
 pub mod snapshot;

@@ -1,5 +1,7 @@
 //! Every numeric bound in the program, each with its reason.
 
+use std::time::Duration;
+
 /// Bytes of SQL text a restricted role may send. Parsing costs some 270 bytes of memory per byte of
 /// text; unrestricted roles are bounded by [`FRAME_BYTES`] only.
 pub const SQL_TEXT_BYTES: usize = 1024 * 1024;
@@ -28,3 +30,99 @@ pub const FRAME_BYTES: usize = 1024 * 1024 * 1024 - 1;
 
 /// Prepared statements and portals of one restricted session.
 pub const STATEMENTS_PER_SESSION: usize = 10_000;
+
+/// Bytes of one policy or configuration file. A bank with ten thousand classified columns needs
+/// about half a megabyte.
+pub const POLICY_FILE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Files of one policy directory.
+pub const POLICY_FILES: usize = 10_000;
+
+/// Nesting of maps and lists in a policy file; the language itself needs five.
+pub const POLICY_DEPTH: usize = 32;
+/// A frontend message without bulk data: PostgreSQL's PQ_SMALL_MESSAGE_LIMIT, and the type byte.
+pub const SMALL_FRAME_BYTES: usize = 10_001;
+
+/// A client's answer during authentication: PostgreSQL's PG_MAX_AUTH_TOKEN_LENGTH, with room for the
+/// header.
+pub const AUTHENTICATION_FRAME_BYTES: usize = 65_540;
+
+/// A backend message without bulk data: libpq's bound for types it does not expect to be long.
+pub const BACKEND_FRAME_BYTES: usize = 30_001;
+
+/// A ParameterDescription: 65,535 OIDs, their count and the header.
+pub const PARAMETER_DESCRIPTION_BYTES: usize = 5 + 2 + 65_535 * 4;
+
+/// One read from a socket: a few TLS records, or some hundred rows.
+pub const READ_BYTES: usize = 32 * 1024;
+
+/// One field of an error the proxy writes: longer texts help nobody and cost every client.
+pub const REPORT_FIELD_BYTES: usize = 16 * 1024;
+
+/// From accept to the end of authentication: PostgreSQL's own `authentication_timeout`.
+pub const AUTHENTICATION_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// From the first packet to PostgreSQL until its first ReadyForQuery: a server that is starting up
+/// answers at once that it is; a silent one must not hold a client for long.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a closed client's last bytes are read away, so that the reset does not overtake the error
+/// it was sent.
+pub const LINGER: Duration = Duration::from_secs(2);
+
+/// Bytes read away at most in that time.
+pub const LINGER_BYTES: usize = 256 * 1024;
+
+/// Idle time before TCP asks whether the peer still lives; NAT boxes forget after five minutes.
+pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(120);
+
+/// Live sessions that can be cancelled; above it a session cannot begin.
+pub const CANCEL_KEYS: usize = 100_000;
+
+/// A cancel key of protocol 3.2, in bytes: beyond guessing.
+pub const CANCEL_KEY_BYTES: usize = 32;
+
+/// SCRAM iterations of the answer to an unknown user: PostgreSQL's default, so that most known users
+/// look the same.
+pub const SCRAM_ITERATIONS: u32 = 4096;
+
+/// Bytes of randomness in a SCRAM nonce: PostgreSQL's SCRAM_RAW_NONCE_LEN.
+pub const SCRAM_NONCE_BYTES: usize = 18;
+
+/// Audit records on their way to the writer: some seconds of the busiest session.
+pub const AUDIT_RECORDS: usize = 8 * 1024;
+
+/// How long a client waits for a place among the upstream connections before it is told 53300.
+pub const POOL_WAIT: Duration = Duration::from_secs(15);
+
+/// Bytes waiting for one peer above which the other is not read: what a peer does not take is not
+/// fetched for it.
+pub const PENDING_BYTES: usize = 64 * 1024;
+
+/// Between two looks at whether the catalog changed. The probe reads a few counters.
+pub const CATALOG_POLL: Duration = Duration::from_secs(1);
+
+/// Between two attempts to read the catalog when the first failed.
+pub const CATALOG_RETRY: Duration = Duration::from_secs(2);
+
+/// How long a login waits for the first snapshot of its database, and a statement for a newer one.
+pub const SNAPSHOT_WAIT: Duration = Duration::from_secs(10);
+
+/// How long a statement with an unknown name waits for a fresh catalog.
+pub const REFRESH_WAIT: Duration = Duration::from_secs(2);
+
+/// From SIGTERM to the end, for sessions that are not idle.
+pub const DRAIN: Duration = Duration::from_secs(30);
+
+/// After accept failed (no file descriptors, mostly) before it is tried again.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// From a connection to the admin endpoint to the end of its request's headers.
+pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Waiting connections the kernel keeps: PostgreSQL's own `max_connections` is often 100, bursts are
+/// several times that.
+pub const BACKLOG: u32 = 1024;
+
+/// Databases followed at once; each holds one connection and one catalog.
+pub const DATABASES: usize = 256;

@@ -6,8 +6,13 @@
 //! Deliberately absent: privileges (PostgreSQL checks them itself), and any text that can hold data
 //! (statistics, defaults, partition bounds).
 
+pub mod allow;
+pub mod build;
+pub mod queries;
 mod relation;
+mod rows;
 mod search_path;
+mod type_sql;
 mod types;
 
 use std::collections::HashMap;

@@ -6,11 +6,28 @@
 //! the wire. The two agree on every input; `tests/mask.rs` proves it against PostgreSQL.
 
 mod column_type;
+mod constant;
+mod decimal;
+mod description;
+mod json;
+#[expect(clippy::module_inception, reason = "mask/mask.rs defines Mask")]
 mod mask;
+mod network;
+mod number;
+mod partial;
+mod partial_wire;
 mod row;
+mod sql_text;
+mod temporal;
 pub mod token;
 
-pub use self::column_type::ColumnType;
+pub use self::column_type::{ColumnType, null_sql};
+pub use self::description::{
+    FieldShape, ShapeMismatch, parse_row_description, rewrite_row_description,
+};
+pub use self::json::{JsonAction, JsonMask, JsonOther};
 pub use self::mask::{CompiledMask, Mask, MaskError};
-pub use self::row::{OutputRule, RowMasker, Transform};
+pub use self::partial::Partial;
+pub use self::row::{MalformedRow, OutputRule, RowMasker, Transform};
+pub use self::temporal::Unit;
 pub use self::token::TokenColumn;

@@ -1,8 +1,16 @@
 //! RowMasker: DataRow → masked DataRow, columns by position.
+//!
+//! One pass, no allocation per row: ranges of untouched columns are copied whole. Every length is
+//! checked; a row that is not what it says ends the session.
 
 use std::sync::Arc;
 
+use bytes::{BufMut, BytesMut};
+
+use super::description::{FieldShape, ShapeMismatch};
 use super::{CompiledMask, TokenColumn};
+use crate::limits::FRAME_BYTES;
+use crate::pg::types::{Format, oid};
 use crate::pg::{AttrNumber, Oid};
 
 /// What the proxy does with one output column.
@@ -32,5 +40,429 @@ pub struct OutputRule {
     pub name: Option<Box<str>>,
 }
 
-/// Applies one plan to the rows of one result, after checking the result's shape.
-pub struct RowMasker {}
+/// A message from PostgreSQL that is not what its lengths say, or a value that is not what its type
+/// says. The session must close: nothing after it can be trusted to be where it seems.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MalformedRow;
+
+impl std::fmt::Display for MalformedRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("malformed row from PostgreSQL")
+    }
+}
+
+impl std::error::Error for MalformedRow {}
+
+/// Applies one plan to the rows of one result. It can only be made by checking the result's shape.
+pub struct RowMasker {
+    rules: Arc<[OutputRule]>,
+    formats: Box<[Format]>,
+    scratch: Vec<u8>,
+    touches: bool,
+}
+
+impl RowMasker {
+    /// Checks that the result PostgreSQL describes is the one the plan was made for.
+    pub fn new(rules: Arc<[OutputRule]>, fields: &[FieldShape]) -> Result<Self, ShapeMismatch> {
+        if rules.len() != fields.len() {
+            return Err(ShapeMismatch::new(None, "the number of columns differs"));
+        }
+        for (at, (rule, field)) in rules.iter().zip(fields).enumerate() {
+            check(rule, field).map_err(|what| ShapeMismatch::new(Some(at), what))?;
+        }
+        let formats = fields.iter().map(|field| field.format).collect();
+        let touches = (rules.iter()).any(|rule| !matches!(rule.transform, Transform::Pass));
+        Ok(Self {
+            rules,
+            formats,
+            scratch: Vec::new(),
+            touches,
+        })
+    }
+
+    /// The formats Bind asked for, as the protocol reads them: none is all text, one is for all
+    /// columns. A statement's RowDescription says text for all of them.
+    pub fn set_formats(&mut self, formats: &[Format]) -> Result<(), MalformedRow> {
+        match *formats {
+            [] => self.formats.fill(Format::Text),
+            [one] => self.formats.fill(one),
+            _ if formats.len() == self.formats.len() => self.formats.copy_from_slice(formats),
+            _ => return Err(MalformedRow),
+        }
+        Ok(())
+    }
+
+    /// Writes a complete DataRow frame. `body` is a DataRow's body, after its length. On an error
+    /// `out` is as it was.
+    pub fn mask_row(&mut self, body: &[u8], out: &mut BytesMut) -> Result<(), MalformedRow> {
+        let start = out.len();
+        out.reserve(body.len().saturating_add(64));
+        out.put_slice(b"D\0\0\0\0");
+        let written = self
+            .columns(body, out)
+            .and_then(|()| frame_length(out, start));
+        if written.is_err() {
+            out.truncate(start);
+        }
+        written
+    }
+
+    fn columns(&mut self, body: &[u8], out: &mut BytesMut) -> Result<(), MalformedRow> {
+        let (count, _) = body.split_first_chunk::<2>().ok_or(MalformedRow)?;
+        if usize::from(u16::from_be_bytes(*count)) != self.rules.len() {
+            return Err(MalformedRow);
+        }
+        // Everything in copied..at is still to be copied as it is.
+        let mut copied = 0_usize;
+        let mut at = 2_usize;
+        for (rule, format) in self.rules.iter().zip(&self.formats) {
+            let rest = body.get(at..).ok_or(MalformedRow)?;
+            let (length, rest) = rest.split_first_chunk::<4>().ok_or(MalformedRow)?;
+            let length = i32::from_be_bytes(*length);
+            let value_at = at.saturating_add(4);
+            if length == -1 {
+                at = value_at;
+                continue;
+            }
+            let length = usize::try_from(length).map_err(|_| MalformedRow)?;
+            let value = rest.get(..length).ok_or(MalformedRow)?;
+            let end = value_at.saturating_add(length);
+            self.scratch.clear();
+            match &rule.transform {
+                Transform::Pass => {
+                    at = end;
+                    continue;
+                }
+                Transform::Mask(mask) => mask.apply(value, &mut self.scratch),
+                Transform::Token(token) => token.encode_wire(value, *format, &mut self.scratch)?,
+            }
+            out.extend_from_slice(body.get(copied..at).ok_or(MalformedRow)?);
+            out.put_i32(i32::try_from(self.scratch.len()).map_err(|_| MalformedRow)?);
+            out.extend_from_slice(&self.scratch);
+            copied = end;
+            at = end;
+        }
+        if at != body.len() {
+            return Err(MalformedRow);
+        }
+        out.extend_from_slice(body.get(copied..).ok_or(MalformedRow)?);
+        Ok(())
+    }
+
+    /// No column is touched: rows may be forwarded as they are.
+    pub fn is_pass_through(&self) -> bool {
+        !self.touches
+    }
+}
+
+/// Writes the length of the frame that begins at `start` with its type byte.
+pub(super) fn frame_length(out: &mut BytesMut, start: usize) -> Result<(), MalformedRow> {
+    let length = out.len().saturating_sub(start).saturating_sub(1);
+    if length > FRAME_BYTES {
+        return Err(MalformedRow);
+    }
+    let length = u32::try_from(length).map_err(|_| MalformedRow)?;
+    let field = (out.get_mut(start.saturating_add(1)..))
+        .and_then(<[u8]>::first_chunk_mut::<4>)
+        .ok_or(MalformedRow)?;
+    *field = length.to_be_bytes();
+    Ok(())
+}
+
+fn check(rule: &OutputRule, field: &FieldShape) -> Result<(), &'static str> {
+    match rule.expect {
+        Some((0, _)) if field.table != 0 => return Err("it should not come from a table"),
+        Some((table, attnum)) if table != 0 && (field.table, field.attnum) != (table, attnum) => {
+            return Err("it comes from another column");
+        }
+        _ => {}
+    }
+    let fits = match &rule.transform {
+        Transform::Pass => true,
+        Transform::Mask(mask) => {
+            mask.at_output() && same_text(mask.column_type().oid, field.type_oid)
+        }
+        Transform::Token(token) => {
+            token.type_oid() == field.type_oid || same_text(token.type_oid(), field.type_oid)
+        }
+    };
+    if fits {
+        Ok(())
+    } else {
+        Err("its type differs")
+    }
+}
+
+/// text and varchar are the same bytes; char(n) is padded, so only itself.
+fn same_text(bound: Oid, described: Oid) -> bool {
+    let plain = |ty| matches!(ty, oid::TEXT | oid::VARCHAR);
+    plain(bound) && plain(described) || bound == oid::BPCHAR && described == oid::BPCHAR
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::BytesMut;
+
+    use super::{MalformedRow, OutputRule, RowMasker, Transform};
+    use crate::mask::token::{TokenKey, TokenKind};
+    use crate::mask::{
+        ColumnType, CompiledMask, FieldShape, Mask, Partial, TokenColumn, parse_row_description,
+        rewrite_row_description,
+    };
+    use crate::pg::types::{Format, oid};
+
+    fn ty(oid: u32, typmod: i32, name: &str) -> ColumnType {
+        ColumnType {
+            oid,
+            typmod,
+            sql: format!("pg_catalog.{name}").into(),
+            collation: None,
+            element: None,
+        }
+    }
+
+    fn rule(transform: Transform) -> OutputRule {
+        OutputRule {
+            transform,
+            expect: None,
+            origin: None,
+            name: None,
+        }
+    }
+
+    fn masked(ty: &ColumnType) -> OutputRule {
+        let partial = Partial {
+            keep_first: 1,
+            ..Partial::default()
+        };
+        let mask = CompiledMask::compile(&Mask::Partial(partial), ty).expect("fits");
+        rule(Transform::Mask(Arc::new(mask)))
+    }
+
+    fn token(ty: &ColumnType) -> OutputRule {
+        let key = TokenKey::new("aaaa", zeroize::Zeroizing::new([7; 64])).expect("an id");
+        let column = TokenColumn::bind("d", TokenKind::Siv, &Arc::new(key), ty).expect("fits");
+        rule(Transform::Token(Arc::new(column)))
+    }
+
+    fn text() -> ColumnType {
+        ty(oid::TEXT, -1, "text")
+    }
+
+    fn field(type_oid: u32) -> FieldShape {
+        FieldShape {
+            table: 10,
+            attnum: 1,
+            type_oid,
+            typmod: -1,
+            format: Format::Text,
+        }
+    }
+
+    fn body(values: &[Option<&[u8]>]) -> Vec<u8> {
+        let mut out = u16::try_from(values.len())
+            .expect("few")
+            .to_be_bytes()
+            .to_vec();
+        for value in values {
+            let length = value.map_or(-1, |value| i32::try_from(value.len()).expect("short"));
+            out.extend_from_slice(&length.to_be_bytes());
+            out.extend_from_slice(value.unwrap_or_default());
+        }
+        out
+    }
+
+    fn masker(rules: Vec<OutputRule>, types: &[u32]) -> RowMasker {
+        let fields: Vec<FieldShape> = types.iter().copied().map(field).collect();
+        RowMasker::new(rules.into(), &fields).expect("the shape fits")
+    }
+
+    #[test]
+    fn masks_by_position_and_copies_the_rest() {
+        let pass = || rule(Transform::Pass);
+        let rules = vec![
+            pass(),
+            masked(&text()),
+            pass(),
+            pass(),
+            masked(&text()),
+            masked(&text()),
+        ];
+        let mut masker = masker(rules, &[23, 25, 25, 17, 25, 1043]);
+        let row = body(&[
+            Some(b"1"),
+            Some(b"ada"),
+            None,
+            Some(b"\0\xff"),
+            None,
+            Some(b""),
+        ]);
+        let mut out = BytesMut::from(&b"before"[..]);
+        masker.mask_row(&row, &mut out).expect("well formed");
+        let expected = body(&[
+            Some(b"1"),
+            Some(b"a**"),
+            None,
+            Some(b"\0\xff"),
+            None,
+            Some(b""),
+        ]);
+        let length = u32::try_from(expected.len() + 4)
+            .expect("short")
+            .to_be_bytes();
+        assert_eq!(out, [b"beforeD", &length[..], &expected].concat());
+    }
+
+    #[test]
+    fn a_row_that_is_not_what_it_says_is_an_error() {
+        let mut masker = masker(vec![masked(&text()), rule(Transform::Pass)], &[25, 25]);
+        let row = body(&[Some(b"ada"), Some(b"x")]);
+        let mut bad: Vec<Vec<u8>> = (0..row.len()).map(|end| row[..end].to_vec()).collect();
+        bad.push([&row[..], b"x"].concat());
+        bad.push(body(&[Some(b"ada")]));
+        bad.push(body(&[Some(b"ada"), Some(b"x"), None]));
+        for at in [2, 9] {
+            for byte in [0x7f, 0x80, 0xfe] {
+                let mut row = row.clone();
+                row[at] = byte;
+                bad.push(row);
+            }
+        }
+        // -2: only -1 is NULL.
+        bad.push(
+            [
+                &[0, 2][..],
+                &(-2_i32).to_be_bytes(),
+                &(-1_i32).to_be_bytes(),
+            ]
+            .concat(),
+        );
+        for row in bad {
+            let mut out = BytesMut::from(&b"before"[..]);
+            assert_eq!(
+                masker.mask_row(&row, &mut out),
+                Err(MalformedRow),
+                "{row:?}"
+            );
+            assert_eq!(out, b"before"[..]);
+        }
+    }
+
+    #[test]
+    fn a_result_of_another_shape_is_refused() {
+        let char_type = ty(oid::BPCHAR, 10, "bpchar(6)");
+        let number = ty(oid::INT4, -1, "int4");
+        for (rule, type_oid, fits) in [
+            (masked(&text()), oid::TEXT, true),
+            (masked(&text()), oid::VARCHAR, true),
+            (masked(&text()), oid::BPCHAR, false),
+            (masked(&text()), oid::BYTEA, false),
+            (masked(&char_type), oid::BPCHAR, true),
+            (masked(&char_type), oid::TEXT, false),
+            (token(&number), oid::INT4, true),
+            (token(&number), oid::INT8, false),
+            (rule(Transform::Pass), oid::BYTEA, true),
+        ] {
+            let made = RowMasker::new(vec![rule].into(), &[field(type_oid)]);
+            assert_eq!(made.is_ok(), fits, "{type_oid}");
+        }
+        for (expect, fits) in [
+            ((10, 1), true),
+            ((10, 2), false),
+            ((11, 1), false),
+            ((0, 0), false),
+        ] {
+            let rule = OutputRule {
+                expect: Some(expect),
+                ..masked(&text())
+            };
+            let made = RowMasker::new(vec![rule].into(), &[field(oid::TEXT)]);
+            assert_eq!(
+                made.map(|_| ()).map_err(|e| e.column),
+                if fits { Ok(()) } else { Err(Some(0)) }
+            );
+        }
+        let made = RowMasker::new(vec![masked(&text())].into(), &[]);
+        assert_eq!(made.map(|_| ()).map_err(|e| e.column), Err(None));
+    }
+
+    #[test]
+    fn binds_formats_reach_tokens() {
+        let number = ty(oid::INT4, -1, "int4");
+        let mut masker = masker(
+            vec![token(&number), rule(Transform::Pass)],
+            &[oid::INT4, oid::INT4],
+        );
+        let mut text = BytesMut::new();
+        masker
+            .mask_row(&body(&[Some(b"258"), None]), &mut text)
+            .expect("text");
+        let mut binary = BytesMut::new();
+        masker.set_formats(&[Format::Binary]).expect("one for all");
+        masker
+            .mask_row(&body(&[Some(&[0, 0, 1, 2]), None]), &mut binary)
+            .expect("binary");
+        assert_eq!(text, binary);
+        let mut out = BytesMut::new();
+        assert!(
+            masker
+                .mask_row(&body(&[Some(b"258"), None]), &mut out)
+                .is_err()
+        );
+        assert!(masker.set_formats(&[Format::Text; 3]).is_err());
+    }
+
+    #[test]
+    fn descriptions_are_rewritten() {
+        let describe = |fields: &[(&str, u32, i16, u32, i16, i32)]| {
+            let mut out = u16::try_from(fields.len())
+                .expect("few")
+                .to_be_bytes()
+                .to_vec();
+            for (name, table, attnum, type_oid, typlen, typmod) in fields {
+                out.extend_from_slice(name.as_bytes());
+                out.push(0);
+                out.extend_from_slice(&table.to_be_bytes());
+                out.extend_from_slice(&attnum.to_be_bytes());
+                out.extend_from_slice(&type_oid.to_be_bytes());
+                out.extend_from_slice(&typlen.to_be_bytes());
+                out.extend_from_slice(&typmod.to_be_bytes());
+                out.extend_from_slice(&[0, 0]);
+            }
+            out
+        };
+        let rules = [
+            token(&ty(oid::INT4, -1, "int4")),
+            OutputRule {
+                origin: Some((77, 3)),
+                name: Some("E-mail".into()),
+                ..rule(Transform::Pass)
+            },
+        ];
+        let from = describe(&[
+            ("id", 10, 1, oid::INT4, 4, -1),
+            ("?column?", 0, 0, oid::VARCHAR, -1, 28),
+        ]);
+        let to = describe(&[
+            ("id", 10, 1, oid::VARCHAR, -1, -1),
+            ("E-mail", 77, 3, oid::VARCHAR, -1, 28),
+        ]);
+        let mut out = BytesMut::new();
+        rewrite_row_description(&rules, &from, &mut out).expect("well formed");
+        let length = u32::try_from(to.len() + 4).expect("short").to_be_bytes();
+        assert_eq!(out, [b"T", &length[..], &to].concat());
+        let shapes = parse_row_description(&from).expect("well formed");
+        assert_eq!(
+            (shapes[1].type_oid, shapes[1].typmod, shapes[0].table),
+            (oid::VARCHAR, 28, 10)
+        );
+        for end in 0..from.len() {
+            let mut out = BytesMut::new();
+            assert!(rewrite_row_description(&rules, &from[..end], &mut out).is_err());
+            assert!(out.is_empty() && parse_row_description(&from[..end]).is_err());
+        }
+        assert!(rewrite_row_description(&rules[..1], &from, &mut out).is_err());
+    }
+}

@@ -60,3 +60,5 @@ pub const CHARACTER_NOT_IN_REPERTOIRE: &str = "22021";
 pub const INVALID_PARAMETER_VALUE: &str = "22023";
 /// `internal_error`
 pub const INTERNAL_ERROR: &str = "XX000";
+/// `insufficient_resources`
+pub const INSUFFICIENT_RESOURCES: &str = "53000";

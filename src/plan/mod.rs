@@ -2,10 +2,15 @@
 //!
 //! [`Plan`] is sealed: only `decide` makes one, and only a plan can become an upstream request.
 
+mod decide;
+mod explain;
 mod plan;
-mod refusal;
+mod rewrite;
+mod statement;
+mod utility;
 
-pub use self::plan::{
-    CursorEntry, Effect, Plan, PlanContext, PreparedEntry, plan_statement, plan_verbatim,
-};
-pub use self::refusal::Refusal;
+pub use self::explain::{ExplainedColumn, explain_statement};
+pub use self::plan::{CursorEntry, Effect, Facts, Plan, PlanContext, PreparedEntry, plan_verbatim};
+pub use self::statement::plan_statement;
+pub use self::utility::SETTABLE;
+pub use crate::refusal::Refusal;

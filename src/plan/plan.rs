@@ -3,14 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::Refusal;
 use crate::catalog::SearchPath;
 use crate::ident::Ident;
-use crate::mask::OutputRule;
+use crate::mask::{OutputRule, Transform};
 use crate::policy::Grants;
 use crate::snapshot::Snapshot;
 use crate::sql::SqlText;
-use crate::sql::tree::Statement;
+use crate::sql::tree::CopyDirection;
 
 /// What a successful completion of a plan does to the session's own state. The session applies it
 /// speculatively when it sends the plan (later messages of the pipeline are planned against that)
@@ -70,6 +69,8 @@ pub struct CursorEntry {
     pub upstream: Ident,
     /// What its rows need.
     pub outputs: Arc<[OutputRule]>,
+    /// `WITH HOLD`: it outlives its transaction.
+    pub hold: bool,
 }
 
 /// What planning may know of the session.
@@ -96,8 +97,10 @@ pub struct Plan {
     sql: SqlText,
     verbatim: bool,
     outputs: Option<Arc<[OutputRule]>>,
+    copy: Option<CopyDirection>,
     effect: Effect,
     facts: Facts,
+    epoch: u64,
 }
 
 /// What the audit record says of the statement: names, never values.
@@ -113,6 +116,56 @@ pub struct Facts {
 }
 
 impl Plan {
+    /// The one constructor of a restricted role's plan.
+    pub(super) fn decided(sql: SqlText, effect: Effect, facts: Facts) -> Self {
+        Self {
+            sql,
+            verbatim: false,
+            outputs: None,
+            copy: None,
+            effect,
+            facts,
+            epoch: 0,
+        }
+    }
+
+    pub(super) fn set_outputs(&mut self, outputs: Arc<[OutputRule]>) {
+        self.outputs = Some(outputs);
+    }
+
+    pub(super) fn set_effect(&mut self, effect: Effect) {
+        self.effect = effect;
+    }
+
+    /// Rows of `columns` columns that pass as they are, because no value of a relation is in them:
+    /// SHOW, EXPLAIN without protected columns.
+    pub(super) fn passing(mut self, columns: usize) -> Self {
+        let pass =
+            OutputRule { transform: Transform::Pass, expect: None, origin: None, name: None };
+        self.outputs = Some(vec![pass; columns].into());
+        self
+    }
+
+    pub(super) fn copying(mut self, direction: CopyDirection) -> Self {
+        self.copy = Some(direction);
+        self
+    }
+
+    pub(super) fn at_epoch(mut self, epoch: u64) -> Self {
+        self.epoch = epoch;
+        self
+    }
+
+    /// The statement enters COPY mode.
+    pub fn copy(&self) -> Option<CopyDirection> {
+        self.copy
+    }
+
+    /// The snapshot it was decided on.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     /// What goes upstream.
     pub fn sql(&self) -> &SqlText {
         &self.sql
@@ -140,11 +193,6 @@ impl Plan {
     }
 }
 
-/// The whole decision for one parsed statement.
-pub fn plan_statement(_statement: Statement, _context: &PlanContext<'_>) -> Result<Plan, Refusal> {
-    Err(Refusal::denied("statement is not understood"))
-}
-
 /// An unrestricted role's statement: a decision too, not a way round it. `None` if the role is
 /// restricted.
 pub fn plan_verbatim(grants: &Grants) -> Option<Plan> {
@@ -152,7 +200,9 @@ pub fn plan_verbatim(grants: &Grants) -> Option<Plan> {
         sql: SqlText::new(String::new()),
         verbatim: true,
         outputs: None,
+        copy: None,
         effect: Effect::None,
         facts: Facts::default(),
+        epoch: 0,
     })
 }

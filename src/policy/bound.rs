@@ -86,12 +86,51 @@ pub struct Grants {
 }
 
 impl Grants {
+    /// Grants put together by hand, for tests of the modules that read them: one role, a default, and
+    /// rules per column. No functions, no writes, no system catalogs; not unrestricted, not observed.
+    /// Everything else goes through [`super::bind`].
+    pub fn for_tests(
+        role: &str,
+        default: Treatment,
+        rules: impl IntoIterator<Item = (ColumnId, Treatment)>,
+    ) -> Self {
+        let rule = |treatment, class: &str| {
+            Arc::new(Rule {
+                treatment,
+                class: Arc::from(class),
+                origin: Arc::from("test"),
+                name: Arc::from(""),
+            })
+        };
+        Self {
+            role: Arc::from(role),
+            unrestricted: false,
+            observe: false,
+            rules: rules
+                .into_iter()
+                .map(|(id, t)| (id, rule(t, "test")))
+                .collect(),
+            default: rule(default, "unclassified"),
+            clear: rule(Treatment::Clear, "system"),
+            system_relations: Arc::default(),
+            functions: Arc::default(),
+            write: HashMap::new(),
+        }
+    }
+
     /// What the role sees of a column. Total; system columns (negative attnum) are clear.
     pub fn rule(&self, column: ColumnId) -> &Arc<Rule> {
         if column.attnum < 0 || self.system_relations.contains(&column.relation) {
             return &self.clear;
         }
         self.rules.get(&column).unwrap_or(&self.default)
+    }
+}
+
+impl Grants {
+    /// The rule of a column the policy speaks about, itself or by inheritance.
+    pub fn explicit(&self, column: ColumnId) -> Option<&Arc<Rule>> {
+        self.rules.get(&column)
     }
 }
 

@@ -3,6 +3,10 @@
 //! The same strictness and the same kind of errors as the policy language. Secrets come from the
 //! environment or from files, never from the YAML itself.
 
+mod load;
+mod outside;
+mod secrets;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -11,6 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
+
+pub use self::outside::{Outside, Process};
 
 /// A password or passphrase. Cannot be printed.
 #[derive(Clone)]

@@ -1,3 +1,351 @@
-//! The process: configuration, listener, relay, reload, audit sink, admin endpoints.
+//! The process: configuration, listener, sessions, snapshots, audit writer, admin endpoints.
+//!
+//! [`start`] binds everything and returns a [`Running`]; what happens to one connection cannot touch
+//! another: each is a task, and a panic in it ends that session only.
 
+mod admin;
+mod audit;
+mod binding;
+mod clock;
 pub mod config;
+mod connection;
+mod database;
+mod metrics;
+pub mod policy_files;
+mod relay;
+mod slots;
+mod upstreams;
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use dashmap::DashMap;
+use thiserror::Error;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+use self::config::Config;
+use self::database::{Database, Failure};
+use self::metrics::Metrics;
+use self::slots::Slots;
+use self::upstreams::Users;
+use crate::audit::Sink;
+use crate::client::{Acceptor, ServerTls};
+use crate::limits;
+use crate::mask::token::KeyRing;
+use crate::pg::sqlstate;
+use crate::policy::{Errors, Policy};
+use crate::upstream::{CancelRegistry, UpstreamTls};
+
+/// Why the server did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The policy is wrong.
+    #[error("{0}")]
+    Policy(Errors),
+    /// A file cannot be read.
+    #[error("{0}: {1}")]
+    File(String, io::Error),
+    /// TLS towards clients cannot be set up.
+    #[error("tls: {0}")]
+    Tls(String),
+    /// TLS towards PostgreSQL cannot be set up.
+    #[error("upstream.tls: {0}")]
+    Upstream(String),
+    /// A user's verifier or password cannot be used.
+    #[error("users: the password or verifier of \"{0}\" cannot be used")]
+    Verifier(String),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, io::Error),
+    /// The system has no randomness or no threads left.
+    #[error(transparent)]
+    System(#[from] io::Error),
+}
+
+impl StartError {
+    fn file(path: &Path, error: &io::Error) -> Self {
+        let error = io::Error::new(error.kind(), error.to_string());
+        Self::File(path.display().to_string(), error)
+    }
+}
+
+/// A policy and the keys it names, loaded together.
+struct Rules {
+    policy: Policy,
+    keys: KeyRing,
+}
+
+impl Rules {
+    fn load(config: &Config) -> Result<Self, Errors> {
+        Ok(Self {
+            policy: policy_files::load(&config.policies)?,
+            keys: binding::keys(config)?,
+        })
+    }
+}
+
+/// What all sessions share.
+pub(crate) struct Shared {
+    config: Config,
+    tls: UpstreamTls,
+    acceptor: Acceptor,
+    rules: ArcSwap<Rules>,
+    databases: DashMap<String, Arc<Database>>,
+    slots: Slots,
+    cancels: Arc<CancelRegistry>,
+    sink: Sink,
+    metrics: Metrics,
+    drain: watch::Sender<bool>,
+    sessions: AtomicU64,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Shared {
+    fn take_tasks(&self) -> Vec<JoinHandle<()>> {
+        std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The policy as last loaded.
+    fn rules(&self) -> Arc<Rules> {
+        self.rules.load_full()
+    }
+
+    /// A database the policy speaks of, followed from its first use on.
+    fn database(shared: &Arc<Self>, name: &str) -> Result<Arc<Database>, Failure> {
+        if let Some(known) = shared.databases.get(name) {
+            return Ok(Arc::clone(&known));
+        }
+        if !shared.rules().policy.covers(name) {
+            return Err(Failure {
+                sqlstate: sqlstate::INVALID_CATALOG_NAME.to_owned(),
+                message: format!("the policy does not speak of database \"{name}\""),
+            });
+        }
+        if shared.databases.len() >= limits::DATABASES {
+            return Err(Failure {
+                sqlstate: sqlstate::TOO_MANY_CONNECTIONS.to_owned(),
+                message: "too many databases".to_owned(),
+            });
+        }
+        let mut created = false;
+        let database = Arc::clone(&shared.databases.entry(name.to_owned()).or_insert_with(|| {
+            created = true;
+            Arc::new(Database::new(name))
+        }));
+        if created {
+            let task = tokio::spawn(database::keep(Arc::clone(shared), Arc::clone(&database)));
+            shared
+                .tasks
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(task);
+        }
+        Ok(database)
+    }
+
+    /// A database that can be connected to.
+    fn any_database(&self) -> Option<String> {
+        let ready = |d: &Arc<Database>| d.current().is_some();
+        let known = self.databases.iter().find(|entry| ready(entry.value()));
+        known
+            .map(|entry| entry.key().clone())
+            .or_else(|| self.rules().policy.databases.first().cloned())
+    }
+
+    /// Can a new client be served?
+    fn readiness(&self) -> Result<(), String> {
+        if *self.drain.borrow() {
+            return Err("shutting down".to_owned());
+        }
+        if self.sink.is_closed() {
+            return Err("the audit log cannot be written".to_owned());
+        }
+        for name in &self.rules().policy.databases {
+            if self
+                .databases
+                .get(name)
+                .is_none_or(|d| d.current().is_none())
+            {
+                return Err(format!("database {name} has no snapshot yet"));
+            }
+        }
+        Ok(())
+    }
+
+    fn reload(&self) -> Result<(), Errors> {
+        match Rules::load(&self.config) {
+            Ok(rules) => {
+                self.rules.store(Arc::new(rules));
+                for database in &self.databases {
+                    database.request();
+                }
+                tracing::info!("policy reloaded");
+                Ok(())
+            }
+            Err(errors) => {
+                Metrics::add(&self.metrics.failed_reloads);
+                tracing::error!("policy not reloaded, the old one stays in force: {errors}");
+                Err(errors)
+            }
+        }
+    }
+}
+
+/// A server that accepts connections.
+pub struct Running {
+    /// Where clients connect.
+    pub addr: SocketAddr,
+    /// Where `/healthz` and its siblings are.
+    pub admin_addr: Option<SocketAddr>,
+    shared: Arc<Shared>,
+    listener: JoinHandle<JoinSet<()>>,
+    admin: Option<JoinHandle<()>>,
+    audit: oneshot::Receiver<()>,
+}
+
+impl Running {
+    /// Loads the policy again; the old one stays in force if the new one is wrong.
+    pub fn reload(&self) -> Result<(), Errors> {
+        self.shared.reload()
+    }
+
+    /// A new client can be served; the reason why not, otherwise.
+    pub fn readiness(&self) -> Result<(), String> {
+        self.shared.readiness()
+    }
+
+    /// Stops accepting, ends idle sessions, waits for the others, at most [`limits::DRAIN`].
+    pub async fn shutdown(self) {
+        self.shared.drain.send_replace(true);
+        match self.listener.await {
+            Ok(mut sessions) => {
+                let all = async { while sessions.join_next().await.is_some() {} };
+                if tokio::time::timeout(limits::DRAIN, all).await.is_err() {
+                    tracing::warn!(left = sessions.len(), "sessions did not end in time");
+                    sessions.shutdown().await;
+                }
+            }
+            Err(error) => tracing::error!(%error, "the listener failed"),
+        }
+        for task in self.admin.into_iter().chain(self.shared.take_tasks()) {
+            task.abort();
+            // Aborted: there is nothing to hear from it.
+            drop(task.await);
+        }
+        // Its last sink: the writer ends when it has written what is left.
+        drop(self.shared);
+        drop(tokio::time::timeout(limits::LINGER, self.audit).await);
+    }
+}
+
+/// Binds, loads, and starts to serve. Port 0 takes a free port; see [`Running::addr`].
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    let rules = Rules::load(&config).map_err(StartError::Policy)?;
+    let tls = upstreams::tls(&config)?;
+    let client_tls = client_tls(&config)?;
+    let (sink, records) = crate::audit::channel(limits::AUDIT_RECORDS);
+    let audit = audit::start(config.audit.as_deref(), records).map_err(|e| {
+        StartError::file(config.audit.as_deref().unwrap_or(Path::new("stdout")), &e)
+    })?;
+    let listener = listen(config.listen)?;
+    let addr = listener.local_addr()?;
+    let admin = config.admin.map(listen).transpose()?;
+    let admin_addr = admin.as_ref().map(TcpListener::local_addr).transpose()?;
+    let users = Arc::new(Users::new(&config)?);
+    let credentials = Arc::clone(&users);
+    let shared = Arc::new(Shared {
+        slots: Slots::new(config.pool.size),
+        tls,
+        acceptor: Acceptor::new(client_tls, credentials)?,
+        rules: ArcSwap::from_pointee(rules),
+        databases: DashMap::new(),
+        cancels: Arc::new(CancelRegistry::new()),
+        sink,
+        metrics: Metrics::default(),
+        drain: watch::Sender::new(false),
+        sessions: AtomicU64::new(1),
+        tasks: Mutex::new(Vec::new()),
+        config,
+    });
+    users.attach(&shared);
+    for name in shared.rules().policy.databases.clone() {
+        if let Err(failure) = Shared::database(&shared, &name) {
+            tracing::error!(database = name, "not followed: {}", failure.message);
+        }
+    }
+    let admin = admin.map(|l| tokio::spawn(admin::serve(l, Arc::clone(&shared))));
+    let listener = tokio::spawn(accept_all(listener, Arc::clone(&shared)));
+    Ok(Running {
+        addr,
+        admin_addr,
+        shared,
+        listener,
+        admin,
+        audit,
+    })
+}
+
+fn client_tls(config: &Config) -> Result<Option<ServerTls>, StartError> {
+    let Some(tls) = &config.tls else {
+        return Ok(None);
+    };
+    let read = |path: &Path| fs::read(path).map_err(|e| StartError::file(path, &e));
+    let ca = tls.client_ca.as_deref().map(read).transpose()?;
+    let chain = read(&tls.certificate)?;
+    ServerTls::new(&chain, &read(&tls.key)?, ca.as_deref(), tls.required)
+        .map(Some)
+        .map_err(|e| StartError::Tls(e.to_string()))
+}
+
+fn listen(addr: SocketAddr) -> Result<TcpListener, StartError> {
+    let bound = || {
+        let socket = if addr.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(addr)?;
+        socket.listen(limits::BACKLOG)
+    };
+    bound().map_err(|e| StartError::Listen(addr, e))
+}
+
+/// Accepts until the process drains; gives back the sessions that still run.
+async fn accept_all(listener: TcpListener, shared: Arc<Shared>) -> JoinSet<()> {
+    let mut sessions = JoinSet::new();
+    let mut drain = shared.drain.subscribe();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    Metrics::add(&shared.metrics.connections);
+                    sessions.spawn(connection::serve(Arc::clone(&shared), stream));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept");
+                    tokio::time::sleep(limits::ACCEPT_PAUSE).await;
+                }
+            },
+            Some(ended) = sessions.join_next() => {
+                if ended.is_err_and(|error| error.is_panic()) {
+                    Metrics::add(&shared.metrics.panics);
+                    tracing::error!("a session panicked and was ended");
+                }
+            }
+            () = draining(&mut drain) => return sessions,
+        }
+    }
+}
+
+async fn draining(drain: &mut watch::Receiver<bool>) {
+    // An error means that the server itself is gone.
+    drop(drain.wait_for(|drain| *drain).await);
+}

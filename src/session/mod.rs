@@ -1,1 +1,316 @@
-//! (being built)
+//! The conversation of a restricted role, as a machine: no sockets, no clocks, no await. The
+//! server's relay feeds it the messages of both peers ([`Session::on_client`],
+//! [`Session::on_upstream`]) and writes what it answers.
+//!
+//! No byte of the client's text goes upstream: a statement is planned, and what is sent is the
+//! plan's. No row goes to the client that a plan did not announce. Every message of PostgreSQL is
+//! matched to the reply that is due (`replies`); one that is not due ends the session.
+//!
+//! Unrestricted roles have no machine: `server::relay` forwards their frames.
+
+mod answers;
+pub mod diagnostic;
+mod extended;
+mod planning;
+mod replies;
+mod rows;
+mod settings;
+mod simple;
+mod startup;
+mod transaction;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::BytesMut;
+
+use self::planning::Names;
+use self::replies::{Expected, Portal, Prepared, Replies};
+pub use self::settings::split_search_path;
+pub use self::startup::{UpstreamStartup, is_reported, restricted, unrestricted};
+use self::transaction::State;
+use crate::audit::{Event, Outcome, Record, Sink, Ticket, Who};
+use crate::ident::Ident;
+use crate::pg::sqlstate;
+use crate::plan::Refusal;
+use crate::snapshot::Snapshot;
+use crate::wire::backend::TransactionStatus;
+use crate::wire::frontend::FrontendMessage;
+use crate::wire::write::{backend as to_client, frontend as to_upstream};
+use crate::wire::{Report, WriteError};
+
+/// A text no version of PostgreSQL can parse, in any state of a transaction: it fails before it is
+/// looked at, and so aborts the transaction as the client's own statement would have.
+const FAILING: &str = "pgveil refused this statement";
+
+/// What the session writes into.
+pub struct Io<'a> {
+    /// To the client.
+    pub client: &'a mut BytesMut,
+    /// To PostgreSQL.
+    pub upstream: &'a mut BytesMut,
+}
+
+/// What a client's message led to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// Go on.
+    Continue,
+    /// The statement names something the catalog does not know. Nothing was changed: refresh the
+    /// catalog and offer the message again, with `last` set.
+    Unknown,
+    /// The client said good-bye.
+    Terminate,
+}
+
+/// The session has to end. The message is the proxy's own and quotes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fatal {
+    /// SQLSTATE
+    pub sqlstate: &'static str,
+    /// Primary message.
+    pub message: &'static str,
+}
+
+impl Fatal {
+    pub(crate) fn protocol(message: &'static str) -> Self {
+        Self {
+            sqlstate: sqlstate::PROTOCOL_VIOLATION,
+            message,
+        }
+    }
+
+    /// PostgreSQL answered something the plan does not explain.
+    pub(crate) fn unexpected(message: &'static str) -> Self {
+        Self {
+            sqlstate: sqlstate::PROTOCOL_VIOLATION,
+            message,
+        }
+    }
+}
+
+impl From<WriteError> for Fatal {
+    fn from(_: WriteError) -> Self {
+        Self {
+            sqlstate: sqlstate::PROGRAM_LIMIT_EXCEEDED,
+            message: "a message is too long to be sent",
+        }
+    }
+}
+
+/// What a client's message may look at.
+pub struct Moment<'a> {
+    /// Catalog and policy.
+    pub snapshot: &'a Snapshot,
+    /// Now.
+    pub now: Instant,
+    /// The catalog was refreshed for this very message: an unknown name is unknown.
+    pub last: bool,
+}
+
+/// The conversation of one restricted role.
+pub struct Session {
+    who: Arc<Who>,
+    role: Arc<str>,
+    sink: Sink,
+    confirmed: State,
+    speculative: State,
+    /// Speculative differs from confirmed by more than what is in flight.
+    dirty: bool,
+    /// An error came in the current segment.
+    failed: bool,
+    status: TransactionStatus,
+    replies: Replies,
+    /// By upstream name: what the extended protocol needs to know beyond the plan.
+    details: HashMap<Ident, Arc<Prepared>>,
+    portals: HashMap<Vec<u8>, Arc<Portal>>,
+    /// Up to the client's next Sync, its messages are discarded, as PostgreSQL does after an error.
+    skipping: bool,
+    /// PostgreSQL waits for CopyData.
+    copy_in: bool,
+    segment: u64,
+    names: Names,
+    decisions: u64,
+}
+
+impl Session {
+    /// A session that has just started: `search_path` is its default, `user` its login upstream.
+    pub fn new(who: Arc<Who>, sink: Sink, search_path: Vec<Ident>, user: Ident) -> Self {
+        let state = State::new(search_path, user);
+        Self {
+            role: Arc::from(who.role.as_str()),
+            who,
+            sink,
+            confirmed: state.clone(),
+            speculative: state,
+            dirty: false,
+            failed: false,
+            status: TransactionStatus::Idle,
+            replies: Replies::default(),
+            details: HashMap::new(),
+            portals: HashMap::new(),
+            skipping: false,
+            copy_in: false,
+            segment: 0,
+            names: Names::default(),
+            decisions: 0,
+        }
+    }
+
+    /// More client messages may be read now.
+    pub fn wants_client(&self) -> bool {
+        self.copy_in
+            || (!self.replies.unsettled()
+                && self.replies.len() < crate::limits::STATEMENTS_PER_SESSION)
+    }
+
+    /// Nothing is in flight and no transaction is open.
+    pub fn is_idle(&self) -> bool {
+        self.replies.is_empty() && self.status == TransactionStatus::Idle
+    }
+
+    /// Takes one message of the client.
+    pub fn on_client(
+        &mut self,
+        message: &FrontendMessage<'_>,
+        at: &Moment<'_>,
+        io: &mut Io<'_>,
+    ) -> Result<Step, Fatal> {
+        if let FrontendMessage::Terminate = message {
+            return Ok(Step::Terminate);
+        }
+        if self.copy_in {
+            self.on_copy(message, io)?;
+            return Ok(Step::Continue);
+        }
+        if self.skipping && !matches!(message, FrontendMessage::Sync) {
+            return Ok(Step::Continue);
+        }
+        let step = match message {
+            FrontendMessage::Query(query) => self.on_query(query, at, io)?,
+            FrontendMessage::Parse(parse) => self.on_parse(parse, at, io)?,
+            FrontendMessage::Bind(bind) => self.on_bind(bind, at, io)?,
+            FrontendMessage::Describe(named) => self.on_describe(named, io)?,
+            FrontendMessage::Execute(execute) => self.on_execute(execute, at, io)?,
+            FrontendMessage::Close(named) => self.on_close(named, io)?,
+            FrontendMessage::FunctionCall(_) => self.on_function_call(io)?,
+            FrontendMessage::Flush => {
+                to_upstream::flush(io.upstream);
+                Step::Continue
+            }
+            FrontendMessage::Sync => {
+                self.skipping = false;
+                to_upstream::sync(io.upstream);
+                let segment = self.next_segment();
+                self.replies.push(Expected::Sync { segment });
+                Step::Continue
+            }
+            // After a COPY that failed PostgreSQL ignores the rest of its data.
+            FrontendMessage::CopyData(_)
+            | FrontendMessage::CopyDone
+            | FrontendMessage::CopyFail(_) => Step::Continue,
+            FrontendMessage::Terminate => Step::Terminate,
+        };
+        self.replies.locals(io.client);
+        Ok(step)
+    }
+
+    /// Between CopyInResponse and its end only COPY's own messages mean something.
+    fn on_copy(&mut self, message: &FrontendMessage<'_>, io: &mut Io<'_>) -> Result<(), Fatal> {
+        match message {
+            FrontendMessage::CopyData(data) => to_upstream::copy_data(io.upstream, data)?,
+            FrontendMessage::CopyDone => {
+                self.copy_in = false;
+                to_upstream::copy_done(io.upstream);
+            }
+            FrontendMessage::CopyFail(_) => {
+                self.copy_in = false;
+                to_upstream::copy_fail(io.upstream, "COPY was cancelled by the client")?;
+            }
+            // PostgreSQL ignores these two; the client means them for after the copy.
+            FrontendMessage::Flush | FrontendMessage::Sync => {}
+            FrontendMessage::Query(_)
+            | FrontendMessage::Parse(_)
+            | FrontendMessage::Bind(_)
+            | FrontendMessage::Describe(_)
+            | FrontendMessage::Execute(_)
+            | FrontendMessage::Close(_)
+            | FrontendMessage::FunctionCall(_)
+            | FrontendMessage::Terminate => {
+                return Err(Fatal::protocol(
+                    "unexpected message type during COPY from stdin",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn on_function_call(&mut self, io: &mut Io<'_>) -> Result<Step, Fatal> {
+        let refusal = Refusal::denied("the function call protocol is not allowed for this role")
+            .hint("Call the function with SELECT.");
+        self.refuse_query(&refusal, "", io)?;
+        Ok(Step::Continue)
+    }
+
+    fn next_segment(&mut self) -> u64 {
+        let segment = self.segment;
+        self.segment = self.segment.saturating_add(1);
+        segment
+    }
+
+    /// Room for the record of one more decision, with its number.
+    fn ticket(&mut self) -> Result<Ticket, Refusal> {
+        self.decisions = self.decisions.saturating_add(1);
+        let mut record = Record::new(Event::Statement, Arc::clone(&self.who));
+        record.id = Some(self.decision_id());
+        self.sink.reserve(record).map_err(|_| {
+            Refusal::error(
+                sqlstate::INSUFFICIENT_RESOURCES,
+                "the audit log cannot take another record",
+            )
+        })
+    }
+
+    fn decision_id(&self) -> String {
+        format!("{}-{}", self.who.session, self.decisions)
+    }
+
+    /// The refusal as the client sees it, and its record.
+    fn refusal(&mut self, refusal: &Refusal, text: &str) -> BytesMut {
+        let aborted = self.status == TransactionStatus::Failed
+            && self.replies.is_empty()
+            && refusal.sqlstate != sqlstate::SYNTAX_ERROR;
+        let aborted_refusal = Refusal::error(
+            sqlstate::IN_FAILED_TRANSACTION,
+            "current transaction is aborted, commands ignored until end of transaction block",
+        );
+        let refusal = if aborted { &aborted_refusal } else { refusal };
+        if let Ok(ticket) = self.ticket() {
+            ticket.finish(|record| {
+                record.decision = Outcome::Refuse;
+                record.sqlstate = Some(refusal.sqlstate.to_owned());
+            });
+        }
+        let id = self.decision_id();
+        let detail = match &refusal.detail {
+            Some(detail) => format!("{detail} Decision {id}."),
+            None => format!("Decision {id}."),
+        };
+        let mut out = BytesMut::new();
+        let report = Report {
+            detail: Some(&detail),
+            hint: refusal.hint.as_deref(),
+            position: refusal.position.and_then(|byte| character(text, byte)),
+            ..Report::error(refusal.sqlstate, &refusal.message)
+        };
+        to_client::error(&mut out, &report);
+        out
+    }
+}
+
+/// PostgreSQL counts a position in characters from 1.
+fn character(text: &str, byte: usize) -> Option<usize> {
+    text.get(..byte)
+        .map(|before| before.chars().count().saturating_add(1))
+}

@@ -6,12 +6,18 @@
 //! scanner, sqlparser fed with our scanner's tokens (it never reads the text), lowering with
 //! exhaustive matches into [`tree`], and, after analysis, our own printer.
 
+pub mod fingerprint;
 mod lower;
 pub mod parse;
+pub mod print;
 mod scan;
 pub mod tree;
 
+pub use self::parse::{Parsed, parse};
+
 use std::fmt;
+
+use crate::refusal::Refusal;
 
 /// Why a text cannot be analyzed. Never contains a literal of it.
 #[derive(Clone, PartialEq, Eq)]
@@ -67,5 +73,17 @@ impl SqlText {
     /// The text, for the upstream connection and for `policy explain`.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<Unsupported> for Refusal {
+    fn from(u: Unsupported) -> Self {
+        Self {
+            sqlstate: u.sqlstate,
+            message: u.what,
+            detail: None,
+            hint: u.hint,
+            position: u.position,
+        }
     }
 }

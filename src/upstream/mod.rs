@@ -1,1 +1,23 @@
-//! (being built)
+//! The door to PostgreSQL: TLS, authentication, cancel; after that, only [`Request`].
+//!
+//! [`connect`] takes options to an [`UpstreamConnection`] that has seen its first ReadyForQuery.
+//!
+//! Deliberately absent: reconnecting, and any choice of what to run.
+
+mod cancel;
+mod connection;
+mod error;
+pub mod introspect;
+mod login;
+mod request;
+mod stream;
+mod tls;
+
+pub use self::cancel::{
+    CancelRegistry, CancelTarget, Registration, RegistryFull, Upstream, cancel,
+};
+pub use self::connection::{Rows, UpstreamConnection, UpstreamOptions, connect};
+pub use self::error::{ConnectError, ServerError};
+pub use self::request::Request;
+pub use self::stream::UpstreamStream;
+pub use self::tls::{TlsMode, UpstreamTls};

@@ -1,4 +1,228 @@
 //! Tokens: equality without disclosure, per domain.
+//!
+//! A domain is a namespace: equal plaintexts of one family have equal tokens in it, and no relation
+//! to tokens of another. Deliberately absent: where keys are kept ([`keyring`] reads a file's text,
+//! the command line reads the file) and which columns may be compared (the planner asks
+//! [`TokenColumn::joins_with`]).
 
-/// A column's token treatment, bound to a key and a type.
-pub struct TokenColumn {}
+mod codec;
+mod ff1;
+mod hmac;
+pub mod keyring;
+mod siv;
+
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+pub use self::codec::Family;
+use self::codec::{plain_text, with_canonical};
+pub use self::hmac::HmacPads;
+pub use self::keyring::{KeyRing, KeyRingError, KeyRingFile, NewKey, TokenKey};
+use super::column_type::ColumnType;
+use super::mask::MaskError;
+use super::row::MalformedRow;
+use crate::pg::Oid;
+use crate::pg::types::{Format, oid};
+
+/// How a domain makes tokens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TokenKind {
+    /// AES-SIV: reversible; described as varchar.
+    Siv,
+    /// NIST FF1 over uuids: reversible; a uuid stays a uuid.
+    Ff1Uuid,
+    /// HMAC-SHA-256: irreversible, with an SQL form. A uuid stays a uuid, texts become varchar.
+    Hmac,
+}
+
+enum Cipher {
+    Siv(siv::Siv),
+    Ff1Uuid(Box<ff1::Ff1Uuid>),
+    Hmac(hmac::Hmac),
+}
+
+/// A column's token treatment, bound to a key and a type. Has no `Debug`: it holds a key.
+pub struct TokenColumn {
+    domain: Arc<str>,
+    key: Arc<TokenKey>,
+    family: Family,
+    type_oid: Oid,
+    cipher: Cipher,
+}
+
+impl TokenColumn {
+    /// Binds a domain to a column's type, or says why it does not fit.
+    pub fn bind(
+        domain: &str,
+        kind: TokenKind,
+        key: &Arc<TokenKey>,
+        ty: &ColumnType,
+    ) -> Result<Self, MaskError> {
+        let family = match ty.oid {
+            _ if ty.element.is_some() => None,
+            oid::TEXT | oid::VARCHAR | oid::BPCHAR => Some(Family::Text),
+            oid::INT2 | oid::INT4 | oid::INT8 => Some(Family::Integer),
+            oid::UUID => Some(Family::Uuid),
+            _ => None,
+        };
+        let described = ty.sql.replace("pg_catalog.", "");
+        let family = family.ok_or_else(|| {
+            MaskError::new(format!(
+                "token fits text, varchar, char, integers and uuid, and this column is {described}"
+            ))
+        })?;
+        let cipher = match (kind, family) {
+            (TokenKind::Siv, _) => Cipher::Siv(siv::Siv::new(key, domain, family)),
+            (TokenKind::Ff1Uuid, Family::Uuid) => {
+                Cipher::Ff1Uuid(Box::new(ff1::Ff1Uuid::new(key, domain)?))
+            }
+            (TokenKind::Hmac, Family::Text | Family::Uuid) => {
+                Cipher::Hmac(hmac::Hmac::new(key, domain, family)?)
+            }
+            (TokenKind::Ff1Uuid, _) => {
+                return Err(MaskError::new(format!(
+                    "kind: ff1 with format: uuid fits uuid, and this column is {described}"
+                )));
+            }
+            (TokenKind::Hmac, Family::Integer) => {
+                return Err(MaskError::new(format!(
+                    "kind: hmac fits text and uuid columns, and this column is {described}: \
+                     use kind: siv"
+                )));
+            }
+        };
+        Ok(Self {
+            domain: domain.into(),
+            key: Arc::clone(key),
+            family,
+            type_oid: ty.oid,
+            cipher,
+        })
+    }
+
+    /// Appends the token of a value as it stands in a DataRow, in the same format.
+    pub fn encode_wire(
+        &self,
+        value: &[u8],
+        format: Format,
+        out: &mut Vec<u8>,
+    ) -> Result<(), MalformedRow> {
+        with_canonical(self.type_oid, value, format, |plain| match &self.cipher {
+            Cipher::Siv(siv) => siv.encode(plain, out).ok_or(MalformedRow),
+            Cipher::Hmac(hmac) => hmac.encode(plain, format, out).ok_or(MalformedRow),
+            Cipher::Ff1Uuid(ff1) => {
+                codec::write_uuid(ff1.encrypt(plain).ok_or(MalformedRow)?, format, out);
+                Ok(())
+            }
+        })?
+    }
+
+    /// Appends the token of a value in PostgreSQL's text format.
+    pub fn encode(&self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), MalformedRow> {
+        self.encode_wire(plain, Format::Text, out)
+    }
+
+    /// The plaintext of a token, as text PostgreSQL can read as the column's type. `None` if it does
+    /// not authenticate, is no value of the type, or the kind is irreversible.
+    pub fn decode(&self, token: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        match &self.cipher {
+            Cipher::Siv(siv) => plain_text(self.type_oid, &siv.decode(token)?),
+            Cipher::Hmac(_) => None,
+            Cipher::Ff1Uuid(ff1) => {
+                let token = codec::read_uuid(token)?;
+                plain_text(self.type_oid, &ff1.decrypt(&token)?)
+            }
+        }
+    }
+
+    /// The plaintext of a parameter. A token that is a uuid may come in binary and stays so; all
+    /// other plaintexts are text.
+    pub fn decode_wire(&self, token: &[u8], format: Format) -> Option<Zeroizing<Vec<u8>>> {
+        match (&self.cipher, format) {
+            (Cipher::Ff1Uuid(ff1), Format::Binary) => {
+                let token = <[u8; 16]>::try_from(token).ok()?;
+                Some(Zeroizing::new(ff1.decrypt(&token)?.to_vec()))
+            }
+            _ => self.decode(token),
+        }
+    }
+
+    /// Whether equal tokens of the two columns mean equal values: one domain, kind, key and family.
+    pub fn joins_with(&self, other: &Self) -> bool {
+        self.domain == other.domain
+            && self.kind() == other.kind()
+            && self.key.id() == other.key.id()
+            && self.family == other.family
+    }
+
+    /// Kind.
+    pub fn kind(&self) -> TokenKind {
+        match self.cipher {
+            Cipher::Siv(_) => TokenKind::Siv,
+            Cipher::Ff1Uuid(_) => TokenKind::Ff1Uuid,
+            Cipher::Hmac(_) => TokenKind::Hmac,
+        }
+    }
+
+    /// Domain.
+    pub fn domain(&self) -> &str {
+        &self.domain
+    }
+
+    /// Family of plaintexts.
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// The key's id, as tokens show it.
+    pub fn key_id(&self) -> &str {
+        self.key.id()
+    }
+
+    /// The column's type.
+    pub fn type_oid(&self) -> Oid {
+        self.type_oid
+    }
+
+    /// Type and length (`pg_type.typlen`) of the tokens; there is never a typmod.
+    pub fn output_type(&self) -> (Oid, i16) {
+        match (&self.cipher, self.family) {
+            (Cipher::Ff1Uuid(_), _) | (Cipher::Hmac(_), Family::Uuid) => (oid::UUID, 16),
+            _ => (oid::VARCHAR, -1),
+        }
+    }
+
+    /// A token can be turned back.
+    pub fn is_reversible(&self) -> bool {
+        !matches!(self.cipher, Cipher::Hmac(_))
+    }
+
+    /// There is a Rust form; true of every kind.
+    pub fn at_output(&self) -> bool {
+        true
+    }
+
+    /// There is an SQL form: [`TokenColumn::hmac_sql`].
+    pub fn at_source(&self) -> bool {
+        matches!(self.cipher, Cipher::Hmac(_))
+    }
+
+    /// The token as SQL over `operand`. The pads ([`TokenColumn::hmac_pads`]) are parameters
+    /// (`$3`), so that no key is part of SQL text. `None` for kinds without an SQL form.
+    pub fn hmac_sql(&self, operand: &str, ipad: &str, opad: &str) -> Option<String> {
+        match &self.cipher {
+            Cipher::Hmac(hmac) => Some(hmac.sql(operand, ipad, opad)),
+            _ => None,
+        }
+    }
+
+    /// The two bytea parameters of [`TokenColumn::hmac_sql`]: inner and outer pad. As secret as the
+    /// key.
+    pub fn hmac_pads(&self) -> Option<&HmacPads> {
+        match &self.cipher {
+            Cipher::Hmac(hmac) => Some(hmac.pads()),
+            _ => None,
+        }
+    }
+}

@@ -76,7 +76,7 @@ pub enum SetOp {
 }
 
 /// `SELECT …` without ORDER BY and what follows it. `TABLE t` is lowered to `SELECT * FROM t`.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Select {
     /// `DISTINCT`
     pub distinct: Option<Distinct>,
@@ -350,4 +350,20 @@ pub enum JoinConstraint {
     Natural,
     /// None (CROSS)
     None,
+}
+
+impl TableRef {
+    /// A relation by qualified name, without alias.
+    pub fn relation(parts: &[&str]) -> Self {
+        Self::Relation(Box::new(RelationRef {
+            name: Name {
+                parts: parts.iter().map(|p| Ident::exact(p)).collect(),
+                position: 0,
+            },
+            only: false,
+            alias: None,
+            sample: None,
+            id: None,
+        }))
+    }
 }

@@ -1,7 +1,6 @@
 //! Refusal: why a statement will not run, in words its author can act on. Never a value.
 
 use crate::pg::sqlstate;
-use crate::sql::Unsupported;
 
 /// A decision not to run a statement.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -57,17 +56,5 @@ impl Refusal {
     pub fn at(mut self, position: usize) -> Self {
         self.position = Some(position);
         self
-    }
-}
-
-impl From<Unsupported> for Refusal {
-    fn from(u: Unsupported) -> Self {
-        Self {
-            sqlstate: u.sqlstate,
-            message: u.what,
-            detail: None,
-            hint: u.hint,
-            position: u.position,
-        }
     }
 }

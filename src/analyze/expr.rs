@@ -1,0 +1,592 @@
+//! Every expression form, exhaustively: what it reads, and how.
+//!
+//! One flat `match`; the list is the documentation. [`Info::sources`] is not empty only for forms that
+//! hand a column through unchanged.
+
+use super::lineage::{Source, Uses};
+use super::scope::{CteFrame, Env, Found, Scope, Visible};
+use super::{Analyzer, Resolve};
+use crate::ident::Ident;
+use crate::pg::types::oid;
+use crate::pg::{Oid, sqlstate};
+use crate::refusal::Refusal;
+use crate::sql::tree::{BoolTest, Expr, Literal, Name, Operator, Query, Subscript};
+
+/// What is known of an expression.
+#[derive(Clone, Default)]
+pub(super) struct Info {
+    /// Base columns it hands through unchanged.
+    pub(super) sources: Vec<Source>,
+    /// A column the role does not see clearly went into it.
+    pub(super) tainted: bool,
+    /// Its type, when known.
+    pub(super) ty: Option<Oid>,
+    /// It is the constant NULL.
+    pub(super) null: bool,
+}
+
+impl Info {
+    fn computed(tainted: bool, ty: Option<Oid>) -> Self {
+        Self {
+            tainted,
+            ty,
+            ..Self::default()
+        }
+    }
+}
+
+/// The scope and CTEs an expression stands in.
+#[derive(Clone, Copy)]
+pub(super) struct At<'s, 'p> {
+    pub(super) scope: &'s Scope<'p>,
+    pub(super) ctes: Option<&'s CteFrame<'p>>,
+}
+
+impl Analyzer<'_> {
+    /// Resolves an expression. The caller marks how it uses [`Info::sources`].
+    pub(super) fn expr(
+        &mut self,
+        e: &mut Expr,
+        scope: &Scope<'_>,
+        ctes: Option<&CteFrame<'_>>,
+    ) -> Resolve<Info> {
+        let bool_of = |tainted| Info::computed(tainted, Some(oid::BOOL));
+        match e {
+            Expr::Name(name) => {
+                let name = name.clone();
+                self.name(e, &name, scope)
+            }
+            // Already resolved: an output number, or an expression met twice.
+            Expr::Column(_) | Expr::WholeRow { .. } => Err(Refusal::error(
+                sqlstate::INTERNAL_ERROR,
+                "expression is resolved twice",
+            )),
+            Expr::Star(name) => {
+                let name = name.clone();
+                self.star_value(e, &name, scope)
+            }
+            Expr::Param(_) => Ok(Info::default()),
+            Expr::Literal(l) => Ok(literal_info(l)),
+            Expr::SystemValue(value) => {
+                let value = *value;
+                Ok(self.system_value(e, value))
+            }
+            Expr::Unary(op, inner) => {
+                let info = self.consumed(inner, scope, ctes, Uses::COMPUTE)?;
+                let ty = self.operator(op, None, info.ty)?;
+                Ok(Info::computed(info.tainted, ty))
+            }
+            Expr::Binary(l, op, r) => self.binary(l, op, r, scope, ctes),
+            Expr::And(list) | Expr::Or(list) => {
+                let mut tainted = false;
+                for inner in list {
+                    tainted |= self.compute(inner, scope, ctes)?;
+                }
+                Ok(bool_of(tainted))
+            }
+            Expr::Not(inner) => Ok(bool_of(self.compute(inner, scope, ctes)?)),
+            Expr::Test(inner, test) => {
+                let uses = match test {
+                    BoolTest::Null | BoolTest::NotNull => Uses::PRESENCE,
+                    BoolTest::True
+                    | BoolTest::NotTrue
+                    | BoolTest::False
+                    | BoolTest::NotFalse
+                    | BoolTest::Unknown
+                    | BoolTest::NotUnknown => Uses::COMPUTE,
+                };
+                Ok(bool_of(self.consumed(inner, scope, ctes, uses)?.tainted))
+            }
+            Expr::IsDistinct { left, right, .. } => {
+                let l = self.expr(left, scope, ctes)?;
+                let r = self.expr(right, scope, ctes)?;
+                self.compare(&l.sources, &r.sources);
+                Ok(bool_of(l.tainted || r.tainted))
+            }
+            Expr::Between {
+                expr, low, high, ..
+            } => {
+                let mut tainted = false;
+                for inner in [expr, low, high] {
+                    tainted |= self.consumed(inner, scope, ctes, Uses::ORDER)?.tainted;
+                }
+                Ok(bool_of(tainted))
+            }
+            Expr::InList { expr, list, .. } => {
+                let l = self.expr(expr, scope, ctes)?;
+                self.lineage.mark_all(&l.sources, Uses::EQUALITY);
+                let mut tainted = l.tainted;
+                for member in list {
+                    let r = self.expr(member, scope, ctes)?;
+                    self.compare(&l.sources, &r.sources);
+                    tainted |= r.tainted;
+                }
+                Ok(bool_of(tainted))
+            }
+            Expr::InQuery { expr, query, .. } => {
+                self.in_query(expr, query, None, scope, ctes).map(bool_of)
+            }
+            Expr::QuantifiedQuery {
+                left, op, query, ..
+            } => self
+                .in_query(left, query, Some(op), scope, ctes)
+                .map(bool_of),
+            Expr::QuantifiedArray {
+                left, op, array, ..
+            } => {
+                let l = self.expr(left, scope, ctes)?;
+                let uses = operator_uses(op);
+                self.lineage.mark_all(&l.sources, uses);
+                if uses == Uses::EQUALITY {
+                    self.compare(&l.sources, &[]);
+                }
+                let a = self.consumed(array, scope, ctes, Uses::COMPUTE)?;
+                self.operator(op, l.ty, self.element_type(a.ty))?;
+                Ok(bool_of(l.tainted || a.tainted))
+            }
+            Expr::Exists(query) => {
+                // Its select list is not evaluated, but its conditions are: taint is not known to be
+                // absent.
+                let outputs = self.query(
+                    query,
+                    Env {
+                        outer: Some(scope),
+                        ctes,
+                    },
+                )?;
+                Ok(bool_of(outputs.iter().any(|o| o.tainted)))
+            }
+            Expr::Subquery(query) => {
+                let outputs = self.query(
+                    query,
+                    Env {
+                        outer: Some(scope),
+                        ctes,
+                    },
+                )?;
+                self.one_column(outputs)
+            }
+            Expr::ArrayQuery(query) => {
+                let outputs = self.computed_query(
+                    query,
+                    Env {
+                        outer: Some(scope),
+                        ctes,
+                    },
+                )?;
+                Ok(Info::computed(outputs.iter().any(|o| o.tainted), None))
+            }
+            Expr::Array(items) => {
+                let mut tainted = false;
+                for inner in items {
+                    tainted |= self.compute(inner, scope, ctes)?;
+                }
+                Ok(Info::computed(tainted, None))
+            }
+            Expr::Row { fields, .. } => self.row(fields, scope, ctes),
+            Expr::Case {
+                operand,
+                branches,
+                otherwise,
+            } => {
+                let parts = operand
+                    .as_deref_mut()
+                    .into_iter()
+                    .chain(branches.iter_mut().flat_map(|(w, t)| [w, t]))
+                    .chain(otherwise.as_deref_mut());
+                self.all(parts, scope, ctes)
+            }
+            Expr::Coalesce(list)
+            | Expr::Greatest(list)
+            | Expr::Least(list)
+            | Expr::Grouping(list) => self.all(list.iter_mut(), scope, ctes),
+            Expr::NullIf(a, b) => self.all([a.as_mut(), b.as_mut()].into_iter(), scope, ctes),
+            Expr::Cast(inner, ty) => {
+                let info = self.expr(inner, scope, ctes)?;
+                self.cast(inner, info, ty)
+            }
+            Expr::Collate(inner, collation) => {
+                let info = self.consumed(inner, scope, ctes, Uses::COMPUTE)?;
+                self.collation(collation)?;
+                Ok(Info::computed(info.tainted, info.ty))
+            }
+            Expr::Call(_) => self.call(e, At { scope, ctes }),
+            Expr::Subscripts(inner, subscripts) => {
+                let info = self.consumed(inner, scope, ctes, Uses::COMPUTE)?;
+                let mut tainted = info.tainted;
+                for s in subscripts.iter_mut() {
+                    let parts = match s {
+                        Subscript::Index(i) => [Some(i), None],
+                        Subscript::Slice(lo, hi) => [lo.as_mut(), hi.as_mut()],
+                    };
+                    for inner in parts.into_iter().flatten() {
+                        tainted |= self.compute(inner, scope, ctes)?;
+                    }
+                }
+                let slice = subscripts.iter().any(|s| matches!(s, Subscript::Slice(..)));
+                let ty = if slice {
+                    info.ty
+                } else {
+                    self.element_type(info.ty)
+                };
+                Ok(Info::computed(tainted, ty))
+            }
+            Expr::Field(..) => self.field(e, scope, ctes),
+        }
+    }
+
+    /// Resolves an expression and marks how it is used.
+    pub(super) fn consumed(
+        &mut self,
+        e: &mut Expr,
+        scope: &Scope<'_>,
+        ctes: Option<&CteFrame<'_>>,
+        uses: Uses,
+    ) -> Resolve<Info> {
+        let mut info = self.expr(e, scope, ctes)?;
+        self.lineage.mark_all(&info.sources, uses);
+        info.sources.clear();
+        Ok(info)
+    }
+
+    /// Several expressions, all consumed by something unknown; the type is theirs when they agree.
+    fn all<'e>(
+        &mut self,
+        list: impl Iterator<Item = &'e mut Expr>,
+        scope: &Scope<'_>,
+        ctes: Option<&CteFrame<'_>>,
+    ) -> Resolve<Info> {
+        let mut tainted = false;
+        for inner in list {
+            tainted |= self.compute(inner, scope, ctes)?;
+        }
+        Ok(Info::computed(tainted, None))
+    }
+
+    fn name(&mut self, e: &mut Expr, name: &Name, scope: &Scope<'_>) -> Resolve<Info> {
+        // A system column is not in the lists; it belongs to a base relation only.
+        if let Some(info) = self.system_column(e, name, scope) {
+            return Ok(info);
+        }
+        match scope.find(name)? {
+            Found::Column(c) => {
+                let info = self.visible(c);
+                *e = Expr::Column(c.reference.clone());
+                Ok(info)
+            }
+            Found::WholeRow(item) => {
+                let (printed, relation) = (item.printed.clone(), item.relation);
+                let info = self.whole_row(&item.columns, relation)?;
+                *e = Expr::WholeRow {
+                    qualifier: printed,
+                    base: relation,
+                };
+                Ok(info)
+            }
+        }
+    }
+
+    /// `t.*` as one value: the whole row.
+    fn star_value(&mut self, e: &mut Expr, name: &Name, scope: &Scope<'_>) -> Resolve<Info> {
+        let item = scope.find_item(name)?;
+        let (printed, relation) = (item.printed.clone(), item.relation);
+        let info = self.whole_row(&item.columns, relation)?;
+        *e = Expr::WholeRow {
+            qualifier: printed,
+            base: relation,
+        };
+        Ok(info)
+    }
+
+    /// A reference to a visible column: mentioned, its use still open.
+    fn visible(&mut self, c: &Visible) -> Info {
+        self.lineage.mark_all(&c.sources, Uses::NONE);
+        Info {
+            sources: c.sources.clone(),
+            tainted: c.tainted,
+            ty: c.ty,
+            null: false,
+        }
+    }
+
+    fn whole_row(
+        &mut self,
+        columns: &[Visible],
+        relation: Option<crate::sql::tree::RelationId>,
+    ) -> Resolve<Info> {
+        let mut tainted = false;
+        for c in columns {
+            if c.denied {
+                return Err(
+                    Refusal::denied("whole-row reference includes a denied column")
+                        .detail(format!("The policy denies column {} to the role.", c.name))
+                        .hint("Name the columns you need."),
+                );
+            }
+            self.lineage.mark_all(&c.sources, Uses::COMPUTE);
+            tainted |= c.tainted;
+        }
+        let mut ty = None;
+        if let Some(r) = relation.and_then(|id| self.lineage.relation_mut(id)) {
+            r.whole_row = true;
+            ty = Some(r.relation.row_type);
+        }
+        Ok(Info::computed(tainted, ty))
+    }
+
+    fn system_column(&mut self, e: &mut Expr, name: &Name, scope: &Scope<'_>) -> Option<Info> {
+        let (column, qualifier) = name.parts.split_last()?;
+        let attnum: i16 = match column.as_str() {
+            "ctid" => -1,
+            "xmin" => -2,
+            "cmin" => -3,
+            "xmax" => -4,
+            "cmax" => -5,
+            "tableoid" => -6,
+            _ => return None,
+        };
+        let item = match qualifier {
+            [] => {
+                // As for any name: the nearest query with exactly one base relation has it.
+                if scope.columns.iter().any(|c| c.name == *column) {
+                    return None;
+                }
+                let mut with_relation = scope.items.iter().filter(|i| i.relation.is_some());
+                let first = with_relation.next()?;
+                if with_relation.next().is_some() {
+                    return None;
+                }
+                first
+            }
+            [alias] => scope.item_opt(alias)?,
+            _ => return None,
+        };
+        if item.columns.iter().any(|c| c.name == *column) {
+            return None;
+        }
+        let relation = item.relation?;
+        self.lineage.mark(Source { relation, attnum }, Uses::NONE);
+        *e = Expr::Column(crate::sql::tree::Column {
+            qualifier: Some(item.printed.clone()),
+            name: column.clone(),
+            base: Some((relation, attnum)),
+        });
+        Some(Info::computed(false, None))
+    }
+
+    fn binary(
+        &mut self,
+        l: &mut Expr,
+        op: &mut Operator,
+        r: &mut Expr,
+        scope: &Scope<'_>,
+        ctes: Option<&CteFrame<'_>>,
+    ) -> Resolve<Info> {
+        let uses = operator_uses(op);
+        if uses == Uses::EQUALITY
+            && let (Expr::Row { fields: a, .. }, Expr::Row { fields: b, .. }) = (&mut *l, &mut *r)
+            && a.len() == b.len()
+        {
+            let mut tainted = false;
+            for (x, y) in a.iter_mut().zip(b) {
+                let (x, y) = (self.expr(x, scope, ctes)?, self.expr(y, scope, ctes)?);
+                self.compare(&x.sources, &y.sources);
+                tainted |= x.tainted || y.tainted;
+            }
+            self.operator(op, None, None)?;
+            return Ok(Info::computed(tainted, Some(oid::BOOL)));
+        }
+        let left = self.expr(l, scope, ctes)?;
+        let right = self.expr(r, scope, ctes)?;
+        let ty = self.operator(op, left.ty, right.ty)?;
+        if uses == Uses::EQUALITY {
+            self.compare(&left.sources, &right.sources);
+        } else {
+            self.lineage.mark_all(&left.sources, uses);
+            self.lineage.mark_all(&right.sources, uses);
+        }
+        Ok(Info::computed(left.tainted || right.tainted, ty))
+    }
+
+    /// `x IN (query)`, `x op ANY (query)`.
+    fn in_query(
+        &mut self,
+        left: &mut Expr,
+        query: &mut Query,
+        op: Option<&mut Operator>,
+        scope: &Scope<'_>,
+        ctes: Option<&CteFrame<'_>>,
+    ) -> Resolve<bool> {
+        let uses = op.as_ref().map_or(Uses::EQUALITY, |o| operator_uses(o));
+        let lefts = match left {
+            Expr::Row { fields, .. } => {
+                let mut infos = Vec::with_capacity(fields.len());
+                for f in fields {
+                    infos.push(self.expr(f, scope, ctes)?);
+                }
+                infos
+            }
+            other => vec![self.expr(other, scope, ctes)?],
+        };
+        let outputs = self.query(
+            query,
+            Env {
+                outer: Some(scope),
+                ctes,
+            },
+        )?;
+        if outputs.len() != lefts.len() {
+            return Err(Refusal::error(
+                sqlstate::SYNTAX_ERROR,
+                if outputs.len() > lefts.len() {
+                    "subquery has too many columns"
+                } else {
+                    "subquery has too few columns"
+                },
+            ));
+        }
+        if let Some(op) = op {
+            self.operator(
+                op,
+                lefts.first().and_then(|l| l.ty),
+                outputs.first().and_then(|o| o.ty),
+            )?;
+        }
+        let mut tainted = false;
+        for (l, o) in lefts.iter().zip(&outputs) {
+            if uses == Uses::EQUALITY {
+                self.compare(&l.sources, &o.sources);
+            } else {
+                self.lineage.mark_all(&l.sources, uses);
+                self.lineage.mark_all(&o.sources, uses);
+            }
+            tainted |= l.tainted || o.tainted;
+        }
+        Ok(tainted)
+    }
+
+    /// A scalar subquery hands its one column through.
+    fn one_column(&mut self, outputs: Vec<super::lineage::OutputColumn>) -> Resolve<Info> {
+        let mut outputs = outputs.into_iter();
+        match (outputs.next(), outputs.next()) {
+            (Some(o), None) => Ok(Info {
+                sources: o.sources,
+                tainted: o.tainted,
+                ty: o.ty,
+                null: o.null,
+            }),
+            _ => Err(Refusal::error(
+                sqlstate::SYNTAX_ERROR,
+                "subquery must return only one column",
+            )),
+        }
+    }
+
+    fn row(
+        &mut self,
+        fields: &mut Vec<Expr>,
+        scope: &Scope<'_>,
+        ctes: Option<&CteFrame<'_>>,
+    ) -> Resolve<Info> {
+        let mut expanded = Vec::with_capacity(fields.len());
+        let mut tainted = false;
+        for mut f in fields.drain(..) {
+            if let Expr::Star(name) = &f {
+                for c in scope.find_item(name)?.columns.iter().filter(|c| !c.denied) {
+                    self.lineage.mark_all(&c.sources, Uses::COMPUTE);
+                    tainted |= c.tainted;
+                    expanded.push(Expr::Column(c.reference.clone()));
+                }
+            } else {
+                tainted |= self.compute(&mut f, scope, ctes)?;
+                expanded.push(f);
+            }
+        }
+        *fields = expanded;
+        Ok(Info::computed(tainted, Some(oid::RECORD)))
+    }
+
+    /// `(e).field`: a column, when `e` is a whole row; else a field of a composite value.
+    fn field(
+        &mut self,
+        e: &mut Expr,
+        scope: &Scope<'_>,
+        ctes: Option<&CteFrame<'_>>,
+    ) -> Resolve<Info> {
+        let row = match e {
+            Expr::Field(inner, field) => match inner.as_ref() {
+                Expr::Name(n) | Expr::Star(n) => Some((n.clone(), field.clone())),
+                _ => None,
+            },
+            _ => None,
+        };
+        if let Some((name, field)) = row
+            && let Some(info) = self.row_field(&name, &field, scope, e)?
+        {
+            return Ok(info);
+        }
+        let Expr::Field(inner, _) = e else {
+            return Err(Refusal::error(sqlstate::INTERNAL_ERROR, "not a field"));
+        };
+        let info = self.consumed(inner, scope, ctes, Uses::COMPUTE)?;
+        Ok(Info::computed(info.tainted, None))
+    }
+
+    /// `(t).col` where `t` is a FROM item. `None` if `t` is something else.
+    fn row_field(
+        &mut self,
+        name: &Name,
+        field: &Ident,
+        scope: &Scope<'_>,
+        e: &mut Expr,
+    ) -> Resolve<Option<Info>> {
+        let Some(item) = self.row_item(name, scope)? else {
+            return Ok(None);
+        };
+        let c = super::scope::item_column(item, field, name.position)?.clone();
+        let info = self.visible(&c);
+        *e = Expr::Column(c.reference);
+        Ok(Some(info))
+    }
+
+    /// The FROM item a name means as a whole row, if it does not mean a column.
+    pub(super) fn row_item<'p>(
+        &self,
+        name: &Name,
+        scope: &Scope<'p>,
+    ) -> Resolve<Option<&'p super::scope::Item>> {
+        Ok(match scope.find(name)? {
+            Found::WholeRow(item) => Some(item),
+            Found::Column(_) => None,
+        })
+    }
+}
+
+fn literal_info(l: &Literal) -> Info {
+    match l {
+        Literal::Null => Info {
+            null: true,
+            ..Info::default()
+        },
+        Literal::Bool(_) => Info::computed(false, Some(oid::BOOL)),
+        Literal::Number(n) => {
+            let ty = match (n.parse::<i32>(), n.parse::<i64>()) {
+                (Ok(_), _) => oid::INT4,
+                (Err(_), Ok(_)) => oid::INT8,
+                (Err(_), Err(_)) => oid::NUMERIC,
+            };
+            Info::computed(false, Some(ty))
+        }
+        Literal::String(_) => Info::computed(false, Some(oid::UNKNOWN)),
+        Literal::Bits { .. } => Info::default(),
+    }
+}
+
+/// What a comparison does to its operands. Every operator not named here computes.
+pub(super) fn operator_uses(op: &Operator) -> Uses {
+    match &*op.symbol {
+        "=" | "<>" => Uses::EQUALITY,
+        "<" | "<=" | ">" | ">=" => Uses::ORDER,
+        _ => Uses::COMPUTE,
+    }
+}

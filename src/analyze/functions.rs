@@ -1,0 +1,245 @@
+//! Which function a call means, and whether a restricted role may call it.
+//!
+//! A name is enough to allow a function, all overloads together: the lists in `catalog::allow` are by
+//! name. What a call must settle is the schema. One that could mean a builtin or an owner's function
+//! is refused rather than guessed (an owner's `app.left(varchar, int)` once captured a mask).
+
+use super::expr::Info;
+use super::{Analyzer, Resolve};
+use crate::catalog::allow::{FunctionUse, builtin_function, extension_function};
+use crate::catalog::{Function, FunctionKind};
+use crate::ident::Ident;
+use crate::pg::types::oid;
+use crate::pg::{Oid, sqlstate};
+use crate::refusal::Refusal;
+use crate::sql::tree::Name;
+
+/// The function a call means.
+pub(super) struct Chosen {
+    pub(super) schema: Ident,
+    pub(super) name: Ident,
+    /// Its text can quote literals of definitions.
+    pub(super) scrub: bool,
+    pub(super) result: Option<Oid>,
+    /// Columns when it stands in FROM, when known without the types of the arguments.
+    pub(super) out_columns: Vec<(Ident, Oid)>,
+}
+
+impl Chosen {
+    pub(super) fn is_builtin(&self, name: &str) -> bool {
+        self.schema == "pg_catalog" && self.name == name
+    }
+}
+
+impl Analyzer<'_> {
+    /// Does any function of that name exist where the client looks?
+    pub(super) fn function_exists(&self, name: &Name) -> bool {
+        !self.candidates(name).is_empty()
+    }
+
+    fn candidates(&self, name: &Name) -> Vec<&Function> {
+        let (schema, function) = match name.parts.as_slice() {
+            [f] => (None, f),
+            [s, f] => (Some(s), f),
+            _ => return Vec::new(),
+        };
+        let all = self
+            .grounds
+            .catalog
+            .functions
+            .get(function)
+            .map_or(&[][..], Vec::as_slice);
+        all.iter()
+            .filter(|f| match schema {
+                Some(s) => f.schema == *s,
+                None => self.grounds.search_path.schemas().contains(&f.schema),
+            })
+            .collect()
+    }
+
+    /// Decides what a call means; `args` is `None` for `f(*)`.
+    pub(super) fn choose_function(&self, name: &Name, args: Option<&[Info]>) -> Resolve<Chosen> {
+        let function = name
+            .parts
+            .last()
+            .cloned()
+            .unwrap_or_else(|| Ident::exact(""));
+        let found = self.candidates(name);
+        if found.is_empty() {
+            return Err(Refusal::error(
+                sqlstate::UNDEFINED_FUNCTION,
+                format!("function {} does not exist", written(name)),
+            )
+            .at(name.position));
+        }
+        let count = args.map_or(0, <[Info]>::len);
+        let fitting: Vec<&Function> = found
+            .iter()
+            .copied()
+            .filter(|f| args.is_none() || arity(f, count))
+            .collect();
+        let fitting = if fitting.is_empty() { found } else { fitting };
+        let schema = self.one_schema(name, &fitting, args.unwrap_or_default())?;
+        let overloads: Vec<&Function> =
+            fitting.into_iter().filter(|f| f.schema == schema).collect();
+        let use_ = self.function_use(&overloads, &schema, &function);
+        if overloads.iter().any(|f| f.kind == FunctionKind::Procedure) {
+            return Err(
+                Refusal::error("42809", format!("{} is a procedure", written(name)))
+                    .at(name.position),
+            );
+        }
+        let scrub = match use_ {
+            FunctionUse::Allow => false,
+            FunctionUse::Scrub => true,
+            FunctionUse::Refuse => {
+                return Err(Refusal::denied(format!(
+                    "permission denied for function {}",
+                    written(name)
+                ))
+                .detail("It is not among the functions a restricted role may call.")
+                .hint(if schema == "pg_catalog" {
+                    "Use a function of the columns themselves."
+                } else {
+                    "The policy may allow it: functions: {allow: [schema.name]}."
+                })
+                .at(name.position));
+            }
+        };
+        let best = self.best_overload(&overloads, args.unwrap_or_default());
+        let (result, out_columns) = match best {
+            Some(f) => (Some(f.result), f.out_columns.clone()),
+            None => (None, agreed_columns(&overloads)),
+        };
+        Ok(Chosen {
+            schema,
+            name: function,
+            scrub,
+            result: result.filter(|r| !self.polymorphic(*r)),
+            out_columns,
+        })
+    }
+
+    /// The schema all plausible meanings share, or a refusal.
+    fn one_schema(&self, name: &Name, fitting: &[&Function], args: &[Info]) -> Resolve<Ident> {
+        let argument_extensions: Vec<_> = args
+            .iter()
+            .filter_map(|a| self.type_extension(a.ty))
+            .collect();
+        // An extension's overload of a builtin (citext's `replace`) is meant only when one of its own
+        // types is among the arguments.
+        let plausible: Vec<&&Function> = fitting
+            .iter()
+            .filter(|f| match &f.extension {
+                Some(e) if fitting.iter().any(|g| g.schema == "pg_catalog") => {
+                    argument_extensions.contains(e)
+                }
+                _ => true,
+            })
+            .collect();
+        let meant: Vec<&&Function> = if plausible.iter().any(|f| f.extension.is_some()) {
+            plausible
+                .iter()
+                .filter(|f| f.schema != "pg_catalog")
+                .copied()
+                .collect()
+        } else {
+            plausible
+        };
+        let first = meant.first().map(|f| f.schema.clone());
+        match first {
+            Some(schema) if meant.iter().all(|f| f.schema == schema) => Ok(schema),
+            _ => Err(
+                Refusal::denied(format!("function {} could mean two things", written(name)))
+                    .detail("Functions of that name exist in several schemas of the search path.")
+                    .hint("Qualify it with its schema, such as pg_catalog.")
+                    .at(name.position),
+            ),
+        }
+    }
+
+    fn function_use(&self, overloads: &[&Function], schema: &Ident, name: &Ident) -> FunctionUse {
+        if *schema == "pg_catalog" {
+            return builtin_function(name.as_str());
+        }
+        if self
+            .grounds
+            .grants
+            .functions
+            .contains(&(schema.clone(), name.clone()))
+        {
+            return FunctionUse::Allow;
+        }
+        let mut extensions = overloads.iter().map(|f| f.extension.as_deref());
+        match extensions.next() {
+            Some(Some(e)) if extensions.all(|other| other == Some(e)) => {
+                extension_function(e, name.as_str())
+            }
+            _ => FunctionUse::Refuse,
+        }
+    }
+
+    /// The one overload the known argument types leave.
+    fn best_overload<'f>(&self, overloads: &[&'f Function], args: &[Info]) -> Option<&'f Function> {
+        if let [only] = overloads {
+            return Some(only);
+        }
+        let catalog = self.grounds.catalog;
+        let mut exact = overloads.iter().filter(|f| {
+            f.args.len() == args.len()
+                && args.iter().zip(&f.args).all(|(a, want)| {
+                    a.ty.is_none_or(|t| t == oid::UNKNOWN || catalog.base_type(t) == *want)
+                })
+        });
+        let first = exact.next()?;
+        exact
+            .all(|f| f.result == first.result && f.out_columns == first.out_columns)
+            .then_some(*first)
+    }
+
+    /// `anyelement` and its kin say nothing about the result.
+    fn polymorphic(&self, ty: Oid) -> bool {
+        self.grounds
+            .catalog
+            .types
+            .get(&ty)
+            .is_none_or(|t| matches!(t.kind, crate::catalog::TypeKind::Pseudo))
+    }
+}
+
+/// OUT columns every overload shares by name.
+fn agreed_columns(overloads: &[&Function]) -> Vec<(Ident, Oid)> {
+    let Some(first) = overloads.first() else {
+        return Vec::new();
+    };
+    let names = |f: &Function| {
+        f.out_columns
+            .iter()
+            .map(|(n, _)| n.clone())
+            .collect::<Vec<_>>()
+    };
+    if overloads.iter().all(|f| names(f) == names(first)) {
+        first.out_columns.clone()
+    } else {
+        Vec::new()
+    }
+}
+
+fn arity(f: &Function, count: usize) -> bool {
+    let most = f.args.len();
+    let least = most.saturating_sub(usize::from(f.defaults));
+    if f.variadic {
+        count >= least.saturating_sub(1)
+    } else {
+        (least..=most).contains(&count)
+    }
+}
+
+/// A name as the client wrote it.
+pub(super) fn written(name: &Name) -> String {
+    name.parts
+        .iter()
+        .map(Ident::as_str)
+        .collect::<Vec<_>>()
+        .join(".")
+}

@@ -1,0 +1,264 @@
+//! Types, operators and collations by name: found by the client's search path, written with their
+//! schema.
+
+use std::sync::Arc;
+
+use super::expr::Info;
+use super::lineage::Uses;
+use super::{Analyzer, Resolve};
+use crate::catalog::{OperatorInfo, TypeInfo, TypeKind};
+use crate::ident::Ident;
+use crate::pg::types::oid;
+use crate::pg::{Oid, sqlstate};
+use crate::refusal::Refusal;
+use crate::sql::tree::{Expr, Literal, Name, Operator, TypeName};
+
+impl Analyzer<'_> {
+    /// Resolves a type's name in place; array dimensions are counted in the OID.
+    pub(super) fn type_name(&self, ty: &mut TypeName) -> Resolve<Oid> {
+        let catalog = self.grounds.catalog;
+        let info = self.find_type(&ty.name)?;
+        ty.name = Name {
+            parts: vec![info.schema.clone(), info.name.clone()],
+            position: ty.name.position,
+        };
+        if ty.array_dims == 0 {
+            return Ok(info.oid);
+        }
+        let element = info.oid;
+        catalog
+            .types
+            .values()
+            .find(|t| t.array_element == Some(element))
+            .map(|t| t.oid)
+            .ok_or_else(|| no_type(&ty.name))
+    }
+
+    fn find_type(&self, name: &Name) -> Resolve<&TypeInfo> {
+        let catalog = self.grounds.catalog;
+        let found = match name.parts.as_slice() {
+            [t] => self
+                .grounds
+                .search_path
+                .schemas()
+                .iter()
+                .find_map(|schema| catalog.type_by_name(schema, t)),
+            [schema, t] => catalog.type_by_name(schema, t),
+            _ => None,
+        };
+        found.ok_or_else(|| no_type(name))
+    }
+
+    /// A cast. Keeps the use it wraps when it changes nothing: varchar to text, a domain to its base.
+    pub(super) fn cast(
+        &mut self,
+        inner: &mut Expr,
+        info: Info,
+        ty: &mut TypeName,
+    ) -> Resolve<Info> {
+        let target = self.type_name(ty)?;
+        let catalog = self.grounds.catalog;
+        if let Some(TypeKind::Domain {
+            has_check,
+            not_null,
+            ..
+        }) = catalog.types.get(&target).map(|t| &t.kind)
+            && (*has_check || *not_null)
+            && info.tainted
+        {
+            return Err(Refusal::denied(format!(
+                "cannot cast a protected column to domain {}",
+                ty.name.parts.last().map_or("", Ident::as_str)
+            ))
+            .detail("The domain's constraint would test the value.")
+            .hint("Cast to the domain's base type."));
+        }
+        if matches!(inner, Expr::Literal(Literal::String(_))) {
+            self.object_literal(inner, target);
+        }
+        let base = info.ty.map(|t| catalog.base_type(t));
+        let textual = |t: Oid| matches!(t, oid::TEXT | oid::VARCHAR);
+        let keeps = ty.typmods.is_empty()
+            && ty.array_dims == 0
+            && base
+                .is_some_and(|b| textual(b) && textual(target) || b == target && b != oid::BPCHAR);
+        if keeps && ty.interval_fields.is_none() {
+            return Ok(Info {
+                ty: Some(target),
+                ..info
+            });
+        }
+        self.lineage.mark_all(&info.sources, Uses::COMPUTE);
+        Ok(Info {
+            tainted: info.tainted,
+            ty: Some(target),
+            null: info.null,
+            sources: Vec::new(),
+        })
+    }
+
+    /// `'customers'::regclass` means the client's search path, but runs under ours: the name is
+    /// written out.
+    pub(super) fn object_literal(&self, inner: &mut Expr, target: Oid) {
+        const REGCLASS: Oid = 2205;
+        if target != REGCLASS {
+            return;
+        }
+        let Expr::Literal(Literal::String(text)) = inner else {
+            return;
+        };
+        let Some(name) = simple_name(text) else {
+            return;
+        };
+        let name = Name {
+            parts: vec![name],
+            position: 0,
+        };
+        if let Ok(relation) = self.find_relation(&name) {
+            let mut qualified = String::new();
+            relation.schema.quote_into(&mut qualified);
+            qualified.push('.');
+            relation.name.quote_into(&mut qualified);
+            *text = qualified.into();
+        }
+    }
+
+    /// Resolves a collation in place.
+    pub(super) fn collation(&self, name: &mut Name) -> Resolve<()> {
+        let catalog = self.grounds.catalog;
+        let schemas = self.grounds.search_path.schemas();
+        let found = match name.parts.as_slice() {
+            [c] => schemas
+                .iter()
+                .map(|s| (s.clone(), c.clone()))
+                .find(|key| catalog.collations.contains_key(key)),
+            [s, c] => {
+                Some((s.clone(), c.clone())).filter(|key| catalog.collations.contains_key(key))
+            }
+            _ => None,
+        };
+        let (schema, collation) = found.ok_or_else(|| {
+            Refusal::error(
+                sqlstate::UNDEFINED_OBJECT,
+                format!(
+                    "collation \"{}\" does not exist",
+                    name.parts.last().map_or("", Ident::as_str)
+                ),
+            )
+            .at(name.position)
+        })?;
+        name.parts = vec![schema, collation];
+        Ok(())
+    }
+
+    /// Resolves an operator in place; its result type, when known. Only `pg_catalog`'s operators and
+    /// those of extensions are allowed: an owner's operator runs an owner's function.
+    pub(super) fn operator(
+        &self,
+        op: &mut Operator,
+        left: Option<Oid>,
+        right: Option<Oid>,
+    ) -> Resolve<Option<Oid>> {
+        let catalog = self.grounds.catalog;
+        let all = catalog
+            .operators
+            .get(&op.symbol)
+            .map_or(&[][..], Vec::as_slice);
+        let visible: Vec<&OperatorInfo> = all
+            .iter()
+            .filter(|o| match &op.schema {
+                Some(s) => o.schema == *s,
+                None => self.grounds.search_path.schemas().contains(&o.schema),
+            })
+            .filter(|o| o.schema == "pg_catalog" || o.extension.is_some())
+            .collect();
+        let base = |t: Option<Oid>| {
+            t.map(|t| catalog.base_type(t))
+                .filter(|t| *t != oid::UNKNOWN)
+        };
+        let (l, r) = (base(left), base(right));
+        let exact = |o: &&&OperatorInfo| {
+            let fits = |want: Oid, have: Option<Oid>| have.is_none() || have == Some(want);
+            (l.is_some() || r.is_some()) && fits(o.left, l) && fits(o.right, r)
+        };
+        let extension_typed = |t: Option<Oid>| {
+            t.and_then(|t| catalog.types.get(&t))
+                .is_some_and(|t| t.extension.is_some())
+        };
+        let chosen = if extension_typed(l) || extension_typed(r) {
+            visible
+                .iter()
+                .find(exact)
+                .or_else(|| visible.iter().find(|o| o.schema != "pg_catalog"))
+        } else {
+            visible
+                .iter()
+                .filter(|o| o.schema == "pg_catalog")
+                .find(exact)
+                .or_else(|| visible.iter().filter(|o| !self.foreign(o)).find(exact))
+        }
+        .or_else(|| visible.iter().find(|o| o.schema == "pg_catalog"))
+        .or_else(|| visible.first());
+        let Some(chosen) = chosen else {
+            return Err(Refusal::error(
+                sqlstate::UNDEFINED_FUNCTION,
+                format!(
+                    "operator {} does not exist, or is not allowed to the role",
+                    op.symbol
+                ),
+            ));
+        };
+        op.schema = Some(chosen.schema.clone());
+        let known = exact(&chosen).then_some(chosen.result);
+        Ok(known)
+    }
+
+    /// Does the operator belong to an extension pgveil knows nothing of?
+    fn foreign(&self, o: &OperatorInfo) -> bool {
+        let _ = self;
+        o.schema != "pg_catalog" && o.extension.is_none()
+    }
+
+    /// The element type of an array type.
+    pub(super) fn element_type(&self, ty: Option<Oid>) -> Option<Oid> {
+        self.grounds
+            .catalog
+            .types
+            .get(&self.grounds.catalog.base_type(ty?))?
+            .array_element
+    }
+
+    /// The extension that owns a type, if any.
+    pub(super) fn type_extension(&self, ty: Option<Oid>) -> Option<Arc<str>> {
+        let catalog = self.grounds.catalog;
+        catalog
+            .types
+            .get(&catalog.base_type(ty?))?
+            .extension
+            .clone()
+    }
+}
+
+fn no_type(name: &Name) -> Refusal {
+    let written: Vec<&str> = name.parts.iter().map(Ident::as_str).collect();
+    Refusal::error(
+        sqlstate::UNDEFINED_OBJECT,
+        format!("type \"{}\" does not exist", written.join(".")),
+    )
+    .at(name.position)
+}
+
+/// An unqualified name inside a string literal, folded as `regclassin` does; `None` for anything with
+/// dots, quotes or digits only.
+fn simple_name(text: &str) -> Option<Ident> {
+    let quoted = text.strip_prefix('"').and_then(|t| t.strip_suffix('"'));
+    if let Some(q) = quoted {
+        return (!q.contains('"')).then(|| Ident::exact(q));
+    }
+    let plain = !text.is_empty()
+        && !text.starts_with(|c: char| c.is_ascii_digit())
+        && text
+            .chars()
+            .all(|c| c.is_alphanumeric() || c == '_' || c == '$');
+    plain.then(|| Ident::folded(text))
+}

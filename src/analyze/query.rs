@@ -1,0 +1,436 @@
+//! Query expressions: WITH, set operations, VALUES, ORDER BY and LIMIT around them.
+
+use super::lineage::{Equality, OutputColumn, Uses};
+use super::scope::{CteEntry, CteFrame, Env, Scope};
+use super::{Analyzer, Resolve, merge_sources};
+use crate::ident::Ident;
+use crate::pg::sqlstate;
+use crate::refusal::Refusal;
+use crate::sql::tree::{
+    Cte, Expr, Limit, Literal, Name, OrderItem, Query, SetExpr, SetOp, Statement, With,
+};
+
+impl Analyzer<'_> {
+    /// Resolves a query; the outputs' sources are not marked yet, because only the consumer knows how
+    /// they are used.
+    pub(super) fn query(&mut self, q: &mut Query, env: Env<'_>) -> Resolve<Vec<OutputColumn>> {
+        let mut entries = Vec::new();
+        if let Some(with) = &mut q.with {
+            self.with(with, env, &mut entries)?;
+        }
+        let frame;
+        let env = if entries.is_empty() {
+            env
+        } else {
+            frame = CteFrame {
+                parent: env.ctes,
+                entries: &entries,
+            };
+            Env {
+                outer: env.outer,
+                ctes: Some(&frame),
+            }
+        };
+        let was_top = std::mem::replace(&mut self.top_level, false);
+        let result = self.query_body(q, env);
+        self.top_level = was_top;
+        result
+    }
+
+    fn query_body(&mut self, q: &mut Query, env: Env<'_>) -> Resolve<Vec<OutputColumn>> {
+        let outputs = match &mut q.body {
+            SetExpr::Select(s) => self.select(s, &mut q.order_by, &mut q.locking, env)?,
+            SetExpr::Query(inner) if q.order_by.is_empty() => self.query(inner, env)?,
+            body => {
+                let outputs = self.set_expr(body, env)?;
+                self.order_by_outputs(&mut q.order_by, &outputs)?;
+                if !q.locking.is_empty() {
+                    return Err(Refusal::error(
+                        sqlstate::FEATURE_NOT_SUPPORTED,
+                        "FOR UPDATE is not allowed with UNION/INTERSECT/EXCEPT or VALUES",
+                    ));
+                }
+                outputs
+            }
+        };
+        if let Some(limit) = &mut q.limit {
+            self.limit(limit, env)?;
+        }
+        Ok(outputs)
+    }
+
+    fn limit(&mut self, limit: &mut Limit, env: Env<'_>) -> Resolve<()> {
+        let none = Scope {
+            parent: env.outer,
+            items: &[],
+            columns: &[],
+        };
+        for e in [&mut limit.count, &mut limit.offset].into_iter().flatten() {
+            self.compute(e, &none, env.ctes)?;
+        }
+        Ok(())
+    }
+
+    fn set_expr(&mut self, body: &mut SetExpr, env: Env<'_>) -> Resolve<Vec<OutputColumn>> {
+        match body {
+            SetExpr::Select(s) => self.select(s, &mut Vec::new(), &mut Vec::new(), env),
+            SetExpr::Query(q) => self.query(q, env),
+            SetExpr::Values(rows) => self.values(rows, env),
+            SetExpr::Chain { first, rest } => {
+                let mut outputs = self.set_expr(first, env)?;
+                for (op, all, arm) in rest {
+                    let right = self.set_expr(arm, env)?;
+                    outputs = self.merge_arms(outputs, right, *op, *all)?;
+                }
+                Ok(outputs)
+            }
+        }
+    }
+
+    /// Outputs of a set operation. A column keeps its sources only while every arm brings some, or
+    /// the constant NULL: a literal or an expression in one arm must not be masked along with the
+    /// column of another.
+    fn merge_arms(
+        &mut self,
+        left: Vec<OutputColumn>,
+        right: Vec<OutputColumn>,
+        op: SetOp,
+        all: bool,
+    ) -> Resolve<Vec<OutputColumn>> {
+        if left.len() != right.len() {
+            return Err(Refusal::error(
+                sqlstate::SYNTAX_ERROR,
+                format!(
+                    "each {} query must have the same number of columns",
+                    op_word(op)
+                ),
+            ));
+        }
+        let compares = !all || op != SetOp::Union;
+        let mut merged = Vec::with_capacity(left.len());
+        for (mut l, r) in left.into_iter().zip(right) {
+            if compares {
+                self.lineage.mark_all(&l.sources, Uses::EQUALITY);
+                self.lineage.mark_all(&r.sources, Uses::EQUALITY);
+                self.lineage.equalities.push(Equality {
+                    left: l.sources.clone(),
+                    right: r.sources.clone(),
+                });
+            }
+            let both = (!l.sources.is_empty() || l.null) && (!r.sources.is_empty() || r.null);
+            if both {
+                merge_sources(&mut l.sources, &r.sources);
+            } else {
+                self.lineage.mark_all(&l.sources, Uses::COMPUTE);
+                self.lineage.mark_all(&r.sources, Uses::COMPUTE);
+                l.sources.clear();
+            }
+            l.tainted |= r.tainted;
+            if l.ty != r.ty {
+                l.ty = if l.ty.is_none() || l.null {
+                    r.ty
+                } else if r.null {
+                    l.ty
+                } else {
+                    None
+                };
+            }
+            l.null &= r.null;
+            merged.push(l);
+        }
+        Ok(merged)
+    }
+
+    fn values(&mut self, rows: &mut [Vec<Expr>], env: Env<'_>) -> Resolve<Vec<OutputColumn>> {
+        let scope = Scope {
+            parent: env.outer,
+            items: &[],
+            columns: &[],
+        };
+        let width = rows.first().map_or(0, Vec::len);
+        let mut outputs: Vec<OutputColumn> = (1..=width)
+            .map(|n| OutputColumn {
+                name: Ident::exact(&format!("column{n}")),
+                sources: Vec::new(),
+                tainted: false,
+                ty: None,
+                null: false,
+            })
+            .collect();
+        for row in rows {
+            if row.len() != width {
+                return Err(Refusal::error(
+                    sqlstate::SYNTAX_ERROR,
+                    "VALUES lists must all be the same length",
+                ));
+            }
+            for (e, o) in row.iter_mut().zip(&mut outputs) {
+                let info = self.expr(e, &scope, env.ctes)?;
+                self.lineage.mark_all(&info.sources, Uses::COMPUTE);
+                o.tainted |= info.tainted;
+                if o.ty.is_none() {
+                    o.ty = info.ty;
+                }
+            }
+        }
+        Ok(outputs)
+    }
+
+    /// ORDER BY of a set operation: output columns only, by name or number. Names become numbers, so
+    /// that nothing in PostgreSQL's wider scope can capture them.
+    fn order_by_outputs(
+        &mut self,
+        order_by: &mut [OrderItem],
+        outputs: &[OutputColumn],
+    ) -> Resolve<()> {
+        for item in order_by {
+            let position = match &item.expr {
+                Expr::Name(n) => match output_by_name(n, outputs)? {
+                    Some(p) => p,
+                    None => {
+                        return Err(Refusal::error(
+                            sqlstate::UNDEFINED_COLUMN,
+                            format!("column \"{}\" does not exist", last(n)),
+                        )
+                        .at(n.position));
+                    }
+                },
+                Expr::Literal(Literal::Number(n)) => output_number(n, outputs.len(), "ORDER BY")?,
+                _ => {
+                    return Err(Refusal::error(
+                        sqlstate::FEATURE_NOT_SUPPORTED,
+                        "invalid UNION/INTERSECT/EXCEPT ORDER BY clause",
+                    )
+                    .detail(
+                        "Only result column names can be used, not expressions or functions.",
+                    ));
+                }
+            };
+            self.sort_output(item, position, outputs)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a sort key of an output column's number.
+    pub(super) fn sort_output(
+        &mut self,
+        item: &mut OrderItem,
+        position: usize,
+        outputs: &[OutputColumn],
+    ) -> Resolve<()> {
+        if let Some(o) = outputs.get(position) {
+            self.lineage.mark_all(&o.sources, Uses::ORDER);
+        }
+        item.expr = position_literal(position);
+        if let Some(op) = &mut item.using {
+            self.operator(op, None, None)?;
+        }
+        Ok(())
+    }
+
+    /// Resolves WITH, adding its CTEs to `entries` as they become visible.
+    pub(super) fn with(
+        &mut self,
+        with: &mut With,
+        env: Env<'_>,
+        entries: &mut Vec<CteEntry>,
+    ) -> Resolve<()> {
+        for cte in &mut with.ctes {
+            if entries.iter().any(|e| e.name == cte.name) {
+                return Err(Refusal::error(
+                    sqlstate::DUPLICATE_ALIAS,
+                    format!("WITH query name \"{}\" specified more than once", cte.name),
+                ));
+            }
+            let outputs = if with.recursive && mentions(cte) {
+                self.recursive_cte(cte, env, entries)?
+            } else {
+                let frame = CteFrame {
+                    parent: env.ctes,
+                    entries,
+                };
+                let inner = Env {
+                    outer: env.outer,
+                    ctes: Some(&frame),
+                };
+                self.cte_body(cte, inner)?
+            };
+            let columns = rename(outputs, &cte.columns, &cte.name)?;
+            entries.push(CteEntry {
+                name: cte.name.clone(),
+                columns,
+            });
+        }
+        Ok(())
+    }
+
+    fn cte_body(&mut self, cte: &mut Cte, env: Env<'_>) -> Resolve<Vec<OutputColumn>> {
+        let top = self.top_level;
+        match cte.body.as_mut() {
+            Statement::Query(q) => self.query(q, env),
+            Statement::Insert(i) if top => self.insert(i, env),
+            Statement::Update(u) if top => self.update(u, env),
+            Statement::Delete(d) if top => self.delete(d, env),
+            _ => Err(Refusal::error(
+                sqlstate::FEATURE_NOT_SUPPORTED,
+                "WITH clause containing a data-modifying statement must be at the top level",
+            )),
+        }
+    }
+
+    /// `r AS (first UNION [ALL] recursive)`. The first term's columns are used as values (compute):
+    /// what flows round the loop has no single origin.
+    fn recursive_cte(
+        &mut self,
+        cte: &mut Cte,
+        env: Env<'_>,
+        before: &mut Vec<CteEntry>,
+    ) -> Resolve<Vec<OutputColumn>> {
+        let malformed = || {
+            Refusal::error(
+                sqlstate::FEATURE_NOT_SUPPORTED,
+                "recursive query must have the form non-recursive-term UNION [ALL] recursive-term",
+            )
+        };
+        let Statement::Query(q) = cte.body.as_mut() else {
+            return Err(malformed());
+        };
+        if q.with.is_some() || !q.order_by.is_empty() || !q.locking.is_empty() {
+            return Err(malformed());
+        }
+        let SetExpr::Chain { first, rest } = &mut q.body else {
+            return Err(malformed());
+        };
+        let Some(((SetOp::Union, all, recursive), base)) = rest.split_last_mut() else {
+            return Err(malformed());
+        };
+        let frame = CteFrame {
+            parent: env.ctes,
+            entries: before,
+        };
+        let outside = Env {
+            outer: env.outer,
+            ctes: Some(&frame),
+        };
+        let mut outputs = self.set_expr(first, outside)?;
+        for (op, every, arm) in base {
+            let right = self.set_expr(arm, outside)?;
+            outputs = self.merge_arms(outputs, right, *op, *every)?;
+        }
+        for o in &mut outputs {
+            self.lineage.mark_all(&o.sources, Uses::COMPUTE);
+            o.sources.clear();
+        }
+        let columns = rename(outputs.clone(), &cte.columns, &cte.name)?;
+        before.push(CteEntry {
+            name: cte.name.clone(),
+            columns,
+        });
+        let frame = CteFrame {
+            parent: env.ctes,
+            entries: before,
+        };
+        let inside = Env {
+            outer: env.outer,
+            ctes: Some(&frame),
+        };
+        let right = self.set_expr(recursive, inside);
+        before.pop();
+        let merged = self.merge_arms(outputs, right?, SetOp::Union, *all)?;
+        if let Some(limit) = &mut q.limit {
+            self.limit(limit, env)?;
+        }
+        // Taint found in the recursive term reaches every column of the loop.
+        let tainted = merged.iter().any(|o| o.tainted);
+        Ok(merged
+            .into_iter()
+            .map(|o| OutputColumn { tainted, ..o })
+            .collect())
+    }
+}
+
+/// Applies column aliases, of which there may be fewer than columns.
+pub(super) fn rename(
+    mut outputs: Vec<OutputColumn>,
+    names: &[Ident],
+    of: &Ident,
+) -> Resolve<Vec<OutputColumn>> {
+    if names.len() > outputs.len() {
+        return Err(Refusal::error(
+            "42P10",
+            format!(
+                "table \"{of}\" has {} columns available but {} columns specified",
+                outputs.len(),
+                names.len()
+            ),
+        ));
+    }
+    for (o, n) in outputs.iter_mut().zip(names) {
+        o.name = n.clone();
+    }
+    Ok(outputs)
+}
+
+/// The output a bare name means, if any. Several of one name are fine when PostgreSQL would find them
+/// equal; it is asked by number, so the first is as good, provided they have one origin.
+pub(super) fn output_by_name(name: &Name, outputs: &[OutputColumn]) -> Resolve<Option<usize>> {
+    let [only] = name.parts.as_slice() else {
+        return Ok(None);
+    };
+    let mut hits = outputs.iter().enumerate().filter(|(_, o)| o.name == *only);
+    let Some((position, first)) = hits.next() else {
+        return Ok(None);
+    };
+    if hits.any(|(_, o)| o.sources != first.sources || o.sources.is_empty()) {
+        return Err(Refusal::error(
+            sqlstate::AMBIGUOUS_COLUMN,
+            format!("ORDER BY \"{only}\" is ambiguous"),
+        )
+        .at(name.position));
+    }
+    Ok(Some(position))
+}
+
+/// An output column's number as PostgreSQL counts, to an index.
+pub(super) fn output_number(text: &str, count: usize, clause: &str) -> Resolve<usize> {
+    text.parse::<usize>()
+        .ok()
+        .filter(|n| (1..=count).contains(n))
+        .map(|n| n.saturating_sub(1))
+        .ok_or_else(|| {
+            Refusal::error(
+                "42P10",
+                format!("{clause} position {text} is not in select list"),
+            )
+        })
+}
+
+/// An output column's number as an expression.
+pub(super) fn position_literal(position: usize) -> Expr {
+    Expr::Literal(Literal::Number(
+        position.saturating_add(1).to_string().into(),
+    ))
+}
+
+fn last(name: &Name) -> String {
+    name.parts
+        .last()
+        .map_or_else(String::new, |p| p.as_str().to_owned())
+}
+
+fn op_word(op: SetOp) -> &'static str {
+    match op {
+        SetOp::Union => "UNION",
+        SetOp::Intersect => "INTERSECT",
+        SetOp::Except => "EXCEPT",
+    }
+}
+
+/// Could the CTE refer to itself? Under RECURSIVE, a body that is a UNION is treated as a loop only
+/// if its last arm names the CTE in some FROM.
+fn mentions(cte: &Cte) -> bool {
+    let Statement::Query(q) = cte.body.as_ref() else {
+        return false;
+    };
+    super::from::query_mentions(q, &cte.name)
+}

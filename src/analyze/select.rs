@@ -1,0 +1,455 @@
+//! SELECT: the select list, WHERE, GROUP BY, HAVING, windows, DISTINCT, ORDER BY and locking.
+
+use super::colname::column_name;
+use super::lineage::{Equality, OutputColumn, Uses};
+use super::query::{output_by_name, output_number, position_literal};
+use super::scope::{CteFrame, Env, Found, Item, Scope, Visible};
+use super::{Analyzer, Resolve};
+use crate::ident::Ident;
+use crate::pg::sqlstate;
+use crate::refusal::Refusal;
+use crate::sql::tree::{
+    Column, Distinct, Expr, GroupItem, Literal, Locking, Name, OrderItem, Select, SelectItem,
+    Window,
+};
+
+/// The scope of a SELECT's clauses.
+#[derive(Clone, Copy)]
+struct Inside<'s, 'p> {
+    scope: &'s Scope<'p>,
+    ctes: Option<&'s CteFrame<'p>>,
+}
+
+impl Analyzer<'_> {
+    pub(super) fn select(
+        &mut self,
+        s: &mut Select,
+        order_by: &mut [OrderItem],
+        locking: &mut [Locking],
+        env: Env<'_>,
+    ) -> Resolve<Vec<OutputColumn>> {
+        if s.into.is_some() {
+            return Err(Refusal::error(
+                sqlstate::FEATURE_NOT_SUPPORTED,
+                "SELECT INTO is not supported for restricted roles",
+            )
+            .hint("Use the query itself, or a common table expression."));
+        }
+        let (items, columns) = self.tables(&mut s.from, env)?;
+        let scope = Scope {
+            parent: env.outer,
+            items: &items,
+            columns: &columns,
+        };
+        let inside = Inside {
+            scope: &scope,
+            ctes: env.ctes,
+        };
+        if let Some(filter) = &mut s.filter {
+            self.compute(filter, &scope, env.ctes)?;
+        }
+        let outputs = self.select_list(&mut s.items, &scope, env.ctes)?;
+        self.group_by(s, inside, &outputs)?;
+        if let Some(having) = &mut s.having {
+            self.compute(having, &scope, env.ctes)?;
+        }
+        for (_, w) in &mut s.windows {
+            self.window(w, &scope, env.ctes)?;
+        }
+        match &mut s.distinct {
+            None => {}
+            Some(Distinct::All) => {
+                for o in &outputs {
+                    self.lineage.mark_all(&o.sources, Uses::EQUALITY);
+                }
+            }
+            Some(Distinct::On(keys)) => {
+                for key in keys {
+                    self.output_or_input(
+                        key,
+                        inside,
+                        &outputs,
+                        Uses::EQUALITY,
+                        "SELECT DISTINCT ON",
+                    )?;
+                }
+            }
+        }
+        for item in order_by {
+            self.order_item(item, inside, &outputs)?;
+        }
+        for lock in locking {
+            Self::locking(lock, &items)?;
+        }
+        Ok(outputs)
+    }
+
+    /// Expands stars, names every column.
+    pub(super) fn select_list(
+        &mut self,
+        items: &mut Vec<SelectItem>,
+        scope: &Scope<'_>,
+        ctes: Option<&CteFrame<'_>>,
+    ) -> Resolve<Vec<OutputColumn>> {
+        let mut expanded = Vec::with_capacity(items.len());
+        let mut outputs = Vec::with_capacity(items.len());
+        for item in items.drain(..) {
+            match item {
+                SelectItem::Expr { mut expr, alias } => {
+                    let name = alias.unwrap_or_else(|| column_name(&expr));
+                    let info = self.expr(&mut expr, scope, ctes)?;
+                    outputs.push(OutputColumn {
+                        name: name.clone(),
+                        sources: info.sources,
+                        tainted: info.tainted,
+                        ty: info.ty,
+                        null: info.null,
+                    });
+                    expanded.push(SelectItem::Expr {
+                        expr,
+                        alias: Some(name),
+                    });
+                }
+                SelectItem::Star(None) => {
+                    if scope.items.is_empty() {
+                        return Err(Refusal::error(
+                            sqlstate::SYNTAX_ERROR,
+                            "SELECT * with no tables specified is not valid",
+                        ));
+                    }
+                    self.expand(scope.columns, &mut expanded, &mut outputs);
+                }
+                SelectItem::Star(Some(name)) => {
+                    let item = scope.find_item(&name)?;
+                    self.expand(&item.columns, &mut expanded, &mut outputs);
+                }
+                SelectItem::FieldStar(inner) => {
+                    self.expand_fields(inner, scope, ctes, &mut expanded, &mut outputs)?;
+                }
+            }
+        }
+        *items = expanded;
+        Ok(outputs)
+    }
+
+    fn expand(
+        &mut self,
+        columns: &[Visible],
+        items: &mut Vec<SelectItem>,
+        outputs: &mut Vec<OutputColumn>,
+    ) {
+        for c in columns.iter().filter(|c| !c.denied) {
+            self.lineage.mark_all(&c.sources, Uses::NONE);
+            items.push(SelectItem::Expr {
+                expr: Expr::Column(c.reference.clone()),
+                alias: Some(c.name.clone()),
+            });
+            outputs.push(OutputColumn {
+                name: c.name.clone(),
+                sources: c.sources.clone(),
+                tainted: c.tainted,
+                ty: c.ty,
+                null: false,
+            });
+        }
+    }
+
+    /// `(x).*`: a whole row's columns, or a composite's fields.
+    fn expand_fields(
+        &mut self,
+        mut inner: Expr,
+        scope: &Scope<'_>,
+        ctes: Option<&CteFrame<'_>>,
+        items: &mut Vec<SelectItem>,
+        outputs: &mut Vec<OutputColumn>,
+    ) -> Resolve<()> {
+        if let Expr::Name(n) = &inner
+            && let Found::WholeRow(item) = scope.find(n)?
+        {
+            self.expand(&item.columns, items, outputs);
+            return Ok(());
+        }
+        let info = self.expr(&mut inner, scope, ctes)?;
+        self.lineage.mark_all(&info.sources, Uses::COMPUTE);
+        let fields = info
+            .ty
+            .and_then(|ty| self.composite_fields(ty))
+            .ok_or_else(|| {
+                Refusal::error(
+                    sqlstate::FEATURE_NOT_SUPPORTED,
+                    "the fields of this composite value are not known",
+                )
+                .hint("Name the fields: (x).a, (x).b.")
+            })?;
+        for (name, ty) in fields {
+            items.push(SelectItem::Expr {
+                expr: Expr::Field(Box::new(inner.clone()), name.clone()),
+                alias: Some(name.clone()),
+            });
+            outputs.push(OutputColumn {
+                name,
+                sources: Vec::new(),
+                tainted: info.tainted,
+                ty: Some(ty),
+                null: false,
+            });
+        }
+        Ok(())
+    }
+
+    fn group_by(
+        &mut self,
+        s: &mut Select,
+        inside: Inside<'_, '_>,
+        outputs: &[OutputColumn],
+    ) -> Resolve<()> {
+        let mut keys = Vec::new();
+        for item in &mut s.group_by {
+            self.group_item(item, inside, outputs, &s.items, &mut keys)?;
+        }
+        self.functional_dependency(&keys);
+        Ok(())
+    }
+
+    fn group_item(
+        &mut self,
+        item: &mut GroupItem,
+        inside: Inside<'_, '_>,
+        outputs: &[OutputColumn],
+        items: &[SelectItem],
+        keys: &mut Vec<Column>,
+    ) -> Resolve<()> {
+        match item {
+            GroupItem::Empty => {}
+            GroupItem::Expr(e) => {
+                self.group_expr(e, inside, outputs)?;
+                let key = match e {
+                    Expr::Literal(Literal::Number(n)) => n
+                        .parse::<usize>()
+                        .ok()
+                        .and_then(|n| items.get(n.checked_sub(1)?))
+                        .and_then(|i| match i {
+                            SelectItem::Expr {
+                                expr: Expr::Column(c),
+                                ..
+                            } => Some(c.clone()),
+                            _ => None,
+                        }),
+                    Expr::Column(c) => Some(c.clone()),
+                    _ => None,
+                };
+                keys.extend(key);
+            }
+            GroupItem::List(list) => {
+                for e in list {
+                    self.group_expr(e, inside, outputs)?;
+                }
+            }
+            GroupItem::Rollup(sets) | GroupItem::Cube(sets) => {
+                for e in sets.iter_mut().flatten() {
+                    self.group_expr(e, inside, outputs)?;
+                }
+            }
+            GroupItem::Sets(sets) => {
+                for inner in sets {
+                    self.group_item(inner, inside, outputs, items, &mut Vec::new())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A bare name in GROUP BY is an input column first, an output column second.
+    fn group_expr(
+        &mut self,
+        e: &mut Expr,
+        inside: Inside<'_, '_>,
+        outputs: &[OutputColumn],
+    ) -> Resolve<()> {
+        if let Expr::Name(n) = e
+            && n.parts.len() == 1
+        {
+            let input = inside
+                .scope
+                .columns
+                .iter()
+                .any(|c| n.parts.first() == Some(&c.name));
+            if !input && let Some(position) = output_by_name(n, outputs)? {
+                if let Some(o) = outputs.get(position) {
+                    self.lineage.mark_all(&o.sources, Uses::EQUALITY);
+                }
+                *e = position_literal(position);
+                return Ok(());
+            }
+        }
+        if let Expr::Literal(Literal::Number(n)) = e {
+            let position = output_number(n, outputs.len(), "GROUP BY")?;
+            if let Some(o) = outputs.get(position) {
+                self.lineage.mark_all(&o.sources, Uses::EQUALITY);
+            }
+            return Ok(());
+        }
+        let info = self.expr(e, inside.scope, inside.ctes)?;
+        self.lineage.mark_all(&info.sources, Uses::EQUALITY);
+        Ok(())
+    }
+
+    /// When a relation's whole primary key is grouped by, its other columns may stand ungrouped
+    /// (SQL:1999 functional dependency). PostgreSQL sees that only of a base relation, so its masks go
+    /// in place.
+    fn functional_dependency(&mut self, keys: &[Column]) {
+        for (index, r) in self.lineage.relations.iter_mut().enumerate() {
+            let key = &r.relation.primary_key;
+            let grouped = !key.is_empty()
+                && key.iter().all(|attnum| {
+                    keys.iter()
+                        .filter_map(|k| k.base)
+                        .any(|(id, a)| usize::try_from(id.0) == Ok(index) && a == *attnum)
+                });
+            r.in_place |= grouped;
+        }
+    }
+
+    fn order_item(
+        &mut self,
+        item: &mut OrderItem,
+        inside: Inside<'_, '_>,
+        outputs: &[OutputColumn],
+    ) -> Resolve<()> {
+        self.output_or_input(&mut item.expr, inside, outputs, Uses::ORDER, "ORDER BY")?;
+        if let Some(op) = &mut item.using {
+            self.operator(op, None, None)?;
+        }
+        Ok(())
+    }
+
+    /// ORDER BY and DISTINCT ON: a bare name is an output column first; a number is one.
+    fn output_or_input(
+        &mut self,
+        e: &mut Expr,
+        inside: Inside<'_, '_>,
+        outputs: &[OutputColumn],
+        uses: Uses,
+        clause: &str,
+    ) -> Resolve<()> {
+        let position = match e {
+            Expr::Name(n) => output_by_name(n, outputs)?,
+            Expr::Literal(Literal::Number(n)) => Some(output_number(n, outputs.len(), clause)?),
+            _ => None,
+        };
+        if let Some(position) = position {
+            if let Some(o) = outputs.get(position) {
+                self.lineage.mark_all(&o.sources, uses);
+            }
+            *e = position_literal(position);
+            return Ok(());
+        }
+        let info = self.expr(e, inside.scope, inside.ctes)?;
+        self.lineage.mark_all(&info.sources, uses);
+        Ok(())
+    }
+
+    /// PARTITION BY and ORDER BY of a window. Numbers and names have no special meaning there.
+    pub(super) fn window(
+        &mut self,
+        w: &mut Window,
+        scope: &Scope<'_>,
+        ctes: Option<&CteFrame<'_>>,
+    ) -> Resolve<bool> {
+        let mut tainted = false;
+        for e in &mut w.partition_by {
+            let info = self.expr(e, scope, ctes)?;
+            self.lineage.mark_all(&info.sources, Uses::EQUALITY);
+            tainted |= info.tainted;
+        }
+        tainted |= self.sort_keys(&mut w.order_by, scope, ctes)?;
+        if let Some(frame) = &mut w.frame {
+            let bounds = [Some(&mut frame.start), frame.end.as_mut()];
+            for bound in bounds.into_iter().flatten() {
+                use crate::sql::tree::FrameBound;
+                match bound {
+                    FrameBound::Preceding(e) | FrameBound::Following(e) => {
+                        tainted |= self.compute(e, scope, ctes)?;
+                    }
+                    FrameBound::UnboundedPreceding
+                    | FrameBound::CurrentRow
+                    | FrameBound::UnboundedFollowing => {}
+                }
+            }
+        }
+        Ok(tainted)
+    }
+
+    /// Sort keys that are plain expressions: of windows and aggregates.
+    pub(super) fn sort_keys(
+        &mut self,
+        items: &mut [OrderItem],
+        scope: &Scope<'_>,
+        ctes: Option<&CteFrame<'_>>,
+    ) -> Resolve<bool> {
+        let mut tainted = false;
+        for item in items {
+            let info = self.expr(&mut item.expr, scope, ctes)?;
+            self.lineage.mark_all(&info.sources, Uses::ORDER);
+            tainted |= info.tainted;
+            if let Some(op) = &mut item.using {
+                self.operator(op, info.ty, info.ty)?;
+            }
+        }
+        Ok(tainted)
+    }
+
+    fn locking(lock: &mut Locking, items: &[Item]) -> Resolve<()> {
+        for name in &mut lock.of {
+            let [alias] = name.parts.as_slice() else {
+                return Err(Refusal::error(
+                    sqlstate::SYNTAX_ERROR,
+                    "FOR UPDATE must specify unqualified relation names",
+                )
+                .at(name.position));
+            };
+            let item = items.iter().find(|i| i.alias == *alias).ok_or_else(|| {
+                Refusal::error(
+                    sqlstate::UNDEFINED_TABLE,
+                    format!("relation \"{alias}\" in FOR UPDATE clause not found in FROM clause"),
+                )
+                .at(name.position)
+            })?;
+            *name = Name {
+                parts: vec![item.printed.clone()],
+                position: name.position,
+            };
+        }
+        Ok(())
+    }
+
+    /// Compared columns: marks both sides and remembers the pair.
+    pub(super) fn compare(
+        &mut self,
+        left: &[super::lineage::Source],
+        right: &[super::lineage::Source],
+    ) {
+        self.lineage.mark_all(left, Uses::EQUALITY);
+        self.lineage.mark_all(right, Uses::EQUALITY);
+        self.lineage.equalities.push(Equality {
+            left: left.to_vec(),
+            right: right.to_vec(),
+        });
+    }
+
+    fn composite_fields(&self, ty: crate::pg::Oid) -> Option<Vec<(Ident, crate::pg::Oid)>> {
+        use crate::catalog::TypeKind;
+        let base = self.grounds.catalog.base_type(ty);
+        let TypeKind::Composite { relation } = self.grounds.catalog.types.get(&base)?.kind else {
+            return None;
+        };
+        let relation = self.grounds.catalog.relation_by_oid(relation)?;
+        Some(
+            relation
+                .columns
+                .iter()
+                .map(|c| (c.name.clone(), c.type_oid))
+                .collect(),
+        )
+    }
+}

@@ -1,0 +1,483 @@
+//! Columns whose treatment is not simply written in the policy: of views, materialized views,
+//! generated columns and system catalogs.
+//!
+//! A view whose protected columns all reach its outputs by identity stays a view and is masked on
+//! top, so that its owner's privileges and its security barrier keep working. Any other use of a
+//! protected column inside (a join key, a filter, an expression) would answer from stored values, so
+//! such a view is expanded into its query and masked below.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use super::lineage::{Lineage, OutputColumn, Uses};
+use super::scope::{Env, Scope};
+use super::{Analyzer, Grounds, Resolve};
+use crate::catalog::allow::{CatalogColumn, catalog_column};
+use crate::catalog::{Column, ColumnId, Relation, RelationKind, SearchPath};
+use crate::ident::Ident;
+use crate::pg::{AttrNumber, sqlstate};
+use crate::policy::{Rule, Treatment};
+use crate::refusal::Refusal;
+use crate::sql::tree::{
+    Expr, Query, RelationRef, SelectItem, SetExpr, Statement, TableAlias, TableRef,
+};
+
+/// Definitions from the catalog name everything with its schema.
+static CATALOG_PATH: LazyLock<SearchPath> = LazyLock::new(|| SearchPath::new(&[]));
+
+/// How deep views of views may go.
+const DEPTH: usize = 32;
+
+/// What a view is to a role.
+pub enum ViewForm {
+    /// Nothing protected goes into it.
+    Plain,
+    /// It stays, and these of its columns are treated like the base columns they are.
+    Columns(HashMap<AttrNumber, Arc<Rule>>),
+    /// It is replaced by its query (unresolved).
+    Expand(Box<Query>),
+}
+
+/// What a column of a base relation is to a role.
+pub enum ColumnForm {
+    /// As stored.
+    Clear,
+    /// A rule of the policy.
+    Rule(Arc<Rule>),
+    /// A catalog column with SQL text: its literals are scrubbed.
+    Scrub,
+    /// A catalog column with a node tree: only `pg_get_expr` may read it.
+    NodeTree,
+    /// A catalog column nobody restricted may read: NULL.
+    Null,
+    /// A generated column, recomputed from what the role sees of its inputs.
+    Generated(Box<Generated>),
+}
+
+/// A generated column's expression over the relation aliased [`crate::sql::print::INNER_ALIAS`].
+pub struct Generated {
+    /// The expression, resolved.
+    pub expr: Expr,
+    /// What it reads.
+    pub lineage: Lineage,
+}
+
+/// Is the relation part of the system catalogs?
+fn is_system(relation: &Relation) -> bool {
+    matches!(
+        relation.schema.as_str(),
+        "pg_catalog" | "information_schema"
+    )
+}
+
+/// What a column is to the role. Total.
+pub fn column_form(
+    relation: &Arc<Relation>,
+    attnum: AttrNumber,
+    grounds: Grounds<'_>,
+) -> Resolve<ColumnForm> {
+    if attnum < 0 {
+        return Ok(ColumnForm::Clear);
+    }
+    let Some(column) = relation.attribute(attnum) else {
+        return Err(Refusal::error(
+            sqlstate::UNDEFINED_COLUMN,
+            "column does not exist",
+        ));
+    };
+    if is_system(relation) {
+        let seen = catalog_column(
+            relation.schema.as_str(),
+            relation.name.as_str(),
+            column.name.as_str(),
+        );
+        return Ok(match seen {
+            CatalogColumn::Clear => ColumnForm::Clear,
+            CatalogColumn::Scrub => ColumnForm::Scrub,
+            CatalogColumn::NodeTree => ColumnForm::NodeTree,
+            CatalogColumn::Null => ColumnForm::Null,
+        });
+    }
+    let id = ColumnId {
+        relation: relation.oid,
+        attnum,
+    };
+    if let Some(rule) = grounds.grants.explicit(id) {
+        return Ok(rule_form(rule));
+    }
+    if let RelationKind::View | RelationKind::MaterializedView = relation.kind {
+        return Ok(match view_form(relation, grounds)?.as_ref() {
+            ViewForm::Columns(rules) => rules.get(&attnum).map_or(ColumnForm::Clear, rule_form),
+            ViewForm::Plain | ViewForm::Expand(_) => ColumnForm::Clear,
+        });
+    }
+    let rule = grounds.grants.rule(id);
+    match (&rule.treatment, &column.generated) {
+        (Treatment::Clear, Some(expression)) => {
+            let generated = generated(relation, expression, grounds)?;
+            let hidden = protected_uses(&generated.lineage, grounds)?;
+            Ok(if hidden {
+                ColumnForm::Generated(Box::new(generated))
+            } else {
+                ColumnForm::Clear
+            })
+        }
+        _ => Ok(rule_form(rule)),
+    }
+}
+
+fn rule_form(rule: &Arc<Rule>) -> ColumnForm {
+    match rule.treatment {
+        Treatment::Clear => ColumnForm::Clear,
+        Treatment::Mask(_) | Treatment::Token(_) | Treatment::Nullify | Treatment::Deny => {
+            ColumnForm::Rule(Arc::clone(rule))
+        }
+    }
+}
+
+/// Does a lineage use a column the role does not see clearly?
+fn protected_uses(lineage: &Lineage, grounds: Grounds<'_>) -> Resolve<bool> {
+    for r in &lineage.relations {
+        for attnum in r.columns.keys() {
+            if !matches!(
+                column_form(&r.relation, *attnum, grounds)?,
+                ColumnForm::Clear
+            ) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Parses and resolves a generated column's expression.
+fn generated(
+    relation: &Arc<Relation>,
+    expression: &str,
+    grounds: Grounds<'_>,
+) -> Resolve<Generated> {
+    let mut expr = match definition(&format!("SELECT {expression}"))?.body {
+        SetExpr::Select(s) => match s.items.into_iter().next() {
+            Some(SelectItem::Expr { expr, .. }) => expr,
+            _ => return Err(not_analyzable(relation)),
+        },
+        _ => return Err(not_analyzable(relation)),
+    };
+    let grounds = Grounds {
+        search_path: &CATALOG_PATH,
+        ..grounds
+    };
+    let mut analyzer = Analyzer::new(grounds);
+    // Its own generated columns cannot be inputs (PostgreSQL forbids it), so this ends.
+    let mut plain = relation.as_ref().clone();
+    plain.columns.retain(|c| c.generated.is_none());
+    let plain = Arc::new(plain);
+    let mut reference = RelationRef {
+        name: crate::sql::tree::Name {
+            parts: vec![relation.schema.clone(), relation.name.clone()],
+            position: 0,
+        },
+        only: false,
+        alias: Some(TableAlias {
+            name: Ident::exact(crate::sql::print::INNER_ALIAS),
+            columns: Vec::new(),
+        }),
+        sample: None,
+        id: None,
+    };
+    let none = Scope {
+        parent: None,
+        items: &[],
+        columns: &[],
+    };
+    let item = analyzer.base_relation(&mut reference, &plain, &none)?;
+    let columns = item.columns.clone();
+    let items = [item];
+    let scope = Scope {
+        parent: None,
+        items: &items,
+        columns: &columns,
+    };
+    analyzer.compute(&mut expr, &scope, None)?;
+    Ok(Generated {
+        expr,
+        lineage: analyzer.lineage,
+    })
+}
+
+/// What a view is to the role.
+pub fn view_form(relation: &Arc<Relation>, grounds: Grounds<'_>) -> Resolve<Arc<ViewForm>> {
+    view_form_at(relation, grounds, 0)
+}
+
+fn view_form_at(
+    relation: &Arc<Relation>,
+    grounds: Grounds<'_>,
+    depth: usize,
+) -> Resolve<Arc<ViewForm>> {
+    if is_system(relation) || grounds.grants.unrestricted {
+        return Ok(Arc::new(ViewForm::Plain));
+    }
+    if depth > DEPTH {
+        return Err(not_analyzable(relation));
+    }
+    let Some(text) = relation.definition.as_deref() else {
+        return Err(not_analyzable(relation));
+    };
+    let mut explicit = HashMap::new();
+    for c in &relation.columns {
+        let id = ColumnId {
+            relation: relation.oid,
+            attnum: c.attnum,
+        };
+        if let Some(rule) = grounds.grants.explicit(id) {
+            explicit.insert(c.attnum, Arc::clone(rule));
+        }
+    }
+    // Every column classified by the policy: the view is a table of its own.
+    if explicit.len() == relation.columns.len() {
+        return Ok(Arc::new(ViewForm::Columns(explicit)));
+    }
+    let query = definition(text).map_err(|_r| not_analyzable(relation))?;
+    let inner = Grounds {
+        search_path: &CATALOG_PATH,
+        ..grounds
+    };
+    let mut analyzer = Analyzer::new(inner);
+    let mut resolved = query.clone();
+    let outputs = analyzer
+        .query(
+            &mut resolved,
+            Env {
+                outer: None,
+                ctes: None,
+            },
+        )
+        .map_err(|r| because(relation, &r))?;
+    let lineage = analyzer.lineage;
+    if !protected_uses(&lineage, inner)? {
+        return Ok(Arc::new(if explicit.is_empty() {
+            ViewForm::Plain
+        } else {
+            ViewForm::Columns(explicit)
+        }));
+    }
+    let materialized = relation.kind == RelationKind::MaterializedView;
+    if let Some(mut rules) = identity_rules(relation, &lineage, &outputs, inner, materialized)? {
+        rules.extend(explicit);
+        return Ok(Arc::new(ViewForm::Columns(rules)));
+    }
+    if materialized {
+        return Err(Refusal::denied(format!(
+            "permission denied for materialized view {}",
+            relation.name
+        ))
+        .detail("It was computed from protected columns, and holds what they held.")
+        .hint("Query the tables it is made of, or have its columns classified in the policy."));
+    }
+    if relation.security_barrier || lineage.relations.iter().any(|r| r.relation.row_security) {
+        return Err(
+            Refusal::denied(format!("permission denied for view {}", relation.name))
+                .detail(
+                    "It computes with protected columns behind a security barrier or row security.",
+                )
+                .hint("Query the tables it is made of."),
+        );
+    }
+    Ok(Arc::new(ViewForm::Expand(Box::new(query))))
+}
+
+/// The rules of a view's columns, if every protected column goes only to outputs, unchanged. Of a
+/// materialized view, computed outputs are denied instead.
+fn identity_rules(
+    view: &Relation,
+    lineage: &Lineage,
+    outputs: &[OutputColumn],
+    grounds: Grounds<'_>,
+    materialized: bool,
+) -> Resolve<Option<HashMap<AttrNumber, Arc<Rule>>>> {
+    for r in &lineage.relations {
+        for (attnum, uses) in &r.columns {
+            let clear = matches!(
+                column_form(&r.relation, *attnum, grounds)?,
+                ColumnForm::Clear
+            );
+            let only_identity = uses.within(Uses::IDENTITY);
+            // What a materialized view computes is denied below; what it filtered by is history.
+            let only_value = materialized && uses.within(Uses::IDENTITY.with(Uses::COMPUTE));
+            if !clear && !only_identity && !only_value {
+                return Ok(None);
+            }
+        }
+    }
+    let mut rules = HashMap::new();
+    for (o, column) in outputs.iter().zip(&view.columns) {
+        if !o.tainted {
+            continue;
+        }
+        match output_rule(o, column, lineage, grounds)? {
+            Some(rule) => {
+                rules.insert(column.attnum, rule);
+            }
+            None if materialized => {
+                rules.insert(column.attnum, denied_rule());
+            }
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(rules))
+}
+
+/// The one rule of all sources of an output, if its type is theirs.
+fn output_rule(
+    output: &OutputColumn,
+    column: &Column,
+    lineage: &Lineage,
+    grounds: Grounds<'_>,
+) -> Resolve<Option<Arc<Rule>>> {
+    let mut found: Option<Arc<Rule>> = None;
+    for s in &output.sources {
+        let Some(r) = lineage.relation(s.relation) else {
+            return Ok(None);
+        };
+        let Some(base) = r.relation.attribute(s.attnum) else {
+            return Ok(None);
+        };
+        if base.type_oid != column.type_oid || base.typmod != column.typmod {
+            return Ok(None);
+        }
+        let ColumnForm::Rule(rule) = column_form(&r.relation, s.attnum, grounds)? else {
+            return Ok(None);
+        };
+        match &found {
+            Some(f) if f.class != rule.class || f.name != rule.name => return Ok(None),
+            _ => found = Some(rule),
+        }
+    }
+    Ok(found)
+}
+
+fn denied_rule() -> Arc<Rule> {
+    Arc::new(Rule {
+        treatment: Treatment::Deny,
+        class: "computed".into(),
+        origin: "a materialized view's column computed from protected columns".into(),
+        name: "".into(),
+    })
+}
+
+/// Parses a definition read from the catalog.
+fn definition(text: &str) -> Resolve<Query> {
+    let mut statements = crate::sql::parse(text)?.into_iter().map(|p| p.statement);
+    match (statements.next(), statements.next()) {
+        (Some(Statement::Query(q)), None) => Ok(*q),
+        _ => Err(Refusal::error(
+            sqlstate::FEATURE_NOT_SUPPORTED,
+            "definition is not a single query",
+        )),
+    }
+}
+
+fn not_analyzable(relation: &Relation) -> Refusal {
+    Refusal::error(
+        sqlstate::FEATURE_NOT_SUPPORTED,
+        format!("the definition of {} cannot be analyzed", relation.name),
+    )
+    .hint("Query the tables it is made of.")
+}
+
+/// A refusal inside a view's definition, in the words of the view.
+fn because(relation: &Relation, inner: &Refusal) -> Refusal {
+    Refusal::denied(format!("permission denied for view {}", relation.name))
+        .detail(format!(
+            "Its definition cannot be used by the role: {}.",
+            inner.message
+        ))
+        .hint("Query the tables it is made of.")
+}
+
+impl Analyzer<'_> {
+    /// The role's treatment of a column, of any kind of relation; what is not a rule of the policy
+    /// counts as nullified, which is enough for taint and star expansion.
+    pub(super) fn column_treatment(
+        &self,
+        relation: &Arc<Relation>,
+        column: &Column,
+    ) -> Resolve<Treatment> {
+        Ok(match column_form(relation, column.attnum, self.grounds)? {
+            ColumnForm::Clear => Treatment::Clear,
+            ColumnForm::Rule(rule) => rule.treatment.clone(),
+            ColumnForm::Scrub | ColumnForm::NodeTree | ColumnForm::Null => Treatment::Nullify,
+            ColumnForm::Generated(g) => {
+                let mut denied = false;
+                for r in &g.lineage.relations {
+                    for attnum in r.columns.keys() {
+                        let form = column_form(&r.relation, *attnum, self.grounds)?;
+                        denied |= matches!(&form, ColumnForm::Rule(r) if matches!(r.treatment, Treatment::Deny));
+                    }
+                }
+                if denied {
+                    Treatment::Deny
+                } else {
+                    Treatment::Nullify
+                }
+            }
+        })
+    }
+
+    /// Replaces a view by its query.
+    pub(super) fn expand_view(
+        &mut self,
+        table: &mut TableRef,
+        view: &Relation,
+        query: &Query,
+        scope: &Scope<'_>,
+    ) -> Resolve<super::from::Brought> {
+        let TableRef::Relation(r) = table else {
+            return Err(Refusal::error(sqlstate::INTERNAL_ERROR, "not a relation"));
+        };
+        if self.expanding.contains(&view.oid) || self.expanding.len() > DEPTH {
+            return Err(not_analyzable(view));
+        }
+        if r.sample.is_some() {
+            return Err(Refusal::error(
+                "42809",
+                "TABLESAMPLE clause can only be applied to tables and materialized views",
+            ));
+        }
+        let given = r.alias.take();
+        let mut query = Box::new(query.clone());
+        let outside = std::mem::replace(&mut self.grounds.search_path, &CATALOG_PATH);
+        self.expanding.push(view.oid);
+        let outputs = self.query(
+            &mut query,
+            Env {
+                outer: None,
+                ctes: None,
+            },
+        );
+        self.expanding.pop();
+        self.grounds.search_path = outside;
+        let mut outputs = outputs.map_err(|e| because(view, &e))?;
+        for (o, c) in outputs.iter_mut().zip(&view.columns) {
+            o.name = c.name.clone();
+        }
+        let alias = given.unwrap_or_else(|| TableAlias {
+            name: view.name.clone(),
+            columns: Vec::new(),
+        });
+        let outputs = super::query::rename(outputs, &alias.columns, &alias.name)?;
+        let printed = self.unique(&alias.name, scope);
+        *table = TableRef::Derived {
+            lateral: false,
+            query,
+            alias: Some(TableAlias {
+                name: printed.clone(),
+                columns: outputs.iter().map(|o| o.name.clone()).collect(),
+            }),
+        };
+        Ok(super::from::single(super::from::derived_item(
+            alias.name, printed, outputs,
+        )))
+    }
+}

@@ -1,0 +1,227 @@
+//! The queries that read `pg_catalog`: one per kind of thing, every name qualified, no parameters.
+//!
+//! They are constants, so that the connection that runs them needs no way to send other text, and
+//! they stand beside [`super::build`], which counts on their columns. Tested on PostgreSQL 15 and 18.
+//!
+//! Deliberately absent: temporary objects (each session has its own, in its own overlay), TOAST
+//! tables, and any column of the catalog that holds data.
+
+/// One query's place in [`super::build::CatalogRows`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub enum Part {
+    /// Version and database.
+    Server,
+    /// Schemas.
+    Schemas,
+    /// Collations usable in this database.
+    Collations,
+    /// Which extension owns what.
+    Extensions,
+    /// Types.
+    Types,
+    /// Relations.
+    Relations,
+    /// Columns.
+    Columns,
+    /// Inheritance and partitioning.
+    Inheritance,
+    /// Indexes.
+    Indexes,
+    /// Definitions of views that are not the server's own.
+    Views,
+    /// Functions.
+    Functions,
+    /// OUT columns of functions.
+    OutColumns,
+    /// Operators.
+    Operators,
+}
+
+/// The first statements of a reading: names not in `pg_catalog` are then printed qualified by
+/// `format_type` and `pg_get_viewdef`, and the setting ends with the transaction. Not REPEATABLE
+/// READ: those functions look through the system caches, not the snapshot, so a torn reading is
+/// found by asking [`CHANGE_PROBE`] before and after instead.
+pub const BEGIN: [&str; 2] = ["BEGIN READ ONLY", "SET LOCAL search_path TO pg_catalog"];
+
+/// The last one.
+pub const END: &str = "COMMIT";
+
+/// All queries; their order does not matter.
+pub const QUERIES: [(Part, &str); 13] = [
+    (Part::Server, SERVER),
+    (Part::Schemas, SCHEMAS),
+    (Part::Collations, COLLATIONS),
+    (Part::Extensions, EXTENSIONS),
+    (Part::Types, TYPES),
+    (Part::Relations, RELATIONS),
+    (Part::Columns, COLUMNS),
+    (Part::Inheritance, INHERITANCE),
+    (Part::Indexes, INDEXES),
+    (Part::Views, VIEWS),
+    (Part::Functions, FUNCTIONS),
+    (Part::OutColumns, OUT_COLUMNS),
+    (Part::Operators, OPERATORS),
+];
+
+const SERVER: &str = "\
+SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.current_database()";
+
+const SCHEMAS: &str = "\
+SELECT n.oid, n.nspname
+FROM pg_catalog.pg_namespace n
+WHERE n.nspname !~ '^pg_(toast|temp_|toast_temp_)'";
+
+/// `collencoding` is -1 for collations of every encoding.
+const COLLATIONS: &str = "\
+SELECT c.oid, c.collnamespace, c.collname, c.collisdeterministic
+FROM pg_catalog.pg_collation c
+WHERE c.collencoding IN (-1, (SELECT d.encoding FROM pg_catalog.pg_database d
+                              WHERE d.datname = pg_catalog.current_database()))";
+
+/// Ownership by an extension is a `pg_depend` row of type `e`.
+const EXTENSIONS: &str = "\
+SELECT d.classid, d.objid, e.extname
+FROM pg_catalog.pg_depend d
+JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
+WHERE d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.deptype = 'e'
+  AND d.classid IN ('pg_catalog.pg_proc'::pg_catalog.regclass,
+                    'pg_catalog.pg_type'::pg_catalog.regclass,
+                    'pg_catalog.pg_operator'::pg_catalog.regclass)";
+
+const TYPES: &str = "\
+SELECT t.oid, t.typnamespace, t.typname, t.typtype, t.typcategory, t.typelem, t.typrelid,
+       t.typbasetype, t.typtypmod, t.typnotnull, t.typcollation,
+       t.typtype = 'd' AND EXISTS (SELECT 1 FROM pg_catalog.pg_constraint c
+                                   WHERE c.contypid = t.oid AND c.contype = 'c')
+FROM pg_catalog.pg_type t
+WHERE t.typisdefined";
+
+/// A view's own rule is `_RETURN`; any other makes writes go elsewhere.
+const RELATIONS: &str = "\
+SELECT c.oid, c.relnamespace, c.relname, c.relkind, c.reltype, c.relrowsecurity,
+       c.relpersistence = 't',
+       EXISTS (SELECT 1 FROM pg_catalog.pg_options_to_table(c.reloptions) o
+               WHERE o.option_name = 'security_barrier' AND o.option_value::pg_catalog.bool),
+       c.relhasrules AND EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite r
+                                 WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN'),
+       p.partattrs
+FROM pg_catalog.pg_class c
+LEFT JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = c.oid
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND c.relpersistence <> 't'";
+
+const COLUMNS: &str = "\
+SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod,
+       pg_catalog.format_type(a.atttypid, a.atttypmod), a.attcollation, a.attnotnull,
+       CASE WHEN a.attgenerated <> ''
+            THEN (SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid)
+                  FROM pg_catalog.pg_attrdef d
+                  WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum) END,
+       a.atthasdef OR a.attidentity <> ''
+FROM pg_catalog.pg_attribute a
+JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND c.relpersistence <> 't'
+  AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attrelid, a.attnum";
+
+const INHERITANCE: &str = "\
+SELECT i.inhrelid, i.inhparent
+FROM pg_catalog.pg_inherits i
+ORDER BY i.inhrelid, i.inhseqno";
+
+/// Columns in expressions and predicates are what the index depends on, of its own table.
+const INDEXES: &str = "\
+SELECT i.indrelid, c.relname, i.indkey, i.indisunique, i.indisprimary,
+       CASE WHEN i.indexprs IS NOT NULL OR i.indpred IS NOT NULL
+            THEN (SELECT pg_catalog.string_agg(DISTINCT d.refobjsubid::pg_catalog.text, ' ')
+                  FROM pg_catalog.pg_depend d
+                  WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+                    AND d.objid = i.indexrelid
+                    AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+                    AND d.refobjid = i.indrelid AND d.refobjsubid > 0) END,
+       i.indnkeyatts
+FROM pg_catalog.pg_index i
+JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+WHERE c.relpersistence <> 't'
+ORDER BY i.indrelid, i.indexrelid";
+
+/// Views of the server itself are never expanded (their columns are listed instead), and printing
+/// the information schema's takes longer than all the rest.
+const VIEWS: &str = "\
+SELECT c.oid, pg_catalog.pg_get_viewdef(c.oid)
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('v', 'm') AND c.relpersistence <> 't'
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema')";
+
+const FUNCTIONS: &str = "\
+SELECT p.oid, p.pronamespace, p.proname, p.prokind, p.provolatile, p.proargtypes,
+       p.pronargdefaults, p.provariadic <> 0, p.prorettype, p.proretset
+FROM pg_catalog.pg_proc p";
+
+/// `o` OUT, `b` INOUT, `t` TABLE. One without a name is called as `build_function_result_tupdesc`
+/// calls it: `column` and its number.
+const OUT_COLUMNS: &str = "\
+SELECT p.oid,
+       COALESCE(NULLIF(a.name, ''), 'column' || pg_catalog.row_number()
+                                    OVER (PARTITION BY p.oid ORDER BY a.n)),
+       a.type
+FROM pg_catalog.pg_proc p,
+     ROWS FROM (pg_catalog.unnest(p.proallargtypes), pg_catalog.unnest(p.proargmodes),
+                pg_catalog.unnest(p.proargnames)) WITH ORDINALITY AS a (type, mode, name, n)
+WHERE p.proallargtypes IS NOT NULL AND a.mode IN ('o', 'b', 't')
+ORDER BY p.oid, a.n";
+
+const OPERATORS: &str = "\
+SELECT o.oid, o.oprnamespace, o.oprname, o.oprleft, o.oprright, o.oprresult
+FROM pg_catalog.pg_operator o
+WHERE o.oprresult <> 0";
+
+/// One text that changes whenever DDL changed anything the queries above read.
+///
+/// Every change of a catalog row leaves a row with the `xmin` of its transaction, and every removal
+/// leaves one row less, so the multiset of `xmin`s tells (as a sum of hashes, which no order of the
+/// scan can change). What `ANALYZE` and `VACUUM` write, they write in place. `pg_class` is hashed by
+/// content instead, because TRUNCATE, REFRESH and REINDEX replace its rows without changing what is
+/// read. Temporary objects are left out as they are above: sessions make and drop them all the time.
+pub const CHANGE_PROBE: &str = "\
+WITH temporary AS MATERIALIZED
+  (SELECT c.oid FROM pg_catalog.pg_class c WHERE c.relpersistence = 't'),
+temporary_schema AS MATERIALIZED
+  (SELECT n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname ~ '^pg_(toast_)?temp_')
+SELECT pg_catalog.concat_ws(' ',
+  (SELECT pg_catalog.sum(pg_catalog.hash_record_extended(ROW(c.oid, c.relname, c.relnamespace,
+            c.relkind, c.reltype, c.relrowsecurity, c.relhasrules, c.reloptions), 0))
+     FROM pg_catalog.pg_class c
+    WHERE c.relpersistence <> 't' AND c.relkind <> 't'),
+  (SELECT pg_catalog.sum(pg_catalog.hash_array_extended(ARRAY[a.xmin], 0))
+     FROM pg_catalog.pg_attribute a
+    WHERE a.attnum > 0 AND a.attrelid NOT IN (SELECT oid FROM temporary)),
+  (SELECT pg_catalog.sum(pg_catalog.hash_array_extended(ARRAY[d.xmin], 0))
+     FROM pg_catalog.pg_attrdef d WHERE d.adrelid NOT IN (SELECT oid FROM temporary)),
+  (SELECT pg_catalog.sum(pg_catalog.hash_array_extended(ARRAY[n.xmin], 0))
+     FROM pg_catalog.pg_namespace n WHERE n.oid NOT IN (SELECT oid FROM temporary_schema)),
+  (SELECT pg_catalog.sum(pg_catalog.hash_array_extended(ARRAY[t.xmin], 0))
+     FROM pg_catalog.pg_type t
+    WHERE t.typnamespace NOT IN (SELECT oid FROM temporary_schema)),
+  (SELECT pg_catalog.sum(pg_catalog.hash_array_extended(ARRAY[p.xmin], 0))
+     FROM pg_catalog.pg_proc p),
+  (SELECT pg_catalog.sum(pg_catalog.hash_array_extended(ARRAY[o.xmin], 0))
+     FROM pg_catalog.pg_operator o),
+  (SELECT pg_catalog.sum(pg_catalog.hash_array_extended(ARRAY[c.xmin], 0))
+     FROM pg_catalog.pg_collation c),
+  (SELECT pg_catalog.sum(pg_catalog.hash_array_extended(ARRAY[i.xmin], 0))
+     FROM pg_catalog.pg_inherits i WHERE i.inhrelid NOT IN (SELECT oid FROM temporary)),
+  (SELECT pg_catalog.sum(pg_catalog.hash_array_extended(ARRAY[p.xmin], 0))
+     FROM pg_catalog.pg_partitioned_table p
+    WHERE p.partrelid NOT IN (SELECT oid FROM temporary)),
+  (SELECT pg_catalog.sum(pg_catalog.hash_array_extended(ARRAY[r.xmin], 0))
+     FROM pg_catalog.pg_rewrite r WHERE r.ev_class NOT IN (SELECT oid FROM temporary)),
+  (SELECT pg_catalog.sum(pg_catalog.hash_array_extended(ARRAY[i.xmin], 0))
+     FROM pg_catalog.pg_index i WHERE i.indrelid NOT IN (SELECT oid FROM temporary)),
+  (SELECT pg_catalog.sum(pg_catalog.hash_array_extended(ARRAY[c.xmin], 0))
+     FROM pg_catalog.pg_constraint c WHERE c.contypid <> 0),
+  (SELECT pg_catalog.sum(pg_catalog.hash_array_extended(ARRAY[e.xmin], 0))
+     FROM pg_catalog.pg_extension e),
+  (SELECT pg_catalog.sum(pg_catalog.hash_array_extended(ARRAY[d.xmin], 0))
+     FROM pg_catalog.pg_depend d
+    WHERE d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.deptype = 'e'))";

@@ -1,0 +1,124 @@
+//! `pgveil serve`: runs the proxy until SIGTERM or SIGINT; SIGHUP loads the policy again.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::panic;
+use std::path::PathBuf;
+
+use clap::Args;
+use sd_notify::NotifyState;
+use tokio::runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::limits;
+use crate::policy::Errors;
+use crate::server::config::{Config, PoolMode};
+use crate::server::{Running, StartError, start};
+
+/// `pgveil serve`
+#[derive(Args, Debug)]
+pub struct ServeArgs {
+    /// Configuration file
+    #[arg(short, long, value_name = "FILE", default_value = "pgveil.yaml")]
+    pub config: PathBuf,
+}
+
+/// Why `serve` ended with an error.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The configuration is wrong.
+    #[error("{0}")]
+    Config(Errors),
+    /// The server did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The runtime or a signal handler could not be set up.
+    #[error(transparent)]
+    System(#[from] std::io::Error),
+}
+
+/// Runs the proxy until it is told to stop.
+pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
+    let config = Config::load(&args.config).map_err(ServeError::Config)?;
+    quiet_panics();
+    runtime()?.block_on(serve_until_signalled(config))
+}
+
+/// A runtime whose threads can parse, walk and drop the deepest statement that is accepted.
+pub fn runtime() -> std::io::Result<runtime::Runtime> {
+    runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("pgveil")
+        .thread_stack_size(limits::STACK_BYTES)
+        .build()
+}
+
+/// Runs the proxy until `shutdown` resolves; `on_ready` is told where it listens.
+pub async fn serve(
+    config: Config,
+    shutdown: impl Future<Output = ()>,
+    on_ready: impl FnOnce(SocketAddr),
+) -> Result<(), ServeError> {
+    let running = start(config).await?;
+    on_ready(running.addr);
+    shutdown.await;
+    running.shutdown().await;
+    Ok(())
+}
+
+async fn serve_until_signalled(config: Config) -> Result<(), ServeError> {
+    if config.pool.mode == PoolMode::Transaction {
+        tracing::warn!("pool.mode transaction is not built yet: running as session");
+    }
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let running = start(config).await?;
+    tracing::info!(addr = %running.addr, "listening");
+    notify(&[NotifyState::Ready]);
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => reload(&running),
+            () = either(&mut terminate, &mut interrupt) => break,
+        }
+    }
+    notify(&[NotifyState::Stopping]);
+    tracing::info!("stopping");
+    tokio::select! {
+        () = running.shutdown() => {}
+        // Asked twice: now.
+        () = either(&mut terminate, &mut interrupt) => {}
+    }
+    Ok(())
+}
+
+async fn either(one: &mut Signal, other: &mut Signal) {
+    tokio::select! {
+        _ = one.recv() => {}
+        _ = other.recv() => {}
+    }
+}
+
+fn reload(running: &Running) {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
+        Err(_) => notify(&[NotifyState::Reloading]),
+    }
+    // What is wrong with it is in the log; the old policy stays in force.
+    drop(running.reload());
+    notify(&[NotifyState::Ready]);
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "service manager not notified");
+    }
+}
+
+/// A panic's message can quote data; its place cannot.
+fn quiet_panics() {
+    panic::set_hook(Box::new(|info| {
+        let place = info.location().map(ToString::to_string);
+        tracing::error!(place = place.as_deref().unwrap_or("?"), "panic");
+    }));
+}

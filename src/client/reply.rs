@@ -1,0 +1,109 @@
+//! Reply: what can be written to a client.
+//!
+//! Made of things that hold no value of the database, of PostgreSQL's value-free messages, or, for an
+//! unrestricted role's plan, of what PostgreSQL sent. Rows of a restricted role come from the masker.
+//! Deliberately absent: a constructor that takes bytes and asks for nothing.
+
+use bytes::{Bytes, BytesMut};
+
+use crate::plan::Plan;
+use crate::wire::write::backend as write;
+use crate::wire::{Report, TransactionStatus, WriteError};
+
+/// Whole messages on their way to a client.
+#[derive(Default)]
+pub struct Reply(BytesMut);
+
+impl Reply {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An error of the proxy's own.
+    #[must_use]
+    pub fn error(mut self, report: &Report<'_>) -> Self {
+        write::error(&mut self.0, report);
+        self
+    }
+
+    /// A notice of the proxy's own.
+    #[must_use]
+    pub fn notice(mut self, report: &Report<'_>) -> Self {
+        write::notice(&mut self.0, report);
+        self
+    }
+
+    /// ReadyForQuery
+    #[must_use]
+    pub fn ready(mut self, status: TransactionStatus) -> Self {
+        write::ready(&mut self.0, status);
+        self
+    }
+
+    /// CommandComplete of a command the proxy answered itself.
+    pub fn command_complete(mut self, tag: &'static str) -> Result<Self, WriteError> {
+        write::command_complete(&mut self.0, tag)?;
+        Ok(self)
+    }
+
+    /// ParseComplete
+    #[must_use]
+    pub fn parse_complete(mut self) -> Self {
+        write::parse_complete(&mut self.0);
+        self
+    }
+
+    /// BindComplete
+    #[must_use]
+    pub fn bind_complete(mut self) -> Self {
+        write::bind_complete(&mut self.0);
+        self
+    }
+
+    /// CloseComplete
+    #[must_use]
+    pub fn close_complete(mut self) -> Self {
+        write::close_complete(&mut self.0);
+        self
+    }
+
+    /// NoData
+    #[must_use]
+    pub fn no_data(mut self) -> Self {
+        write::no_data(&mut self.0);
+        self
+    }
+
+    /// EmptyQueryResponse
+    #[must_use]
+    pub fn empty_query(mut self) -> Self {
+        write::empty_query(&mut self.0);
+        self
+    }
+
+    /// What ends authentication: AuthenticationOk, the settings, the cancel key, ReadyForQuery.
+    pub fn welcome<'p>(
+        mut self,
+        parameters: impl IntoIterator<Item = (&'p str, &'p str)>,
+        pid: i32,
+        key: &[u8],
+    ) -> Result<Self, WriteError> {
+        write::authentication_ok(&mut self.0);
+        for (name, value) in parameters {
+            write::parameter_status(&mut self.0, name, value)?;
+        }
+        write::backend_key_data(&mut self.0, pid, key)?;
+        Ok(self.ready(TransactionStatus::Idle))
+    }
+
+    /// PostgreSQL's own bytes, for a plan without masks; `None` for any other plan.
+    pub fn verbatim(bytes: BytesMut, plan: &Plan) -> Option<Self> {
+        plan.is_verbatim().then_some(Self(bytes))
+    }
+
+    /// The bytes to write.
+    pub fn into_bytes(self) -> Bytes {
+        self.0.freeze()
+    }
+}

@@ -1,0 +1,108 @@
+//! Every value becomes one value, which is checked against the type here: a constant PostgreSQL
+//! cannot read would fail at every query.
+
+use std::net::IpAddr;
+
+use super::column_type::{ColumnType, Kind, TextKind};
+use super::decimal::Decimal;
+use super::mask::MaskError;
+use super::partial_wire::TextShape;
+use super::sql_text::quote;
+use super::{number, temporal};
+use crate::pg::types::oid;
+
+/// As SQL, not yet cast to the column's typmod.
+pub(super) fn sql(value: &str, ty: &ColumnType, x: &str) -> Result<String, MaskError> {
+    if value.contains('\0') {
+        return Err(MaskError::new("a constant may not contain a NUL character"));
+    }
+    let literal = match ty.kind() {
+        Kind::Text(_) => super::sql_text::literal(value, "text"),
+        Kind::Integer | Kind::Numeric | Kind::Float => number::constant(value, ty)?,
+        _ => {
+            check(value, ty)?;
+            format!("{}::{}", quote(value), ty.sql)
+        }
+    };
+    // Unlike IS NULL, this is false for a composite value whose fields are all NULL.
+    Ok(format!(
+        "CASE WHEN {x} IS NOT DISTINCT FROM NULL THEN NULL ELSE {literal} END"
+    ))
+}
+
+/// As PostgreSQL would send it. `None` when the type has no fixed wire form.
+pub(super) fn wire(value: &str, ty: &ColumnType, kind: TextKind) -> Option<Box<[u8]>> {
+    if kind == TextKind::Citext {
+        return None;
+    }
+    let mut out = value.as_bytes().to_vec();
+    TextShape::new(ty, kind).finish(&mut out, 0);
+    Some(out.into())
+}
+
+fn check(value: &str, ty: &ColumnType) -> Result<(), MaskError> {
+    let valid = match (ty.kind(), ty.oid) {
+        (Kind::Json | Kind::Jsonb, _) => {
+            serde_json::from_str::<serde_json::Value>(value).is_ok() && !value.contains("\\u0000")
+        }
+        (Kind::Date, _) => temporal::is_date(value),
+        (Kind::Timestamp | Kind::TimestampTz, _) => temporal::is_timestamp(value),
+        (Kind::Inet, _) => is_address(value),
+        (Kind::Cidr, _) => is_network(value),
+        (_, oid::BOOL) => matches!(value, "true" | "false" | "t" | "f"),
+        (_, oid::UUID) => is_uuid(value),
+        (_, oid::BYTEA) => value.strip_prefix("\\x").is_some_and(|hex| {
+            hex.len().is_multiple_of(2) && hex.bytes().all(|digit| digit.is_ascii_hexdigit())
+        }),
+        // PostgreSQL judges the rest, in `policy check --dsn`.
+        _ => true,
+    };
+    if valid {
+        return Ok(());
+    }
+    Err(MaskError::new(format!(
+        "constant cannot be read as {}",
+        ty.sql.replace("pg_catalog.", "")
+    )))
+}
+
+fn is_address(value: &str) -> bool {
+    let (address, bits) = match value.split_once('/') {
+        Some((address, bits)) => (address, Some(bits)),
+        None => (value, None),
+    };
+    let Ok(address) = address.parse::<IpAddr>() else {
+        return false;
+    };
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    bits.is_none_or(|bits| bits.parse::<u8>().is_ok_and(|bits| bits <= most))
+}
+
+/// A network has no bits set below its mask.
+fn is_network(value: &str) -> bool {
+    let Some((address, bits)) = value.split_once('/') else {
+        return is_address(value);
+    };
+    let Ok(bits) = bits.parse::<u32>() else {
+        return false;
+    };
+    is_address(value)
+        && match address.parse::<IpAddr>() {
+            Ok(IpAddr::V4(v4)) => v4.to_bits().checked_shl(bits).unwrap_or(0) == 0,
+            Ok(IpAddr::V6(v6)) => v6.to_bits().checked_shl(bits).unwrap_or(0) == 0,
+            Err(_) => false,
+        }
+}
+
+fn is_uuid(value: &str) -> bool {
+    value.len() == 36
+        && (value.bytes().enumerate()).all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
+/// A number, refused with the policy's own word for it.
+pub(super) fn decimal(name: &str, value: &str) -> Result<Decimal, MaskError> {
+    Decimal::parse(value).ok_or_else(|| MaskError::new(format!("{name} must be a decimal number")))
+}

@@ -1,0 +1,212 @@
+//! Values ⇄ the bytes that are encrypted, and token bytes ⇄ text.
+//!
+//! One value has one canonical form per family, whatever type and format it came in, so that
+//! `char(20)` and `text`, or `int4` and `int8`, meet in a domain.
+
+use std::sync::LazyLock;
+
+use data_encoding::{Encoding, Specification};
+use zeroize::Zeroizing;
+
+use crate::mask::row::MalformedRow;
+use crate::pg::Oid;
+use crate::pg::types::{Format, oid};
+
+/// Plaintexts that may have equal tokens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Family {
+    /// text, varchar(n), char(n) without its trailing blanks
+    Text,
+    /// int2, int4, int8
+    Integer,
+    /// uuid
+    Uuid,
+}
+
+impl Family {
+    /// Part of the associated data: never change one.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Integer => "integer",
+            Self::Uuid => "uuid",
+        }
+    }
+}
+
+/// What every token's text begins with, before the key's id.
+pub(super) const PREFIX: &str = "tok_";
+
+/// RFC 4648's alphabet in lower case, without padding. A token survives what upper-case ones do
+/// not: URLs, spreadsheets, `lower()` in somebody's pipeline.
+static BASE32: LazyLock<Option<Encoding>> = LazyLock::new(|| {
+    let mut specification = Specification::new();
+    specification
+        .symbols
+        .push_str("abcdefghijklmnopqrstuvwxyz234567");
+    specification.encoding().ok()
+});
+
+/// Appends `prefix`, the key's id and the bytes in base32.
+pub(super) fn write_token(key_id: &str, bytes: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    let base32 = BASE32.as_ref()?;
+    out.extend_from_slice(PREFIX.as_bytes());
+    out.extend_from_slice(key_id.as_bytes());
+    let start = out.len();
+    out.resize(start.checked_add(base32.encode_len(bytes.len()))?, 0);
+    base32.encode_mut(bytes, out.get_mut(start..)?);
+    Some(())
+}
+
+/// The bytes of a token of this key. Only the one spelling [`write_token`] gives is a token.
+pub(super) fn read_token(key_id: &str, token: &[u8]) -> Option<Vec<u8>> {
+    let text = token.strip_prefix(PREFIX.as_bytes())?;
+    let text = text.strip_prefix(key_id.as_bytes())?;
+    BASE32.as_ref()?.decode(text).ok()
+}
+
+/// Calls `use_it` with a value's canonical form.
+pub(super) fn with_canonical<R>(
+    type_oid: Oid,
+    value: &[u8],
+    format: Format,
+    use_it: impl FnOnce(&[u8]) -> R,
+) -> Result<R, MalformedRow> {
+    match type_oid {
+        oid::BPCHAR => Ok(use_it(without_blanks(value))),
+        oid::INT2 | oid::INT4 | oid::INT8 => {
+            let number = read_integer(type_oid, value, format).ok_or(MalformedRow)?;
+            Ok(use_it(Zeroizing::new(number.to_string()).as_bytes()))
+        }
+        oid::UUID => {
+            let bytes = match format {
+                Format::Binary => <[u8; 16]>::try_from(value).ok(),
+                Format::Text => read_uuid(value),
+            };
+            Ok(use_it(&bytes.ok_or(MalformedRow)?))
+        }
+        _ => Ok(use_it(value)),
+    }
+}
+
+/// The canonical form → text of the column's type, if it is a value of that type.
+pub(super) fn plain_text(type_oid: Oid, canonical: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let mut out = Zeroizing::new(Vec::with_capacity(canonical.len().max(36)));
+    match type_oid {
+        oid::INT2 | oid::INT4 | oid::INT8 => {
+            read_integer(type_oid, canonical, Format::Text)?;
+            out.extend_from_slice(canonical);
+        }
+        oid::UUID => write_uuid(
+            <[u8; 16]>::try_from(canonical).ok()?,
+            Format::Text,
+            &mut out,
+        ),
+        _ => {
+            std::str::from_utf8(canonical).ok()?;
+            out.extend_from_slice(canonical);
+        }
+    }
+    Some(out)
+}
+
+fn without_blanks(mut value: &[u8]) -> &[u8] {
+    while let Some((b' ', rest)) = value.split_last() {
+        value = rest;
+    }
+    value
+}
+
+fn read_integer(type_oid: Oid, value: &[u8], format: Format) -> Option<i64> {
+    match (format, type_oid) {
+        (Format::Binary, oid::INT2) => Some(i16::from_be_bytes(value.try_into().ok()?).into()),
+        (Format::Binary, oid::INT4) => Some(i32::from_be_bytes(value.try_into().ok()?).into()),
+        (Format::Binary, _) => Some(i64::from_be_bytes(value.try_into().ok()?)),
+        (Format::Text, _) => {
+            let number: i64 = std::str::from_utf8(value).ok()?.parse().ok()?;
+            let fits = match type_oid {
+                oid::INT2 => i16::try_from(number).is_ok(),
+                oid::INT4 => i32::try_from(number).is_ok(),
+                _ => true,
+            };
+            fits.then_some(number)
+        }
+    }
+}
+
+/// A uuid in the spellings uuid_in() takes: braces and hyphens are optional, case does not matter.
+pub(super) fn read_uuid(text: &[u8]) -> Option<[u8; 16]> {
+    let text = match text.strip_prefix(b"{") {
+        Some(rest) => rest.strip_suffix(b"}")?,
+        None => text,
+    };
+    let mut bytes = [0_u8; 16];
+    let mut digits = text.iter().filter(|byte| **byte != b'-');
+    for byte in &mut bytes {
+        let high = digit(*digits.next()?)?;
+        let low = digit(*digits.next()?)?;
+        *byte = (high << 4) | low;
+    }
+    digits.next().is_none().then_some(bytes)
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    u8::try_from(char::from(byte).to_digit(16)?).ok()
+}
+
+/// A uuid as PostgreSQL would send it.
+pub(super) fn write_uuid(bytes: [u8; 16], format: Format, out: &mut Vec<u8>) {
+    if format == Format::Binary {
+        out.extend_from_slice(&bytes);
+        return;
+    }
+    for (at, byte) in bytes.iter().enumerate() {
+        if matches!(at, 4 | 6 | 8 | 10) {
+            out.push(b'-');
+        }
+        let (high, low) = (u32::from(byte >> 4), u32::from(byte & 15));
+        for nibble in [high, low] {
+            out.push(char::from_digit(nibble, 16).map_or(b'0', |digit| digit as u8));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{read_token, read_uuid, write_token, write_uuid};
+    use crate::pg::types::Format;
+
+    #[test]
+    fn a_token_has_one_spelling() {
+        let mut token = Vec::new();
+        write_token("k3ya", b"hello", &mut token).expect("token");
+        // RFC 4648 §10: BASE32("fooba") = "MZXW6YTB"; "hello" is NBSWY3DP.
+        assert_eq!(token, b"tok_k3yanbswy3dp");
+        assert_eq!(read_token("k3ya", &token).as_deref(), Some(&b"hello"[..]));
+        for other in [
+            "tok_k3yaNBSWY3DP",
+            "tok_k3ybnbswy3dp",
+            "k3yanbswy3dp",
+            "tok_k3yanbswy3d=",
+        ] {
+            assert!(read_token("k3ya", other.as_bytes()).is_none(), "{other}");
+        }
+    }
+
+    #[test]
+    fn uuids_read_as_postgresql_reads_them() {
+        let text = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11";
+        let bytes = read_uuid(text.as_bytes()).expect("uuid");
+        for same in [
+            "{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}",
+            "A0EEBC999C0B4EF8BB6D6BB9BD380A11",
+        ] {
+            assert_eq!(read_uuid(same.as_bytes()), Some(bytes), "{same}");
+        }
+        let mut out = Vec::new();
+        write_uuid(bytes, Format::Text, &mut out);
+        assert_eq!(out, text.as_bytes());
+        assert!(read_uuid(b"a0eebc99").is_none());
+        assert!(read_uuid(b"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a111").is_none());
+    }
+}

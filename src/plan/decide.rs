@@ -1,0 +1,407 @@
+//! Where each protected column of a statement is masked, or why it cannot be: the table of uses ×
+//! treatments, column reference by column reference.
+//!
+//! | use | nullify, constant | other mask | reversible token | token with an SQL form |
+//! |---|---|---|---|---|
+//! | identity | source | output (text) or source | output | output |
+//! | presence | source | output or source | output | output |
+//! | equality | source | source | stored values, same domain on both sides; else refuse | source |
+//! | order, compute | source | source | refuse | source |
+//!
+//! Deliberately absent: SQL forms. A use is all this knows of a statement.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::analyze::lineage::{Lineage, OutputColumn, Source, Uses};
+use crate::analyze::{ColumnForm, Grounds, column_form};
+use crate::ident::Ident;
+use crate::mask::{OutputRule, TokenColumn, Transform};
+use crate::pg::types::oid;
+use crate::policy::{Rule, Treatment};
+use crate::refusal::Refusal;
+
+/// Where a column is masked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Nowhere: it is clear.
+    Stored,
+    /// In PostgreSQL.
+    Source,
+    /// In the DataRow stream.
+    Output,
+}
+
+/// One used column's form and place.
+pub(super) struct Decided {
+    pub(super) form: ColumnForm,
+    pub(super) place: Place,
+}
+
+/// What was decided for a statement.
+pub(super) struct Decisions {
+    pub(super) columns: BTreeMap<Source, Decided>,
+}
+
+/// Where the rows go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Delivery {
+    /// Through a `RowMasker`, to the client.
+    Rows,
+    /// Past it (COPY), so everything is masked at the source.
+    Stream,
+}
+
+/// Decides every column of a statement. Marks the outputs' uses first, because only here it is known
+/// where they go.
+pub(super) fn decide(
+    lineage: &mut Lineage,
+    delivery: Delivery,
+    grounds: Grounds<'_>,
+) -> Result<Decisions, Refusal> {
+    let reach = match delivery {
+        Delivery::Rows => Uses::IDENTITY,
+        Delivery::Stream => Uses::COMPUTE,
+    };
+    let outputs = std::mem::take(&mut lineage.outputs);
+    for o in &outputs {
+        lineage.mark_all(&o.sources, reach);
+    }
+    lineage.outputs = outputs;
+    let mut columns = BTreeMap::new();
+    for (index, r) in (0_u32..).zip(&lineage.relations) {
+        for (attnum, uses) in &r.columns {
+            let source = Source {
+                relation: crate::sql::tree::RelationId(index),
+                attnum: *attnum,
+            };
+            let form = column_form(&r.relation, *attnum, grounds)?;
+            let place = first_place(&form, *uses);
+            columns.insert(source, Decided { form, place });
+        }
+    }
+    let mut decisions = Decisions { columns };
+    decisions.settle(lineage);
+    decisions.verify(lineage)?;
+    Ok(decisions)
+}
+
+/// The place a column's own uses allow.
+fn first_place(form: &ColumnForm, uses: Uses) -> Place {
+    let shown = Uses::IDENTITY.with(Uses::PRESENCE);
+    match form {
+        ColumnForm::Clear => Place::Stored,
+        ColumnForm::NodeTree if uses == Uses::NODE_TREE => Place::Stored,
+        ColumnForm::Scrub | ColumnForm::Null | ColumnForm::NodeTree | ColumnForm::Generated(_) => {
+            Place::Source
+        }
+        ColumnForm::Rule(rule) => match &rule.treatment {
+            Treatment::Clear => Place::Stored,
+            Treatment::Nullify | Treatment::Deny => Place::Source,
+            Treatment::Mask(m) => {
+                // Mentioned and used for nothing known: the source, so that a use the analyzer missed
+                // meets a mask.
+                let output =
+                    m.at_output() && !m.is_constant() && uses.within(shown) && uses != Uses::NONE;
+                if output { Place::Output } else { Place::Source }
+            }
+            Treatment::Token(t) => {
+                if has_sql(t) && !uses.within(shown) {
+                    Place::Source
+                } else {
+                    Place::Output
+                }
+            }
+        },
+    }
+}
+
+/// Can PostgreSQL compute the token?
+fn has_sql(t: &TokenColumn) -> bool {
+    super::rewrite::token_sql(t, "x").is_some()
+}
+
+impl Decisions {
+    /// The columns that meet in one output must be masked in one place and in one way; where they
+    /// differ, each is masked where it comes from. Repeats until nothing moves, which ends because
+    /// columns only ever move to the source.
+    fn settle(&mut self, lineage: &Lineage) {
+        loop {
+            let mut moved = false;
+            for o in lineage.outputs.iter().filter(|o| o.sources.len() > 1) {
+                if !self.agree(o, lineage) {
+                    for s in &o.sources {
+                        moved |= self.demote(*s);
+                    }
+                }
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    fn demote(&mut self, s: Source) -> bool {
+        match self.columns.get_mut(&s) {
+            Some(d) if d.place == Place::Output => {
+                d.place = Place::Source;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn agree(&self, o: &OutputColumn, lineage: &Lineage) -> bool {
+        let mut first: Option<(&Decided, (u32, i32))> = None;
+        for s in &o.sources {
+            let Some(d) = self.columns.get(s) else {
+                return false;
+            };
+            let Some(c) = lineage
+                .relation(s.relation)
+                .and_then(|r| r.relation.attribute(s.attnum))
+            else {
+                return false;
+            };
+            let ty = (c.type_oid, c.typmod);
+            match &first {
+                None => first = Some((d, ty)),
+                Some((f, t)) => {
+                    if f.place != d.place || *t != ty || !same_rule(&f.form, &d.form) {
+                        return false;
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// Refuses what no place allows.
+    fn verify(&self, lineage: &Lineage) -> Result<(), Refusal> {
+        for (s, d) in &self.columns {
+            let ColumnForm::Rule(rule) = &d.form else {
+                continue;
+            };
+            let Some(r) = lineage.relation(s.relation) else {
+                continue;
+            };
+            let Some(c) = r.relation.attribute(s.attnum) else {
+                continue;
+            };
+            let subject = Subject {
+                table: &r.relation.name,
+                column: &c.name,
+                rule,
+            };
+            match &rule.treatment {
+                Treatment::Deny => return Err(subject.denied()),
+                Treatment::Token(t) if !has_sql(t) => {
+                    let uses = r.columns.get(&s.attnum).copied().unwrap_or_default();
+                    let stored = Uses::IDENTITY.with(Uses::PRESENCE).with(Uses::EQUALITY);
+                    if d.place == Place::Source || !uses.within(stored) || r.whole_row {
+                        return Err(subject.token_use(uses));
+                    }
+                    if uses.has(Uses::EQUALITY) && !(byte_equal(c.type_oid) && c.deterministic) {
+                        return Err(subject.token_use(uses));
+                    }
+                }
+                Treatment::Clear
+                | Treatment::Mask(_)
+                | Treatment::Token(_)
+                | Treatment::Nullify => {}
+            }
+        }
+        self.verify_equalities(lineage)
+    }
+
+    /// Stored values may be compared only between columns this role sees tokenized in one domain:
+    /// joining a tokenized column with a clear one of the same data would undo the tokens.
+    fn verify_equalities(&self, lineage: &Lineage) -> Result<(), Refusal> {
+        for e in &lineage.equalities {
+            for (mine, other) in [(&e.left, &e.right), (&e.right, &e.left)] {
+                for s in mine {
+                    let Some(rule) = self.stored_token(*s) else {
+                        continue;
+                    };
+                    let partners = !other.is_empty()
+                        && other.iter().all(|o| {
+                            self.stored_token(*o)
+                                .is_some_and(|r| r.name == rule.name && same_type(lineage, *s, *o))
+                        });
+                    if !partners {
+                        let Some(r) = lineage.relation(s.relation) else {
+                            continue;
+                        };
+                        let Some(c) = r.relation.attribute(s.attnum) else {
+                            continue;
+                        };
+                        return Err(Subject {
+                            table: &r.relation.name,
+                            column: &c.name,
+                            rule,
+                        }
+                        .token_compared());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The rule of a column whose stored values stand for reversible tokens.
+    fn stored_token(&self, s: Source) -> Option<&Arc<Rule>> {
+        let d = self.columns.get(&s)?;
+        match &d.form {
+            ColumnForm::Rule(rule)
+                if d.place == Place::Output && matches!(rule.treatment, Treatment::Token(_)) =>
+            {
+                Some(rule)
+            }
+            _ => None,
+        }
+    }
+
+    /// The rules of the result's columns.
+    pub(super) fn output_rules(&self, lineage: &Lineage, direct: &[bool]) -> Vec<OutputRule> {
+        let direct = direct.iter().copied().chain(std::iter::repeat(false));
+        lineage
+            .outputs
+            .iter()
+            .zip(direct)
+            .map(|(o, d)| self.output_rule(o, d, lineage))
+            .collect()
+    }
+
+    fn output_rule(&self, o: &OutputColumn, direct: bool, lineage: &Lineage) -> OutputRule {
+        let mut rule = OutputRule {
+            transform: Transform::Pass,
+            expect: None,
+            origin: None,
+            name: None,
+        };
+        let Some(source) = o.sources.first() else {
+            return rule;
+        };
+        let Some(decided) = self.columns.get(source) else {
+            return rule;
+        };
+        let base = lineage
+            .relation(source.relation)
+            .filter(|_| direct && o.sources.len() == 1)
+            .map(|r| (r.relation.oid, source.attnum));
+        match (&decided.form, decided.place) {
+            (ColumnForm::Rule(r), Place::Output) => {
+                rule.expect = base;
+                rule.transform = match &r.treatment {
+                    Treatment::Mask(m) => Transform::Mask(Arc::clone(m)),
+                    Treatment::Token(t) => Transform::Token(Arc::clone(t)),
+                    Treatment::Clear | Treatment::Nullify | Treatment::Deny => Transform::Pass,
+                };
+            }
+            (_, Place::Source) => rule.origin = base,
+            (_, Place::Stored | Place::Output) => {}
+        }
+        rule
+    }
+}
+
+/// Is it the same mask or domain, of the same class?
+fn same_rule(a: &ColumnForm, b: &ColumnForm) -> bool {
+    match (a, b) {
+        (ColumnForm::Clear, ColumnForm::Clear) => true,
+        (ColumnForm::Rule(x), ColumnForm::Rule(y)) => match (&x.treatment, &y.treatment) {
+            (Treatment::Mask(_), Treatment::Mask(_))
+            | (Treatment::Token(_), Treatment::Token(_)) => x.name == y.name,
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+fn same_type(lineage: &Lineage, a: Source, b: Source) -> bool {
+    let ty = |s: Source| {
+        lineage
+            .relation(s.relation)
+            .and_then(|r| r.relation.attribute(s.attnum))
+            .map(|c| c.type_oid)
+    };
+    let textual = |t: u32| matches!(t, oid::TEXT | oid::VARCHAR);
+    match (ty(a), ty(b)) {
+        (Some(x), Some(y)) => x == y || textual(x) && textual(y),
+        _ => false,
+    }
+}
+
+/// Types whose SQL equality is equality of the bytes that are encrypted.
+fn byte_equal(ty: u32) -> bool {
+    matches!(
+        ty,
+        oid::TEXT
+            | oid::VARCHAR
+            | oid::BPCHAR
+            | oid::UUID
+            | oid::BYTEA
+            | oid::INT2
+            | oid::INT4
+            | oid::INT8
+            | oid::DATE
+            | oid::BOOL
+    )
+}
+
+/// A column in the words of a refusal.
+struct Subject<'a> {
+    table: &'a Ident,
+    column: &'a Ident,
+    rule: &'a Rule,
+}
+
+impl Subject<'_> {
+    fn denied(&self) -> Refusal {
+        Refusal::denied(format!(
+            "permission denied for column {} of {}",
+            self.column, self.table
+        ))
+        .detail(format!(
+            "Class \"{}\" is denied to the role ({}).",
+            self.rule.class, self.rule.origin
+        ))
+    }
+
+    fn token_use(&self, uses: Uses) -> Refusal {
+        let what = if uses.has(Uses::ORDER) && !uses.has(Uses::COMPUTE) {
+            "cannot order by or compare the order of"
+        } else if uses.has(Uses::COMPUTE) {
+            "cannot compute with"
+        } else {
+            "cannot group or compare"
+        };
+        Refusal::denied(format!("{what} column {} of {}", self.column, self.table))
+            .detail(self.token_rule())
+            .hint(format!(
+                "Select {} itself, count it, or group by it; tokenize the class with kind: hmac to \
+                 compute with its tokens.",
+                self.column
+            ))
+    }
+
+    fn token_compared(&self) -> Refusal {
+        Refusal::denied(format!(
+            "cannot compare column {} of {} with something that is not a token of its domain",
+            self.column, self.table
+        ))
+        .detail(self.token_rule())
+        .hint(format!(
+            "Join {} with another column tokenized in domain {}, or tokenize the class with \
+             kind: hmac.",
+            self.column, self.rule.name
+        ))
+    }
+
+    fn token_rule(&self) -> String {
+        format!(
+            "The role sees it as a reversible token of domain \"{}\" ({}).",
+            self.rule.name, self.rule.origin
+        )
+    }
+}

@@ -1,0 +1,104 @@
+//! What would happen to a statement, column by column: the same analysis and the same decision as
+//! `plan_statement`, kept instead of sent. A simulator that can disagree would be a bug.
+
+use super::decide::{Decisions, Delivery, Place, decide};
+use super::plan::PlanContext;
+use super::statement::grounds;
+use crate::analyze::lineage::{Lineage, OutputColumn};
+use crate::analyze::{ColumnForm, analyze};
+use crate::policy::Treatment;
+use crate::refusal::Refusal;
+use crate::sql::tree::Statement;
+
+/// One output column of an explained statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExplainedColumn {
+    /// Its name.
+    pub name: String,
+    /// Base columns that reach it unchanged, `schema.table.column`.
+    pub sources: Vec<String>,
+    /// The class of the first source, empty when there is none.
+    pub class: String,
+    /// What the role gets: `clear`, `mask email`, `token person`, `nullify`, `computed from masked
+    /// values`.
+    pub treatment: String,
+    /// `at the source`, `at the output`, or empty.
+    pub place: &'static str,
+    /// Where the rule is written, `treat.yaml:12`.
+    pub rule: String,
+}
+
+/// Explains a statement that reads relations; for the others, the answer is that no column is
+/// involved.
+pub fn explain_statement(
+    mut statement: Statement,
+    ctx: &PlanContext<'_>,
+) -> Result<Vec<ExplainedColumn>, Refusal> {
+    if !matches!(statement, Statement::Query(_)) {
+        return super::plan_statement(statement, ctx).map(|_plan| Vec::new());
+    }
+    let mut lineage = analyze(&mut statement, grounds(ctx))?;
+    let decisions = decide(&mut lineage, Delivery::Rows, grounds(ctx))?;
+    Ok(lineage
+        .outputs
+        .iter()
+        .map(|o| explain_output(o, &lineage, &decisions))
+        .collect())
+}
+
+fn explain_output(o: &OutputColumn, lineage: &Lineage, decisions: &Decisions) -> ExplainedColumn {
+    let sources = o
+        .sources
+        .iter()
+        .filter_map(|s| {
+            let r = &lineage.relation(s.relation)?.relation;
+            Some(format!(
+                "{}.{}.{}",
+                r.schema,
+                r.name,
+                r.attribute(s.attnum)?.name
+            ))
+        })
+        .collect();
+    let mut explained = ExplainedColumn {
+        name: o.name.to_string(),
+        sources,
+        class: String::new(),
+        treatment: if o.tainted {
+            "computed from masked values"
+        } else {
+            "clear"
+        }
+        .to_owned(),
+        place: if o.tainted { "at the source" } else { "" },
+        rule: String::new(),
+    };
+    let Some(decided) = o.sources.first().and_then(|s| decisions.columns.get(s)) else {
+        return explained;
+    };
+    explained.place = match decided.place {
+        Place::Stored => "",
+        Place::Source => "at the source",
+        Place::Output => "at the output",
+    };
+    match &decided.form {
+        ColumnForm::Clear => {}
+        ColumnForm::Rule(rule) => {
+            explained.class = rule.class.to_string();
+            explained.rule = rule.origin.to_string();
+            explained.treatment = match rule.treatment {
+                Treatment::Clear => "clear".to_owned(),
+                Treatment::Mask(_) => format!("mask {}", rule.name),
+                Treatment::Token(_) => format!("token {}", rule.name),
+                Treatment::Nullify => "nullify".to_owned(),
+                Treatment::Deny => "deny".to_owned(),
+            };
+        }
+        ColumnForm::Generated(_) => {
+            explained.treatment = "recomputed from masked values".to_owned();
+        }
+        ColumnForm::Scrub => explained.treatment = "literals scrubbed".to_owned(),
+        ColumnForm::NodeTree | ColumnForm::Null => explained.treatment = "nullify".to_owned(),
+    }
+    explained
+}

@@ -1,0 +1,297 @@
+//! Decisions → how the printer writes each base relation.
+//!
+//! A masked relation is a *simple* derived table (no volatile function, LIMIT, DISTINCT or set
+//! operation), so that PostgreSQL pulls it up: indexes on clear columns serve, row locks pass through,
+//! and operators see only the mask.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::decide::{Decided, Decisions, Place};
+use crate::analyze::lineage::{Lineage, RelationUse, Source};
+use crate::analyze::{ColumnForm, Generated, Grounds, column_form, scrub_sql};
+use crate::catalog::{Catalog, Column};
+use crate::ident::Ident;
+use crate::mask::TokenColumn;
+use crate::pg::{AttrNumber, sqlstate};
+use crate::policy::Treatment;
+use crate::refusal::Refusal;
+use crate::sql::print::{
+    DerivedColumn, DerivedRelation, INNER_ALIAS, InPlace, RelationForm, Rewrite, print_expr,
+};
+use crate::sql::tree::RelationId;
+
+/// In-place masks are written once with this stand-in operand, which no SQL text contains, and the
+/// real one is put in at each reference.
+const OPERAND: &str = "\u{1}operand\u{1}";
+
+/// Names of the system columns, by attribute number.
+const SYSTEM_COLUMNS: &[(AttrNumber, &str)] = &[
+    (-1, "ctid"),
+    (-2, "xmin"),
+    (-3, "cmin"),
+    (-4, "xmax"),
+    (-5, "cmax"),
+    (-6, "tableoid"),
+];
+
+/// How every base relation of a statement is written.
+pub(super) fn rewrite(
+    lineage: &Lineage,
+    decisions: &Decisions,
+    grounds: Grounds<'_>,
+) -> Result<Rewrite, Refusal> {
+    let mut rewrite = Rewrite::default();
+    for (index, r) in (0_u32..).zip(&lineage.relations) {
+        let id = RelationId(index);
+        let masked = r.columns.keys().any(|a| {
+            decisions
+                .columns
+                .get(&Source {
+                    relation: id,
+                    attnum: *a,
+                })
+                .is_some_and(|d| d.place == Place::Source)
+        });
+        let hidden_row = r.whole_row && masked;
+        if !masked {
+            continue;
+        }
+        if r.written && hidden_row {
+            return Err(Refusal::denied(format!(
+                "cannot return whole rows of {}, which has protected columns",
+                r.relation.name
+            ))
+            .hint("Name the columns you need."));
+        }
+        let writer = Writer {
+            relation: r,
+            id,
+            decisions,
+            grounds,
+        };
+        let form = if r.in_place && !hidden_row || r.written {
+            RelationForm::InPlace(writer.in_place()?)
+        } else {
+            RelationForm::Derived(writer.derived(hidden_row)?)
+        };
+        rewrite.relations.insert(id, form);
+    }
+    Ok(rewrite)
+}
+
+struct Writer<'a> {
+    relation: &'a RelationUse,
+    id: RelationId,
+    decisions: &'a Decisions,
+    grounds: Grounds<'a>,
+}
+
+impl Writer<'_> {
+    fn decided(&self, attnum: AttrNumber) -> Option<&Decided> {
+        self.decisions.columns.get(&Source {
+            relation: self.id,
+            attnum,
+        })
+    }
+
+    fn derived(&self, whole_row: bool) -> Result<DerivedRelation, Refusal> {
+        let mut columns = Vec::with_capacity(self.relation.columns.len());
+        for attnum in self.relation.columns.keys() {
+            let name = self.name(*attnum)?;
+            let sql = self.column_sql(*attnum, &operand(INNER_ALIAS, &name))?;
+            columns.push(DerivedColumn { name, sql });
+        }
+        let whole_row = if whole_row {
+            Some(self.whole_row()?)
+        } else {
+            None
+        };
+        Ok(DerivedRelation { columns, whole_row })
+    }
+
+    /// `ROW(masked columns)::schema.table`, so that the row's type and field names stay.
+    fn whole_row(&self) -> Result<String, Refusal> {
+        let relation = &self.relation.relation;
+        let mut sql = String::from("ROW(");
+        for (n, c) in relation.columns.iter().enumerate() {
+            if n > 0 {
+                sql.push_str(", ");
+            }
+            sql.push_str(&self.column_sql(c.attnum, &operand(INNER_ALIAS, &c.name))?);
+        }
+        sql.push_str(")::");
+        relation.schema.quote_into(&mut sql);
+        sql.push('.');
+        relation.name.quote_into(&mut sql);
+        Ok(sql)
+    }
+
+    fn in_place(&self) -> Result<HashMap<AttrNumber, InPlace>, Refusal> {
+        let mut map = HashMap::new();
+        for attnum in self.relation.columns.keys() {
+            if self
+                .decided(*attnum)
+                .is_none_or(|d| d.place != Place::Source)
+            {
+                continue;
+            }
+            let template = self.column_sql(*attnum, OPERAND)?;
+            map.insert(
+                *attnum,
+                InPlace::new(move |op| template.replace(OPERAND, op)),
+            );
+        }
+        Ok(map)
+    }
+
+    /// What stands for a column: itself, or its mask.
+    fn column_sql(&self, attnum: AttrNumber, operand: &str) -> Result<String, Refusal> {
+        match self.decided(attnum) {
+            Some(d) if d.place == Place::Source => self.masked_sql(&d.form, attnum, operand),
+            _ => Ok(operand.to_owned()),
+        }
+    }
+
+    fn masked_sql(
+        &self,
+        form: &ColumnForm,
+        attnum: AttrNumber,
+        operand: &str,
+    ) -> Result<String, Refusal> {
+        let column = self.relation.relation.attribute(attnum);
+        let null = || null_sql(self.grounds.catalog, column);
+        match form {
+            ColumnForm::Clear => Ok(operand.to_owned()),
+            ColumnForm::Scrub => Ok(scrub_sql(&format!("({operand})::\"pg_catalog\".\"text\""))),
+            ColumnForm::Null | ColumnForm::NodeTree => null(),
+            ColumnForm::Generated(g) => generated_sql(g, column, self.grounds),
+            ColumnForm::Rule(rule) => match &rule.treatment {
+                Treatment::Clear => Ok(operand.to_owned()),
+                Treatment::Nullify => null(),
+                Treatment::Mask(m) => Ok(m.sql(operand)),
+                Treatment::Token(t) => token_sql(t, operand).ok_or_else(no_sql_form),
+                Treatment::Deny => Err(Refusal::denied("permission denied for column")),
+            },
+        }
+    }
+
+    fn name(&self, attnum: AttrNumber) -> Result<Ident, Refusal> {
+        if let Some(c) = self.relation.relation.attribute(attnum) {
+            return Ok(c.name.clone());
+        }
+        SYSTEM_COLUMNS
+            .iter()
+            .find(|(a, _)| *a == attnum)
+            .map(|(_, n)| Ident::exact(n))
+            .ok_or_else(|| Refusal::error(sqlstate::UNDEFINED_COLUMN, "column does not exist"))
+    }
+}
+
+fn operand(alias: &str, column: &Ident) -> String {
+    let mut out = Ident::exact(alias).quoted();
+    out.push('.');
+    column.quote_into(&mut out);
+    out
+}
+
+fn null_sql(catalog: &Catalog, column: Option<&Column>) -> Result<String, Refusal> {
+    let column = column.ok_or_else(no_sql_form)?;
+    let ty = catalog.column_type(column).ok_or_else(no_sql_form)?;
+    Ok(crate::mask::null_sql(&ty))
+}
+
+/// A generated column, recomputed from masked inputs and cast to its own type.
+fn generated_sql(
+    generated: &Generated,
+    column: Option<&Column>,
+    grounds: Grounds<'_>,
+) -> Result<String, Refusal> {
+    let column = column.ok_or_else(no_sql_form)?;
+    let mut rewrite = Rewrite::default();
+    for (index, r) in (0_u32..).zip(&generated.lineage.relations) {
+        let id = RelationId(index);
+        let mut columns = std::collections::BTreeMap::new();
+        for attnum in r.columns.keys() {
+            let form = column_form(&r.relation, *attnum, grounds)?;
+            let place = if matches!(form, ColumnForm::Clear) {
+                Place::Stored
+            } else {
+                Place::Source
+            };
+            columns.insert(
+                Source {
+                    relation: id,
+                    attnum: *attnum,
+                },
+                Decided { form, place },
+            );
+        }
+        let decisions = Decisions { columns };
+        let writer = Writer {
+            relation: r,
+            id,
+            decisions: &decisions,
+            grounds,
+        };
+        rewrite
+            .relations
+            .insert(id, RelationForm::InPlace(writer.in_place()?));
+    }
+    let sql = print_expr(&generated.expr, &rewrite)?;
+    let ty = grounds.catalog.column_type(column).ok_or_else(no_sql_form)?;
+    Ok(format!("({sql})::{}", ty.sql))
+}
+
+/// A token as SQL. None yet: the key must not stand in a statement's text, and the way to hand it to
+/// PostgreSQL beside the text is not built.
+pub(super) fn token_sql(_token: &TokenColumn, _operand: &str) -> Option<String> {
+    None
+}
+
+fn no_sql_form() -> Refusal {
+    Refusal::denied("a protected column cannot be masked in this place")
+}
+
+/// What the audit says of the columns of a statement.
+pub(super) fn facts(lineage: &Lineage, decisions: &Decisions) -> super::plan::Facts {
+    let mut facts = super::plan::Facts::default();
+    for (index, r) in (0_u32..).zip(&lineage.relations) {
+        let name = format!("{}.{}", r.relation.schema, r.relation.name);
+        for attnum in r.columns.keys() {
+            let source = Source {
+                relation: RelationId(index),
+                attnum: *attnum,
+            };
+            let (Some(d), Some(c)) = (
+                decisions.columns.get(&source),
+                r.relation.attribute(*attnum),
+            ) else {
+                continue;
+            };
+            let what = match (&d.form, d.place) {
+                (_, Place::Stored) => continue,
+                (ColumnForm::Rule(rule), place) => match (&rule.treatment, place) {
+                    (Treatment::Nullify, _) => "nullify",
+                    (Treatment::Token(_), _) => "token",
+                    (_, Place::Output) => "mask at the output",
+                    _ => "mask at the source",
+                },
+                _ => "hidden",
+            };
+            let entry = (format!("{name}.{}", c.name), what);
+            if !facts.columns.contains(&entry) {
+                facts.columns.push(entry);
+            }
+        }
+        if !facts.relations.contains(&name) {
+            facts.relations.push(name);
+        }
+    }
+    facts
+}
+
+/// Names of nothing: for plans that read no relation.
+pub(super) fn shared(rules: Vec<crate::mask::OutputRule>) -> Arc<[crate::mask::OutputRule]> {
+    Arc::from(rules)
+}

@@ -1,0 +1,372 @@
+//! One parsed statement → a plan or a refusal: reading statements here, the rest in `utility`.
+
+use std::sync::Arc;
+
+use super::decide::{Delivery, decide};
+use super::plan::{CursorEntry, Effect, Facts, Plan, PlanContext, PreparedEntry};
+use super::rewrite::{facts, rewrite, shared};
+use super::utility;
+use crate::analyze::{Grounds, analyze, analyze_values};
+use crate::ident::Ident;
+use crate::mask::OutputRule;
+use crate::pg::sqlstate;
+use crate::refusal::Refusal;
+use crate::sql::print::{Rewrite, print};
+use crate::sql::tree::{
+    Copy, CopyDirection, CopySource, Expr, Query, SelectItem, SetExpr, Statement,
+};
+
+/// A statement whose relations are decided.
+struct Read {
+    rewrite: Rewrite,
+    outputs: Vec<OutputRule>,
+    facts: Facts,
+}
+
+/// The whole decision for one parsed statement.
+pub fn plan_statement(statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
+    plan(statement, ctx).map(|p| p.at_epoch(ctx.snapshot.epoch))
+}
+
+fn plan(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
+    match &mut statement {
+        Statement::Query(_)
+        | Statement::Insert(_)
+        | Statement::Update(_)
+        | Statement::Delete(_) => {
+            let read = read(&mut statement, Delivery::Rows, ctx)?;
+            let rows = returns_rows(&statement);
+            let mut plan =
+                Plan::decided(print(&statement, &read.rewrite)?, Effect::None, read.facts);
+            if rows {
+                plan.set_outputs(shared(read.outputs));
+            }
+            Ok(plan)
+        }
+        Statement::Explain {
+            statement: inner, ..
+        } => {
+            let read = read(inner, Delivery::Stream, ctx)?;
+            if !read.facts.columns.is_empty() {
+                return Err(Refusal::denied(
+                    "EXPLAIN is refused where a protected column is involved",
+                )
+                .detail("Plans quote literals, row counts and filters over stored values.")
+                .hint("Ask the proxy: pgveil policy explain --role ROLE 'QUERY'."));
+            }
+            Ok(
+                Plan::decided(print(&statement, &read.rewrite)?, Effect::None, read.facts)
+                    .passing(1),
+            )
+        }
+        Statement::Prepare { .. } => prepare(statement, ctx),
+        Statement::Execute { .. } => execute(statement, ctx),
+        Statement::Declare { .. } => declare(statement, ctx),
+        Statement::Fetch { .. } => fetch(statement, ctx),
+        Statement::Copy(_) => copy(statement, ctx),
+        _ => utility::plan(statement, ctx),
+    }
+}
+
+fn returns_rows(statement: &Statement) -> bool {
+    match statement {
+        Statement::Query(_) => true,
+        Statement::Insert(i) => !i.returning.is_empty(),
+        Statement::Update(u) => !u.returning.is_empty(),
+        Statement::Delete(d) => !d.returning.is_empty(),
+        _ => false,
+    }
+}
+
+pub(super) fn grounds<'a>(ctx: &PlanContext<'a>) -> Grounds<'a> {
+    Grounds {
+        catalog: &ctx.snapshot.catalog,
+        grants: ctx.grants,
+        search_path: ctx.search_path,
+    }
+}
+
+/// Analyzes and decides a statement that reads relations.
+fn read(
+    statement: &mut Statement,
+    delivery: Delivery,
+    ctx: &PlanContext<'_>,
+) -> Result<Read, Refusal> {
+    let grounds = grounds(ctx);
+    let mut lineage = analyze(statement, grounds)?;
+    let decisions = decide(&mut lineage, delivery, grounds)?;
+    let rewrite = rewrite(&lineage, &decisions, grounds)?;
+    let outputs = decisions.output_rules(&lineage, &direct_columns(statement));
+    let mut facts = facts(&lineage, &decisions);
+    facts.kind = kind(statement);
+    Ok(Read {
+        rewrite,
+        outputs,
+        facts,
+    })
+}
+
+fn kind(statement: &Statement) -> &'static str {
+    match statement {
+        Statement::Insert(_) => "INSERT",
+        Statement::Update(_) => "UPDATE",
+        Statement::Delete(_) => "DELETE",
+        _ => "SELECT",
+    }
+}
+
+/// Which outputs are plain column references, whose origin PostgreSQL names in `RowDescription`.
+fn direct_columns(statement: &Statement) -> Vec<bool> {
+    let items = match statement {
+        Statement::Query(q) => match body_of(q) {
+            SetExpr::Select(s) => &s.items,
+            SetExpr::Query(_) | SetExpr::Values(_) | SetExpr::Chain { .. } => return Vec::new(),
+        },
+        Statement::Insert(i) => &i.returning,
+        Statement::Update(u) => &u.returning,
+        Statement::Delete(d) => &d.returning,
+        _ => return Vec::new(),
+    };
+    items
+        .iter()
+        .map(|i| {
+            matches!(
+                i,
+                SelectItem::Expr {
+                    expr: Expr::Column(_),
+                    ..
+                }
+            )
+        })
+        .collect()
+}
+
+fn body_of(q: &Query) -> &SetExpr {
+    let mut body = &q.body;
+    while let SetExpr::Query(inner) = body {
+        body = &inner.body;
+    }
+    body
+}
+
+/// `PREPARE name (types) AS …`: created upstream under a fresh name, so that the name's masks are the
+/// statement's whatever happens to the client's.
+fn prepare(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
+    let Statement::Prepare {
+        name,
+        types,
+        statement: inner,
+    } = &mut statement
+    else {
+        return Err(not_understood());
+    };
+    if ctx.prepared.contains_key(name) {
+        return Err(Refusal::error(
+            sqlstate::DUPLICATE_PREPARED_STATEMENT,
+            format!("prepared statement \"{name}\" already exists"),
+        ));
+    }
+    crate::analyze::resolve_types(types, grounds(ctx))?;
+    let client_name = std::mem::replace(name, ctx.fresh_name.clone());
+    let read = read(inner, Delivery::Rows, ctx)?;
+    let rows = returns_rows(inner);
+    let mut of = Plan::decided(
+        print(inner, &read.rewrite)?,
+        Effect::None,
+        read.facts.clone(),
+    );
+    if rows {
+        of.set_outputs(shared(read.outputs));
+    }
+    let entry = PreparedEntry {
+        upstream: ctx.fresh_name.clone(),
+        plan: Arc::new(of.at_epoch(ctx.snapshot.epoch)),
+    };
+    let sql = print(&statement, &read.rewrite)?;
+    Ok(Plan::decided(
+        sql,
+        Effect::Prepare(client_name, entry),
+        named(read.facts, "PREPARE"),
+    ))
+}
+
+fn execute(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
+    let Statement::Execute { name, args } = &mut statement else {
+        return Err(not_understood());
+    };
+    let Some(entry) = ctx.prepared.get(name) else {
+        return Err(Refusal::error(
+            sqlstate::INVALID_STATEMENT_NAME,
+            format!("prepared statement \"{name}\" does not exist"),
+        ));
+    };
+    if entry.plan.epoch() != ctx.snapshot.epoch {
+        return Err(Refusal::error(
+            sqlstate::FEATURE_NOT_SUPPORTED,
+            format!("prepared statement \"{name}\" was planned under an older policy or catalog"),
+        )
+        .hint("DEALLOCATE it and PREPARE it again."));
+    }
+    analyze_values(args, grounds(ctx))?;
+    *name = entry.upstream.clone();
+    let facts = named(entry.plan.facts().clone(), "EXECUTE");
+    let outputs = entry.plan.outputs().cloned();
+    let mut plan = Plan::decided(print(&statement, &Rewrite::default())?, Effect::None, facts);
+    if let Some(outputs) = outputs {
+        plan.set_outputs(outputs);
+    }
+    Ok(plan)
+}
+
+fn declare(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
+    let Statement::Declare {
+        name,
+        binary,
+        query,
+        hold,
+        ..
+    } = &mut statement
+    else {
+        return Err(not_understood());
+    };
+    let (binary, hold) = (*binary, *hold);
+    let client_name: Ident = std::mem::replace(name, ctx.fresh_name.clone());
+    let mut inner = Statement::Query(query.clone());
+    let read = read(&mut inner, Delivery::Rows, ctx)?;
+    if binary
+        && read
+            .outputs
+            .iter()
+            .any(|o| matches!(o.transform, crate::mask::Transform::Token(_)))
+    {
+        return Err(
+            Refusal::denied("a BINARY cursor cannot return tokens").hint("Leave BINARY out.")
+        );
+    }
+    if let Statement::Query(q) = inner {
+        *query = q;
+    }
+    let entry = CursorEntry {
+        upstream: ctx.fresh_name.clone(),
+        outputs: shared(read.outputs),
+        hold,
+    };
+    let sql = print(&statement, &read.rewrite)?;
+    Ok(Plan::decided(
+        sql,
+        Effect::Declare(client_name, entry),
+        named(read.facts, "DECLARE"),
+    ))
+}
+
+fn fetch(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
+    let Statement::Fetch {
+        is_move,
+        cursor,
+        amount: _,
+    } = &mut statement
+    else {
+        return Err(not_understood());
+    };
+    let Some(entry) = ctx.cursors.get(cursor) else {
+        return Err(Refusal::error(
+            sqlstate::INVALID_CURSOR_NAME,
+            format!("cursor \"{cursor}\" does not exist"),
+        ));
+    };
+    let rows = !*is_move;
+    *cursor = entry.upstream.clone();
+    let mut facts = Facts {
+        kind: "FETCH",
+        ..Facts::default()
+    };
+    if !rows {
+        facts.kind = "MOVE";
+    }
+    let mut plan = Plan::decided(print(&statement, &Rewrite::default())?, Effect::None, facts);
+    if rows {
+        plan.set_outputs(Arc::clone(&entry.outputs));
+    }
+    Ok(plan)
+}
+
+/// COPY … TO STDOUT: planned as COPY (SELECT visible columns) TO, masked at the source.
+fn copy(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
+    let Statement::Copy(c) = &mut statement else {
+        return Err(not_understood());
+    };
+    utility::copy_options(&c.options)?;
+    if c.direction == CopyDirection::From {
+        let CopySource::Relation(r, columns) = &mut c.source else {
+            return Err(not_understood());
+        };
+        let lineage = crate::analyze::analyze_copy_from(r, columns, grounds(ctx))?;
+        let mut facts = Facts {
+            kind: "COPY",
+            ..Facts::default()
+        };
+        facts.relations = lineage
+            .relations
+            .iter()
+            .map(|r| format!("{}.{}", r.relation.schema, r.relation.name))
+            .collect();
+        let sql = print(&statement, &Rewrite::default())?;
+        return Ok(Plan::decided(sql, Effect::None, facts).copying(CopyDirection::From));
+    }
+    let mut inner = copied_query(c)?;
+    let read = read(&mut inner, Delivery::Stream, ctx)?;
+    c.source = CopySource::Query(Box::new(inner));
+    let sql = print(&statement, &read.rewrite)?;
+    Ok(Plan::decided(sql, Effect::None, named(read.facts, "COPY")).copying(CopyDirection::To))
+}
+
+/// The query a COPY TO copies.
+fn copied_query(c: &mut Copy) -> Result<Statement, Refusal> {
+    match &mut c.source {
+        CopySource::Query(q) if matches!(q.as_ref(), Statement::Query(_)) => {
+            Ok(std::mem::replace(q.as_mut(), Statement::Empty))
+        }
+        CopySource::Query(_) => Err(Refusal::denied(
+            "COPY of a data-modifying statement is not available to a restricted role",
+        )),
+        CopySource::Relation(r, columns) => {
+            let items = if columns.is_empty() {
+                vec![SelectItem::Star(None)]
+            } else {
+                columns
+                    .iter()
+                    .map(|c| SelectItem::Expr {
+                        expr: Expr::Name(crate::sql::tree::Name {
+                            parts: vec![c.clone()],
+                            position: r.name.position,
+                        }),
+                        alias: None,
+                    })
+                    .collect()
+            };
+            let select = crate::sql::tree::Select {
+                items,
+                from: vec![crate::sql::tree::TableRef::Relation(Box::new(r.clone()))],
+                ..crate::sql::tree::Select::default()
+            };
+            Ok(Statement::Query(Box::new(Query {
+                with: None,
+                body: SetExpr::Select(Box::new(select)),
+                order_by: Vec::new(),
+                limit: None,
+                locking: Vec::new(),
+            })))
+        }
+    }
+}
+
+fn named(facts: Facts, kind: &'static str) -> Facts {
+    Facts { kind, ..facts }
+}
+
+fn not_understood() -> Refusal {
+    Refusal::error(
+        sqlstate::INTERNAL_ERROR,
+        "statement is not of the form expected here",
+    )
+}

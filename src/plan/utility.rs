@@ -1,0 +1,291 @@
+//! Statements that read no relation: transaction control, settings, cursors' ends, DISCARD.
+
+use super::plan::{Effect, Facts, Plan, PlanContext};
+use crate::ident::Ident;
+use crate::pg::sqlstate;
+use crate::refusal::Refusal;
+use crate::sql::SqlText;
+use crate::sql::print::{Rewrite, print};
+use crate::sql::tree::{Statement, Transaction};
+
+/// Settings a restricted role may change. Nothing here changes how PostgreSQL reads a text, which
+/// plan it chooses, or what it reports.
+pub const SETTABLE: &[&str] = &[
+    "application_name",
+    "bytea_output",
+    "client_min_messages",
+    "datestyle",
+    "default_transaction_deferrable",
+    "default_transaction_isolation",
+    "default_transaction_read_only",
+    "extra_float_digits",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+    "intervalstyle",
+    "lock_timeout",
+    "statement_timeout",
+    "timezone",
+    "transaction_deferrable",
+    "transaction_isolation",
+    "transaction_read_only",
+    "transaction_timeout",
+];
+
+/// COPY options that change only the text format of what is copied.
+const COPY_OPTIONS: &[&str] = &[
+    "delimiter",
+    "escape",
+    "force_quote",
+    "format",
+    "header",
+    "null",
+    "quote",
+];
+
+pub(super) fn plan(statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
+    let (kind, effect): (&'static str, Effect) = match &statement {
+        Statement::Empty => ("EMPTY", Effect::None),
+        Statement::Transaction(t) => transaction(t),
+        Statement::SetTransaction { .. } => ("SET", Effect::None),
+        Statement::Set {
+            local,
+            name,
+            values,
+        } => return set(*local, name, values, &statement),
+        Statement::Show(name) => return show(name, &statement, ctx),
+        Statement::Reset(name) => return reset(name, &statement),
+        Statement::Deallocate(name) => return deallocate(name.as_ref(), statement.clone(), ctx),
+        Statement::Close(name) => return close(name.as_ref(), statement.clone(), ctx),
+        Statement::Discard(what) => (
+            "DISCARD",
+            if &**what == "all" {
+                Effect::DiscardAll
+            } else {
+                Effect::None
+            },
+        ),
+        Statement::CreateTable(_) | Statement::DropTable { .. } => {
+            return Err(
+                Refusal::denied("creating tables is not available to a restricted role")
+                    .hint("Use a common table expression: WITH t AS (SELECT …) SELECT … FROM t."),
+            );
+        }
+        Statement::Listen(_) | Statement::Unlisten(_) | Statement::Notify(..) => {
+            return Err(Refusal::denied(
+                "LISTEN and NOTIFY are not available to a restricted role",
+            )
+            .detail("Triggers notify with stored rows."));
+        }
+        Statement::Query(_)
+        | Statement::Insert(_)
+        | Statement::Update(_)
+        | Statement::Delete(_)
+        | Statement::Copy(_)
+        | Statement::Explain { .. }
+        | Statement::Prepare { .. }
+        | Statement::Execute { .. }
+        | Statement::Declare { .. }
+        | Statement::Fetch { .. } => {
+            return Err(Refusal::error(
+                sqlstate::INTERNAL_ERROR,
+                "statement reads relations",
+            ));
+        }
+    };
+    Ok(Plan::decided(
+        print(&statement, &Rewrite::default())?,
+        effect,
+        facts(kind),
+    ))
+}
+
+fn facts(kind: &'static str) -> Facts {
+    Facts {
+        kind,
+        ..Facts::default()
+    }
+}
+
+fn transaction(t: &Transaction) -> (&'static str, Effect) {
+    match t {
+        Transaction::Begin(_) => ("BEGIN", Effect::Begin),
+        Transaction::Commit(_) => ("COMMIT", Effect::Commit),
+        Transaction::Rollback(_) => ("ROLLBACK", Effect::Rollback),
+        Transaction::Savepoint(s) => ("SAVEPOINT", Effect::Savepoint(s.clone())),
+        Transaction::Release(s) => ("RELEASE", Effect::Release(s.clone())),
+        Transaction::RollbackTo(s) => ("ROLLBACK", Effect::RollbackTo(s.clone())),
+    }
+}
+
+fn not_settable(name: &str) -> Refusal {
+    Refusal::denied(format!("permission denied to set parameter \"{name}\""))
+        .detail("It is not among the settings a restricted role may change.")
+        .hint(format!(
+            "Settable are search_path, client_encoding, {}.",
+            SETTABLE.join(", ")
+        ))
+}
+
+fn set(
+    local: bool,
+    name: &str,
+    values: &[Box<str>],
+    statement: &Statement,
+) -> Result<Plan, Refusal> {
+    let only = match values {
+        [v] => Some(&**v),
+        _ => None,
+    };
+    match name {
+        "search_path" => {
+            let path = (!values.is_empty())
+                .then(|| values.iter().map(|v| Ident::exact(v)).collect::<Vec<_>>());
+            return Ok(search_path_stand_in(local, path, false));
+        }
+        "client_encoding" if values.is_empty() || only.is_some_and(is_utf8) => {}
+        "client_encoding" => {
+            return Err(Refusal::error(
+                sqlstate::FEATURE_NOT_SUPPORTED,
+                "only the client encoding UTF8 is supported for restricted roles",
+            ));
+        }
+        "standard_conforming_strings" if only == Some("on") => {}
+        "names" => {}
+        _ if SETTABLE.contains(&name) => {}
+        _ => return Err(not_settable(name)),
+    }
+    Ok(Plan::decided(
+        print(statement, &Rewrite::default())?,
+        Effect::None,
+        facts("SET"),
+    ))
+}
+
+fn is_utf8(v: &str) -> bool {
+    let v = v.to_ascii_lowercase();
+    matches!(v.as_str(), "utf8" | "utf-8" | "unicode")
+}
+
+/// PostgreSQL's own search path is pinned; the client's is the proxy's state. A setting of that name
+/// in our own namespace gives the client PostgreSQL's command tag, and its error in a failed
+/// transaction.
+fn search_path_stand_in(local: bool, path: Option<Vec<Ident>>, is_reset: bool) -> Plan {
+    let sql = match (is_reset, local) {
+        (true, _) => "RESET \"pgveil\".\"search_path\"",
+        (false, true) => "SET LOCAL \"pgveil\".\"search_path\" TO ''",
+        (false, false) => "SET \"pgveil\".\"search_path\" TO ''",
+    };
+    Plan::decided(
+        SqlText::new(sql.to_owned()),
+        Effect::SearchPath { local, path },
+        facts(if is_reset { "RESET" } else { "SET" }),
+    )
+}
+
+fn show(name: &str, statement: &Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
+    if name == "search_path" {
+        let quoted = ctx.search_path_text.replace('\'', "''");
+        let sql = SqlText::new(format!(
+            "SELECT '{quoted}'::\"pg_catalog\".\"text\" AS \"search_path\""
+        ));
+        return Ok(Plan::decided(sql, Effect::None, facts("SHOW")).passing(1));
+    }
+    if name.contains('.') {
+        return Err(
+            Refusal::denied(format!("permission denied to show parameter \"{name}\""))
+                .detail("Settings of extensions and applications may hold secrets."),
+        );
+    }
+    Ok(Plan::decided(
+        print(statement, &Rewrite::default())?,
+        Effect::None,
+        facts("SHOW"),
+    )
+    .passing(if name == "all" { 3 } else { 1 }))
+}
+
+fn reset(name: &str, statement: &Statement) -> Result<Plan, Refusal> {
+    match name {
+        "search_path" => return Ok(search_path_stand_in(false, None, true)),
+        "all" => {
+            let mut plan = Plan::decided(
+                print(statement, &Rewrite::default())?,
+                Effect::None,
+                facts("RESET"),
+            );
+            plan.set_effect(Effect::SearchPath {
+                local: false,
+                path: None,
+            });
+            return Ok(plan);
+        }
+        "client_encoding" | "standard_conforming_strings" => {}
+        _ if SETTABLE.contains(&name) => {}
+        _ => return Err(not_settable(name)),
+    }
+    Ok(Plan::decided(
+        print(statement, &Rewrite::default())?,
+        Effect::None,
+        facts("RESET"),
+    ))
+}
+
+fn deallocate(
+    name: Option<&Ident>,
+    statement: Statement,
+    ctx: &PlanContext<'_>,
+) -> Result<Plan, Refusal> {
+    let mut statement = statement;
+    if let (Some(name), Statement::Deallocate(Some(upstream))) = (name, &mut statement) {
+        let entry = ctx.prepared.get(name).ok_or_else(|| {
+            Refusal::error(
+                sqlstate::INVALID_STATEMENT_NAME,
+                format!("prepared statement \"{name}\" does not exist"),
+            )
+        })?;
+        *upstream = entry.upstream.clone();
+    }
+    let sql = print(&statement, &Rewrite::default())?;
+    Ok(Plan::decided(
+        sql,
+        Effect::Deallocate(name.cloned()),
+        facts("DEALLOCATE"),
+    ))
+}
+
+fn close(
+    name: Option<&Ident>,
+    statement: Statement,
+    ctx: &PlanContext<'_>,
+) -> Result<Plan, Refusal> {
+    let mut statement = statement;
+    if let (Some(name), Statement::Close(Some(upstream))) = (name, &mut statement) {
+        let entry = ctx.cursors.get(name).ok_or_else(|| {
+            Refusal::error(
+                sqlstate::INVALID_CURSOR_NAME,
+                format!("cursor \"{name}\" does not exist"),
+            )
+        })?;
+        *upstream = entry.upstream.clone();
+    }
+    let sql = print(&statement, &Rewrite::default())?;
+    Ok(Plan::decided(
+        sql,
+        Effect::CloseCursor(name.cloned()),
+        facts("CLOSE CURSOR"),
+    ))
+}
+
+/// Refuses COPY options that are not about the text format.
+pub(super) fn copy_options(options: &[(Box<str>, Box<str>)]) -> Result<(), Refusal> {
+    for (name, value) in options {
+        let encoding_ok = &**name == "encoding" && is_utf8(value);
+        if !encoding_ok && !COPY_OPTIONS.contains(&&**name) {
+            return Err(Refusal::error(
+                sqlstate::FEATURE_NOT_SUPPORTED,
+                format!("COPY option \"{name}\" is not supported for restricted roles"),
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! Policy: parsed, self-consistent. Knows no database; `bind` brings it together with one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::bound::DefaultTreatment;
+use super::classes::{Class, ClassName, ColumnClass};
+use super::document::Draft;
+use super::error::{Errors, PolicyError};
+use super::masks::MaskDef;
+use super::names::{ColumnName, QualifiedName};
+use super::role::{ClientIdentity, Mode, Role, RoleError, RoleName, role_for};
+use super::source::{SourceFile, Span};
+use super::tests_section::PolicyTest;
+use super::tokens::TokenDef;
+use super::treat::{Treat, Word};
+use super::write::Writes;
+
+/// A policy that agrees with itself: every name in it is defined in it, and every cell has one
+/// answer.
+pub struct Policy {
+    /// `mode`
+    pub mode: Mode,
+    /// `databases`; empty for any.
+    pub databases: Vec<String>,
+    /// `defaults.unclassified_column`
+    pub unclassified: DefaultTreatment,
+    /// Where that is said.
+    pub unclassified_span: Span,
+    /// `classes`
+    pub classes: BTreeMap<ClassName, Class>,
+    /// `columns`
+    pub columns: BTreeMap<ColumnName, ColumnClass>,
+    /// `masks`
+    pub masks: BTreeMap<Arc<str>, MaskDef>,
+    /// `tokens`
+    pub tokens: BTreeMap<Arc<str>, TokenDef>,
+    /// `roles`
+    pub roles: BTreeMap<RoleName, Role>,
+    /// `functions.allow`
+    pub functions: Vec<(QualifiedName, Span)>,
+    /// `tests`
+    pub tests: Vec<PolicyTest>,
+    /// Warnings and notes: what the policy says and nothing acts on, among others.
+    pub notes: Vec<PolicyError>,
+    pub(crate) treat: Treat,
+    pub(crate) write: Writes,
+}
+
+/// What a role gets of a column, and why.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The treatment.
+    pub word: Word,
+    /// What decided.
+    pub reason: Reason,
+    /// Where that is said. For a missing cell: where the column got its class.
+    pub span: Span,
+}
+
+/// Which rank of the language decided.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reason {
+    /// `treat.column`
+    Column,
+    /// `treat.class`
+    Class,
+    /// `treat.level`
+    Level,
+    /// The column has a class and no cell: deny.
+    MissingCell,
+    /// The column has no class: `defaults.unclassified_column`.
+    Unclassified,
+    /// The role never reads data (`console`).
+    Console,
+}
+
+impl Policy {
+    /// Reads the files of a policy directory, in any order.
+    ///
+    /// # Errors
+    /// Everything that is wrong in any of them.
+    pub fn parse(files: &[Arc<SourceFile>]) -> Result<Self, Errors> {
+        Draft::read(files).finish()
+    }
+
+    /// The role a client acts as: exactly one.
+    ///
+    /// # Errors
+    /// No role matches, more than one does, or the one has expired.
+    pub fn role_for(&self, client: &ClientIdentity<'_>) -> Result<&Role, RoleError> {
+        role_for(&self.roles, client)
+    }
+
+    /// What a role gets of a column: column beats class beats level, a missing cell is deny.
+    ///
+    /// Every command that says what a role sees asks this function, and binding does too.
+    pub fn answer(&self, role: &Role, column: &ColumnName) -> Answer {
+        let class = self.columns.get(column);
+        let fallback = class.map_or(&self.unclassified_span, |c| &c.span);
+        if role.console {
+            return Answer {
+                word: Word::Deny,
+                reason: Reason::Console,
+                span: role.span.clone(),
+            };
+        }
+        let name = &role.name;
+        let by_column = self.treat.column.get(&(column.clone(), Arc::clone(name)));
+        let by_class = class.and_then(|c| self.treat.class.get(&(c.class.clone(), name.clone())));
+        let by_level = class
+            .and_then(|c| self.classes.get(&c.class))
+            .and_then(|c| self.treat.level.get(&(c.level, Arc::clone(name))));
+        let found = [
+            (by_column, Reason::Column),
+            (by_class, Reason::Class),
+            (by_level, Reason::Level),
+        ];
+        for (cell, reason) in found {
+            if let Some(cell) = cell {
+                return Answer {
+                    word: cell.word.clone(),
+                    reason,
+                    span: cell.span.clone(),
+                };
+            }
+        }
+        let (word, reason) = match class {
+            Some(_) => (Word::Deny, Reason::MissingCell),
+            None => (self.default_word(), Reason::Unclassified),
+        };
+        Answer {
+            word,
+            reason,
+            span: fallback.clone(),
+        }
+    }
+
+    /// `defaults.unclassified_column` as a treatment.
+    pub fn default_word(&self) -> Word {
+        match self.unclassified {
+            DefaultTreatment::Clear => Word::Clear,
+            DefaultTreatment::Nullify => Word::Nullify,
+            DefaultTreatment::Deny => Word::Deny,
+        }
+    }
+
+    /// Every column the policy names, by class or by `treat.column`, with where.
+    pub fn named_columns(&self) -> BTreeMap<&ColumnName, &Span> {
+        let classified = self.columns.iter().map(|(name, class)| (name, &class.span));
+        self.treat.columns.iter().chain(classified).collect()
+    }
+
+    /// Does the policy speak about this database?
+    pub fn covers(&self, database: &str) -> bool {
+        self.databases.is_empty() || self.databases.iter().any(|d| d == database)
+    }
+
+    /// The token domains some role sees some column in.
+    pub fn used_domains(&self) -> BTreeSet<Arc<str>> {
+        let mut used = BTreeSet::new();
+        for column in self.named_columns().keys() {
+            for role in self.roles.values() {
+                if let Word::Token(domain) = self.answer(role, column).word {
+                    used.insert(domain);
+                }
+            }
+        }
+        used
+    }
+}

@@ -1,0 +1,64 @@
+//! Wall-clock time as text. The only place, with the audit writer, that looks at it.
+
+use std::time::{Duration, SystemTime};
+
+/// RFC 3339 in UTC, with microseconds.
+pub(super) fn rfc3339(at: SystemTime) -> String {
+    let since = at
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
+    let seconds = since.as_secs();
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = civil(days);
+    format!(
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:06}Z",
+        rest / 3_600,
+        rest / 60 % 60,
+        rest % 60,
+        since.subsec_micros()
+    )
+}
+
+/// Seconds since 1970.
+pub(super) fn unix_seconds() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// Days since 1970-01-01 to the Gregorian calendar (Hinnant's `civil_from_days`, for days from 1970
+/// on): eras of 400 years, years that begin in March.
+fn civil(days: u64) -> (u64, u64, u64) {
+    let z = days.saturating_add(719_468);
+    let era = z / 146_097;
+    let day_of_era = z % 146_097;
+    let year_of_era =
+        (day_of_era + day_of_era / 36_524 - day_of_era / 1_460 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era + year_of_era / 100 - year_of_era * 365 - year_of_era / 4;
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    (year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::rfc3339;
+
+    #[test]
+    fn known_instants() {
+        let at = |s, us| rfc3339(SystemTime::UNIX_EPOCH + Duration::new(s, us * 1000));
+        assert_eq!(at(0, 0), "1970-01-01T00:00:00.000000Z");
+        // `date -u -d @951827696`, a leap day; `date -u -d @4102444799`
+        assert_eq!(at(951_827_696, 5), "2000-02-29T12:34:56.000005Z");
+        assert_eq!(at(4_102_444_799, 999_999), "2099-12-31T23:59:59.999999Z");
+    }
+}

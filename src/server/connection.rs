@@ -1,0 +1,338 @@
+//! One client connection, from accept to the end of its session.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use super::clock;
+use super::database::{Database, Failure, Published};
+use super::metrics::Metrics;
+use super::relay::End;
+use super::relay::restricted::Restricted;
+use super::relay::verbatim::Verbatim;
+use super::{Shared, upstreams};
+use crate::audit::{Event, Outcome, Record, Ticket, Who};
+use crate::client::{Accepted, ClientConnection, Reply, accept, dismiss};
+use crate::ident::Ident;
+use crate::pg::sqlstate;
+use crate::plan::{Plan, Refusal, plan_verbatim};
+use crate::policy::{ClientIdentity, Date};
+use crate::session::{self, Session, UpstreamStartup};
+use crate::upstream::{Registration, Upstream, UpstreamConnection, cancel};
+use crate::wire::Report;
+
+/// Serves one socket.
+pub(super) async fn serve(shared: Arc<Shared>, tcp: TcpStream) {
+    match accept(tcp, &shared.acceptor).await {
+        Ok(Accepted::Session(client)) => begin(shared, client).await,
+        Ok(Accepted::Cancel { pid, key }) => {
+            if let Some(found) = shared.cancels.find(pid, &key) {
+                Metrics::add(&shared.metrics.cancels);
+                if let Err(error) = cancel(&found.target, found.pid, &found.key).await {
+                    tracing::warn!(%error, "cancel request not delivered");
+                }
+            }
+        }
+        Ok(Accepted::Gone) => {}
+        Err(error) => {
+            Metrics::add(&shared.metrics.failed_logins);
+            tracing::info!(sqlstate = error.sqlstate(), "connection refused");
+        }
+    }
+}
+
+/// Why an authenticated client gets no session.
+struct Denied {
+    sqlstate: String,
+    message: String,
+    hint: Option<String>,
+}
+
+impl From<Failure> for Denied {
+    fn from(failure: Failure) -> Self {
+        Self {
+            sqlstate: failure.sqlstate,
+            message: failure.message,
+            hint: None,
+        }
+    }
+}
+
+impl From<Refusal> for Denied {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            sqlstate: refusal.sqlstate.to_owned(),
+            message: refusal.message,
+            hint: refusal.hint,
+        }
+    }
+}
+
+fn denied(sqlstate: &str, message: impl Into<String>) -> Denied {
+    Denied {
+        sqlstate: sqlstate.to_owned(),
+        message: message.into(),
+        hint: None,
+    }
+}
+
+async fn begin(shared: Arc<Shared>, client: ClientConnection) {
+    match prepare(&shared, &client).await {
+        Ok(prepared) => run(&shared, client, prepared).await,
+        Err(why) => {
+            Metrics::add(&shared.metrics.failed_logins);
+            let login = client.identity.login();
+            tracing::info!(%login, sqlstate = why.sqlstate, "session refused");
+            let report = Report {
+                hint: why.hint.as_deref(),
+                ..Report::fatal(&why.sqlstate, &why.message)
+            };
+            dismiss(client.stream, &report).await;
+        }
+    }
+}
+
+/// Everything a session needs before its client is told that it is in.
+struct Prepared {
+    who: Arc<Who>,
+    role: Arc<str>,
+    database: Arc<Database>,
+    upstream: UpstreamConnection,
+    kind: Kind,
+    registration: Registration,
+    login: Ticket,
+    _slot: super::slots::Slot,
+}
+
+enum Kind {
+    Unrestricted(Plan),
+    Restricted {
+        search_path: Vec<Ident>,
+        user: Ident,
+    },
+}
+
+async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prepared, Denied> {
+    let (startup, identity) = (&client.startup, &client.identity);
+    let database = Shared::database(shared, &startup.database)?;
+    let published = database.ready().await?;
+    let role = role(client, &published)?;
+    let grants = published.snapshot.policy.roles.get(&role).ok_or_else(|| {
+        denied(
+            sqlstate::INVALID_AUTHORIZATION,
+            "the policy has no such role",
+        )
+    })?;
+    let login = upstreams::login(&shared.config, &role).ok_or_else(|| {
+        denied(
+            sqlstate::INVALID_AUTHORIZATION,
+            format!("role \"{role}\" has no upstream login"),
+        )
+    })?;
+    let plan = plan_verbatim(grants);
+    let asked = parameters(client);
+    let start = match plan {
+        Some(_) => session::unrestricted(&asked),
+        None => session::restricted(&asked)?,
+    };
+    let UpstreamStartup {
+        parameters,
+        search_path,
+    } = start;
+    let who = Arc::new(Who {
+        session: format!("{:x}", shared.sessions.fetch_add(1, Ordering::Relaxed)),
+        login: identity.login().to_string(),
+        role: role.to_string(),
+        peer: identity.peer().to_string(),
+        database: startup.database.clone(),
+        application_name: application_name(&asked),
+    });
+    let ticket = shared
+        .sink
+        .reserve(Record::new(Event::Login, Arc::clone(&who)))
+        .map_err(|_| {
+            denied(
+                sqlstate::INSUFFICIENT_RESOURCES,
+                "the audit log cannot take another record",
+            )
+        })?;
+    let slot = shared
+        .slots
+        .take(&startup.database, &login.user)
+        .await
+        .ok_or_else(|| {
+            denied(
+                sqlstate::TOO_MANY_CONNECTIONS,
+                "sorry, too many clients already",
+            )
+        })?;
+    let connected =
+        upstreams::open(shared, login, &startup.database, parameters, startup.minor).await;
+    let mut upstream = connected.map_err(|e| super::binding::failure(&e))?;
+    let kind = match plan {
+        Some(plan) => Kind::Unrestricted(plan),
+        None => Kind::Restricted {
+            search_path: match search_path {
+                Some(path) => path,
+                None => upstreams::default_search_path(&mut upstream)
+                    .await
+                    .map_err(|e| super::binding::failure(&e))?,
+            },
+            user: Ident::exact(&login.user),
+        },
+    };
+    let registration = register(shared, &upstream, startup.minor)?;
+    Ok(Prepared {
+        who,
+        role,
+        database,
+        upstream,
+        kind,
+        registration,
+        login: ticket,
+        _slot: slot,
+    })
+}
+
+fn role(client: &ClientConnection, published: &Published) -> Result<Arc<str>, Denied> {
+    let identity = ClientIdentity {
+        login: client.identity.login(),
+        groups: &[],
+        address: Some(client.identity.peer().ip()),
+        certificate: client.identity.tls_cert_cn(),
+        today: Date::from_unix(clock::unix_seconds()),
+    };
+    match published.rules.policy.role_for(&identity) {
+        Ok(role) => Ok(Arc::clone(&role.name)),
+        Err(error) => {
+            tracing::warn!("{error}");
+            Err(denied(
+                sqlstate::INVALID_AUTHORIZATION,
+                "the policy has no role for this login",
+            ))
+        }
+    }
+}
+
+fn register(
+    shared: &Arc<Shared>,
+    upstream: &UpstreamConnection,
+    minor: u16,
+) -> Result<Registration, Denied> {
+    let (pid, key) = &upstream.backend_key;
+    let target = Upstream {
+        target: upstream.cancel_target().clone(),
+        pid: *pid,
+        key: key.clone(),
+    };
+    shared
+        .cancels
+        .register(target, minor)
+        .map_err(|e| denied(sqlstate::TOO_MANY_CONNECTIONS, e.to_string()))
+}
+
+/// The startup packet's settings in the order PostgreSQL applies them: `options` first.
+fn parameters(client: &ClientConnection) -> Vec<(String, String)> {
+    let startup = &client.startup;
+    let named = [
+        ("options", &startup.options),
+        ("replication", &startup.replication),
+    ];
+    named
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)))
+        .chain(startup.params.iter().cloned())
+        .collect()
+}
+
+fn application_name(parameters: &[(String, String)]) -> String {
+    let found = parameters
+        .iter()
+        .rev()
+        .find(|(n, _)| n == "application_name");
+    found.map_or_else(String::new, |(_, value)| value.clone())
+}
+
+async fn run(shared: &Arc<Shared>, mut client: ClientConnection, prepared: Prepared) {
+    let Prepared {
+        who,
+        role,
+        database,
+        upstream,
+        kind,
+        registration,
+        login,
+        _slot,
+    } = prepared;
+    login.finish(|record| record.decision = Outcome::Allow);
+    Metrics::add(&shared.metrics.sessions);
+    tracing::info!(session = who.session, login = who.login, %role, "session begins");
+    let restricted = matches!(kind, Kind::Restricted { .. });
+    let visible = upstream
+        .parameters
+        .iter()
+        .filter(|(name, _)| !restricted || session::is_reported(name))
+        .map(|(name, value)| (name.as_str(), value.as_str()));
+    let welcome = Reply::new().welcome(visible, registration.pid(), registration.key());
+    let UpstreamConnection {
+        mut stream, buffer, ..
+    } = upstream;
+    let end = match welcome {
+        Ok(reply) => match send(&mut client, reply).await {
+            Ok(()) => match kind {
+                Kind::Unrestricted(plan) => {
+                    Metrics::add(&shared.metrics.unrestricted_sessions);
+                    let relay = Verbatim {
+                        plan,
+                        role,
+                        database,
+                        drain: shared.drain.subscribe(),
+                    };
+                    relay.run(&mut client.stream, &mut stream, buffer).await
+                }
+                Kind::Restricted { search_path, user } => {
+                    Metrics::add(&shared.metrics.restricted_sessions);
+                    let sink = shared.sink.clone();
+                    let relay = Restricted {
+                        session: Session::new(Arc::clone(&who), sink, search_path, user),
+                        database,
+                        drain: shared.drain.subscribe(),
+                    };
+                    relay.run(&mut client.stream, &mut stream, buffer).await
+                }
+            },
+            Err(error) => End::Io(error),
+        },
+        Err(_) => End::Fault("the server's settings are too long"),
+    };
+    Metrics::sub(&shared.metrics.sessions);
+    note_end(shared, &who, &end);
+    if let Ok(ticket) = shared.sink.reserve(Record::new(Event::Logout, who)) {
+        ticket.finish(|record| record.decision = Outcome::Allow);
+    }
+    // Both are closed whatever comes of it.
+    drop(tokio::time::timeout(crate::limits::LINGER, client.stream.shutdown()).await);
+    drop(tokio::time::timeout(crate::limits::LINGER, stream.shutdown()).await);
+}
+
+async fn send(client: &mut ClientConnection, reply: Reply) -> std::io::Result<()> {
+    client.stream.write_all(&reply.into_bytes()).await?;
+    client.stream.flush().await
+}
+
+fn note_end(shared: &Shared, who: &Who, end: &End) {
+    let session = &who.session;
+    match end {
+        End::Client => tracing::info!(session, "session ends: client left"),
+        End::Upstream => tracing::info!(session, "session ends: server closed the connection"),
+        End::Drained => tracing::info!(session, "session ends: shutting down"),
+        End::Revoked => tracing::warn!(session, "session ends: policy changed"),
+        End::Fault(what) => {
+            Metrics::add(&shared.metrics.faults);
+            tracing::warn!(session, what, "session ends: protocol fault");
+        }
+        End::Io(error) => tracing::info!(session, %error, "session ends: connection lost"),
+    }
+}

@@ -1,0 +1,126 @@
+//! Counters, and their Prometheus text.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The process's counters.
+#[derive(Default)]
+pub(crate) struct Metrics {
+    /// Connections accepted.
+    pub(crate) connections: AtomicU64,
+    /// Logins that failed.
+    pub(crate) failed_logins: AtomicU64,
+    /// Sessions now.
+    pub(crate) sessions: AtomicU64,
+    /// Sessions of restricted roles, ever.
+    pub(crate) restricted_sessions: AtomicU64,
+    /// Sessions of unrestricted roles, ever.
+    pub(crate) unrestricted_sessions: AtomicU64,
+    /// Sessions that ended with a protocol fault.
+    pub(crate) faults: AtomicU64,
+    /// Tasks that panicked.
+    pub(crate) panics: AtomicU64,
+    /// Cancel requests forwarded.
+    pub(crate) cancels: AtomicU64,
+    /// Snapshots published.
+    pub(crate) snapshots: AtomicU64,
+    /// Reloads that failed, of policy or catalog.
+    pub(crate) failed_reloads: AtomicU64,
+}
+
+impl Metrics {
+    /// One more.
+    pub(crate) fn add(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One less.
+    pub(crate) fn sub(counter: &AtomicU64) {
+        counter.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Prometheus text format.
+    pub(crate) fn render(&self) -> String {
+        let rows: [(&str, &str, &str, &AtomicU64); 10] = [
+            (
+                "connections_total",
+                "counter",
+                "Connections accepted.",
+                &self.connections,
+            ),
+            (
+                "failed_logins_total",
+                "counter",
+                "Logins that failed.",
+                &self.failed_logins,
+            ),
+            ("sessions", "gauge", "Sessions now.", &self.sessions),
+            (
+                "restricted_sessions_total",
+                "counter",
+                "Sessions of restricted roles.",
+                &self.restricted_sessions,
+            ),
+            (
+                "unrestricted_sessions_total",
+                "counter",
+                "Sessions of unrestricted roles.",
+                &self.unrestricted_sessions,
+            ),
+            (
+                "protocol_faults_total",
+                "counter",
+                "Sessions ended by a protocol fault.",
+                &self.faults,
+            ),
+            (
+                "panics_total",
+                "counter",
+                "Tasks that panicked.",
+                &self.panics,
+            ),
+            (
+                "cancels_total",
+                "counter",
+                "Cancel requests forwarded.",
+                &self.cancels,
+            ),
+            (
+                "snapshots_total",
+                "counter",
+                "Snapshots published.",
+                &self.snapshots,
+            ),
+            (
+                "failed_reloads_total",
+                "counter",
+                "Reloads of policy or catalog that failed.",
+                &self.failed_reloads,
+            ),
+        ];
+        let mut out = String::new();
+        for (name, kind, help, value) in rows {
+            let value = value.load(Ordering::Relaxed);
+            // Writing to a String cannot fail.
+            let _ = write!(
+                out,
+                "# HELP pgveil_{name} {help}\n# TYPE pgveil_{name} {kind}\npgveil_{name} {value}\n"
+            );
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Metrics;
+
+    #[test]
+    fn every_metric_has_help_type_and_value() {
+        let metrics = Metrics::default();
+        Metrics::add(&metrics.cancels);
+        let text = metrics.render();
+        assert!(text.contains("# TYPE pgveil_cancels_total counter\npgveil_cancels_total 1\n"));
+        assert_eq!(text.lines().count() % 3, 0);
+    }
+}

@@ -1,0 +1,33 @@
+//! The loops that await both peers: [`verbatim`] for unrestricted roles, [`restricted`] for the rest.
+//!
+//! Nothing is buffered without bound: a peer that does not take what is waiting for it keeps the other
+//! from being read.
+
+pub(super) mod restricted;
+pub(super) mod verbatim;
+mod walk;
+
+use std::io;
+
+/// Why a relay ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The client said good-bye, or left.
+    Client,
+    /// PostgreSQL closed the connection; what it said was passed on.
+    Upstream,
+    /// The process drains, and the session was idle.
+    Drained,
+    /// The policy no longer allows the session as it is.
+    Revoked,
+    /// A peer broke the protocol.
+    Fault(&'static str),
+    /// A socket failed.
+    Io(io::Error),
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}

@@ -1,0 +1,265 @@
+//! The relay of an unrestricted role: frames forwarded as they come, headers looked at.
+//!
+//! One task, two directions, each with one buffer that is written out before it is filled again: a
+//! slow peer stops the other by itself. Bodies are read only of ReadyForQuery (may the session be
+//! ended now?) and CommandComplete (did the catalog change?).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::watch;
+
+use super::End;
+use super::walk::Walk;
+use crate::client::ClientStream;
+use crate::pg::sqlstate;
+use crate::plan::{Plan, plan_verbatim};
+use crate::server::database::Database;
+use crate::upstream::{Request, UpstreamStream};
+use crate::wire::frame::{FrameBuffer, Limits};
+use crate::wire::write::backend as to_client;
+use crate::wire::{Report, backend, frontend};
+
+/// One unrestricted session.
+pub(in crate::server) struct Verbatim {
+    pub(in crate::server) plan: Plan,
+    pub(in crate::server) role: Arc<str>,
+    pub(in crate::server) database: Arc<Database>,
+    pub(in crate::server) drain: watch::Receiver<bool>,
+}
+
+/// What both directions know. They run in one task: the atomics only say so to the compiler.
+struct Shared {
+    /// Queries, Syncs and function calls sent whose ReadyForQuery has not come.
+    due: AtomicU64,
+    /// Messages were sent that no Sync has closed yet.
+    open: AtomicBool,
+    /// The last ReadyForQuery said `I`.
+    idle: AtomicBool,
+    /// A command changed the catalog; said when its transaction is over.
+    changed: AtomicBool,
+}
+
+impl Shared {
+    fn at_rest(&self) -> bool {
+        self.idle.load(Relaxed) && self.due.load(Relaxed) == 0 && !self.open.load(Relaxed)
+    }
+}
+
+impl Verbatim {
+    /// Relays until one side ends. `from_upstream` holds what was read beyond the startup.
+    pub(in crate::server) async fn run(
+        self,
+        client: &mut ClientStream,
+        upstream: &mut UpstreamStream,
+        from_upstream: FrameBuffer,
+    ) -> End {
+        let shared = Shared {
+            due: AtomicU64::new(0),
+            open: AtomicBool::new(false),
+            idle: AtomicBool::new(true),
+            changed: AtomicBool::new(false),
+        };
+        let (client_read, client_write) = tokio::io::split(client);
+        let (upstream_read, upstream_write) = tokio::io::split(upstream);
+        let mut down = Down {
+            reader: upstream_read,
+            writer: client_write,
+            buffer: from_upstream,
+            walk: Walk::new(Limits::BACKEND),
+        };
+        let end = tokio::select! {
+            end = up(client_read, upstream_write, &shared, &self.plan) => end,
+            end = self.down(&mut down, &shared) => end,
+        };
+        // A word of farewell, where one can still be put between two frames.
+        if let Some(report) = farewell(&end)
+            && down.walk.at_boundary()
+        {
+            let mut out = BytesMut::new();
+            to_client::error(&mut out, &report);
+            // The session is over whether or not the client hears why.
+            drop(down.writer.write_all(&out).await);
+            drop(down.writer.flush().await);
+        }
+        end
+    }
+
+    async fn down(&self, down: &mut Down<'_>, shared: &Shared) -> End {
+        let mut drain = self.drain.clone();
+        let mut changes = self.database.changes();
+        loop {
+            if *drain.borrow() && shared.at_rest() && down.walk.at_boundary() {
+                return End::Drained;
+            }
+            if let Err(end) = self.forward(down, shared).await {
+                return end;
+            }
+            down.buffer.reserve();
+            tokio::select! {
+                read = down.reader.read_buf(down.buffer.buffer_mut()) => match read {
+                    Ok(0) => return End::Upstream,
+                    Ok(_) => {}
+                    Err(error) => return End::Io(error),
+                },
+                changed = drain.changed(), if !*drain.borrow() => {
+                    if changed.is_err() {
+                        return End::Drained;
+                    }
+                }
+                () = changes.next() => {
+                    if !self.still_unrestricted() {
+                        return End::Revoked;
+                    }
+                }
+            }
+        }
+    }
+
+    fn still_unrestricted(&self) -> bool {
+        let Some(published) = self.database.current() else {
+            return true;
+        };
+        let grants = published.snapshot.policy.roles.get(&self.role);
+        grants.is_some_and(|grants| plan_verbatim(grants).is_some())
+    }
+
+    async fn forward(&self, down: &mut Down<'_>, shared: &Shared) -> Result<(), End> {
+        let whole = |tag| matches!(tag, backend::READY | backend::COMMAND_COMPLETE);
+        let n = down
+            .walk
+            .advance(down.buffer.bytes(), whole, |tag, body| match (tag, body) {
+                (backend::READY, Some(body)) => self.on_ready(body, shared),
+                (backend::COMMAND_COMPLETE, Some(tag)) if changes_catalog(tag) => {
+                    shared.changed.store(true, Relaxed);
+                }
+                _ => {}
+            })
+            .map_err(|_| End::Fault("malformed message from the server"))?;
+        if n > 0 {
+            let frames = down.buffer.take(n);
+            down.writer.write_all(&frames).await?;
+            down.writer.flush().await?;
+        }
+        Ok(())
+    }
+
+    fn on_ready(&self, body: &[u8], shared: &Shared) {
+        let due = shared.due.load(Relaxed).saturating_sub(1);
+        shared.due.store(due, Relaxed);
+        if due == 0 {
+            // The data of a COPY is answered by its ReadyForQuery too.
+            shared.open.store(false, Relaxed);
+        }
+        let idle = body == b"I";
+        shared.idle.store(idle, Relaxed);
+        if idle && shared.changed.swap(false, Relaxed) {
+            self.database.request();
+        }
+    }
+}
+
+struct Down<'a> {
+    reader: ReadHalf<&'a mut UpstreamStream>,
+    writer: WriteHalf<&'a mut ClientStream>,
+    buffer: FrameBuffer,
+    walk: Walk,
+}
+
+async fn up(
+    mut reader: ReadHalf<&mut ClientStream>,
+    mut writer: WriteHalf<&mut UpstreamStream>,
+    shared: &Shared,
+    plan: &Plan,
+) -> End {
+    let mut buffer = FrameBuffer::new();
+    let mut walk = Walk::new(Limits::FRONTEND);
+    loop {
+        match reader.read_buf(buffer.buffer_mut()).await {
+            Ok(0) => return End::Client,
+            Ok(_) => {}
+            Err(error) => return End::Io(error),
+        }
+        let mut terminated = false;
+        let forwarded = walk.advance(
+            buffer.bytes(),
+            |_| false,
+            |tag, _| match tag {
+                frontend::TERMINATE => terminated = true,
+                frontend::QUERY | frontend::SYNC | frontend::FUNCTION_CALL => {
+                    shared.due.fetch_add(1, Relaxed);
+                    shared.open.store(false, Relaxed);
+                }
+                _ => shared.open.store(true, Relaxed),
+            },
+        );
+        let Ok(n) = forwarded else {
+            return End::Fault("invalid frontend message");
+        };
+        if n > 0 {
+            let Some(request) = Request::verbatim(buffer.take(n).freeze(), plan) else {
+                return End::Revoked;
+            };
+            let sent = async {
+                writer.write_all(request.as_bytes()).await?;
+                writer.flush().await
+            };
+            if let Err(error) = sent.await {
+                return End::Io(error);
+            }
+        }
+        if terminated {
+            return End::Client;
+        }
+        buffer.reserve();
+    }
+}
+
+fn farewell(end: &End) -> Option<Report<'static>> {
+    match end {
+        End::Drained => Some(Report::fatal(
+            sqlstate::ADMIN_SHUTDOWN,
+            "terminating connection due to administrator command",
+        )),
+        End::Revoked => Some(Report {
+            hint: Some("Connect again."),
+            ..Report::fatal(
+                sqlstate::ADMIN_SHUTDOWN,
+                "terminating connection because the policy of this role changed",
+            )
+        }),
+        End::Fault(message) => Some(Report::fatal(sqlstate::PROTOCOL_VIOLATION, message)),
+        End::Client | End::Upstream | End::Io(_) => None,
+    }
+}
+
+/// Command tags after which names may mean something else. GRANT and the like change no name.
+fn changes_catalog(tag: &[u8]) -> bool {
+    const VERBS: [&[u8]; 9] = [
+        b"CREATE ",
+        b"ALTER ",
+        b"DROP ",
+        b"SELECT INTO",
+        b"IMPORT FOREIGN SCHEMA",
+        b"REASSIGN OWNED",
+        b"DO\0",
+        b"CALL\0",
+        b"SECURITY LABEL",
+    ];
+    VERBS.iter().any(|verb| tag.starts_with(verb))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::changes_catalog;
+
+    #[test]
+    fn ddl_is_seen_by_its_tag() {
+        assert!(changes_catalog(b"CREATE TABLE\0"));
+        assert!(changes_catalog(b"DO\0"));
+        assert!(!changes_catalog(b"SELECT 1\0"));
+        assert!(!changes_catalog(b"DELETE 4\0"));
+    }
+}

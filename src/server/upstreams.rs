@@ -1,0 +1,231 @@
+//! Connecting to PostgreSQL as the configuration says, and looking up client passwords.
+
+use std::collections::HashMap;
+use std::fs;
+use std::sync::{Arc, OnceLock, Weak};
+
+use zeroize::Zeroizing;
+
+use super::config::{Config, Login, UpstreamTlsMode, UserAuth};
+use super::database::Failure;
+use super::{Shared, StartError, binding};
+use crate::client::{Credentials, Lookup, ScramVerifier};
+use crate::ident::Ident;
+use crate::pg::sqlstate;
+use crate::upstream::{
+    ConnectError, TlsMode, UpstreamConnection, UpstreamOptions, UpstreamTls, connect,
+};
+
+/// The TLS settings of all upstream connections.
+pub(super) fn tls(config: &Config) -> Result<UpstreamTls, StartError> {
+    let mode = match config.upstream.tls {
+        UpstreamTlsMode::Disable => TlsMode::Disable,
+        UpstreamTlsMode::Prefer => TlsMode::Prefer,
+        UpstreamTlsMode::Require => TlsMode::Require,
+        UpstreamTlsMode::VerifyCa => TlsMode::VerifyCa,
+        UpstreamTlsMode::VerifyFull => TlsMode::VerifyFull,
+    };
+    let ca = match &config.upstream.ca {
+        Some(path) => Some(fs::read(path).map_err(|e| StartError::file(path, &e))?),
+        None => None,
+    };
+    UpstreamTls::new(mode, ca.as_deref()).map_err(|e| StartError::Upstream(e.to_string()))
+}
+
+/// The login a role uses upstream: its own, or `*`.
+pub(super) fn login<'a>(config: &'a Config, role: &str) -> Option<&'a Login> {
+    let logins = &config.upstream.logins;
+    logins.get(role).or_else(|| logins.get("*"))
+}
+
+/// Connects to the first address that answers. A server that says no is the answer.
+pub(super) async fn open(
+    shared: &Shared,
+    login: &Login,
+    database: &str,
+    params: Vec<(String, String)>,
+    minor: u16,
+) -> Result<UpstreamConnection, ConnectError> {
+    let mut options = UpstreamOptions {
+        host: String::new(),
+        port: 0,
+        tls: shared.tls.clone(),
+        user: login.user.clone(),
+        password: login
+            .password
+            .as_ref()
+            .map(|p| Zeroizing::new(p.expose().to_owned())),
+        database: database.to_owned(),
+        params,
+        minor,
+    };
+    let mut last = ConnectError::Protocol("no address is configured");
+    for address in &shared.config.upstream.addresses {
+        let (host, port) = split(address);
+        host.clone_into(&mut options.host);
+        options.port = port;
+        match connect(&options).await {
+            Ok(connection) => return Ok(connection),
+            Err(error) => {
+                // The next address may be the primary, or simply up.
+                let elsewhere = matches!(
+                    error,
+                    ConnectError::Unreachable(_) | ConnectError::Timeout | ConnectError::Io(_)
+                ) || error.sqlstate() == sqlstate::CANNOT_CONNECT_NOW;
+                last = error;
+                if !elsewhere {
+                    break;
+                }
+            }
+        }
+    }
+    Err(last)
+}
+
+/// `host:port`; `[::1]:5432` for IPv6. Without a port PostgreSQL's own.
+fn split(address: &str) -> (&str, u16) {
+    const PORT: u16 = 5432;
+    match address.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.starts_with('[') => {
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            (host, port.parse().unwrap_or(PORT))
+        }
+        _ => (address, PORT),
+    }
+}
+
+/// A connection that reads the catalog: nothing a setting of its login could disturb.
+pub(super) async fn catalog_connection(
+    shared: &Shared,
+    database: &str,
+) -> Result<UpstreamConnection, Failure> {
+    let pins = [
+        ("application_name", "pgveil catalog"),
+        ("client_encoding", "UTF8"),
+        ("standard_conforming_strings", "on"),
+        ("search_path", ""),
+        ("default_transaction_read_only", "on"),
+        ("statement_timeout", "60s"),
+        ("quote_all_identifiers", "off"),
+    ];
+    let params = pins.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec();
+    open(shared, &shared.config.upstream.catalog, database, params, 0)
+        .await
+        .map_err(|e| binding::failure(&e))
+}
+
+/// The search path a session of this login would start with. The connection itself has it pinned, so
+/// it is read from where ALTER ROLE and ALTER DATABASE keep it.
+pub(super) async fn default_search_path(
+    connection: &mut UpstreamConnection,
+) -> Result<Vec<Ident>, ConnectError> {
+    const CONFIGURED: &str = "SELECT pg_catalog.substr(c.v, 13) \
+        FROM pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) AS c(v) \
+        WHERE c.v OPERATOR(pg_catalog.~~) 'search\\_path=%' \
+        AND s.setdatabase IN (0, (SELECT d.oid FROM pg_catalog.pg_database d \
+            WHERE d.datname = pg_catalog.current_database())) \
+        AND s.setrole IN (0, (SELECT r.oid FROM pg_catalog.pg_roles r \
+            WHERE r.rolname = session_user)) \
+        ORDER BY s.setrole = 0, s.setdatabase = 0 LIMIT 1";
+    let rows = connection.simple_query_text(CONFIGURED).await?;
+    let configured = rows.into_iter().flatten().next().flatten();
+    let text = configured.and_then(|bytes| String::from_utf8(bytes).ok());
+    let text = text.as_deref().unwrap_or("\"$user\", public");
+    Ok(crate::session::split_search_path(text).unwrap_or_default())
+}
+
+/// Who may log in: the configuration's users, then `users: {query: …}`.
+pub(super) struct Users {
+    known: HashMap<String, ScramVerifier>,
+    shared: OnceLock<Weak<Shared>>,
+}
+
+impl Users {
+    /// Checks and prepares the configured verifiers.
+    pub(super) fn new(config: &Config) -> Result<Self, StartError> {
+        let mut known = HashMap::new();
+        for (user, auth) in &config.users {
+            let verifier = match auth {
+                UserAuth::Password(secret) => ScramVerifier::from_password(secret.expose()),
+                UserAuth::Scram(text) => ScramVerifier::parse(text),
+            };
+            let verifier = verifier.map_err(|_| StartError::Verifier(user.clone()))?;
+            known.insert(user.clone(), verifier);
+        }
+        Ok(Self {
+            known,
+            shared: OnceLock::new(),
+        })
+    }
+
+    /// Gives the configured query something to run on.
+    pub(super) fn attach(&self, shared: &Arc<Shared>) {
+        // Attached once, at start.
+        drop(self.shared.set(Arc::downgrade(shared)));
+    }
+}
+
+impl Credentials for Users {
+    fn lookup<'a>(&'a self, user: &'a str) -> Lookup<'a> {
+        Box::pin(async move {
+            if let Some(verifier) = self.known.get(user) {
+                return Some(verifier.clone());
+            }
+            let shared = self.shared.get()?.upgrade()?;
+            let query = shared.config.users_query.clone()?;
+            match query_verifier(&shared, &query, user).await {
+                Ok(verifier) => verifier,
+                Err(error) => {
+                    tracing::warn!(%error, "users query failed");
+                    None
+                }
+            }
+        })
+    }
+}
+
+/// Runs the configured query with the user's name as its parameter.
+async fn query_verifier(
+    shared: &Arc<Shared>,
+    query: &str,
+    user: &str,
+) -> Result<Option<ScramVerifier>, ConnectError> {
+    let database = shared.config.upstream.catalog.user.clone();
+    let database = shared.any_database().unwrap_or(database);
+    let pins = [
+        ("client_encoding", "UTF8"),
+        ("standard_conforming_strings", "on"),
+    ];
+    let params = pins.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec();
+    let login = &shared.config.upstream.catalog;
+    let mut connection = open(shared, login, &database, params, 0).await?;
+    // The name becomes a literal of a string without backslash escapes: doubling quotes is enough.
+    let literal = user.replace('\'', "''");
+    let query = query.trim().trim_end_matches(';');
+    connection
+        .simple_query_text(&format!("PREPARE pgveil_user(pg_catalog.text) AS {query}"))
+        .await?;
+    let rows = connection
+        .simple_query_text(&format!("EXECUTE pgveil_user('{literal}')"))
+        .await?;
+    let verifier = rows
+        .into_iter()
+        .next()
+        .and_then(|row| row.into_iter().nth(1).flatten());
+    Ok(verifier
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .and_then(|text| ScramVerifier::parse(&text).ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::split;
+
+    #[test]
+    fn addresses_split_at_the_port() {
+        assert_eq!(split("db:5433"), ("db", 5433));
+        assert_eq!(split("db"), ("db", 5432));
+        assert_eq!(split("[::1]:6000"), ("::1", 6000));
+        assert_eq!(split("::1"), ("::1", 5432));
+    }
+}

@@ -1,0 +1,408 @@
+//! PostgreSQL's messages: each is matched to what is due, and nothing else reaches the client.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::diagnostic::{self, Fields};
+use super::replies::{Expected, Running};
+use super::rows::{self, Rows};
+use super::transaction::Completion;
+use super::{Fatal, Io, Session, startup, to_client};
+use crate::audit::Outcome;
+use crate::wire::Diagnostic;
+use crate::wire::backend::{self, BackendMessage, TransactionStatus};
+use crate::wire::frame;
+
+impl Session {
+    /// Takes one whole frame of PostgreSQL.
+    pub fn on_upstream(
+        &mut self,
+        tag: u8,
+        whole: &Bytes,
+        now: Instant,
+        io: &mut Io<'_>,
+    ) -> Result<(), Fatal> {
+        if tag == backend::DATA_ROW {
+            return self.on_row(whole, io);
+        }
+        let body = frame::body(whole);
+        let message = BackendMessage::read(tag, body)
+            .map_err(|_| Fatal::unexpected("malformed message from the server"))?;
+        match message {
+            BackendMessage::Notice(notice) => notice_to_client(&notice, io)?,
+            // Triggers notify with raw rows.
+            BackendMessage::Notification(_) => {}
+            BackendMessage::ParameterStatus(p) => {
+                if crate::wire::utf8(p.name).is_ok_and(startup::is_reported) {
+                    io.client.extend_from_slice(whole);
+                }
+            }
+            BackendMessage::Error(error) => self.on_error(&error, now, io)?,
+            BackendMessage::Ready(status) => self.on_ready(status, whole, io)?,
+            BackendMessage::CommandComplete(tag) => self.on_complete(tag, whole, now, io)?,
+            BackendMessage::EmptyQuery | BackendMessage::PortalSuspended => {
+                self.on_end(&message, whole, now, io)?;
+            }
+            BackendMessage::RowDescription(_) => self.on_description(Some(body), io)?,
+            BackendMessage::NoData => self.on_description(None, io)?,
+            BackendMessage::ParameterDescription(_) => self.on_parameters(whole, io)?,
+            BackendMessage::ParseComplete => self.on_parsed(whole, io)?,
+            BackendMessage::BindComplete => self.on_bound(whole, io)?,
+            BackendMessage::CloseComplete => self.on_closed(whole, io)?,
+            BackendMessage::CopyIn(_)
+            | BackendMessage::CopyOut(_)
+            | BackendMessage::CopyData(_)
+            | BackendMessage::CopyDone => self.on_copy_message(&message, whole, io)?,
+            BackendMessage::Authentication(_)
+            | BackendMessage::BackendKeyData(_)
+            | BackendMessage::CopyBoth(_)
+            | BackendMessage::DataRow(_)
+            | BackendMessage::FunctionCallResponse(_)
+            | BackendMessage::NegotiateProtocolVersion(_) => return Err(unexpected()),
+        }
+        self.replies.locals(io.client);
+        Ok(())
+    }
+
+    /// The statement at the head that is running.
+    fn running_head(&mut self) -> Result<&mut Running, Fatal> {
+        match self.replies.head() {
+            Some(Expected::Query {
+                running,
+                failed: false,
+                ..
+            }) => running.front_mut().ok_or_else(unexpected),
+            Some(Expected::Execute { running, .. }) => Ok(running),
+            _ => Err(unexpected()),
+        }
+    }
+
+    fn on_row(&mut self, whole: &Bytes, io: &mut Io<'_>) -> Result<(), Fatal> {
+        if let Some(Expected::Execute { running, portal }) = self.replies.head()
+            && running.rows.is_none()
+        {
+            let prepared = &portal.prepared;
+            let (Some(outputs), Some(Some(shape))) =
+                (prepared.plan.outputs(), prepared.shape.get())
+            else {
+                return Err(unexpected());
+            };
+            running.rows = Some(Rows::bound(outputs, shape, &portal.formats)?);
+        }
+        let running = self.running_head()?;
+        let rows = running.rows.as_mut().ok_or_else(unexpected)?;
+        let before = io.client.len();
+        rows.row(whole, io.client)?;
+        let sent = io.client.len().saturating_sub(before);
+        running.count = running.count.saturating_add(1);
+        running.bytes = running
+            .bytes
+            .saturating_add(u64::try_from(sent).unwrap_or(0));
+        Ok(())
+    }
+
+    fn on_description(&mut self, body: Option<&[u8]>, io: &mut Io<'_>) -> Result<(), Fatal> {
+        match self.replies.head() {
+            Some(Expected::Query {
+                running,
+                failed: false,
+                ..
+            }) => {
+                let running = running.front_mut().ok_or_else(unexpected)?;
+                let outputs = running.plan.outputs().ok_or_else(unexpected)?;
+                let body = body.ok_or_else(unexpected)?;
+                running.rows = Some(Rows::new(outputs, body)?);
+                rows::describe(outputs, body, io.client)?;
+                return Ok(());
+            }
+            Some(Expected::DescribeStatement {
+                prepared,
+                visible,
+                parameters: true,
+            }) => {
+                let described = match (body, prepared.plan.outputs()) {
+                    (Some(body), Some(outputs)) => {
+                        Rows::new(outputs, body)?;
+                        Some((body, outputs))
+                    }
+                    (None, None) => None,
+                    _ => return Err(unexpected()),
+                };
+                let kept = body.map(Bytes::copy_from_slice);
+                // A second Describe of the same statement: PostgreSQL itself keeps the shape fixed.
+                drop(prepared.shape.set(kept));
+                if *visible {
+                    match described {
+                        Some((body, outputs)) => rows::describe(outputs, body, io.client)?,
+                        None => to_client::no_data(io.client),
+                    }
+                }
+            }
+            Some(Expected::DescribePortal { portal }) => {
+                match (body, portal.prepared.plan.outputs()) {
+                    (Some(body), Some(outputs)) => {
+                        Rows::new(outputs, body)?;
+                        rows::describe(outputs, body, io.client)?;
+                    }
+                    (None, None) => to_client::no_data(io.client),
+                    _ => return Err(unexpected()),
+                }
+            }
+            _ => return Err(unexpected()),
+        }
+        self.replies.pop();
+        Ok(())
+    }
+
+    fn on_parameters(&mut self, whole: &Bytes, io: &mut Io<'_>) -> Result<(), Fatal> {
+        match self.replies.head() {
+            Some(Expected::DescribeStatement {
+                visible,
+                parameters: parameters @ false,
+                ..
+            }) => {
+                *parameters = true;
+                if *visible {
+                    io.client.extend_from_slice(whole);
+                }
+                Ok(())
+            }
+            _ => Err(unexpected()),
+        }
+    }
+
+    fn on_parsed(&mut self, whole: &Bytes, io: &mut Io<'_>) -> Result<(), Fatal> {
+        let Some(Expected::Parse {
+            name,
+            prepared,
+            visible,
+        }) = self.replies.pop()
+        else {
+            return Err(unexpected());
+        };
+        self.confirmed.prepared.insert(name, prepared.entry());
+        if visible {
+            io.client.extend_from_slice(whole);
+        }
+        Ok(())
+    }
+
+    fn on_bound(&mut self, whole: &Bytes, io: &mut Io<'_>) -> Result<(), Fatal> {
+        let Some(Expected::Bind) = self.replies.pop() else {
+            return Err(unexpected());
+        };
+        io.client.extend_from_slice(whole);
+        Ok(())
+    }
+
+    fn on_closed(&mut self, whole: &Bytes, io: &mut Io<'_>) -> Result<(), Fatal> {
+        let Some(Expected::Close { statement, visible }) = self.replies.pop() else {
+            return Err(unexpected());
+        };
+        if let Some(name) = statement {
+            self.confirmed.prepared.remove(&name);
+        }
+        if visible {
+            io.client.extend_from_slice(whole);
+        }
+        Ok(())
+    }
+
+    fn on_complete(
+        &mut self,
+        tag: &[u8],
+        whole: &Bytes,
+        now: Instant,
+        io: &mut Io<'_>,
+    ) -> Result<(), Fatal> {
+        let running = self.running_head()?;
+        running.finish(Outcome::Allow, None, now);
+        let completion = if tag == b"ROLLBACK" {
+            Completion::RolledBack
+        } else {
+            Completion::AsPlanned
+        };
+        let (plan, epoch) = (Arc::clone(&running.plan), running.epoch);
+        self.confirmed.apply(plan.effect(), completion, epoch);
+        self.advance();
+        io.client.extend_from_slice(whole);
+        Ok(())
+    }
+
+    /// EmptyQueryResponse, PortalSuspended
+    fn on_end(
+        &mut self,
+        message: &BackendMessage<'_>,
+        whole: &Bytes,
+        now: Instant,
+        io: &mut Io<'_>,
+    ) -> Result<(), Fatal> {
+        let suspended = matches!(message, BackendMessage::PortalSuspended);
+        match self.replies.head() {
+            // A string of nothing but comments: no statement was planned for it.
+            Some(Expected::Query {
+                running,
+                failed: false,
+                ..
+            }) if running.is_empty() && !suspended => {}
+            Some(Expected::Execute { running, .. }) => {
+                running.finish(Outcome::Allow, None, now);
+                self.advance();
+            }
+            _ => return Err(unexpected()),
+        }
+        io.client.extend_from_slice(whole);
+        Ok(())
+    }
+
+    /// The statement at the head is done.
+    fn advance(&mut self) {
+        match self.replies.head() {
+            Some(Expected::Query { running, .. }) => {
+                if let Some(done) = running.pop_front() {
+                    self.replies.effect_done(done.plan.effect());
+                }
+            }
+            _ => drop(self.replies.pop()),
+        }
+    }
+
+    fn on_copy_message(
+        &mut self,
+        message: &BackendMessage<'_>,
+        whole: &Bytes,
+        io: &mut Io<'_>,
+    ) -> Result<(), Fatal> {
+        let running = self.running_head()?;
+        if running.plan.facts().kind != "COPY" {
+            return Err(unexpected());
+        }
+        match message {
+            BackendMessage::CopyIn(_) => {
+                self.copy_in = true;
+                // PostgreSQL ignores a Sync that it reads while it copies.
+                self.replies.forget_syncs();
+            }
+            BackendMessage::CopyData(data) => {
+                running.count = running.count.saturating_add(1);
+                let size = u64::try_from(data.len()).unwrap_or(0);
+                running.bytes = running.bytes.saturating_add(size);
+            }
+            _ => {}
+        }
+        io.client.extend_from_slice(whole);
+        Ok(())
+    }
+
+    fn on_error(
+        &mut self,
+        error: &Diagnostic<'_>,
+        now: Instant,
+        io: &mut Io<'_>,
+    ) -> Result<(), Fatal> {
+        let fields = fields(error);
+        self.copy_in = false;
+        if matches!(fields.severity, "FATAL" | "PANIC") {
+            return error_to_client(&fields, io);
+        }
+        let sqlstate = fields.sqlstate;
+        match self.replies.head() {
+            None => return Err(unexpected()),
+            Some(Expected::Refusal { .. }) => {
+                if let Some(Expected::Refusal { reply, simple }) = self.replies.pop() {
+                    io.client.extend_from_slice(&reply);
+                    self.failed = true;
+                    if !simple {
+                        self.skipping = !self.replies.skip_to_sync();
+                    }
+                }
+                return Ok(());
+            }
+            Some(Expected::Query {
+                running, failed, ..
+            }) => {
+                if let Some(running) = running.front_mut() {
+                    running.finish(Outcome::Error, Some(sqlstate), now);
+                }
+                *failed = true;
+            }
+            // ReadyForQuery follows in any case: a deferred constraint failed at the commit.
+            Some(Expected::Sync { .. } | Expected::Ready { .. }) => {}
+            Some(Expected::Execute { running, .. }) => {
+                running.finish(Outcome::Error, Some(sqlstate), now);
+                self.skipping = !self.replies.skip_to_sync();
+            }
+            Some(_) => self.skipping = !self.replies.skip_to_sync(),
+        }
+        self.failed = true;
+        error_to_client(&fields, io)
+    }
+
+    fn on_ready(
+        &mut self,
+        status: TransactionStatus,
+        whole: &Bytes,
+        io: &mut Io<'_>,
+    ) -> Result<(), Fatal> {
+        let segment = match self.replies.pop() {
+            Some(
+                Expected::Query { segment, .. }
+                | Expected::Ready { segment }
+                | Expected::Sync { segment },
+            ) => segment,
+            _ => return Err(unexpected()),
+        };
+        self.status = status;
+        self.confirmed.ready(status, self.failed);
+        if status != TransactionStatus::InTransaction {
+            self.portals.retain(|_, portal| portal.segment > segment);
+        }
+        if self.dirty || self.failed {
+            self.speculative = self.confirmed.clone();
+            self.replies.replay(&mut self.speculative);
+            self.dirty = !self.replies.is_empty();
+            let prepared = &self.speculative.prepared;
+            let live: std::collections::HashSet<_> =
+                prepared.values().map(|p| &p.upstream).collect();
+            self.details.retain(|upstream, _| live.contains(upstream));
+        }
+        self.failed = false;
+        io.client.extend_from_slice(whole);
+        Ok(())
+    }
+}
+
+fn fields<'a>(diagnostic: &Diagnostic<'a>) -> Fields<'a> {
+    let mut fields = Fields::default();
+    for (code, value) in diagnostic.iter() {
+        if let Ok(value) = crate::wire::utf8(value) {
+            fields.set(code, value);
+        }
+    }
+    fields
+}
+
+fn error_to_client(fields: &Fields<'_>, io: &mut Io<'_>) -> Result<(), Fatal> {
+    let sanitized = diagnostic::error(fields);
+    let fields = sanitized
+        .iter()
+        .map(|(code, text)| (*code, text.as_bytes()));
+    crate::wire::write::backend::diagnostic_fields(io.client, backend::ERROR, fields)?;
+    Ok(())
+}
+
+fn notice_to_client(notice: &Diagnostic<'_>, io: &mut Io<'_>) -> Result<(), Fatal> {
+    if let Some(sanitized) = diagnostic::notice(&fields(notice)) {
+        let fields = sanitized
+            .iter()
+            .map(|(code, text)| (*code, text.as_bytes()));
+        crate::wire::write::backend::diagnostic_fields(io.client, backend::NOTICE, fields)?;
+    }
+    Ok(())
+}
+
+fn unexpected() -> Fatal {
+    Fatal::unexpected("the server sent a message the proxy did not expect")
+}

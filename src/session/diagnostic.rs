@@ -1,0 +1,354 @@
+//! ErrorResponse and NoticeResponse for a restricted role: what happened, without the values.
+//!
+//! SQLSTATE, severity and object names stay. The message is written anew: from the object names for
+//! constraint violations, as a fixed text for what can quote a value, and PostgreSQL's own only when
+//! the source file that raised it quotes nothing but names. DETAIL, HINT, CONTEXT, the internal query
+//! and the source position go. Deliberately absent: wire encoding; this maps fields to fields.
+
+mod texts;
+
+/// The fields of one ErrorResponse or NoticeResponse that matter here, as PostgreSQL sent them.
+#[derive(Default, Clone)]
+pub struct Fields<'a> {
+    /// `V` (or `S` before 9.6): the severity, never localized.
+    pub severity: &'a str,
+    /// `C`
+    pub sqlstate: &'a str,
+    /// `M`
+    pub message: &'a str,
+    /// `s`
+    pub schema: Option<&'a str>,
+    /// `t`
+    pub table: Option<&'a str>,
+    /// `c`
+    pub column: Option<&'a str>,
+    /// `d`
+    pub datatype: Option<&'a str>,
+    /// `n`
+    pub constraint: Option<&'a str>,
+    /// `F`: the source file that raised it
+    pub file: Option<&'a str>,
+}
+
+impl<'a> Fields<'a> {
+    /// Takes one field by its type code; others are dropped here and now.
+    pub fn set(&mut self, code: u8, value: &'a str) {
+        match code {
+            b'S' if self.severity.is_empty() => self.severity = value,
+            b'V' => self.severity = value,
+            b'C' => self.sqlstate = value,
+            b'M' => self.message = value,
+            b's' => self.schema = Some(value),
+            b't' => self.table = Some(value),
+            b'c' => self.column = Some(value),
+            b'd' => self.datatype = Some(value),
+            b'n' => self.constraint = Some(value),
+            b'F' => self.file = Some(value),
+            _ => {}
+        }
+    }
+}
+
+/// What the client gets: field code and text, in PostgreSQL's order.
+pub type Sanitized = Vec<(u8, String)>;
+
+/// Source files of PostgreSQL's parser and of its access checks: their class 42 messages quote
+/// identifiers, type names and operators, never a constant.
+const NAMES_ONLY: [&str; 22] = [
+    "aclchk.c",
+    "analyze.c",
+    "dependency.c",
+    "functioncmds.c",
+    "heap.c",
+    "namespace.c",
+    "parse_agg.c",
+    "parse_clause.c",
+    "parse_coerce.c",
+    "parse_collate.c",
+    "parse_cte.c",
+    "parse_expr.c",
+    "parse_func.c",
+    "parse_node.c",
+    "parse_oper.c",
+    "parse_param.c",
+    "parse_relation.c",
+    "parse_target.c",
+    "parse_type.c",
+    "portalcmds.c",
+    "tablecmds.c",
+    "xact.c",
+];
+
+/// An error, without the values it quotes.
+pub fn error(fields: &Fields<'_>) -> Sanitized {
+    let severity = match fields.severity {
+        known @ ("FATAL" | "PANIC") => known,
+        _ => "ERROR",
+    };
+    let sqlstate = checked_sqlstate(fields.sqlstate);
+    let names = Names::of(fields, sqlstate);
+    let mut out = vec![
+        (b'S', severity.to_owned()),
+        (b'V', severity.to_owned()),
+        (b'C', sqlstate.to_owned()),
+        (b'M', message(fields, sqlstate, &names)),
+    ];
+    names.push_into(&mut out);
+    out
+}
+
+/// A notice in the proxy's words, or nothing.
+pub fn notice(fields: &Fields<'_>) -> Option<Sanitized> {
+    let severity = match fields.severity {
+        known @ ("NOTICE" | "WARNING") => known,
+        _ => return None,
+    };
+    let text = match fields.sqlstate {
+        "25001" => "there is already a transaction in progress",
+        "25P01" => "there is no transaction in progress",
+        "42P07" => "relation already exists, skipping",
+        "57P01" => "terminating connection due to administrator command",
+        _ => return None,
+    };
+    Some(vec![
+        (b'S', severity.to_owned()),
+        (b'V', severity.to_owned()),
+        (b'C', fields.sqlstate.to_owned()),
+        (b'M', text.to_owned()),
+    ])
+}
+
+/// Five characters of the SQLSTATE alphabet, or `XX000`: a function may raise any text as one.
+fn checked_sqlstate(state: &str) -> &str {
+    let valid = state.len() == 5
+        && state
+            .bytes()
+            .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+    if valid {
+        state
+    } else {
+        crate::pg::sqlstate::INTERNAL_ERROR
+    }
+}
+
+/// Object names, kept only where PostgreSQL itself sets them: `RAISE … USING TABLE = value` is how a
+/// function would put a value there.
+#[derive(Default)]
+struct Names<'a> {
+    schema: Option<&'a str>,
+    table: Option<&'a str>,
+    column: Option<&'a str>,
+    datatype: Option<&'a str>,
+    constraint: Option<&'a str>,
+}
+
+impl<'a> Names<'a> {
+    fn of(fields: &Fields<'a>, sqlstate: &str) -> Self {
+        if is_raised(fields) || !(sqlstate.starts_with("23") || sqlstate.starts_with("42")) {
+            return Self::default();
+        }
+        let short = |name: Option<&'a str>| name.filter(|n| n.len() <= crate::ident::MAX_BYTES);
+        Self {
+            schema: short(fields.schema),
+            table: short(fields.table),
+            column: short(fields.column),
+            datatype: short(fields.datatype),
+            constraint: short(fields.constraint),
+        }
+    }
+
+    fn push_into(&self, out: &mut Sanitized) {
+        for (code, name) in [
+            (b's', self.schema),
+            (b't', self.table),
+            (b'c', self.column),
+            (b'd', self.datatype),
+            (b'n', self.constraint),
+        ] {
+            if let Some(name) = name {
+                out.push((code, name.to_owned()));
+            }
+        }
+    }
+}
+
+/// Raised by a procedural language or an extension, or by something that does not say.
+fn is_raised(fields: &Fields<'_>) -> bool {
+    fields.file.is_none_or(|file| file.starts_with("pl"))
+}
+
+fn message(fields: &Fields<'_>, sqlstate: &str, names: &Names<'_>) -> String {
+    if let Some(text) = constraint_message(sqlstate, names) {
+        return text;
+    }
+    let names_only = fields.file.is_some_and(|f| NAMES_ONLY.contains(&f));
+    if sqlstate.starts_with("42") && sqlstate != "42601" && names_only {
+        return fields.message.to_owned();
+    }
+    if sqlstate == "22001" && !is_raised(fields) && fields.message.starts_with(TOO_LONG) {
+        return fields.message.to_owned();
+    }
+    texts::fixed(sqlstate).to_owned()
+}
+
+/// `varchar.c`'s whole message is this and the type's name.
+const TOO_LONG: &str = "value too long for type ";
+
+/// PostgreSQL's own words for a constraint violation, made from the object names.
+fn constraint_message(sqlstate: &str, names: &Names<'_>) -> Option<String> {
+    let (table, constraint) = (names.table, names.constraint);
+    match sqlstate {
+        "23502" => {
+            let (column, table) = (names.column?, table?);
+            Some(format!(
+                "null value in column \"{column}\" of relation \"{table}\" violates not-null constraint"
+            ))
+        }
+        "23503" => {
+            let (table, constraint) = (table?, constraint?);
+            Some(format!(
+                "operation on table \"{table}\" violates foreign key constraint \"{constraint}\""
+            ))
+        }
+        "23505" => {
+            let constraint = constraint?;
+            Some(format!(
+                "duplicate key value violates unique constraint \"{constraint}\""
+            ))
+        }
+        "23514" => {
+            let constraint = constraint?;
+            Some(match table {
+                Some(table) => format!(
+                    "new row for relation \"{table}\" violates check constraint \"{constraint}\""
+                ),
+                None => format!("value violates check constraint \"{constraint}\""),
+            })
+        }
+        "23P01" => {
+            let constraint = constraint?;
+            Some(format!(
+                "conflicting key value violates exclusion constraint \"{constraint}\""
+            ))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Fields, error, notice};
+
+    fn text(out: &[(u8, String)], code: u8) -> Option<&str> {
+        out.iter()
+            .find(|(c, _)| *c == code)
+            .map(|(_, v)| v.as_str())
+    }
+
+    #[test]
+    fn a_conversion_error_does_not_quote_the_value() {
+        let out = error(&Fields {
+            severity: "ERROR",
+            sqlstate: "22P02",
+            message: "invalid input syntax for type integer: \"CANARY\"",
+            file: Some("numutils.c"),
+            ..Fields::default()
+        });
+        assert_eq!(text(&out, b'C'), Some("22P02"));
+        assert_eq!(text(&out, b'M'), Some("invalid input syntax for type"));
+    }
+
+    #[test]
+    fn a_missing_relation_is_named() {
+        let out = error(&Fields {
+            severity: "ERROR",
+            sqlstate: "42P01",
+            message: "relation \"nowhere\" does not exist",
+            file: Some("parse_relation.c"),
+            ..Fields::default()
+        });
+        assert_eq!(
+            text(&out, b'M'),
+            Some("relation \"nowhere\" does not exist")
+        );
+    }
+
+    #[test]
+    fn a_function_cannot_speak_through_an_sqlstate_or_a_name() {
+        for sqlstate in ["42P01", "23505", "P0001", "22001"] {
+            let out = error(&Fields {
+                severity: "ERROR",
+                sqlstate,
+                message: "value too long for type CANARY",
+                table: Some("CANARY"),
+                constraint: Some("CANARY"),
+                file: Some("pl_exec.c"),
+                ..Fields::default()
+            });
+            assert!(out.iter().all(|(_, v)| !v.contains("CANARY")), "{sqlstate}");
+        }
+        let out = error(&Fields {
+            sqlstate: "CANARY",
+            ..Fields::default()
+        });
+        assert_eq!(text(&out, b'C'), Some("XX000"));
+    }
+
+    #[test]
+    fn a_constraint_violation_is_told_from_its_names() {
+        let out = error(&Fields {
+            severity: "ERROR",
+            sqlstate: "23505",
+            message: "duplicate key value violates unique constraint \"t_pkey\"",
+            table: Some("t"),
+            schema: Some("s"),
+            constraint: Some("t_pkey"),
+            file: Some("nbtinsert.c"),
+            ..Fields::default()
+        });
+        assert_eq!(
+            text(&out, b'M'),
+            Some("duplicate key value violates unique constraint \"t_pkey\"")
+        );
+        assert_eq!(text(&out, b'n'), Some("t_pkey"));
+        assert_eq!(text(&out, b'D'), None);
+    }
+
+    #[test]
+    fn every_field_not_named_here_is_dropped() {
+        let mut fields = Fields::default();
+        for code in [b'D', b'H', b'W', b'p', b'q', b'P', b'L', b'R'] {
+            fields.set(code, "CANARY");
+        }
+        assert!(error(&fields).iter().all(|(_, v)| !v.contains("CANARY")));
+    }
+
+    #[test]
+    fn notices_pass_by_sqlstate_in_our_words_and_debug_never() {
+        let raised = Fields {
+            severity: "NOTICE",
+            sqlstate: "00000",
+            message: "CANARY",
+            ..Fields::default()
+        };
+        assert!(notice(&raised).is_none());
+        let logged = Fields {
+            severity: "LOG",
+            sqlstate: "25P01",
+            message: "CANARY",
+            ..Fields::default()
+        };
+        assert!(notice(&logged).is_none());
+        let warned = Fields {
+            severity: "WARNING",
+            sqlstate: "25P01",
+            message: "CANARY",
+            ..Fields::default()
+        };
+        let out = notice(&warned).unwrap();
+        assert_eq!(
+            text(&out, b'M'),
+            Some("there is no transaction in progress")
+        );
+    }
+}

@@ -1,0 +1,314 @@
+//! What PostgreSQL still owes us, in order. Each message it sends is matched to what the head of the
+//! queue expects; a message nobody expects ends the session.
+//!
+//! Deliberately absent: bytes. This says whose turn it is, not what is written.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use bytes::BytesMut;
+
+use super::rows::{Rows, Shape};
+use super::transaction::{Completion, State};
+use crate::audit::{Outcome, Ticket};
+use crate::ident::Ident;
+use crate::pg::Oid;
+use crate::pg::types::Format;
+use crate::plan::{Effect, Plan, PreparedEntry};
+
+/// A prepared statement as it exists upstream under one name, used once.
+pub(super) struct Prepared {
+    pub(super) upstream: Ident,
+    pub(super) plan: Arc<Plan>,
+    /// The client's text and parameter types, to plan it again; absent for SQL's PREPARE.
+    pub(super) source: Option<(String, Vec<Oid>)>,
+    /// The snapshot it was planned in.
+    pub(super) epoch: u64,
+    /// Set when PostgreSQL has described it.
+    pub(super) shape: OnceLock<Shape>,
+}
+
+impl Prepared {
+    pub(super) fn entry(&self) -> PreparedEntry {
+        PreparedEntry {
+            upstream: self.upstream.clone(),
+            plan: Arc::clone(&self.plan),
+        }
+    }
+}
+
+/// A portal of the extended protocol.
+pub(super) struct Portal {
+    pub(super) upstream: Vec<u8>,
+    pub(super) prepared: Arc<Prepared>,
+    pub(super) formats: Vec<Format>,
+    /// The segment (up to a Sync) that made it; it is gone when that one's transaction is.
+    pub(super) segment: u64,
+}
+
+/// A statement that was sent and is not complete.
+pub(super) struct Running {
+    pub(super) plan: Arc<Plan>,
+    pub(super) epoch: u64,
+    pub(super) rows: Option<Rows>,
+    pub(super) started: Instant,
+    pub(super) ticket: Option<Ticket>,
+    pub(super) count: u64,
+    pub(super) bytes: u64,
+}
+
+impl Running {
+    pub(super) fn new(plan: Arc<Plan>, epoch: u64, started: Instant, ticket: Ticket) -> Self {
+        Self {
+            plan,
+            epoch,
+            rows: None,
+            started,
+            ticket: Some(ticket),
+            count: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Writes its audit record.
+    pub(super) fn finish(&mut self, outcome: Outcome, sqlstate: Option<&str>, now: Instant) {
+        let Some(ticket) = self.ticket.take() else {
+            return;
+        };
+        let elapsed = now.saturating_duration_since(self.started).as_micros();
+        let (rows, bytes) = (self.count, self.bytes);
+        ticket.finish(|record| {
+            record.decision = match outcome {
+                Outcome::Allow if !record.columns.is_empty() => Outcome::Mask,
+                other => other,
+            };
+            record.rows = rows;
+            record.bytes = bytes;
+            record.duration_us = u64::try_from(elapsed).unwrap_or(u64::MAX);
+            record.sqlstate = sqlstate.map(str::to_owned);
+        });
+    }
+
+    fn has_effect(&self) -> bool {
+        !matches!(self.plan.effect(), Effect::None)
+    }
+}
+
+/// One thing PostgreSQL owes, or the proxy's own word in its place.
+pub(super) enum Expected {
+    /// A Query: its statements' results in order, then ReadyForQuery.
+    Query {
+        running: VecDeque<Running>,
+        segment: u64,
+        /// An error ended it: only ReadyForQuery is missing.
+        failed: bool,
+    },
+    /// A fixed failing statement: its error is replaced by the refusal it stands for.
+    Refusal {
+        reply: BytesMut,
+        /// Sent as a Query: what follows is not skipped.
+        simple: bool,
+    },
+    /// ReadyForQuery of a refused Query.
+    Ready { segment: u64 },
+    /// ReadyForQuery of a Sync.
+    Sync { segment: u64 },
+    /// ParseComplete
+    Parse {
+        name: Ident,
+        prepared: Arc<Prepared>,
+        visible: bool,
+    },
+    /// ParameterDescription, then RowDescription or NoData
+    DescribeStatement {
+        prepared: Arc<Prepared>,
+        visible: bool,
+        parameters: bool,
+    },
+    /// RowDescription or NoData
+    DescribePortal { portal: Arc<Portal> },
+    /// BindComplete
+    Bind,
+    /// Rows, then CommandComplete, PortalSuspended or EmptyQueryResponse
+    Execute {
+        running: Running,
+        portal: Arc<Portal>,
+    },
+    /// CloseComplete
+    Close {
+        statement: Option<Ident>,
+        visible: bool,
+    },
+    /// The proxy's own reply.
+    Local(BytesMut),
+}
+
+/// The queue.
+#[derive(Default)]
+pub(super) struct Replies {
+    queue: VecDeque<Expected>,
+    effects: usize,
+}
+
+impl Replies {
+    pub(super) fn push(&mut self, expected: Expected) {
+        self.effects = self.effects.saturating_add(expected.effects());
+        self.queue.push_back(expected);
+    }
+
+    pub(super) fn head(&mut self) -> Option<&mut Expected> {
+        self.queue.front_mut()
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Expected> {
+        let popped = self.queue.pop_front();
+        let gone = popped.as_ref().map_or(0, Expected::effects);
+        self.effects = self.effects.saturating_sub(gone);
+        popped
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// A statement of the head's Query is done.
+    pub(super) fn effect_done(&mut self, effect: &Effect) {
+        if !matches!(effect, Effect::None) {
+            self.effects = self.effects.saturating_sub(1);
+        }
+    }
+
+    /// A whole segment is sent whose effects are not known yet: planning beyond it would be against
+    /// a guess.
+    pub(super) fn unsettled(&self) -> bool {
+        self.effects > 0
+            && matches!(
+                self.queue.back(),
+                Some(Expected::Query { .. } | Expected::Sync { .. } | Expected::Ready { .. })
+            )
+    }
+
+    /// After an error in the extended protocol PostgreSQL answers nothing until Sync. True if that
+    /// Sync was already sent.
+    pub(super) fn skip_to_sync(&mut self) -> bool {
+        while let Some(expected) = self.queue.front() {
+            if matches!(expected, Expected::Sync { .. }) {
+                return true;
+            }
+            drop(self.pop());
+        }
+        false
+    }
+
+    /// PostgreSQL began to copy in: it ignores the Syncs it was already sent.
+    pub(super) fn forget_syncs(&mut self) {
+        let mut first = true;
+        self.queue.retain(|expected| {
+            let keep = std::mem::take(&mut first) || !matches!(expected, Expected::Sync { .. });
+            keep
+        });
+    }
+
+    /// The proxy's own replies whose turn has come.
+    pub(super) fn locals(&mut self, out: &mut BytesMut) {
+        while let Some(Expected::Local(reply)) = self.queue.front() {
+            out.extend_from_slice(reply);
+            self.queue.pop_front();
+        }
+    }
+
+    /// Applies what is still in flight to a fresh copy of the confirmed state.
+    pub(super) fn replay(&self, state: &mut State) {
+        for expected in &self.queue {
+            match expected {
+                Expected::Query { running, .. } => {
+                    for r in running {
+                        state.apply(r.plan.effect(), Completion::AsPlanned, r.epoch);
+                    }
+                }
+                Expected::Execute { running, .. } => {
+                    state.apply(running.plan.effect(), Completion::AsPlanned, running.epoch);
+                }
+                Expected::Parse { name, prepared, .. } => {
+                    state.prepared.insert(name.clone(), prepared.entry());
+                }
+                Expected::Close {
+                    statement: Some(name),
+                    ..
+                } => {
+                    state.prepared.remove(name);
+                }
+                Expected::Refusal { .. }
+                | Expected::Ready { .. }
+                | Expected::Sync { .. }
+                | Expected::DescribeStatement { .. }
+                | Expected::DescribePortal { .. }
+                | Expected::Bind
+                | Expected::Close { .. }
+                | Expected::Local(_) => {}
+            }
+        }
+    }
+}
+
+impl Expected {
+    fn effects(&self) -> usize {
+        match self {
+            Self::Query { running, .. } => running.iter().filter(|r| r.has_effect()).count(),
+            Self::Execute { running, .. } => usize::from(running.has_effect()),
+            Self::Refusal { .. }
+            | Self::Ready { .. }
+            | Self::Sync { .. }
+            | Self::Parse { .. }
+            | Self::DescribeStatement { .. }
+            | Self::DescribePortal { .. }
+            | Self::Bind
+            | Self::Close { .. }
+            | Self::Local(_) => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+
+    use super::{Expected, Replies};
+
+    #[test]
+    fn an_error_skips_to_the_next_sync_and_no_further() {
+        let mut replies = Replies::default();
+        replies.push(Expected::Bind);
+        replies.push(Expected::Local(BytesMut::from("gone")));
+        replies.push(Expected::Ready { segment: 1 });
+        replies.push(Expected::Sync { segment: 2 });
+        replies.push(Expected::Bind);
+        assert!(replies.skip_to_sync());
+        assert!(matches!(
+            replies.head(),
+            Some(Expected::Sync { segment: 2 })
+        ));
+        replies.pop();
+        assert!(!replies.skip_to_sync());
+        assert!(replies.is_empty());
+    }
+
+    #[test]
+    fn own_replies_wait_for_their_turn() {
+        let mut replies = Replies::default();
+        let mut out = BytesMut::new();
+        replies.push(Expected::Bind);
+        replies.push(Expected::Local(BytesMut::from("a")));
+        replies.push(Expected::Local(BytesMut::from("b")));
+        replies.locals(&mut out);
+        assert!(out.is_empty());
+        replies.pop();
+        replies.locals(&mut out);
+        assert_eq!(&out[..], b"ab");
+    }
+}

@@ -1,0 +1,290 @@
+//! A setting that is the proxy's own state, with PostgreSQL's transaction semantics: SET lasts if
+//! the transaction commits, SET LOCAL until it ends, and savepoints nest.
+//!
+//! Restricted sessions have one such setting, `search_path`: upstream it stays pinned, because every
+//! name is printed qualified. Deliberately absent: settings PostgreSQL itself keeps for the session.
+
+use crate::catalog::SearchPath;
+use crate::ident::Ident;
+
+/// The search path's elements as written; `$user` stands for the session's user.
+pub(crate) type Elements = Vec<Ident>;
+
+#[derive(Clone, PartialEq, Eq)]
+struct Value {
+    /// What a commit would keep; `None` is the session's default.
+    session: Option<Elements>,
+    /// `SET LOCAL`: until the transaction ends. The inner `None` is the default.
+    local: Option<Option<Elements>>,
+}
+
+/// `search_path` of one session.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    default: Elements,
+    /// `current_user` upstream, for `$user`.
+    user: Ident,
+    committed: Value,
+    current: Value,
+    savepoints: Vec<(Ident, Value)>,
+}
+
+impl Settings {
+    /// A session that starts with `default`, acting as `user` upstream.
+    pub(crate) fn new(default: Elements, user: Ident) -> Self {
+        let value = Value {
+            session: None,
+            local: None,
+        };
+        Self {
+            default,
+            user,
+            committed: value.clone(),
+            current: value,
+            savepoints: Vec::new(),
+        }
+    }
+
+    /// `SET [LOCAL] search_path`, `RESET search_path` (`path` is `None`).
+    pub(crate) fn set(&mut self, local: bool, path: Option<Elements>) {
+        if local {
+            self.current.local = Some(path);
+        } else {
+            self.current.session = path;
+            self.current.local = None;
+        }
+    }
+
+    /// The transaction, explicit or implicit, committed.
+    pub(crate) fn commit(&mut self) {
+        self.current.local = None;
+        self.committed = self.current.clone();
+        self.savepoints.clear();
+    }
+
+    /// The transaction rolled back.
+    pub(crate) fn rollback(&mut self) {
+        self.current = self.committed.clone();
+        self.savepoints.clear();
+    }
+
+    /// SAVEPOINT
+    pub(crate) fn savepoint(&mut self, name: Ident) {
+        self.savepoints.push((name, self.current.clone()));
+    }
+
+    /// RELEASE: the savepoint and those after it are forgotten, their changes kept.
+    pub(crate) fn release(&mut self, name: &Ident) {
+        if let Some(at) = self.find(name) {
+            self.savepoints.truncate(at);
+        }
+    }
+
+    /// ROLLBACK TO: the savepoint stays, what came after it is undone.
+    pub(crate) fn rollback_to(&mut self, name: &Ident) {
+        if let Some(at) = self.find(name) {
+            self.savepoints.truncate(at.saturating_add(1));
+            if let Some((_, value)) = self.savepoints.last() {
+                self.current = value.clone();
+            }
+        }
+    }
+
+    fn find(&self, name: &Ident) -> Option<usize> {
+        self.savepoints.iter().rposition(|(n, _)| n == name)
+    }
+
+    fn elements(&self) -> &Elements {
+        match &self.current.local {
+            Some(Some(path)) => path,
+            Some(None) => &self.default,
+            None => self.current.session.as_ref().unwrap_or(&self.default),
+        }
+    }
+
+    /// The path with `$user` resolved, for name lookup.
+    pub(crate) fn search_path(&self) -> SearchPath {
+        let listed: Vec<Ident> = self
+            .elements()
+            .iter()
+            .map(|e| {
+                if *e == "$user" {
+                    self.user.clone()
+                } else {
+                    e.clone()
+                }
+            })
+            .collect();
+        SearchPath::new(&listed)
+    }
+
+    /// What `SHOW search_path` says.
+    pub(crate) fn text(&self) -> String {
+        let mut out = String::new();
+        for element in self.elements() {
+            if !out.is_empty() {
+                out.push_str(", ");
+            }
+            if needs_quotes(element.as_str()) {
+                element.quote_into(&mut out);
+            } else {
+                out.push_str(element.as_str());
+            }
+        }
+        if out.is_empty() {
+            out.push_str("\"\"");
+        }
+        out
+    }
+}
+
+fn needs_quotes(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(plain)
+}
+
+/// Splits a `search_path` as it stands in a startup message or in `pg_settings`, like PostgreSQL's
+/// `SplitIdentifierString`. `None` for a list PostgreSQL would call invalid.
+pub fn split_search_path(text: &str) -> Option<Vec<Ident>> {
+    let mut rest = text.trim_start();
+    let mut out = Vec::new();
+    if rest.is_empty() {
+        return Some(out);
+    }
+    loop {
+        let (ident, after) = if let Some(quoted) = rest.strip_prefix('"') {
+            split_quoted(quoted)?
+        } else {
+            let end = rest
+                .find(|c: char| c == ',' || c.is_ascii_whitespace())
+                .unwrap_or(rest.len());
+            let (word, after) = rest.split_at_checked(end)?;
+            if word.is_empty() {
+                return None;
+            }
+            (Ident::folded(word), after)
+        };
+        if ident.as_str().len() > crate::ident::MAX_BYTES {
+            return None;
+        }
+        // The empty name is how `search_path = ''` says "nothing".
+        if !ident.as_str().is_empty() {
+            out.push(ident);
+        }
+        let after = after.trim_start();
+        match after.strip_prefix(',') {
+            Some(next) => rest = next.trim_start(),
+            None if after.is_empty() => return Some(out),
+            None => return None,
+        }
+    }
+}
+
+fn split_quoted(text: &str) -> Option<(Ident, &str)> {
+    let mut name = String::new();
+    let mut rest = text;
+    loop {
+        let (before, after) = rest.split_once('"')?;
+        name.push_str(before);
+        match after.strip_prefix('"') {
+            Some(next) => {
+                name.push('"');
+                rest = next;
+            }
+            None => return Some((Ident::exact(&name), after)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Settings, split_search_path};
+    use crate::ident::Ident;
+
+    fn path(names: &[&str]) -> Option<Vec<Ident>> {
+        Some(names.iter().map(|n| Ident::exact(n)).collect())
+    }
+
+    fn settings() -> Settings {
+        Settings::new(path(&["$user", "public"]).unwrap(), Ident::exact("bob"))
+    }
+
+    #[test]
+    fn user_is_resolved_for_lookup_and_shown_as_written() {
+        let s = settings();
+        let names: Vec<_> = s
+            .search_path()
+            .schemas()
+            .iter()
+            .map(|i| i.as_str().to_owned())
+            .collect();
+        assert_eq!(names, ["pg_catalog", "bob", "public"]);
+        assert_eq!(s.text(), "\"$user\", public");
+    }
+
+    #[test]
+    fn set_is_undone_by_rollback_and_kept_by_commit() {
+        let mut s = settings();
+        s.set(false, path(&["a"]));
+        s.rollback();
+        assert_eq!(s.text(), "\"$user\", public");
+        s.set(false, path(&["a"]));
+        s.commit();
+        s.set(false, path(&["b"]));
+        s.rollback();
+        assert_eq!(s.text(), "a");
+        s.set(false, None);
+        s.commit();
+        assert_eq!(s.text(), "\"$user\", public");
+    }
+
+    #[test]
+    fn local_lasts_until_the_transaction_ends_and_the_last_set_wins() {
+        let mut s = settings();
+        s.set(false, path(&["kept"]));
+        s.set(true, path(&["local"]));
+        assert_eq!(s.text(), "local");
+        s.commit();
+        assert_eq!(s.text(), "kept");
+        s.set(true, path(&["local"]));
+        s.set(false, path(&["later"]));
+        assert_eq!(s.text(), "later");
+        s.commit();
+        assert_eq!(s.text(), "later");
+    }
+
+    #[test]
+    fn savepoints_nest_and_the_innermost_of_equal_names_is_meant() {
+        let mut s = settings();
+        s.set(false, path(&["a"]));
+        s.savepoint(Ident::exact("s"));
+        s.set(false, path(&["b"]));
+        s.savepoint(Ident::exact("s"));
+        s.set(true, path(&["c"]));
+        s.rollback_to(&Ident::exact("s"));
+        assert_eq!(s.text(), "b");
+        s.release(&Ident::exact("s"));
+        s.rollback_to(&Ident::exact("s"));
+        assert_eq!(s.text(), "a");
+        s.release(&Ident::exact("s"));
+        s.rollback_to(&Ident::exact("s"));
+        assert_eq!(s.text(), "a");
+        s.rollback();
+        assert_eq!(s.text(), "\"$user\", public");
+    }
+
+    #[test]
+    fn splitting_follows_postgresql() {
+        assert_eq!(
+            split_search_path("\"$user\", public"),
+            path(&["$user", "public"])
+        );
+        assert_eq!(split_search_path(" Crm ,\"Crm\""), path(&["crm", "Crm"]));
+        assert_eq!(split_search_path("\"a\"\"b\""), path(&["a\"b"]));
+        assert_eq!(split_search_path(""), path(&[]));
+        assert_eq!(split_search_path("\"\""), path(&[]));
+        for bad in ["a b", "a,", ",a", "\"a", "a,,b"] {
+            assert_eq!(split_search_path(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Query: plan every statement of the string, then send them as one string again, so that implicit
+//! transactions stay PostgreSQL's.
+//!
+//! A refusal anywhere refuses the whole string, as a syntax error does; inside a transaction block it
+//! aborts the transaction.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::replies::{Expected, Running};
+use super::transaction::Completion;
+use super::{FAILING, Fatal, Io, Moment, Session, Step, planning, to_client, to_upstream};
+use crate::plan::{Plan, Refusal};
+use crate::sql::tree::Statement;
+use crate::wire::backend::TransactionStatus;
+use crate::wire::frontend::Query;
+
+impl Session {
+    pub(super) fn on_query(
+        &mut self,
+        query: &Query<'_>,
+        at: &Moment<'_>,
+        io: &mut Io<'_>,
+    ) -> Result<Step, Fatal> {
+        let (text, parsed) = match planning::parse(query.text) {
+            Ok(parsed) => parsed,
+            Err(refusal) => {
+                let text = crate::wire::utf8(query.text).unwrap_or_default();
+                self.refuse_query(&refusal, text, io)?;
+                return Ok(Step::Continue);
+            }
+        };
+        let statements: Vec<Statement> = parsed
+            .into_iter()
+            .map(|p| p.statement)
+            .filter(|s| !matches!(s, Statement::Empty))
+            .collect();
+        let before = (statements.len() > 1).then(|| self.speculative.clone());
+        match self.plan_all(statements, at) {
+            Ok(plans) => self.send_query(&plans, at, io).map(|()| Step::Continue),
+            Err(refusal) => {
+                if let Some(before) = before {
+                    self.speculative = before;
+                }
+                if !at.last && planning::is_unknown_name(&refusal) {
+                    return Ok(Step::Unknown);
+                }
+                self.refuse_query(&refusal, &text, io)?;
+                Ok(Step::Continue)
+            }
+        }
+    }
+
+    /// Plans in order, each against the effects of those before it. Leaves the effects of all but
+    /// the last one applied.
+    fn plan_all(
+        &mut self,
+        statements: Vec<Statement>,
+        at: &Moment<'_>,
+    ) -> Result<Vec<Arc<Plan>>, Refusal> {
+        let mut plans: Vec<Arc<Plan>> = Vec::with_capacity(statements.len());
+        for statement in statements {
+            if let Some(last) = plans.last() {
+                self.assume(&Arc::clone(last), at.snapshot.epoch);
+            }
+            plans.push(planning::plan(
+                statement,
+                &self.role,
+                at.snapshot,
+                &self.speculative,
+                &mut self.names,
+            )?);
+        }
+        Ok(plans)
+    }
+
+    /// Applies a plan's effect as if it had succeeded.
+    pub(super) fn assume(&mut self, plan: &Arc<Plan>, epoch: u64) {
+        use crate::plan::Effect;
+        match plan.effect() {
+            Effect::None => {}
+            effect => {
+                self.dirty = true;
+                self.speculative.apply(effect, Completion::AsPlanned, epoch);
+                if matches!(
+                    effect,
+                    Effect::Commit | Effect::Rollback | Effect::DiscardAll
+                ) {
+                    self.portals.clear();
+                }
+            }
+        }
+    }
+
+    fn send_query(
+        &mut self,
+        plans: &[Arc<Plan>],
+        at: &Moment<'_>,
+        io: &mut Io<'_>,
+    ) -> Result<(), Fatal> {
+        let epoch = at.snapshot.epoch;
+        let mut running = VecDeque::with_capacity(plans.len());
+        let mut text = String::new();
+        for plan in plans {
+            match self.running(plan, at) {
+                Ok(r) => running.push_back(r),
+                Err(refusal) => return self.refuse_query(&refusal, "", io),
+            }
+            if !text.is_empty() {
+                text.push_str(";\n");
+            }
+            text.push_str(plan.sql().as_str());
+        }
+        if let Some(last) = plans.last() {
+            self.assume(last, epoch);
+        }
+        to_upstream::query(io.upstream, &text)?;
+        let segment = self.next_segment();
+        self.replies.push(Expected::Query {
+            running,
+            segment,
+            failed: false,
+        });
+        Ok(())
+    }
+
+    /// A plan about to be sent, with its place in the audit log.
+    pub(super) fn running(
+        &mut self,
+        plan: &Arc<Plan>,
+        at: &Moment<'_>,
+    ) -> Result<Running, Refusal> {
+        let ticket = self.ticket()?;
+        Ok(Running::new(
+            Arc::clone(plan),
+            at.snapshot.epoch,
+            at.now,
+            ticket.with(|record| record.set_facts(plan.facts())),
+        ))
+    }
+
+    /// Refuses a Query (or a function call): error, then ReadyForQuery.
+    pub(super) fn refuse_query(
+        &mut self,
+        refusal: &Refusal,
+        text: &str,
+        io: &mut Io<'_>,
+    ) -> Result<(), Fatal> {
+        let reply = self.refusal(refusal, text);
+        if self.replies.is_empty() && self.status == TransactionStatus::Idle {
+            io.client.extend_from_slice(&reply);
+            to_client::ready(io.client, TransactionStatus::Idle);
+            return Ok(());
+        }
+        to_upstream::query(io.upstream, FAILING)?;
+        let segment = self.next_segment();
+        self.replies.push(Expected::Refusal {
+            reply,
+            simple: true,
+        });
+        self.replies.push(Expected::Ready { segment });
+        Ok(())
+    }
+}

@@ -1,0 +1,337 @@
+//! What a client asks for in its startup message: which settings become startup parameters of the
+//! upstream connection, which are the proxy's own, and which are refused.
+//!
+//! An unrestricted role's settings all go upstream, as session defaults, so RESET returns to them.
+//! A restricted role's are pinned where they could change what a statement means, and limited to an
+//! allow-list elsewhere. Deliberately absent: the user and password (`client`), and sockets.
+
+use super::settings::{Elements, split_search_path};
+use crate::pg::sqlstate;
+use crate::plan::Refusal;
+
+/// Settings of a restricted session that PostgreSQL must not take from the client: every name is
+/// printed qualified, every text is UTF-8, every backslash is itself, `= NULL` is `= NULL`.
+const PINS: [(&str, &str); 4] = [
+    ("client_encoding", "UTF8"),
+    ("standard_conforming_strings", "on"),
+    ("search_path", "pg_catalog, pg_temp"),
+    ("transform_null_equals", "off"),
+];
+
+/// Settings a restricted client may give at startup (and with SET): none changes which cells a
+/// statement reads, only how long it may run, how values are written, or how it is isolated.
+const ALLOWED: [&str; 15] = [
+    "application_name",
+    "bytea_output",
+    "client_min_messages",
+    "datestyle",
+    "default_transaction_deferrable",
+    "default_transaction_isolation",
+    "default_transaction_read_only",
+    "extra_float_digits",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+    "intervalstyle",
+    "lock_timeout",
+    "statement_timeout",
+    "timezone",
+    "transaction_timeout",
+];
+
+/// Settings PostgreSQL reports and a restricted client may know. `search_path` (reported since 18)
+/// is the pin, not the client's.
+const REPORTED: [&str; 13] = [
+    "application_name",
+    "client_encoding",
+    "datestyle",
+    "default_transaction_read_only",
+    "in_hot_standby",
+    "integer_datetimes",
+    "intervalstyle",
+    "is_superuser",
+    "server_encoding",
+    "server_version",
+    "session_authorization",
+    "standard_conforming_strings",
+    "timezone",
+];
+
+/// How the upstream connection of one session starts.
+pub struct UpstreamStartup {
+    /// Startup parameters besides user and database, in order.
+    pub parameters: Vec<(String, String)>,
+    /// The client's own search path, when it named one: for restricted sessions only.
+    pub search_path: Option<Vec<crate::ident::Ident>>,
+}
+
+/// May a restricted client see this setting in ParameterStatus?
+pub fn is_reported(name: &str) -> bool {
+    REPORTED.iter().any(|n| n.eq_ignore_ascii_case(name))
+}
+
+/// An unrestricted session: everything goes upstream as it came, `options` and `replication`
+/// included.
+pub fn unrestricted(parameters: &[(String, String)]) -> UpstreamStartup {
+    let parameters = parameters
+        .iter()
+        .filter(|(name, _)| !matches!(name.as_str(), "user" | "database"))
+        .cloned()
+        .collect();
+    UpstreamStartup {
+        parameters,
+        search_path: None,
+    }
+}
+
+/// A restricted session: pins, allow-list, search path kept by the proxy.
+pub fn restricted(parameters: &[(String, String)]) -> Result<UpstreamStartup, Refusal> {
+    let mut out: Vec<(String, String)> = Vec::new();
+    let mut search_path = None;
+    for (name, value) in parameters {
+        match name.as_str() {
+            "user" | "database" => {}
+            "options" => {
+                for (name, value) in split_options(value)? {
+                    setting(&name, value, &mut out, &mut search_path)?;
+                }
+            }
+            "replication" if is_false(value) => {}
+            "replication" => return Err(refused("replication")),
+            // Protocol extensions are negotiated by the listener.
+            name if name.starts_with("_pq_.") => {}
+            name => setting(name, value.clone(), &mut out, &mut search_path)?,
+        }
+    }
+    out.extend(PINS.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    Ok(UpstreamStartup {
+        parameters: out,
+        search_path,
+    })
+}
+
+fn setting(
+    name: &str,
+    value: String,
+    out: &mut Vec<(String, String)>,
+    search_path: &mut Option<Elements>,
+) -> Result<(), Refusal> {
+    let lower = name.to_ascii_lowercase();
+    match lower.as_str() {
+        "search_path" => {
+            *search_path = Some(split_search_path(&value).ok_or_else(|| invalid(&lower))?);
+        }
+        "client_encoding" if is_utf8(&value) => {}
+        "client_encoding" => {
+            let refusal = Refusal::error(
+                sqlstate::FEATURE_NOT_SUPPORTED,
+                "this client_encoding is not supported for restricted roles",
+            );
+            return Err(refusal.hint("Set client_encoding to UTF8."));
+        }
+        "standard_conforming_strings" if is_true(&value) => {}
+        "transform_null_equals" if is_false(&value) => {}
+        _ if ALLOWED.contains(&lower.as_str()) => out.push((lower, value)),
+        _ => return Err(refused(&lower)),
+    }
+    Ok(())
+}
+
+fn refused(name: &str) -> Refusal {
+    // The name is the client's own text: shown only when it can be a setting's name.
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+    let shown = if name.len() <= crate::ident::MAX_BYTES && name.chars().all(plain) {
+        name
+    } else {
+        "?"
+    };
+    Refusal::denied(format!(
+        "permission denied to set parameter \"{shown}\" at startup"
+    ))
+    .hint("Remove it from the connection's options.")
+}
+
+fn invalid(name: &str) -> Refusal {
+    Refusal::error(
+        sqlstate::INVALID_PARAMETER_VALUE,
+        format!("invalid value for parameter \"{name}\""),
+    )
+}
+
+/// PostgreSQL's names of UTF-8, and of "no conversion"; `auto` is libpq's word for a UTF-8 locale's.
+fn is_utf8(value: &str) -> bool {
+    let plain: String = value
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .map(|c| c.to_ascii_lowercase())
+        .collect();
+    matches!(plain.as_str(), "utf8" | "unicode" | "sqlascii" | "")
+}
+
+fn is_true(value: &str) -> bool {
+    matches!(
+        value.to_ascii_lowercase().as_str(),
+        "on" | "true" | "yes" | "1" | "t" | "y"
+    )
+}
+
+fn is_false(value: &str) -> bool {
+    matches!(
+        value.to_ascii_lowercase().as_str(),
+        "off" | "false" | "no" | "0" | "f" | "n"
+    )
+}
+
+/// `options` as the backend's command line reads it: words split at white space, a backslash keeps
+/// the next character; `-c name=value` and `--name=value` only.
+fn split_options(text: &str) -> Result<Vec<(String, String)>, Refusal> {
+    let words = split_words(text);
+    let mut words = words.iter();
+    let mut out = Vec::new();
+    while let Some(word) = words.next() {
+        let assignment = if word == "-c" {
+            words.next().map(String::as_str)
+        } else {
+            word.strip_prefix("--").or_else(|| word.strip_prefix("-c"))
+        };
+        let Some((name, value)) = assignment.and_then(|a| a.split_once('=')) else {
+            return Err(Refusal::denied(
+                "permission denied to use this command-line option at startup",
+            )
+            .hint("In options, only -c name=value is allowed for restricted roles."));
+        };
+        out.push((name.replace('-', "_"), value.to_owned()));
+    }
+    Ok(out)
+}
+
+fn split_words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => {
+                let kept = word.get_or_insert_with(String::new);
+                if let Some(next) = chars.next() {
+                    kept.push(next);
+                }
+            }
+            c if c.is_ascii_whitespace() => words.extend(word.take()),
+            c => word.get_or_insert_with(String::new).push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_reported, restricted, unrestricted};
+
+    fn params(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs
+            .iter()
+            .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn pins_come_last_so_nothing_overrides_them() {
+        let s = restricted(&params(&[("user", "u"), ("application_name", "x")])).unwrap();
+        assert_eq!(s.parameters[0], ("application_name".into(), "x".into()));
+        assert!(
+            s.parameters
+                .contains(&("client_encoding".into(), "UTF8".into()))
+        );
+        assert!(
+            s.parameters
+                .contains(&("search_path".into(), "pg_catalog, pg_temp".into()))
+        );
+        assert_eq!(
+            s.parameters
+                .iter()
+                .filter(|(n, _)| n == "search_path")
+                .count(),
+            1
+        );
+    }
+
+    #[test]
+    fn options_are_read_as_the_backend_reads_them() {
+        let s = restricted(&params(&[(
+            "options",
+            r"-c search_path=crm,\ public  --statement-timeout=5s -cDateStyle=ISO",
+        )]))
+        .unwrap();
+        let path: Vec<_> = s
+            .search_path
+            .unwrap()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(path, ["crm", "public"]);
+        assert!(
+            s.parameters
+                .contains(&("statement_timeout".into(), "5s".into()))
+        );
+        assert!(s.parameters.contains(&("datestyle".into(), "ISO".into())));
+    }
+
+    #[test]
+    fn what_is_not_listed_is_refused_by_name() {
+        for (name, value) in [
+            ("debug_print_parse", "on"),
+            ("options", "-c log_statement=all"),
+            ("role", "postgres"),
+            ("standard_conforming_strings", "off"),
+            ("replication", "database"),
+        ] {
+            let refusal = restricted(&params(&[(name, value)])).err().unwrap();
+            assert_eq!(refusal.sqlstate, "42501", "{name}");
+        }
+        let refusal = restricted(&params(&[("options", "-c log_statement=all")]))
+            .err()
+            .unwrap();
+        assert!(refusal.message.contains("log_statement"));
+        assert_eq!(
+            restricted(&params(&[("options", "-B 1")]))
+                .err()
+                .unwrap()
+                .sqlstate,
+            "42501"
+        );
+    }
+
+    #[test]
+    fn other_encodings_are_refused_naming_utf8() {
+        let refusal = restricted(&params(&[("client_encoding", "LATIN1")]))
+            .err()
+            .unwrap();
+        assert_eq!(refusal.sqlstate, "0A000");
+        assert!(refusal.hint.unwrap().contains("UTF8"));
+        for fine in ["UTF8", "'utf-8'", "UNICODE", "SQL_ASCII"] {
+            assert!(
+                restricted(&params(&[("client_encoding", fine)])).is_ok(),
+                "{fine}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_unrestricted_session_keeps_everything() {
+        let s = unrestricted(&params(&[
+            ("user", "u"),
+            ("options", "-c x=1"),
+            ("replication", "1"),
+        ]));
+        assert_eq!(
+            s.parameters,
+            params(&[("options", "-c x=1"), ("replication", "1")])
+        );
+    }
+
+    #[test]
+    fn the_pinned_search_path_is_not_reported() {
+        assert!(is_reported("TimeZone") && !is_reported("search_path"));
+    }
+}

@@ -1,0 +1,273 @@
+//! What a session knows of its transaction: PostgreSQL's own word (ReadyForQuery), and the state that
+//! commits and rolls back with it.
+//!
+//! There are two copies of [`State`]: *confirmed*, what PostgreSQL has acknowledged, and
+//! *speculative*, what will hold if everything sent so far succeeds. Statements are planned against
+//! the second; after an error it is thrown away and made anew from the first.
+
+use std::collections::HashMap;
+
+use super::settings::{Elements, Settings};
+use crate::ident::Ident;
+use crate::plan::{CursorEntry, Effect, PreparedEntry};
+use crate::wire::backend::TransactionStatus;
+
+/// How a statement's effect ended, from its command tag.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Completion {
+    /// As the plan says.
+    AsPlanned,
+    /// COMMIT of a failed transaction: PostgreSQL answered ROLLBACK.
+    RolledBack,
+}
+
+/// The named things and settings of a session.
+#[derive(Clone)]
+pub(crate) struct State {
+    pub(crate) settings: Settings,
+    pub(crate) prepared: HashMap<Ident, PreparedEntry>,
+    pub(crate) cursors: HashMap<Ident, CursorEntry>,
+    /// The epoch an SQL-level statement or cursor was planned in.
+    pub(crate) epochs: HashMap<Ident, u64>,
+    /// Cursors declared in this transaction, in order; savepoints cut it.
+    declared: Vec<Ident>,
+    marks: Vec<(Ident, usize)>,
+    /// In an explicit transaction block.
+    pub(crate) block: bool,
+}
+
+impl State {
+    /// A session that starts with this search path, acting as `user` upstream.
+    pub(crate) fn new(search_path: Elements, user: Ident) -> Self {
+        Self {
+            settings: Settings::new(search_path, user),
+            prepared: HashMap::new(),
+            cursors: HashMap::new(),
+            epochs: HashMap::new(),
+            declared: Vec::new(),
+            marks: Vec::new(),
+            block: false,
+        }
+    }
+
+    /// Applies what a plan said its completion does.
+    pub(crate) fn apply(&mut self, effect: &Effect, completion: Completion, epoch: u64) {
+        match effect {
+            Effect::None | Effect::CatalogChanged => {}
+            Effect::SearchPath { local, path } => self.settings.set(*local, path.clone()),
+            // BEGIN inside an implicit transaction does not commit what came before it: the block
+            // takes it over.
+            Effect::Begin => self.block = true,
+            Effect::Commit if completion == Completion::AsPlanned => self.commit(),
+            Effect::Commit | Effect::Rollback => self.rollback(),
+            Effect::Savepoint(name) => {
+                self.settings.savepoint(name.clone());
+                self.marks.push((name.clone(), self.declared.len()));
+            }
+            Effect::Release(name) => {
+                self.settings.release(name);
+                if let Some(at) = self.mark(name) {
+                    self.marks.truncate(at);
+                }
+            }
+            Effect::RollbackTo(name) => self.rollback_to(name),
+            Effect::Prepare(name, entry) => {
+                self.prepared.insert(name.clone(), entry.clone());
+                self.epochs.insert(entry.upstream.clone(), epoch);
+            }
+            Effect::Deallocate(Some(name)) => self.deallocate(name),
+            Effect::Deallocate(None) => self.prepared.clear(),
+            Effect::Declare(name, entry) => {
+                self.declared.push(name.clone());
+                self.epochs.insert(entry.upstream.clone(), epoch);
+                self.cursors.insert(name.clone(), entry.clone());
+            }
+            Effect::CloseCursor(Some(name)) => self.close(name),
+            Effect::CloseCursor(None) => self.cursors.clear(),
+            Effect::DiscardAll => {
+                self.settings.set(false, None);
+                self.prepared.clear();
+                self.cursors.clear();
+                self.epochs.clear();
+            }
+        }
+    }
+
+    fn deallocate(&mut self, name: &Ident) {
+        if let Some(entry) = self.prepared.remove(name) {
+            self.epochs.remove(&entry.upstream);
+        }
+    }
+
+    /// A cursor or portal is gone.
+    pub(crate) fn close(&mut self, name: &Ident) {
+        if let Some(entry) = self.cursors.remove(name) {
+            self.epochs.remove(&entry.upstream);
+        }
+    }
+
+    fn mark(&self, name: &Ident) -> Option<usize> {
+        self.marks.iter().rposition(|(n, _)| n == name)
+    }
+
+    fn rollback_to(&mut self, name: &Ident) {
+        self.settings.rollback_to(name);
+        if let Some(at) = self.mark(name) {
+            self.marks.truncate(at.saturating_add(1));
+            let keep = self.marks.last().map_or(0, |(_, n)| *n);
+            for gone in self.declared.split_off(keep.min(self.declared.len())) {
+                self.close(&gone);
+            }
+        }
+    }
+
+    /// The transaction committed: cursors without HOLD are gone.
+    pub(crate) fn commit(&mut self) {
+        self.settings.commit();
+        self.declared.clear();
+        self.cursors.retain(|_, c| c.hold);
+        self.end();
+    }
+
+    /// The transaction rolled back: its cursors are gone, held ones of earlier ones stay.
+    pub(crate) fn rollback(&mut self) {
+        self.settings.rollback();
+        for gone in std::mem::take(&mut self.declared) {
+            self.close(&gone);
+        }
+        self.cursors.retain(|_, c| c.hold);
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.marks.clear();
+        self.block = false;
+        let (prepared, cursors) = (&self.prepared, &self.cursors);
+        self.epochs.retain(|upstream, _| {
+            prepared.values().any(|p| p.upstream == *upstream)
+                || cursors.values().any(|c| c.upstream == *upstream)
+        });
+    }
+
+    /// ReadyForQuery: outside a block an implicit transaction ended here.
+    pub(crate) fn ready(&mut self, status: TransactionStatus, failed: bool) {
+        match status {
+            TransactionStatus::Idle if failed => self.rollback(),
+            TransactionStatus::Idle => self.commit(),
+            TransactionStatus::InTransaction | TransactionStatus::Failed => self.block = true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{Completion, State};
+    use crate::ident::Ident;
+    use crate::plan::{CursorEntry, Effect};
+    use crate::wire::backend::TransactionStatus;
+
+    fn state() -> State {
+        State::new(vec![Ident::exact("public")], Ident::exact("u"))
+    }
+
+    fn set(name: &str) -> Effect {
+        Effect::SearchPath {
+            local: false,
+            path: Some(vec![Ident::exact(name)]),
+        }
+    }
+
+    fn declare(name: &str, hold: bool) -> Effect {
+        Effect::Declare(
+            Ident::exact(name),
+            CursorEntry {
+                upstream: Ident::exact(&format!("up_{name}")),
+                outputs: Arc::from([]),
+                hold,
+            },
+        )
+    }
+
+    fn run(state: &mut State, effects: &[Effect]) {
+        for effect in effects {
+            state.apply(effect, Completion::AsPlanned, 1);
+        }
+    }
+
+    fn names(state: &State) -> Vec<String> {
+        let mut names: Vec<_> = state.cursors.keys().map(ToString::to_string).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn an_implicit_transaction_that_fails_undoes_its_settings() {
+        let mut s = state();
+        run(&mut s, &[set("a")]);
+        s.ready(TransactionStatus::Idle, true);
+        assert_eq!(s.settings.text(), "public");
+        run(&mut s, &[set("a")]);
+        s.ready(TransactionStatus::Idle, false);
+        assert_eq!(s.settings.text(), "a");
+    }
+
+    #[test]
+    fn a_block_keeps_settings_tentative_until_it_ends() {
+        let mut s = state();
+        run(&mut s, &[Effect::Begin, set("a")]);
+        s.ready(TransactionStatus::InTransaction, false);
+        assert!(s.block);
+        s.apply(&Effect::Commit, Completion::RolledBack, 1);
+        assert_eq!(s.settings.text(), "public");
+        assert!(!s.block);
+    }
+
+    #[test]
+    fn commit_in_the_middle_of_a_string_survives_a_later_error() {
+        let mut s = state();
+        run(&mut s, &[Effect::Begin, set("a"), Effect::Commit, set("b")]);
+        s.ready(TransactionStatus::Idle, true);
+        assert_eq!(s.settings.text(), "a");
+    }
+
+    #[test]
+    fn cursors_live_as_long_as_their_transaction_unless_held() {
+        let mut s = state();
+        run(
+            &mut s,
+            &[Effect::Begin, declare("c", false), declare("h", true)],
+        );
+        assert_eq!(names(&s), ["c", "h"]);
+        run(&mut s, &[Effect::Commit]);
+        assert_eq!(names(&s), ["h"]);
+        run(
+            &mut s,
+            &[Effect::Begin, declare("k", true), Effect::Rollback],
+        );
+        assert_eq!(names(&s), ["h"]);
+        assert_eq!(s.epochs.len(), 1);
+    }
+
+    #[test]
+    fn rollback_to_closes_the_cursors_declared_since() {
+        let mut s = state();
+        let sp = Ident::exact("s");
+        run(
+            &mut s,
+            &[
+                Effect::Begin,
+                declare("a", false),
+                Effect::Savepoint(sp.clone()),
+            ],
+        );
+        run(
+            &mut s,
+            &[declare("b", true), Effect::RollbackTo(sp.clone())],
+        );
+        assert_eq!(names(&s), ["a"]);
+        run(&mut s, &[declare("c", false), Effect::Release(sp)]);
+        assert_eq!(names(&s), ["a", "c"]);
+    }
+}

@@ -1,0 +1,113 @@
+//! Comparisons that are keywords of the grammar: DISTINCT FROM, BETWEEN, IN, ANY and ALL.
+
+use super::{Printed, Printer, unresolved};
+use crate::sql::tree::{Expr, Operator, Quantifier};
+
+impl Printer<'_> {
+    /// DISTINCT FROM, BETWEEN, IN, ANY and ALL.
+    pub(super) fn comparison(&mut self, expr: &Expr) -> Printed {
+        self.push("(");
+        match expr {
+            Expr::IsDistinct {
+                left,
+                right,
+                negated,
+            } => {
+                self.expr(left)?;
+                self.push(if *negated {
+                    " IS NOT DISTINCT FROM "
+                } else {
+                    " IS DISTINCT FROM "
+                });
+                self.expr(right)?;
+            }
+            Expr::Between {
+                expr,
+                low,
+                high,
+                negated,
+                symmetric,
+            } => {
+                self.expr(expr)?;
+                self.push(if *negated {
+                    " NOT BETWEEN "
+                } else {
+                    " BETWEEN "
+                });
+                self.push(if *symmetric { "SYMMETRIC " } else { "" });
+                self.expr(low)?;
+                self.push(" AND ");
+                self.expr(high)?;
+            }
+            Expr::InList {
+                expr,
+                list,
+                negated,
+            } => {
+                // PostgreSQL reads `IN ((SELECT …))` as IN over the query, not over its one value.
+                if list.is_empty() || matches!(list.as_slice(), [Expr::Subquery(_)]) {
+                    self.resolved(false, "IN with a lone subquery for a list")?;
+                }
+                self.expr(expr)?;
+                self.push(if *negated { " NOT IN (" } else { " IN (" });
+                if self.shape && list.iter().all(is_constant) {
+                    self.push("?");
+                } else {
+                    self.list(list)?;
+                }
+                self.push(")");
+            }
+            Expr::InQuery {
+                expr,
+                query,
+                negated,
+            } => {
+                self.expr(expr)?;
+                self.enclosed(if *negated { " NOT IN (" } else { " IN (" }, query)?;
+            }
+            Expr::QuantifiedArray {
+                left,
+                op,
+                quantifier,
+                array,
+            } => {
+                // `ANY ((SELECT …))` would be the query form too.
+                if matches!(**array, Expr::Subquery(_)) {
+                    self.resolved(false, "ANY or ALL with a lone subquery for an array")?;
+                }
+                self.quantified(left, op, *quantifier)?;
+                self.expr(array)?;
+                self.push(")");
+            }
+            Expr::QuantifiedQuery {
+                left,
+                op,
+                quantifier,
+                query,
+            } => {
+                self.quantified(left, op, *quantifier)?;
+                self.query(query)?;
+                self.push(")");
+            }
+            _ => return Err(unresolved("a comparison")),
+        }
+        self.push(")");
+        Ok(())
+    }
+
+    fn quantified(&mut self, left: &Expr, op: &Operator, quantifier: Quantifier) -> Printed {
+        self.expr(left)?;
+        self.push(" ");
+        self.operator(op)?;
+        self.push(match quantifier {
+            Quantifier::Any => " ANY (",
+            Quantifier::All => " ALL (",
+        });
+        Ok(())
+    }
+}
+
+/// A constant or parameter, for the shape: lists of them have one shape whatever their length.
+fn is_constant(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal(_) | Expr::Param(_))
+}

@@ -1,0 +1,202 @@
+//! Canonical SQL from a resolved tree: every identifier quoted, every name qualified, every operator
+//! written `OPERATOR("schema".=)` and parenthesised, every literal in one form.
+//!
+//! What is printed is what was analyzed: PostgreSQL's search path, its keyword list and its operator
+//! precedence have no say in it. `OPERATOR()` has one precedence level of its own, so an operand that
+//! is not self-delimiting carries its own parentheses. A tree that still holds an unresolved name, a
+//! star or an operator without a schema is an error: it never becomes text.
+//!
+//! The same walk, told to leave out constants and to accept unresolved names, writes the statement's
+//! shape (see `sql::fingerprint`).
+//!
+//! Deliberately absent: deciding anything. Which relations are replaced, and by what, is the
+//! planner's ([`Rewrite`]); the printer only refuses what it could not print truthfully.
+
+mod call;
+mod compare;
+mod expr;
+mod from;
+mod lexical;
+mod query;
+mod statement;
+mod write;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::tree::{Expr, Query, RelationId, Statement, TypeName};
+use super::{SqlText, Unsupported};
+use crate::ident::Ident;
+use crate::pg::AttrNumber;
+
+/// The alias of a base relation inside its derived table, and so the qualifier of the SQL in
+/// [`DerivedColumn::sql`].
+pub const INNER_ALIAS: &str = "t";
+
+/// The name of the hidden last column of a derived table that carries whole-row references. A space
+/// is in it so that no tool makes such a column by accident; the planner refuses relations that have
+/// one all the same.
+pub const WHOLE_ROW: &str = "pgveil row";
+
+/// How the base relations of one statement are written. A relation that is not listed is written as
+/// itself.
+#[derive(Clone, Default)]
+pub struct Rewrite {
+    /// By the reference's id, so that a self-join may treat its two sides differently.
+    pub relations: HashMap<RelationId, RelationForm>,
+}
+
+/// How one reference to a base relation is written.
+#[derive(Clone)]
+pub enum RelationForm {
+    /// `(SELECT <columns> FROM [ONLY] s.r AS "t" [TABLESAMPLE …]) AS alias`
+    Derived(DerivedRelation),
+    /// The relation stays; each reference to a listed attribute becomes its masked text. For targets
+    /// of writes, and where a derived table would lose a functional dependency.
+    InPlace(HashMap<AttrNumber, InPlace>),
+}
+
+/// A base relation's masked form.
+#[derive(Clone, Default)]
+pub struct DerivedRelation {
+    /// The columns the statement uses, masked or not.
+    pub columns: Vec<DerivedColumn>,
+    /// SQL of the hidden last column for whole-row references, if there are any.
+    pub whole_row: Option<String>,
+}
+
+/// One column of a masked form.
+#[derive(Clone)]
+pub struct DerivedColumn {
+    /// Its name.
+    pub name: Ident,
+    /// SQL over the relation aliased [`INNER_ALIAS`]: `"t"."email"`, or a mask of it.
+    pub sql: String,
+}
+
+/// An operand's text → the masked text. Any expression text will do: it is parenthesised when placed.
+#[derive(Clone)]
+pub struct InPlace(Arc<dyn Fn(&str) -> String + Send + Sync>);
+
+impl InPlace {
+    /// From a function such as `|operand| mask.sql(operand)`.
+    pub fn new(mask: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
+        Self(Arc::new(mask))
+    }
+
+    /// The masked text of an operand.
+    pub fn apply(&self, operand: &str) -> String {
+        (self.0)(operand)
+    }
+}
+
+/// Writes a resolved statement.
+///
+/// # Errors
+/// `XX000` "statement is not resolved: …" when the tree still holds something only PostgreSQL's
+/// search path could resolve, or when a rewrite cannot be written truthfully (a whole row of a
+/// relation masked in place, a write target as a derived table).
+pub fn print(statement: &Statement, rewrite: &Rewrite) -> Result<SqlText, Unsupported> {
+    let mut printer = Printer::new(rewrite);
+    printer.statement(statement)?;
+    Ok(SqlText::new(printer.out))
+}
+
+/// Writes a query that is not inside another: its CTEs must be its own.
+pub fn print_query(query: &Query, rewrite: &Rewrite) -> Result<String, Unsupported> {
+    let mut printer = Printer::new(rewrite);
+    printer.query(query)?;
+    Ok(printer.out)
+}
+
+/// Writes one expression, self-delimited: it can be an operand as it stands.
+pub fn print_expr(expr: &Expr, rewrite: &Rewrite) -> Result<String, Unsupported> {
+    let mut printer = Printer::new(rewrite);
+    printer.expr(expr)?;
+    Ok(printer.out)
+}
+
+/// Writes a resolved type name, with typmod and `[]`.
+pub fn print_type(ty: &TypeName) -> Result<String, Unsupported> {
+    let rewrite = Rewrite::default();
+    let mut printer = Printer::new(&rewrite);
+    printer.type_name(ty)?;
+    Ok(printer.out)
+}
+
+/// The statement with `?` for every constant, as it was written: names need not be resolved.
+pub(super) fn shape(statement: &Statement) -> Result<String, Unsupported> {
+    let rewrite = Rewrite::default();
+    let mut printer = Printer::new(&rewrite);
+    printer.shape = true;
+    printer.statement(statement)?;
+    Ok(printer.out)
+}
+
+/// What every writing step returns.
+type Printed = Result<(), Unsupported>;
+
+/// One statement on its way to text.
+struct Printer<'a> {
+    out: String,
+    rewrite: &'a Rewrite,
+    /// Names of the CTEs in scope: a one-part relation name must be one of them.
+    ctes: Vec<Ident>,
+    /// Columns are written bare and unmasked: in `ON CONFLICT (…)`, where PostgreSQL sees only
+    /// unqualified columns, and where they name an index rather than read a row.
+    bare: bool,
+    /// Write the shape: `?` for constants, unresolved names as they are.
+    shape: bool,
+}
+
+impl<'a> Printer<'a> {
+    fn new(rewrite: &'a Rewrite) -> Self {
+        Self {
+            out: String::with_capacity(256),
+            rewrite,
+            ctes: Vec::new(),
+            bare: false,
+            shape: false,
+        }
+    }
+
+    fn push(&mut self, text: &str) {
+        self.out.push_str(text);
+    }
+
+    /// Writes items with a separator between them.
+    fn separated<T>(
+        &mut self,
+        items: &[T],
+        separator: &str,
+        mut write: impl FnMut(&mut Self, &T) -> Printed,
+    ) -> Printed {
+        for (i, item) in items.iter().enumerate() {
+            if i > 0 {
+                self.push(separator);
+            }
+            write(self, item)?;
+        }
+        Ok(())
+    }
+
+    /// Something that resolution must have removed is still there, unless only the shape is wanted.
+    fn resolved(&self, holds: bool, what: &str) -> Printed {
+        if holds || self.shape {
+            Ok(())
+        } else {
+            Err(unresolved(what))
+        }
+    }
+}
+
+/// The tree is not fit to print. An internal error: some stage before this one let it through.
+fn unresolved(what: &str) -> Unsupported {
+    Unsupported {
+        sqlstate: crate::pg::sqlstate::INTERNAL_ERROR,
+        ..Unsupported::form(format!("statement is not resolved: {what}"), None)
+    }
+}
+
+#[cfg(test)]
+mod tests;

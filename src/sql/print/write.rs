@@ -1,0 +1,256 @@
+//! INSERT, UPDATE, DELETE, COPY. Masks stand in place of the target's columns.
+
+use super::{Printed, Printer, unresolved};
+use crate::sql::tree::{
+    Assignment, AssignmentTarget, ConflictAction, ConflictTarget, Copy, CopyDirection, CopySource,
+    Delete, Expr, Insert, InsertSource, Overriding, SelectItem, Update,
+};
+
+impl Printer<'_> {
+    pub(super) fn insert(&mut self, insert: &Insert) -> Printed {
+        let scope = self.ctes.len();
+        if let Some(with) = &insert.with {
+            self.with(with)?;
+        }
+        self.push("INSERT INTO ");
+        self.target(&insert.target)?;
+        let positional =
+            insert.columns.is_empty() && !matches!(insert.source, InsertSource::DefaultValues);
+        self.resolved(!positional, "INSERT without a column list")?;
+        if !insert.columns.is_empty() {
+            self.push(" (");
+            self.separated(&insert.columns, ", ", Self::assigned)?;
+            self.push(")");
+        }
+        self.push(match insert.overriding {
+            None => "",
+            Some(Overriding::System) => " OVERRIDING SYSTEM VALUE",
+            Some(Overriding::User) => " OVERRIDING USER VALUE",
+        });
+        match &insert.source {
+            InsertSource::DefaultValues => self.push(" DEFAULT VALUES"),
+            InsertSource::Values(rows) => {
+                self.push(" VALUES ");
+                if self.shape && rows.len() > 1 {
+                    self.value_row(rows.first().map_or(&[], Vec::as_slice))?;
+                    self.push(", …");
+                } else {
+                    self.separated(rows, ", ", |p, row| p.value_row(row))?;
+                }
+            }
+            InsertSource::Query(query) => {
+                self.push(" ");
+                self.query(query)?;
+            }
+        }
+        if let Some((target, action)) = &insert.on_conflict {
+            self.push(" ON CONFLICT");
+            self.conflict_target(target.as_ref())?;
+            self.conflict_action(action)?;
+        }
+        self.returning(&insert.returning)?;
+        self.ctes.truncate(scope);
+        Ok(())
+    }
+
+    pub(super) fn update(&mut self, update: &Update) -> Printed {
+        let scope = self.ctes.len();
+        if let Some(with) = &update.with {
+            self.with(with)?;
+        }
+        self.push("UPDATE ");
+        self.target(&update.target)?;
+        self.push(" SET ");
+        self.assignments(&update.assignments)?;
+        if !update.from.is_empty() {
+            self.push(" FROM ");
+            self.separated(&update.from, ", ", Self::table_ref)?;
+        }
+        self.filter(update.filter.as_ref())?;
+        self.returning(&update.returning)?;
+        self.ctes.truncate(scope);
+        Ok(())
+    }
+
+    pub(super) fn delete(&mut self, delete: &Delete) -> Printed {
+        let scope = self.ctes.len();
+        if let Some(with) = &delete.with {
+            self.with(with)?;
+        }
+        self.push("DELETE FROM ");
+        self.target(&delete.target)?;
+        if !delete.using.is_empty() {
+            self.push(" USING ");
+            self.separated(&delete.using, ", ", Self::table_ref)?;
+        }
+        self.filter(delete.filter.as_ref())?;
+        self.returning(&delete.returning)?;
+        self.ctes.truncate(scope);
+        Ok(())
+    }
+
+    fn filter(&mut self, filter: Option<&Expr>) -> Printed {
+        let Some(filter) = filter else {
+            return Ok(());
+        };
+        self.push(" WHERE ");
+        self.expr(filter)
+    }
+
+    fn returning(&mut self, items: &[SelectItem]) -> Printed {
+        if items.is_empty() {
+            return Ok(());
+        }
+        self.push(" RETURNING ");
+        self.items(items)
+    }
+
+    /// `(a, DEFAULT)`
+    fn value_row(&mut self, row: &[Option<Expr>]) -> Printed {
+        self.push("(");
+        self.separated(row, ", ", |p, value| p.value(value.as_ref()))?;
+        self.push(")");
+        Ok(())
+    }
+
+    fn value(&mut self, value: Option<&Expr>) -> Printed {
+        if let Some(value) = value {
+            return self.expr(value);
+        }
+        self.push("DEFAULT");
+        Ok(())
+    }
+
+    fn assigned(&mut self, target: &AssignmentTarget) -> Printed {
+        self.ident(&target.column)?;
+        self.subscripts(&target.subscripts)?;
+        for field in &target.fields {
+            self.push(".");
+            self.ident(field)?;
+        }
+        Ok(())
+    }
+
+    fn assignments(&mut self, assignments: &[Assignment]) -> Printed {
+        self.separated(assignments, ", ", |p, assignment| match assignment {
+            Assignment::One(target, value) => {
+                p.assigned(target)?;
+                p.push(" = ");
+                p.value(value.as_ref())
+            }
+            Assignment::Row(targets, values) => {
+                p.push("(");
+                p.separated(targets, ", ", Self::assigned)?;
+                p.push(") = ROW");
+                p.value_row(values)
+            }
+            Assignment::Query(targets, query) => {
+                p.push("(");
+                p.separated(targets, ", ", Self::assigned)?;
+                p.push(") = (");
+                p.query(query)?;
+                p.push(")");
+                Ok(())
+            }
+        })
+    }
+
+    /// What an index is chosen by: names and expressions of the table, never values of a row. So
+    /// columns are bare (PostgreSQL sees no others here) and unmasked (a mask would match no index).
+    fn conflict_target(&mut self, target: Option<&ConflictTarget>) -> Printed {
+        match target {
+            None => Ok(()),
+            Some(ConflictTarget::Constraint(name)) => {
+                self.push(" ON CONSTRAINT ");
+                self.ident(name)
+            }
+            Some(ConflictTarget::Index(elements, predicate)) => {
+                let outer = std::mem::replace(&mut self.bare, true);
+                self.push(" (");
+                self.separated(elements, ", ", Self::index_element)?;
+                self.push(")");
+                self.filter(predicate.as_ref())?;
+                self.bare = outer;
+                Ok(())
+            }
+        }
+    }
+
+    fn index_element(&mut self, element: &Expr) -> Printed {
+        match element {
+            Expr::Column(column) => self.ident(&column.name),
+            Expr::Collate(inner, collation) => {
+                self.index_element(inner)?;
+                self.push(" COLLATE ");
+                self.qualified(collation, "a collation name")
+            }
+            other => {
+                self.push("(");
+                self.expr(other)?;
+                self.push(")");
+                Ok(())
+            }
+        }
+    }
+
+    fn conflict_action(&mut self, action: &ConflictAction) -> Printed {
+        match action {
+            ConflictAction::Nothing => {
+                self.push(" DO NOTHING");
+                Ok(())
+            }
+            ConflictAction::Update(assignments, filter) => {
+                self.push(" DO UPDATE SET ");
+                self.assignments(assignments)?;
+                self.filter(filter.as_ref())
+            }
+        }
+    }
+
+    pub(super) fn copy(&mut self, copy: &Copy) -> Printed {
+        self.push("COPY ");
+        match &copy.source {
+            CopySource::Relation(relation, columns) => {
+                // COPY reads the table itself: a table with masks has to be a query here.
+                let rewrite = self.rewrite;
+                let rewritten = relation
+                    .id
+                    .is_some_and(|id| rewrite.relations.contains_key(&id));
+                if rewritten && copy.direction == CopyDirection::To {
+                    return Err(unresolved("COPY TO of a table with masks"));
+                }
+                if relation.only || relation.sample.is_some() {
+                    return Err(unresolved("COPY of something else than a table"));
+                }
+                self.resolved(relation.id.is_some(), "a relation name")?;
+                self.qualified(&relation.name, "a relation name")?;
+                self.resolved(!columns.is_empty(), "COPY without a column list")?;
+                if !columns.is_empty() {
+                    self.push(" (");
+                    self.idents(columns)?;
+                    self.push(")");
+                }
+            }
+            CopySource::Query(statement) => {
+                self.push("(");
+                self.statement(statement)?;
+                self.push(")");
+            }
+        }
+        self.push(match copy.direction {
+            CopyDirection::To => " TO STDOUT",
+            CopyDirection::From => " FROM STDIN",
+        });
+        if copy.options.is_empty() {
+            return Ok(());
+        }
+        self.push(" WITH (");
+        self.separated(&copy.options, ", ", |p, (name, value)| {
+            p.ident(&crate::ident::Ident::exact(name))?;
+            p.push(" ");
+            p.string(value)
+        })?;
+        self.push(")");
+        Ok(())
+    }
+}

@@ -1,0 +1,67 @@
+-- The clinic: the small database every end-to-end case runs against. All people are invented.
+-- Values of protected columns hold letters and digits found nowhere else, so that the tap can tell.
+CREATE TABLE patients (
+  id int PRIMARY KEY,
+  name text NOT NULL,
+  email varchar(80) UNIQUE,
+  mobile varchar(20),
+  id_number varchar(18),
+  born date,
+  weight numeric(5,2),
+  city text NOT NULL,
+  notes text
+);
+CREATE TABLE staff (
+  id int PRIMARY KEY,
+  name text NOT NULL,
+  email varchar(80),
+  salary int,
+  pin text,
+  department text NOT NULL
+);
+CREATE TABLE visits (
+  id int PRIMARY KEY,
+  patient_id int NOT NULL REFERENCES patients,
+  doctor_id int NOT NULL REFERENCES staff,
+  seen_on date NOT NULL,
+  diagnosis text,
+  fee numeric(8,2) NOT NULL
+);
+
+INSERT INTO patients VALUES
+ (1, 'Ada Qvorlund',   'ada.qvorlund@example.com',    '13907714482', '11010519491231002X', '1949-12-31', 61.50, 'Lund',   'kzwhite blood count low'),
+ (2, 'Grace Zhemmick', 'grace.zhemmick@example.com',  '13816620935', '440524188001010014', '1980-01-01', 72.25, 'Lund',   NULL),
+ (3, '欧阳晓楠',       'ouyang.xn@example.net',       '15033947721', '310115199002298317', '1990-02-28', 55.00, '上海',   '对青霉素过敏者'),
+ (4, '李雷',           'lilei.bxq@example.net',       NULL,          '510107198507235518', '1985-07-23', 80.10, '成都',   NULL),
+ (5, 'Zoë Pfannquist', NULL,                          '18655310078', NULL,                 '2001-11-05', 48.90, 'Lund',   'jxprefers mornings'),
+ (6, 'O''Brixwell',    'brixwell@example.org',        '13344028816', '330106197804126643', NULL,         99.99, 'Malmö',  NULL),
+ (7, '王',             'w@example.org',               '13700991155', '420106200012078812', '2000-12-07', NULL,  '武汉',   'vbtwins expected'),
+ (8, 'Héctor Wyndqast','hector.wyndqast@example.com', '17788240613', '610113196606060609', '1966-06-06', 70.00, '西安',   '');
+INSERT INTO staff VALUES
+ (1, 'Ines Kjollvart', 'ines.kjollvart@wardpost.example', 584213, 'zq7719xk', 'cardiology'),
+ (2, 'Tomás Vurghild', 'tomas.vurghild@wardpost.example', 471965, 'wj3308vn', 'cardiology'),
+ (3, '赵敏慧',         'zhao.mhx@wardpost.example',       612847, 'hb5526tp', 'surgery');
+INSERT INTO visits VALUES
+ (1, 1, 1, '2026-01-05', 'arrhythmia',  120.00),
+ (2, 1, 2, '2026-02-10', 'arrhythmia',   80.00),
+ (3, 2, 1, '2026-01-20', 'check-up',     50.00),
+ (4, 3, 3, '2026-03-02', 'appendicitis',900.00),
+ (5, 4, 3, '2026-03-09', NULL,           60.00),
+ (6, 5, 2, '2026-03-11', 'check-up',     50.00),
+ (7, 8, 1, '2026-03-15', 'hypertension', 75.50);
+
+CREATE INDEX ON visits (patient_id);
+CREATE INDEX ON patients (city);
+CREATE VIEW patient_contacts AS SELECT id, name, email, mobile, city FROM patients;
+CREATE VIEW contacts_in_lund (pid, who, mail) AS
+  SELECT id, name, email FROM patient_contacts WHERE city = 'Lund';
+CREATE VIEW mail_domains AS SELECT id, split_part(email, '@', 2) AS domain FROM patients;
+CREATE VIEW visits_by_city AS
+  SELECT p.city, count(*) AS visits, sum(v.fee) AS fees
+  FROM patients p JOIN visits v ON v.patient_id = p.id GROUP BY p.city;
+CREATE FUNCTION patient_email(int) RETURNS text LANGUAGE sql STABLE SECURITY DEFINER
+  AS 'SELECT email FROM patients WHERE id = $1';
+CREATE MATERIALIZED VIEW contact_lines AS SELECT id, name || ' <' || email || '>' AS line FROM patients;
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO clinic_proxy;
+GRANT CREATE, TEMPORARY ON DATABASE clinic TO clinic_proxy;

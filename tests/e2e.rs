@@ -1,0 +1,150 @@
+//! Runs `tests/corpus/e2e`, `tests/corpus/bypass` and `tests/corpus/wire` through `pgveil serve` and
+//! a real PostgreSQL. How to read and add cases: `tests/README.md`.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot set its stage has failed"
+)]
+
+mod support;
+
+#[path = "e2e/wire.rs"]
+mod wire;
+
+use support::client::Answer;
+use support::stage::{Role, Stage};
+
+/// Rows, else the command tags, else the error. A refusal's words are the business of `corpus/plan`.
+fn show(answer: &Answer) -> String {
+    match answer {
+        Answer::Rows(lines, tags) => {
+            let lines = if lines.is_empty() { tags } else { lines };
+            lines
+                .iter()
+                .fold(String::new(), |out, line| out + line + "\n")
+        }
+        Answer::Error(state, _) if ["42501", "0A000"].contains(&state.as_str()) => {
+            format!("refused {state}\n")
+        }
+        Answer::Error(state, message) => format!("ERROR {state} {message}\n"),
+    }
+}
+
+fn role_of(case: &datadriven::TestCase) -> Role {
+    match case
+        .args
+        .get("role")
+        .and_then(|names| names.first())
+        .map(String::as_str)
+    {
+        Some("owner") => Role::Owner,
+        Some("support") => Role::Support,
+        Some("analyst") => Role::Analyst,
+        other => panic!("{}: role {other:?}", case.directive),
+    }
+}
+
+/// A row's order says nothing without ORDER BY.
+fn in_any_order(answer: Answer, sql: &str) -> Answer {
+    match answer {
+        Answer::Rows(mut rows, tags) if !sql.to_lowercase().contains("order by") => {
+            rows.sort();
+            Answer::Rows(rows, tags)
+        }
+        other => other,
+    }
+}
+
+/// `rows role=R`: one statement, by both protocols; what is answered must be what PostgreSQL answers
+/// on R's masked copy.
+fn rows(stage: &Stage, role: Role, sql: &str) -> String {
+    let mut client = stage.connect(role);
+    let answer = in_any_order(client.simple(sql), sql);
+    let extended = in_any_order(client.extended(sql), sql);
+    stage.assert_silent(role, &client, sql);
+    let writes = ["insert", "update", "delete"]
+        .iter()
+        .any(|word| sql.to_lowercase().contains(word));
+    if !writes {
+        assert_eq!(
+            answer, extended,
+            "simple and extended protocol differ on: {sql}"
+        );
+    }
+    if let (Answer::Rows(..), Some(copy)) = (&answer, role.masked_copy()) {
+        let expected = in_any_order(stage.direct(copy).simple(sql), sql);
+        assert_eq!(answer, expected, "differs from the masked copy: {sql}");
+    }
+    show(&answer)
+}
+
+/// `attack role=R`: each line one message of the same session.
+fn attack(stage: &Stage, role: Role, script: &str) -> String {
+    let mut client = stage.connect(role);
+    let mut out = String::new();
+    for sql in script.lines() {
+        let answer = in_any_order(client.simple(sql), sql);
+        stage.assert_silent(role, &client, sql);
+        out.push_str(&show(&answer));
+    }
+    out
+}
+
+fn run(folder: &str) {
+    datadriven::walk(folder, |file| {
+        file.run(|case| -> String {
+            let stage = Stage::shared();
+            match case.directive.as_str() {
+                "rows" => rows(stage, role_of(case), case.input.trim_end()),
+                "attack" => attack(stage, role_of(case), case.input.trim_end()),
+                other => panic!("no directive {other}"),
+            }
+        });
+    });
+}
+
+#[test]
+fn e2e() {
+    run("tests/corpus/e2e");
+}
+
+#[test]
+fn bypass() {
+    run("tests/corpus/bypass");
+}
+
+#[test]
+fn wire() {
+    // A file is one session per role; owner's are played to PostgreSQL itself as well.
+    datadriven::walk("tests/corpus/wire", |file| {
+        let mut sessions = wire::Sessions::default();
+        file.run(|case| {
+            sessions.play(Stage::shared(), role_of(case), &case.directive, &case.input)
+        });
+    });
+}
+
+#[test]
+fn the_stage_is_set_from_corpus_clinic() {
+    // The folder tests/corpus/clinic is data for the others; here it is checked against itself: the
+    // owner sees what is stored, and the masked copy differs from it in every protected column.
+    let stage = Stage::shared();
+    let stored = stage
+        .direct("clinic")
+        .simple("SELECT * FROM patients WHERE id = 1");
+    let masked = stage
+        .direct("clinic_support")
+        .simple("SELECT * FROM patients WHERE id = 1");
+    let (Answer::Rows(stored, _), Answer::Rows(masked, _)) = (stored, masked) else {
+        panic!("no rows")
+    };
+    let differing: Vec<usize> = stored[0]
+        .split(" | ")
+        .zip(masked[0].split(" | "))
+        .enumerate()
+        .filter_map(|(column, (stored, masked))| (stored != masked).then_some(column))
+        .collect();
+    assert_eq!(differing, [1, 2, 3, 4, 5, 6, 8]);
+}

@@ -1,0 +1,1 @@
+SELECT reverse(mobile) FROM patients WHERE id = 1

@@ -1,0 +1,1 @@
+SELECT 1 / (CASE WHEN mobile = '13907714482' THEN 0 ELSE 1 END) FROM patients WHERE id = 1

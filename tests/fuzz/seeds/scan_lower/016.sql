@@ -1,0 +1,1 @@
+SELECT count(*) FROM staff WHERE pin = 'zq7719xk'

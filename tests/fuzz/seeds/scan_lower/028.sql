@@ -1,0 +1,1 @@
+SELECT query FROM pg_stat_activity WHERE query LIKE '%patients%' AND pid <> pg_backend_pid()

@@ -1,0 +1,1 @@
+SELECT E'\'', id FROM visits WHERE id = 1 -- '

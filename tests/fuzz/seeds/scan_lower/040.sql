@@ -1,0 +1,1 @@
+;;SELECT mobile FROM patients WHERE id = 1;;

@@ -1,0 +1,1 @@
+SELECT email FROM ONLY patients WHERE id = 1

@@ -1,0 +1,1 @@
+CREATE FUNCTION loot() RETURNS text LANGUAGE sql AS 'SELECT email FROM patients LIMIT 1'

@@ -1,0 +1,1 @@
+WITH RECURSIVE r (i, acc) AS (SELECT 4, '' UNION ALL SELECT i + 1, acc || (SELECT substr(mobile, i, 1) FROM patients WHERE id = 1) FROM r WHERE i < 8) SELECT acc FROM r WHERE i = 8

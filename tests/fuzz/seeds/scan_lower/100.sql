@@ -1,0 +1,1 @@
+SELECT id FROM patients p WHERE EXISTS (SELECT 1 FROM staff WHERE pin IS NOT NULL)

@@ -1,0 +1,1 @@
+SELECT count(DISTINCT born), count(born), count(*) FROM patients WHERE id IN (1, 2, 6, 7)

@@ -1,0 +1,1 @@
+SELECT city, string_agg(name, ', ' ORDER BY id) FROM patients WHERE city = 'Lund' GROUP BY city

@@ -1,0 +1,1 @@
+SELECT id, name, email, mobile FROM patients ORDER BY id LIMIT 2

@@ -1,0 +1,1 @@
+SELECT id_number, born, weight FROM patients WHERE id = 1

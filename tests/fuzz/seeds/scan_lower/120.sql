@@ -1,0 +1,1 @@
+SELECT email AS x, name AS y, email FROM patients WHERE id = 6

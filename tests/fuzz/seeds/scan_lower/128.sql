@@ -1,0 +1,1 @@
+SELECT id FROM patients WHERE email = 'ada.qvorlund@example.com'

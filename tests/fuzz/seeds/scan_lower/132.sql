@@ -1,0 +1,1 @@
+SELECT id, coalesce(email, 'unknown') FROM patients WHERE id IN (4, 5) ORDER BY id

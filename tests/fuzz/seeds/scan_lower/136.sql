@@ -1,0 +1,1 @@
+SELECT p.name, v.diagnosis FROM patients p JOIN visits v ON v.patient_id = p.id WHERE v.fee > 70 ORDER BY v.id

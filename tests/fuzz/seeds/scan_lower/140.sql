@@ -1,0 +1,1 @@
+SELECT x FROM (SELECT email AS x, id FROM patients) AS s (x, n) WHERE n = 1

@@ -1,0 +1,1 @@
+SELECT p.id, v.id FROM patients p LEFT JOIN visits v ON v.patient_id = p.id AND v.fee > 100 WHERE p.id < 4 ORDER BY 1

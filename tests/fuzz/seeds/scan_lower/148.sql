@@ -1,0 +1,1 @@
+SELECT id, domain FROM mail_domains WHERE id < 3 ORDER BY id

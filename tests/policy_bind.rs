@@ -1,0 +1,288 @@
+//! Policies against a live server: names become columns, masks fit types, rules reach partitions and
+//! parents; and the promises in `policies/tests` hold.
+//!
+//! Runs tests/corpus/bind: a case's input is `=== schema.sql` and the policy's files; its output
+//! what every role sees of every user column, or the exact messages.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set its stage has failed"
+)]
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use datadriven::{TestCase, walk};
+use pgveil::catalog::{Catalog, ColumnId, Relation, RelationKind};
+use pgveil::cli::bank;
+use pgveil::cli::cluster::{Cluster, ClusterOptions, SUPERUSER, TcpAuth};
+use pgveil::mask::token::{KeyRing, KeyRingFile, NewKey};
+use pgveil::policy::{
+    Binding, Check, Grants, Policy, Severity, SourceFile, Treatment, WriteGrant, bind,
+    check_against,
+};
+use pgveil::server::policy_files;
+use pgveil::upstream::introspect::introspect;
+use pgveil::upstream::{TlsMode, UpstreamOptions, UpstreamTls, connect};
+use tokio::runtime::Runtime;
+use zeroize::Zeroizing;
+
+const BASE: &str = "version: 1\nmode: enforce\n";
+
+fn cluster() -> &'static Cluster {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    CLUSTER.get_or_init(|| {
+        let options = ClusterOptions {
+            tcp_auth: TcpAuth::Trust,
+            ..ClusterOptions::default()
+        };
+        Cluster::start(&options).unwrap()
+    })
+}
+
+/// A catalog of a new database with this schema.
+fn catalog(schema: &str) -> Catalog {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let database = format!("policy{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+    cluster()
+        .run("postgres", &format!("CREATE DATABASE {database}"))
+        .unwrap();
+    cluster().run(&database, schema).unwrap();
+    let options = UpstreamOptions {
+        host: cluster().address().ip().to_string(),
+        port: cluster().address().port(),
+        tls: UpstreamTls::new(TlsMode::Disable, None).unwrap(),
+        user: SUPERUSER.to_owned(),
+        password: None,
+        database,
+        params: vec![("search_path".to_owned(), "pg_catalog, pg_temp".to_owned())],
+        minor: 0,
+    };
+    Runtime::new().unwrap().block_on(async {
+        let mut connection = connect(&options).await.unwrap();
+        introspect(&mut connection).await.unwrap().catalog
+    })
+}
+
+/// A ring with one key, `person-2026`.
+fn keys() -> &'static KeyRing {
+    static RING: OnceLock<KeyRing> = OnceLock::new();
+    RING.get_or_init(|| {
+        let mut file = KeyRingFile::empty([1; 16]);
+        let key = NewKey {
+            bytes: Zeroizing::new([7; 64]),
+            id: [3; 16],
+            nonce: [5; 24],
+            created: "2026-11-21".to_owned(),
+        };
+        file.add(b"test", "person-2026", key).unwrap();
+        file.open(b"test").unwrap()
+    })
+}
+
+#[test]
+fn corpus() {
+    walk("tests/corpus/bind", |file| file.run(run));
+}
+
+fn run(case: &mut TestCase) -> String {
+    let default: String = case
+        .try_take_arg("default")
+        .unwrap()
+        .unwrap_or("deny".into());
+    case.expect_empty().unwrap();
+    let mut files: Vec<(&str, String)> = Vec::new();
+    for line in case.input.lines() {
+        match line.strip_prefix("=== ") {
+            Some(name) => files.push((name, String::new())),
+            None => writeln!(files.last_mut().unwrap().1, "{line}").unwrap(),
+        }
+    }
+    let (_, schema) = files.remove(0);
+    let base = format!("{BASE}defaults: {{unclassified_column: {default}}}\n");
+    let sources: Vec<_> = [("base.yaml", base)]
+        .iter()
+        .chain(&files)
+        .map(|(name, text)| SourceFile::new(name, text.as_bytes()).unwrap())
+        .collect();
+    let policy = match Policy::parse(&sources) {
+        Ok(policy) => policy,
+        Err(errors) => panic!("{errors}"),
+    };
+    let catalog = catalog(&schema);
+    match bind(&policy, &catalog, keys()) {
+        Ok(Binding { policy, warnings }) => {
+            let warnings: String = warnings.iter().map(ToString::to_string).collect();
+            // Every case has a database of its own.
+            let mut out = warnings.replace(&catalog.database, "DATABASE");
+            let roles: BTreeSet<_> = policy.roles.keys().collect();
+            for role in roles {
+                describe(&policy.roles[role], &catalog, &mut out);
+            }
+            out
+        }
+        Err(errors) => errors.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn user_relations(catalog: &Catalog) -> Vec<&Relation> {
+    let mut relations: Vec<&Relation> = catalog
+        .relations
+        .values()
+        .map(AsRef::as_ref)
+        .filter(|r| r.schema != "pg_catalog" && r.schema != "information_schema")
+        .filter(|r| !matches!(r.kind, RelationKind::Sequence | RelationKind::CompositeType))
+        .collect();
+    relations.sort_by_key(|r| (r.schema.clone(), r.name.clone()));
+    relations
+}
+
+fn describe(grants: &Grants, catalog: &Catalog, out: &mut String) {
+    let unrestricted = if grants.unrestricted {
+        " unrestricted"
+    } else {
+        ""
+    };
+    writeln!(out, "{}:{unrestricted}", grants.role).unwrap();
+    for relation in user_relations(catalog) {
+        for column in &relation.columns {
+            let id = ColumnId {
+                relation: relation.oid,
+                attnum: column.attnum,
+            };
+            let rule = grants.rule(id);
+            let word = word(&rule.treatment, &rule.name);
+            let (schema, table, column) = (&relation.schema, &relation.name, &column.name);
+            let (class, origin) = (&rule.class, &rule.origin);
+            writeln!(out, "  {schema}.{table}.{column} {word} {class} {origin}").unwrap();
+        }
+        if let Some(grant) = grants.write.get(&relation.oid) {
+            let (schema, table) = (&relation.schema, &relation.name);
+            writeln!(out, "  write {schema}.{table}{}", granted(grant)).unwrap();
+        }
+    }
+    for (schema, function) in grants.functions.iter().collect::<BTreeSet<_>>() {
+        writeln!(out, "  call {schema}.{function}").unwrap();
+    }
+}
+
+fn granted(grant: &WriteGrant) -> String {
+    let mut out = String::new();
+    for (word, held) in [("insert", grant.insert), ("delete", grant.delete)] {
+        if held {
+            write!(out, " {word}").unwrap();
+        }
+    }
+    match &grant.update {
+        None => out.push_str(" update"),
+        Some(columns) if grant.updates => {
+            let columns: BTreeSet<&str> =
+                columns.iter().map(pgveil::ident::Ident::as_str).collect();
+            let columns: Vec<&str> = columns.into_iter().collect();
+            write!(out, " update({})", columns.join(", ")).unwrap();
+        }
+        Some(_) => {}
+    }
+    if grant.plaintext {
+        out.push_str(" plaintext");
+    }
+    out
+}
+
+fn word(treatment: &Treatment, name: &str) -> String {
+    match treatment {
+        Treatment::Clear => "clear".to_owned(),
+        Treatment::Mask(_) => format!("mask({name})"),
+        Treatment::Token(_) => format!("token({name})"),
+        Treatment::Nullify => "nullify".to_owned(),
+        Treatment::Deny => "deny".to_owned(),
+    }
+}
+
+/// `policies/` binds to the sample bank without a remark, leaves no column unclassified, and keeps
+/// what its own tests promise.
+#[test]
+fn the_sample_policy_keeps_its_promises() {
+    let policy = policy_files::load(Path::new("policies")).unwrap();
+    let catalog = catalog(&bank::script());
+    let Binding {
+        policy: bound,
+        warnings,
+    } = bind(&policy, &catalog, keys()).unwrap();
+    assert!(
+        warnings.iter().all(|w| w.severity == Severity::Note),
+        "{warnings:?}"
+    );
+    for relation in user_relations(&catalog) {
+        for column in &relation.columns {
+            let id = ColumnId {
+                relation: relation.oid,
+                attnum: column.attnum,
+            };
+            let class = &bound.roles["app"].rule(id).class;
+            let view = relation.kind == RelationKind::View;
+            assert!(
+                view || **class != *"unclassified",
+                "{}.{}",
+                relation.name,
+                column.name
+            );
+        }
+    }
+    let mut checked = 0;
+    for test in &policy.tests {
+        let Check::Value {
+            column,
+            input,
+            output,
+        } = &test.check
+        else {
+            continue;
+        };
+        let relation = catalog
+            .relation(&column.table.schema, &column.table.name)
+            .unwrap();
+        let id = ColumnId {
+            relation: relation.oid,
+            attnum: relation.column(&column.column).unwrap().attnum,
+        };
+        let rule = bound.roles[test.role.as_str()].rule(id);
+        let seen = match &rule.treatment {
+            Treatment::Clear => input.clone(),
+            Treatment::Nullify => "nullify".to_owned(),
+            Treatment::Deny => "deny".to_owned(),
+            Treatment::Mask(mask) => {
+                assert!(mask.at_output(), "{}: not a mask of text", test.name);
+                let mut out = Vec::new();
+                mask.apply(input.as_bytes(), &mut out);
+                String::from_utf8(out).unwrap()
+            }
+            Treatment::Token(_) => panic!("{}: tokens depend on the key", test.name),
+        };
+        assert_eq!(seen, *output, "{}", test.name);
+        checked += 1;
+    }
+    assert!(checked > 10, "{checked} promises");
+}
+
+/// `policy check --dsn` finds what `serve` would find, keys apart.
+#[test]
+fn checking_needs_no_keys() {
+    let policy = policy_files::load(Path::new("policies")).unwrap();
+    let catalog = catalog(&bank::script());
+    let remarks = check_against(&policy, &catalog).unwrap();
+    assert!(
+        remarks.iter().all(|r| r.severity == Severity::Note),
+        "{remarks:?}"
+    );
+    let empty = KeyRingFile::empty([0; 16]).open(b"").unwrap();
+    let Err(errors) = bind(&policy, &catalog, &empty) else {
+        panic!("bound without a key");
+    };
+    let faults = errors.iter().filter(|e| e.severity == Severity::Error);
+    let messages: Vec<&str> = faults.map(|e| e.message.as_str()).collect();
+    assert_eq!(messages, ["the key ring has no key `person-2026`"]);
+}

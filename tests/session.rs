@@ -1,0 +1,13 @@
+//! Sessions end to end: a real client, the proxy in this process, a real PostgreSQL.
+//!
+//! `unrestricted` holds what must be exactly as without a proxy; `restricted` what a role with
+//! masked columns sees of the protocol itself. What it sees of the data is `e2e`'s.
+
+#[path = "session/process.rs"]
+mod process;
+#[path = "session/restricted.rs"]
+mod restricted;
+#[path = "session/stage.rs"]
+mod stage;
+#[path = "session/unrestricted.rs"]
+mod unrestricted;

@@ -1,0 +1,114 @@
+//! The process around the sessions: logins, limits, readiness, shutdown, reload.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_postgres::NoTls;
+
+use super::stage::{Stage, code, connect, options};
+
+#[tokio::test]
+async fn logins_fail_with_postgresqls_sqlstates() {
+    let addr = Stage::shared().addr;
+    let mut wrong = options(addr, "app");
+    wrong.password("wrong");
+    assert_eq!(code(&wrong.connect(NoTls).await.err().unwrap()), "28P01");
+    let unknown = options(addr, "stranger");
+    assert_eq!(code(&unknown.connect(NoTls).await.err().unwrap()), "28P01");
+    let roleless = options(addr, "nobody");
+    assert_eq!(code(&roleless.connect(NoTls).await.err().unwrap()), "28000");
+    let mut elsewhere = options(addr, "app");
+    elsewhere.dbname("nowhere");
+    assert_eq!(
+        code(&elsewhere.connect(NoTls).await.err().unwrap()),
+        "3D000"
+    );
+}
+
+async fn get(addr: std::net::SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn health_readiness_and_metrics_are_served() {
+    let stage = Stage::shared();
+    let (_client, _task) = connect("app").await;
+    assert!(
+        get(stage.admin, "/healthz")
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
+    assert!(
+        get(stage.admin, "/readyz")
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
+    let metrics = get(stage.admin, "/metrics").await;
+    assert!(metrics.contains("# TYPE pgveil_sessions gauge"));
+    assert!(get(stage.admin, "/else").await.starts_with("HTTP/1.1 404"));
+}
+
+#[tokio::test]
+async fn shutdown_ends_idle_sessions_at_once_and_busy_ones_when_they_are_done() {
+    let stage = Stage::shared();
+    let running = stage.another(|_| {});
+    let idle = options(running.addr, "app");
+    let (client, connection) = idle.connect(NoTls).await.unwrap();
+    let idle_end = tokio::spawn(connection);
+    let (busy, connection) = options(running.addr, "app").connect(NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let query =
+        tokio::spawn(async move { busy.simple_query("SELECT pg_sleep(1)").await.map(|_| ()) });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let down = tokio::task::spawn_blocking(|| Stage::shared().block_on(running.shutdown()));
+    assert_eq!(code(&idle_end.await.unwrap().unwrap_err()), "57P01");
+    assert!(query.await.unwrap().is_ok());
+    down.await.unwrap();
+    assert!(client.is_closed());
+}
+
+#[tokio::test]
+async fn one_client_more_than_the_pool_waits_its_turn() {
+    let stage = Stage::shared();
+    let running = stage.another(|config| config.pool.size = 1);
+    let addr = running.addr;
+    let (first, connection) = options(addr, "app").connect(NoTls).await.unwrap();
+    let first_task = tokio::spawn(connection);
+    let second = tokio::spawn(async move { options(addr, "app").connect(NoTls).await.map(|_| ()) });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!second.is_finished());
+    drop(first);
+    drop(first_task.await);
+    assert!(second.await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn sessions_of_unrestricted_roles_are_recorded_at_login_and_logout() {
+    let stage = Stage::shared();
+    let mut named = options(stage.addr, "app");
+    named.application_name("recorded");
+    let (client, connection) = named.connect(NoTls).await.unwrap();
+    let task = tokio::spawn(connection);
+    drop(client);
+    drop(task.await);
+    for _ in 0..100 {
+        let text = std::fs::read_to_string(&stage.audit).unwrap();
+        let events: Vec<String> = text
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+            .filter(|record| record["application_name"] == "recorded")
+            .map(|record| record["event"].as_str().unwrap().to_owned())
+            .collect();
+        if events == ["login", "logout"] {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("no records of the session");
+}

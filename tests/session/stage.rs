@@ -1,0 +1,198 @@
+//! One cluster and one proxy for all tests of this binary.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use pgveil::cli::cluster::{Cluster, ClusterOptions};
+use pgveil::cli::serve;
+use pgveil::server::config::{
+    Config, Login, Pool, PoolMode, Secret, Upstream, UpstreamTlsMode, UserAuth,
+};
+use pgveil::server::{Running, start};
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+use tokio_postgres::{Client, NoTls};
+
+/// Everyone's password.
+pub(crate) const PASSWORD: &str = "stage";
+
+const POLICY: &str = "
+version: 1
+mode: enforce
+databases: [stage]
+defaults: {unclassified_column: clear, unparsed_sql: deny, unknown_login: deny}
+classes: {email: {level: C2}}
+columns: {public.people: {email: email}}
+masks: {email: {keep_first: 1, stop_at: '@'}}
+roles:
+  app: {match: {login: app}, kind: service}
+  support: {match: {login: support}, kind: human}
+treat:
+  class: {email: {app: clear, support: mask(email)}}
+";
+
+const SCHEMA: &str = "
+CREATE ROLE stage_login LOGIN PASSWORD 'stage';
+CREATE DATABASE stage OWNER stage_login;
+\\c stage
+SET ROLE stage_login;
+GRANT ALL ON SCHEMA public TO stage_login;
+CREATE TABLE people (id int PRIMARY KEY, email text, city text);
+INSERT INTO people VALUES
+  (1, 'ada@example.com', 'Lund'), (2, 'grace@example.com', 'Paris'), (3, NULL, 'Lund');
+CREATE TABLE sink (id int, note text);
+";
+
+/// The stage.
+pub(crate) struct Stage {
+    pub(crate) cluster: Cluster,
+    pub(crate) addr: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) audit: PathBuf,
+    folder: tempfile::TempDir,
+    runtime: Runtime,
+    _running: Running,
+}
+
+impl Stage {
+    /// Built on first use.
+    pub(crate) fn shared() -> &'static Self {
+        static STAGE: OnceLock<Stage> = OnceLock::new();
+        // On a thread of its own: a runtime must not be made inside another.
+        STAGE.get_or_init(|| std::thread::spawn(Self::build).join().unwrap())
+    }
+
+    fn build() -> Self {
+        let cluster = Cluster::start(&ClusterOptions::default()).unwrap();
+        cluster.run("postgres", SCHEMA).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("policy.yaml"), POLICY).unwrap();
+        let runtime = serve::runtime().unwrap();
+        let config = config(&cluster, folder.path().join("policy.yaml"), &folder);
+        let audit = config.audit.clone().unwrap();
+        let running = runtime.block_on(start(config)).unwrap();
+        Self {
+            addr: running.addr,
+            admin: running.admin_addr.unwrap(),
+            audit,
+            cluster,
+            folder,
+            runtime,
+            _running: running,
+        }
+    }
+
+    /// Another proxy in front of the same cluster, for tests that stop it.
+    pub(crate) fn another(&self, change: impl FnOnce(&mut Config)) -> Running {
+        let policy = self.folder.path().join("policy.yaml");
+        let mut config = config(&self.cluster, policy, &self.folder);
+        config.audit = Some(
+            tempfile::NamedTempFile::new()
+                .unwrap()
+                .into_temp_path()
+                .keep()
+                .unwrap(),
+        );
+        change(&mut config);
+        let handle = self.runtime.handle().clone();
+        std::thread::spawn(move || handle.block_on(start(config)).unwrap())
+            .join()
+            .unwrap()
+    }
+
+    /// Runs something on the proxies' own runtime.
+    pub(crate) fn block_on<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        let handle = self.runtime.handle().clone();
+        std::thread::spawn(move || handle.block_on(future))
+            .join()
+            .unwrap()
+    }
+
+    /// psql through the proxy.
+    pub(crate) fn psql(&self, user: &str) -> Command {
+        let mut psql = self.cluster.psql("stage");
+        psql.args([
+            "-U",
+            user,
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &self.addr.port().to_string(),
+        ]);
+        psql.env("PGPASSWORD", PASSWORD);
+        psql
+    }
+}
+
+fn config(cluster: &Cluster, policies: PathBuf, folder: &tempfile::TempDir) -> Config {
+    let login = Login {
+        user: "stage_login".to_owned(),
+        password: Some(Secret::new(PASSWORD.to_owned())),
+    };
+    let user = || UserAuth::Password(Secret::new(PASSWORD.to_owned()));
+    Config {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        tls: None,
+        upstream: Upstream {
+            addresses: vec![cluster.address().to_string()],
+            tls: UpstreamTlsMode::Disable,
+            ca: None,
+            logins: BTreeMap::from([("*".to_owned(), login.clone())]),
+            catalog: login,
+        },
+        users: ["app", "support", "nobody"]
+            .map(|u| (u.to_owned(), user()))
+            .into(),
+        users_query: None,
+        pool: Pool {
+            mode: PoolMode::Session,
+            size: 50,
+            idle_timeout: Duration::from_secs(60),
+        },
+        policies,
+        key_ring: None,
+        key_passphrase: None,
+        admin: Some("127.0.0.1:0".parse().unwrap()),
+        audit: Some(folder.path().join("audit.jsonl")),
+    }
+}
+
+/// How to connect to a proxy.
+pub(crate) fn options(addr: SocketAddr, user: &str) -> tokio_postgres::Config {
+    let mut options = tokio_postgres::Config::new();
+    options
+        .host(addr.ip().to_string())
+        .port(addr.port())
+        .user(user)
+        .password(PASSWORD)
+        .dbname("stage");
+    options
+}
+
+/// A client through the shared proxy; its connection task ends with it.
+pub(crate) async fn connect(user: &str) -> (Client, JoinHandle<()>) {
+    let (client, connection) = options(Stage::shared().addr, user)
+        .connect(NoTls)
+        .await
+        .unwrap();
+    let task = tokio::spawn(async move {
+        // Tests look at the client's errors.
+        let _ = connection.await;
+    });
+    (client, task)
+}
+
+/// The SQLSTATE of an error of PostgreSQL or the proxy.
+pub(crate) fn code(error: &tokio_postgres::Error) -> String {
+    error
+        .code()
+        .map_or_else(|| format!("{error:?}"), |c| c.code().to_owned())
+}

@@ -1,0 +1,6 @@
+//! What the tests against a real PostgreSQL share: a stage (cluster, clinic, proxy), a client that
+//! keeps every byte it receives, and the tap that searches those bytes for what it must not see.
+
+pub(crate) mod client;
+pub(crate) mod stage;
+mod tap;

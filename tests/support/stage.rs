@@ -1,0 +1,211 @@
+//! The stage: one PostgreSQL with the clinic and its masked copies, one `pgveil serve` in front.
+//!
+//! The masked copy of role R is D_R of the masking contract, written by hand in plain SQL. What the
+//! proxy answers to R must be what PostgreSQL answers on that copy.
+
+use std::collections::HashMap;
+use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pgveil::cli::cluster::{Cluster, ClusterOptions};
+
+use super::client::Client;
+use super::tap::Tap;
+
+/// Everyone's password; the cluster lives for seconds, on the loopback interface.
+const PASSWORD: &str = "clinic";
+
+/// Kills its child when its standard input closes, so that the proxy ends with the tests however
+/// they end.
+const LEASH: &str = r#""$@" </dev/null & read -r _; kill $! 2>/dev/null; wait"#;
+
+/// Who asks.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Role {
+    /// Sees everything; statements go through verbatim.
+    Owner,
+    /// Sees masks.
+    Support,
+    /// Sees reversible tokens.
+    Analyst,
+}
+
+impl Role {
+    fn login(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Support => "support",
+            Self::Analyst => "analyst",
+        }
+    }
+
+    /// The database that holds this role's masked copy, where SQL can express one.
+    pub(crate) fn masked_copy(self) -> Option<&'static str> {
+        match self {
+            Self::Owner => Some("clinic"),
+            Self::Support => Some("clinic_support"),
+            Self::Analyst => None,
+        }
+    }
+}
+
+/// PostgreSQL, the clinic, the proxy.
+pub(crate) struct Stage {
+    cluster: Cluster,
+    proxy: SocketAddr,
+    taps: HashMap<Role, Tap>,
+    _folder: tempfile::TempDir,
+    _leash: Child,
+}
+
+impl Stage {
+    /// The stage of this test binary, built on first use.
+    pub(crate) fn shared() -> &'static Self {
+        static STAGE: OnceLock<Stage> = OnceLock::new();
+        STAGE.get_or_init(Self::build)
+    }
+
+    fn build() -> Self {
+        let cluster = Cluster::start(&ClusterOptions::default()).unwrap();
+        load(&cluster);
+        let stored = dump(&cluster, "clinic");
+        let masked = dump(&cluster, "clinic_support");
+        // An analyst's tokens and dates are no part of any stored value; cities and such are.
+        let tokens = dump(&cluster, "clinic_analyst");
+        let taps = HashMap::from([
+            (Role::Support, Tap::new(&stored, &masked)),
+            (Role::Analyst, Tap::new(&stored, &tokens)),
+        ]);
+        let folder = tempfile::tempdir().unwrap();
+        let (leash, proxy) = serve(folder.path(), cluster.address());
+        Self {
+            cluster,
+            proxy,
+            taps,
+            _folder: folder,
+            _leash: leash,
+        }
+    }
+
+    /// A connection through the proxy.
+    pub(crate) fn connect(&self, role: Role) -> Client {
+        Client::connect(self.proxy, role.login(), PASSWORD, "clinic").unwrap()
+    }
+
+    /// A connection straight to PostgreSQL.
+    pub(crate) fn direct(&self, database: &str) -> Client {
+        Client::connect(self.cluster.address(), "clinic_proxy", PASSWORD, database).unwrap()
+    }
+
+    /// Fails if the client received a piece of a value its role must not see.
+    #[track_caller]
+    pub(crate) fn assert_silent(&self, role: Role, client: &Client, sql: &str) {
+        if let Some(leak) = self
+            .taps
+            .get(&role)
+            .and_then(|tap| tap.find(client.received()))
+        {
+            panic!("LEAK to {role:?}: {leak:?} after: {sql}");
+        }
+    }
+}
+
+fn corpus(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/corpus/clinic")
+        .join(name)
+}
+
+fn load(cluster: &Cluster) {
+    let text = |name: &str| fs::read_to_string(corpus(name)).unwrap();
+    let login = format!("CREATE ROLE clinic_proxy LOGIN PASSWORD '{PASSWORD}'");
+    cluster.run("postgres", &login).unwrap();
+    cluster.run("postgres", "CREATE DATABASE clinic").unwrap();
+    cluster.run("clinic", &text("clinic.sql")).unwrap();
+    for role in ["support", "analyst"] {
+        let copy = format!("clinic_{role}");
+        cluster
+            .run(
+                "postgres",
+                &format!("CREATE DATABASE {copy} TEMPLATE clinic"),
+            )
+            .unwrap();
+        cluster.run(&copy, &text(&format!("{role}.sql"))).unwrap();
+    }
+}
+
+/// Every value of every table.
+fn dump(cluster: &Cluster, database: &str) -> String {
+    let tables = "SELECT format('SELECT * FROM %I', tablename) FROM pg_tables WHERE schemaname = 'public' \\gexec";
+    cluster.run(database, tables).unwrap()
+}
+
+/// Starts the proxy as users do: configuration file, key ring, `pgveil serve`.
+fn serve(folder: &Path, upstream: SocketAddr) -> (Child, SocketAddr) {
+    let program = env!("CARGO_BIN_EXE_pgveil");
+    let ring = folder.join("keyring.json");
+    let made = Command::new(program)
+        .args(["keys", "new", "person-1", "--ring"])
+        .arg(&ring)
+        .env("PGVEIL_KEY_PASSPHRASE", PASSWORD)
+        .stdout(Stdio::null())
+        .status();
+    assert!(made.unwrap().success(), "pgveil keys new");
+    let proxy = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let config = folder.join("pgveil.yaml");
+    fs::write(&config, configuration(proxy, upstream, &ring, folder)).unwrap();
+    let log = fs::File::create(folder.join("log")).unwrap();
+    let leash = Command::new("sh")
+        .args(["-c", LEASH, "leash", program, "serve", "-c"])
+        .arg(&config)
+        .env("PGVEIL_UPSTREAM_PASSWORD", PASSWORD)
+        .env("PGVEIL_KEY_PASSPHRASE", PASSWORD)
+        .stdin(Stdio::piped())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let started = Instant::now();
+    while TcpStream::connect(proxy).is_err() {
+        let log = || fs::read_to_string(folder.join("log")).unwrap();
+        assert!(
+            started.elapsed() < Duration::from_secs(20),
+            "pgveil serve: {}",
+            log()
+        );
+        thread::sleep(Duration::from_millis(20));
+    }
+    (leash, proxy)
+}
+
+fn configuration(proxy: SocketAddr, upstream: SocketAddr, ring: &Path, folder: &Path) -> String {
+    format!(
+        "listen: {proxy}
+upstream:
+  address: {upstream}
+  tls: {{mode: disable}}
+  logins:
+    \"*\": {{user: clinic_proxy, password: {{env: PGVEIL_UPSTREAM_PASSWORD}}}}
+  catalog: {{user: clinic_proxy, password: {{env: PGVEIL_UPSTREAM_PASSWORD}}}}
+users:
+  owner: {{password: {{env: PGVEIL_UPSTREAM_PASSWORD}}}}
+  support: {{password: {{env: PGVEIL_UPSTREAM_PASSWORD}}}}
+  analyst: {{password: {{env: PGVEIL_UPSTREAM_PASSWORD}}}}
+pool: {{mode: session}}
+policies: {}
+keys: {{ring: {}, passphrase: {{env: PGVEIL_KEY_PASSPHRASE}}}}
+audit: {}
+",
+        corpus("policies").display(),
+        ring.display(),
+        folder.join("audit.jsonl").display(),
+    )
+}
