@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 
 use super::description::{FieldShape, ShapeMismatch};
 use super::{CompiledMask, TokenColumn};
@@ -95,19 +95,19 @@ impl RowMasker {
     /// Writes a complete DataRow frame. `body` is a DataRow's body, after its length. On an error
     /// `out` is as it was.
     pub fn mask_row(&mut self, body: &[u8], out: &mut BytesMut) -> Result<(), MalformedRow> {
-        let start = out.len();
-        out.reserve(body.len().saturating_add(64));
-        out.put_slice(b"D\0\0\0\0");
-        let written = self
-            .columns(body, out)
-            .and_then(|()| frame_length(out, start));
-        if written.is_err() {
-            out.truncate(start);
+        // The frame is made in a Vec, whose appends are cheap, and copied once.
+        let mut frame = std::mem::take(&mut self.scratch);
+        frame.clear();
+        frame.extend_from_slice(b"D\0\0\0\0");
+        let made = (self.columns(body, &mut frame)).and_then(|()| set_length(&mut frame, 1));
+        if made.is_ok() {
+            out.extend_from_slice(&frame);
         }
-        written
+        self.scratch = frame;
+        made
     }
 
-    fn columns(&mut self, body: &[u8], out: &mut BytesMut) -> Result<(), MalformedRow> {
+    fn columns(&self, body: &[u8], frame: &mut Vec<u8>) -> Result<(), MalformedRow> {
         let (count, _) = body.split_first_chunk::<2>().ok_or(MalformedRow)?;
         if usize::from(u16::from_be_bytes(*count)) != self.rules.len() {
             return Err(MalformedRow);
@@ -126,26 +126,28 @@ impl RowMasker {
             }
             let length = usize::try_from(length).map_err(|_| MalformedRow)?;
             let value = rest.get(..length).ok_or(MalformedRow)?;
-            let end = value_at.saturating_add(length);
-            self.scratch.clear();
-            match &rule.transform {
-                Transform::Pass => {
-                    at = end;
-                    continue;
-                }
-                Transform::Mask(mask) => mask.apply(value, &mut self.scratch),
-                Transform::Token(token) => token.encode_wire(value, *format, &mut self.scratch)?,
+            at = value_at.saturating_add(length);
+            if matches!(rule.transform, Transform::Pass) {
+                continue;
             }
-            out.extend_from_slice(body.get(copied..at).ok_or(MalformedRow)?);
-            out.put_i32(i32::try_from(self.scratch.len()).map_err(|_| MalformedRow)?);
-            out.extend_from_slice(&self.scratch);
-            copied = end;
-            at = end;
+            // With the old length, which is replaced once the new one is known.
+            frame.extend_from_slice(body.get(copied..value_at).ok_or(MalformedRow)?);
+            let start = frame.len();
+            match &rule.transform {
+                Transform::Pass => {}
+                Transform::Mask(mask) => mask.apply(value, frame),
+                Transform::Token(token) => token.encode_wire(value, *format, frame)?,
+            }
+            let new = i32::try_from(frame.len().saturating_sub(start)).map_err(|_| MalformedRow)?;
+            *(start.checked_sub(4))
+                .and_then(|at| frame.get_mut(at..)?.first_chunk_mut::<4>())
+                .ok_or(MalformedRow)? = new.to_be_bytes();
+            copied = at;
         }
         if at != body.len() {
             return Err(MalformedRow);
         }
-        out.extend_from_slice(body.get(copied..).ok_or(MalformedRow)?);
+        frame.extend_from_slice(body.get(copied..).ok_or(MalformedRow)?);
         Ok(())
     }
 
@@ -157,12 +159,17 @@ impl RowMasker {
 
 /// Writes the length of the frame that begins at `start` with its type byte.
 pub(super) fn frame_length(out: &mut BytesMut, start: usize) -> Result<(), MalformedRow> {
-    let length = out.len().saturating_sub(start).saturating_sub(1);
+    set_length(out.get_mut(start..).ok_or(MalformedRow)?, 1)
+}
+
+/// Writes a frame's length, which counts itself but not the type byte before it, at `at`.
+fn set_length(frame: &mut [u8], at: usize) -> Result<(), MalformedRow> {
+    let length = frame.len().saturating_sub(at);
     if length > FRAME_BYTES {
         return Err(MalformedRow);
     }
     let length = u32::try_from(length).map_err(|_| MalformedRow)?;
-    let field = (out.get_mut(start.saturating_add(1)..))
+    let field = (frame.get_mut(at..))
         .and_then(<[u8]>::first_chunk_mut::<4>)
         .ok_or(MalformedRow)?;
     *field = length.to_be_bytes();

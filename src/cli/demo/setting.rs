@@ -11,7 +11,21 @@ use crate::cli::keys;
 use crate::server::config::Config;
 
 /// The policy of `policies/`, as it was when this binary was built.
-const POLICIES: [(&str, &str); 0] = [];
+const POLICIES: [(&str, &str); 7] = [
+    (
+        "classes.yaml",
+        include_str!("../../../policies/classes.yaml"),
+    ),
+    (
+        "columns-bank.yaml",
+        include_str!("../../../policies/columns/bank.yaml"),
+    ),
+    ("masks.yaml", include_str!("../../../policies/masks.yaml")),
+    ("policy.yaml", include_str!("../../../policies/policy.yaml")),
+    ("roles.yaml", include_str!("../../../policies/roles.yaml")),
+    ("treat.yaml", include_str!("../../../policies/treat.yaml")),
+    ("write.yaml", include_str!("../../../policies/write.yaml")),
+];
 
 /// The keys it names.
 const KEYS: [&str; 1] = ["person-2026"];
@@ -64,8 +78,13 @@ audit: {audit}
         )?;
         for name in KEYS {
             // The date says when a key was made; these are gone in an hour.
-            keys::new_key(Path::new(&file("keyring.json")), name, password.as_bytes(), "2026-01-01")
-                .map_err(io::Error::other)?;
+            keys::new_key(
+                Path::new(&file("keyring.json")),
+                name,
+                password.as_bytes(),
+                "2026-01-01",
+            )
+            .map_err(io::Error::other)?;
         }
         Ok(Self { folder })
     }
