@@ -168,6 +168,22 @@ impl Analyzer<'_> {
                 .hint("Use SET, for the settings a restricted role may change.")
                 .at(call.function.position));
         }
+        if *name == "current_setting" {
+            // Dotted settings belong to extensions and to the proxy, which keeps token keys there.
+            let plain = matches!(
+                call.args.first(),
+                Some(CallArg { value: Expr::Literal(Literal::String(s)), name: None, .. })
+                    if !s.contains('.')
+            );
+            if !plain {
+                return Err(
+                    Refusal::denied("permission denied for function current_setting")
+                        .detail("A restricted role may ask for built-in settings, by literal name.")
+                        .hint("Name the setting: current_setting('timezone').")
+                        .at(call.function.position),
+                );
+            }
+        }
         if *name == "current_schema" && call.args.is_empty() {
             return Ok(Some(self.current_schema()));
         }

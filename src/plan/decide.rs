@@ -118,7 +118,7 @@ fn first_place(form: &ColumnForm, uses: Uses) -> Place {
 
 /// Can PostgreSQL compute the token?
 fn has_sql(t: &TokenColumn) -> bool {
-    super::rewrite::token_sql(t, "x").is_some()
+    t.at_source()
 }
 
 impl Decisions {

@@ -12,7 +12,6 @@ use crate::analyze::lineage::{Lineage, RelationUse, Source};
 use crate::analyze::{ColumnForm, Generated, Grounds, column_form, scrub_sql};
 use crate::catalog::{Catalog, Column};
 use crate::ident::Ident;
-use crate::mask::TokenColumn;
 use crate::pg::{AttrNumber, sqlstate};
 use crate::policy::Treatment;
 use crate::refusal::Refusal;
@@ -170,7 +169,7 @@ impl Writer<'_> {
                 Treatment::Clear => Ok(operand.to_owned()),
                 Treatment::Nullify => null(),
                 Treatment::Mask(m) => Ok(m.sql(operand)),
-                Treatment::Token(t) => token_sql(t, operand).ok_or_else(no_sql_form),
+                Treatment::Token(t) => t.sql(operand).ok_or_else(no_sql_form),
                 Treatment::Deny => Err(Refusal::denied("permission denied for column")),
             },
         }
@@ -244,12 +243,6 @@ fn generated_sql(
         .column_type(column)
         .ok_or_else(no_sql_form)?;
     Ok(format!("({sql})::{}", ty.sql))
-}
-
-/// A token as SQL. None yet: the key must not stand in a statement's text, and the way to hand it to
-/// PostgreSQL beside the text is not built.
-pub(super) fn token_sql(_token: &TokenColumn, _operand: &str) -> Option<String> {
-    None
 }
 
 fn no_sql_form() -> Refusal {

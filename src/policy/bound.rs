@@ -3,6 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
 use crate::catalog::ColumnId;
 use crate::ident::Ident;
 use crate::mask::{CompiledMask, TokenColumn};
@@ -124,6 +126,24 @@ impl Grants {
             return &self.clear;
         }
         self.rules.get(&column).unwrap_or(&self.default)
+    }
+}
+
+impl Grants {
+    /// Settings the role's upstream sessions start with: the keys of its tokens with an SQL form.
+    pub fn session_settings(&self) -> Vec<(String, Zeroizing<String>)> {
+        let mut settings: Vec<(String, Zeroizing<String>)> = Vec::new();
+        for rule in self.rules.values().chain([&self.default]) {
+            let Treatment::Token(token) = &rule.treatment else {
+                continue;
+            };
+            for (name, value) in token.pad_settings().into_iter().flatten() {
+                if !settings.iter().any(|(n, _)| *n == name) {
+                    settings.push((name, value));
+                }
+            }
+        }
+        settings
     }
 }
 

@@ -138,9 +138,11 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
         None => session::restricted(&asked)?,
     };
     let UpstreamStartup {
-        parameters,
+        mut parameters,
         search_path,
     } = start;
+    let keys = grants.session_settings();
+    parameters.extend(keys.iter().map(|(n, v)| (n.clone(), v.to_string())));
     let who = Arc::new(Who {
         session: format!("{:x}", shared.sessions.fetch_add(1, Ordering::Relaxed)),
         login: identity.login().to_string(),

@@ -358,3 +358,24 @@ async fn statements_survive_ddl_that_does_not_concern_them() {
     let rows = transaction.query_portal(&portal, 1).await.unwrap();
     assert_eq!(rows[0].get::<_, &str>(0), "g****@example.com");
 }
+
+#[tokio::test]
+async fn a_copy_in_works_and_fails_cleanly() {
+    let (client, _task) = connect("support").await;
+    let copy = "COPY sink (id, note) FROM STDIN";
+    for (data, expected) in [("1\tone\n2\ttwo\n", None), ("x\tCANARY\n", Some("22P02"))] {
+        let mut sink = std::pin::pin!(client.copy_in::<_, bytes::Bytes>(copy).await.unwrap());
+        futures::SinkExt::send(&mut sink, bytes::Bytes::from(data))
+            .await
+            .unwrap();
+        match (sink.finish().await, expected) {
+            (Ok(rows), None) => assert_eq!(rows, 2),
+            (Err(error), Some(state)) => {
+                assert_eq!(code(&error), state);
+                assert!(!format!("{error:?}").contains("CANARY"));
+            }
+            (got, _) => panic!("{got:?}"),
+        }
+        assert_eq!(client.query("SELECT 1", &[]).await.unwrap().len(), 1);
+    }
+}

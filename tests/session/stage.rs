@@ -34,6 +34,7 @@ roles:
   support: {match: {login: support}, kind: human}
 treat:
   class: {email: {app: clear, support: mask(email)}}
+write: {support: {public.sink: all}}
 ";
 
 const SCHEMA: &str = "

@@ -13,6 +13,7 @@ mod siv;
 
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 pub use self::codec::Family;
@@ -215,6 +216,45 @@ impl TokenColumn {
             Cipher::Hmac(hmac) => Some(hmac.sql(operand, ipad, opad)),
             _ => None,
         }
+    }
+
+    /// The settings of the upstream session that hold the pads of [`TokenColumn::hmac_pads`], in
+    /// hex: given in the startup packet, they stand in no statement's text, no log and no
+    /// `pg_settings`, and RESET and DISCARD return to them. `None` for kinds without an SQL form.
+    pub fn pad_settings(&self) -> Option<[(String, Zeroizing<String>); 2]> {
+        let (ipad, opad) = self.hmac_pads()?;
+        let names = self.pad_names();
+        let hex = |pad: &[u8]| Zeroizing::new(data_encoding::HEXLOWER.encode(pad));
+        let [inner, outer] = names;
+        Some([(inner, hex(&**ipad)), (outer, hex(&**opad))])
+    }
+
+    /// Names of the two settings: of the key, the domain and the family, but not telling them.
+    fn pad_names(&self) -> [String; 2] {
+        let mut hash = Sha256::new();
+        for part in [self.key.id(), &self.domain, self.family.name()] {
+            hash.update(part.as_bytes());
+            hash.update([0]);
+        }
+        let tag: String = data_encoding::HEXLOWER
+            .encode(&hash.finalize())
+            .chars()
+            .take(24)
+            .collect();
+        [format!("pgveil.i{tag}"), format!("pgveil.o{tag}")]
+    }
+
+    /// The token as SQL over `operand`, its key read from [`TokenColumn::pad_settings`] once per
+    /// statement. `None` for kinds without an SQL form.
+    pub fn sql(&self, operand: &str) -> Option<String> {
+        self.hmac_pads()?;
+        let pad = |name: &str| {
+            format!(
+                "(SELECT \"pg_catalog\".\"decode\"(\"pg_catalog\".\"current_setting\"('{name}'), 'hex'))"
+            )
+        };
+        let [inner, outer] = self.pad_names();
+        self.hmac_sql(operand, &pad(&inner), &pad(&outer))
     }
 
     /// The two bytea parameters of [`TokenColumn::hmac_sql`]: inner and outer pad. As secret as the
