@@ -23,6 +23,8 @@ pub(super) struct Info {
     pub(super) ty: Option<Oid>,
     /// It is the constant NULL.
     pub(super) null: bool,
+    /// It is a plain column reference that PostgreSQL can trace.
+    pub(super) traced: bool,
 }
 
 impl Info {
@@ -306,6 +308,7 @@ impl Analyzer<'_> {
             tainted: c.tainted,
             ty: c.ty,
             null: false,
+            traced: c.traced,
         }
     }
 
@@ -474,6 +477,7 @@ impl Analyzer<'_> {
                 tainted: o.tainted,
                 ty: o.ty,
                 null: o.null,
+                traced: false,
             }),
             _ => Err(Refusal::error(
                 sqlstate::SYNTAX_ERROR,

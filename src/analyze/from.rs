@@ -235,12 +235,14 @@ impl Analyzer<'_> {
                     )
                 }
             };
+            let reference_traced = reference.qualifier.is_some() && l.traced && r.traced;
             merged.push(Visible {
                 name: name.clone(),
                 reference,
                 sources,
                 tainted: l.tainted || r.tainted,
                 ty: if same { l.ty } else { None },
+                traced: reference_traced,
                 denied: false,
             });
         }
@@ -324,6 +326,7 @@ impl Analyzer<'_> {
                 }],
                 tainted: !matches!(treatment, Treatment::Clear),
                 ty: (c.type_oid != 0).then_some(c.type_oid),
+                traced: !relation.temporary,
                 denied,
             });
         }
@@ -508,6 +511,7 @@ pub(super) fn derived_item(alias: Ident, printed: Ident, outputs: Vec<OutputColu
             sources: o.sources,
             tainted: o.tainted,
             ty: o.ty,
+            traced: o.traced,
             denied: false,
         })
         .collect();

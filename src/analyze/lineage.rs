@@ -95,6 +95,8 @@ pub struct OutputColumn {
     pub ty: Option<Oid>,
     /// It is the constant NULL.
     pub null: bool,
+    /// PostgreSQL can tell where it comes from: an unbroken chain of plain column references.
+    pub traced: bool,
 }
 
 /// What a statement reads and returns.

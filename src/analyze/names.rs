@@ -85,6 +85,8 @@ impl Analyzer<'_> {
         if keeps && ty.interval_fields.is_none() {
             return Ok(Info {
                 ty: Some(target),
+                // PostgreSQL sees a cast here, not a column.
+                traced: false,
                 ..info
             });
         }
@@ -94,6 +96,7 @@ impl Analyzer<'_> {
             ty: Some(target),
             null: info.null,
             sources: Vec::new(),
+            traced: false,
         })
     }
 

@@ -136,6 +136,7 @@ impl Analyzer<'_> {
                 };
             }
             l.null &= r.null;
+            l.traced = false;
             merged.push(l);
         }
         Ok(merged)
@@ -155,6 +156,7 @@ impl Analyzer<'_> {
                 tainted: false,
                 ty: None,
                 null: false,
+                traced: false,
             })
             .collect();
         for row in rows {

@@ -19,6 +19,8 @@ pub(super) struct Visible {
     pub(super) sources: Vec<Source>,
     pub(super) tainted: bool,
     pub(super) ty: Option<Oid>,
+    /// PostgreSQL names its table and column in `RowDescription`.
+    pub(super) traced: bool,
     /// The role may not name it.
     pub(super) denied: bool,
 }

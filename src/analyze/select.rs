@@ -104,6 +104,7 @@ impl Analyzer<'_> {
                         tainted: info.tainted,
                         ty: info.ty,
                         null: info.null,
+                        traced: info.traced,
                     });
                     expanded.push(SelectItem::Expr {
                         expr,
@@ -150,6 +151,7 @@ impl Analyzer<'_> {
                 tainted: c.tainted,
                 ty: c.ty,
                 null: false,
+                traced: c.traced,
             });
         }
     }
@@ -192,6 +194,7 @@ impl Analyzer<'_> {
                 tainted: info.tainted,
                 ty: Some(ty),
                 null: false,
+                traced: false,
             });
         }
         Ok(())

@@ -114,7 +114,7 @@ pub(super) fn read(
     let mut lineage = analyze(statement, grounds)?;
     let decisions = decide(&mut lineage, delivery, grounds)?;
     let rewrite = rewrite(&lineage, &decisions, grounds)?;
-    let outputs = decisions.output_rules(&lineage, &direct_columns(statement));
+    let outputs = decisions.output_rules(&lineage);
     let mut facts = facts(&lineage, &decisions);
     facts.kind = kind(statement);
     let names = lineage.outputs.iter().map(|o| o.name.clone()).collect();
@@ -133,40 +133,6 @@ fn kind(statement: &Statement) -> &'static str {
         Statement::Delete(_) => "DELETE",
         _ => "SELECT",
     }
-}
-
-/// Which outputs are plain column references, whose origin PostgreSQL names in `RowDescription`.
-fn direct_columns(statement: &Statement) -> Vec<bool> {
-    let items = match statement {
-        Statement::Query(q) => match body_of(q) {
-            SetExpr::Select(s) => &s.items,
-            SetExpr::Query(_) | SetExpr::Values(_) | SetExpr::Chain { .. } => return Vec::new(),
-        },
-        Statement::Insert(i) => &i.returning,
-        Statement::Update(u) => &u.returning,
-        Statement::Delete(d) => &d.returning,
-        _ => return Vec::new(),
-    };
-    items
-        .iter()
-        .map(|i| {
-            matches!(
-                i,
-                SelectItem::Expr {
-                    expr: Expr::Column(_),
-                    ..
-                }
-            )
-        })
-        .collect()
-}
-
-fn body_of(q: &Query) -> &SetExpr {
-    let mut body = &q.body;
-    while let SetExpr::Query(inner) = body {
-        body = &inner.body;
-    }
-    body
 }
 
 /// `PREPARE name (types) AS …`: created upstream under a fresh name, so that the name's masks are the
