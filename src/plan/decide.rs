@@ -287,7 +287,7 @@ impl Decisions {
         };
         let base = lineage
             .relation(source.relation)
-            .filter(|_| direct && o.sources.len() == 1)
+            .filter(|_| direct && o.named && o.sources.len() == 1)
             .map(|r| (r.relation.oid, source.attnum));
         match (&decided.form, decided.place) {
             (ColumnForm::Rule(r), Place::Output) => {
