@@ -13,3 +13,6 @@ UPDATE logins SET email = CASE WHEN strpos(email, '@') = 2 THEN '*' || substr(em
   ELSE left(email, 1) || repeat('*', strpos(email, '@') - 2) || substr(email, strpos(email, '@')) END;
 UPDATE archive.patients SET email = left(email, 1) || repeat('*', strpos(email, '@') - 2) || substr(email, strpos(email, '@'));
 UPDATE "Odd ""Table" SET "select" = left("select", 1) || repeat('*', strpos("select", '@') - 2) || substr("select", strpos("select", '@'));
+-- A computed column of a materialized view is denied.
+DROP MATERIALIZED VIEW contact_lines;
+CREATE MATERIALIZED VIEW contact_lines AS SELECT id FROM patients;
