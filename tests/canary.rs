@@ -53,7 +53,7 @@ fn run(role: Role, seed: u64) -> u64 {
         } else {
             client.simple(&sql)
         };
-        stage.assert_silent(role, &client, &sql);
+        stage.assert_silent(role, &mut client, &sql);
         if let Answer::Error(state, message) = &answer {
             assert_ne!(state, "CLOSED", "the session ended: {message} after {sql}");
             continue;

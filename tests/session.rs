@@ -1,8 +1,12 @@
 //! Sessions end to end: a real client, the proxy in this process, a real PostgreSQL.
 //!
 //! `unrestricted` holds what must be exactly as without a proxy; `restricted` what a role with
-//! masked columns sees of the protocol itself. What it sees of the data is `e2e`'s.
+//! masked columns sees of the protocol itself, `wire` that message by message. What it sees of the
+//! data is `e2e`'s.
 
+#[path = "support/client.rs"]
+#[expect(dead_code, reason = "its conveniences are for other tests")]
+mod client;
 #[path = "session/process.rs"]
 mod process;
 #[path = "session/restricted.rs"]
@@ -11,3 +15,5 @@ mod restricted;
 mod stage;
 #[path = "session/unrestricted.rs"]
 mod unrestricted;
+#[path = "session/wire.rs"]
+mod wire;

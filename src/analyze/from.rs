@@ -323,7 +323,7 @@ impl Analyzer<'_> {
                     attnum: c.attnum,
                 }],
                 tainted: !matches!(treatment, Treatment::Clear),
-                ty: Some(c.type_oid),
+                ty: (c.type_oid != 0).then_some(c.type_oid),
                 denied,
             });
         }
@@ -422,6 +422,17 @@ impl Analyzer<'_> {
     /// Finds a relation by the client's search path.
     pub(super) fn find_relation(&self, name: &Name) -> Resolve<Arc<Relation>> {
         let catalog = self.grounds.catalog;
+        // PostgreSQL looks for relations in the temporary schema first.
+        let temporary = match name.parts.as_slice() {
+            [table] => self.grounds.temp.get(table),
+            [schema, table] if *schema == crate::catalog::temp::SCHEMA => {
+                self.grounds.temp.get(table)
+            }
+            _ => None,
+        };
+        if let Some(found) = temporary {
+            return Ok(Arc::clone(found));
+        }
         let found = match name.parts.as_slice() {
             [table] => self
                 .grounds

@@ -12,4 +12,4 @@ mod record;
 mod ticket;
 
 pub use self::record::{ColumnUse, Event, Outcome, Record, Who};
-pub use self::ticket::{Sink, SinkUnavailable, Ticket, channel};
+pub use self::ticket::{Records, Sink, SinkUnavailable, Ticket, channel};

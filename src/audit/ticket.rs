@@ -1,50 +1,104 @@
 //! Reserved room for one record: no ticket, no request.
+//!
+//! Deliberately absent: async. A ticket is taken and finished without waiting; only the writer waits,
+//! on a thread of its own.
 
-use tokio::sync::mpsc::{self, OwnedPermit, Receiver, Sender};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::{Outcome, Record};
 
+/// Slots taken: by tickets, and by records the writer has not fetched. Never more than the queue
+/// holds, so handing over a record cannot block.
+struct Slots {
+    capacity: usize,
+    taken: AtomicUsize,
+    closed: AtomicBool,
+}
+
 /// Where records are handed over. Cheap to clone.
 #[derive(Clone)]
-pub struct Sink(Sender<Record>);
+pub struct Sink {
+    sender: SyncSender<Record>,
+    slots: Arc<Slots>,
+}
+
+/// The writer's end. Dropping it closes the sink: no more tickets are given.
+pub struct Records {
+    receiver: Receiver<Record>,
+    slots: Arc<Slots>,
+}
 
 /// The sink is full or its writer has failed: nothing that needs a record may run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SinkUnavailable;
 
 /// A bounded sink and the end its writer reads from.
-pub fn channel(capacity: usize) -> (Sink, Receiver<Record>) {
-    let (sender, receiver) = mpsc::channel(capacity.max(1));
-    (Sink(sender), receiver)
+pub fn channel(capacity: usize) -> (Sink, Records) {
+    let capacity = capacity.max(1);
+    let (sender, receiver) = sync_channel(capacity);
+    let slots = Arc::new(Slots {
+        capacity,
+        taken: AtomicUsize::new(0),
+        closed: AtomicBool::new(false),
+    });
+    let sink = Sink {
+        sender,
+        slots: Arc::clone(&slots),
+    };
+    (sink, Records { receiver, slots })
 }
 
 impl Sink {
     /// Reserves room for `record`, which is sent when the ticket is finished or dropped.
     pub fn reserve(&self, record: Record) -> Result<Ticket, SinkUnavailable> {
-        match self.0.clone().try_reserve_owned() {
-            Ok(permit) => Ok(Ticket {
-                permit: Some(permit),
-                record: Some(record),
-            }),
-            Err(_) => Err(SinkUnavailable),
+        if self.is_closed() {
+            return Err(SinkUnavailable);
         }
+        let free = |taken: usize| (taken < self.slots.capacity).then(|| taken.saturating_add(1));
+        self.slots
+            .taken
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, free)
+            .map_err(|_| SinkUnavailable)?;
+        Ok(Ticket {
+            sink: self.clone(),
+            record: Some(record),
+        })
     }
 
     /// The writer is gone for good.
     pub fn is_closed(&self) -> bool {
-        self.0.is_closed()
+        self.slots.closed.load(Ordering::Acquire)
+    }
+}
+
+impl Records {
+    /// The next record, waited for; `None` when every sink and ticket is gone.
+    pub fn wait(&mut self) -> Option<Record> {
+        let record = self.receiver.recv().ok()?;
+        self.slots.taken.fetch_sub(1, Ordering::AcqRel);
+        Some(record)
     }
 
-    /// Free slots: a caller that finds few waits before it reads more statements.
-    pub fn capacity(&self) -> usize {
-        self.0.capacity()
+    /// The next record, if there is one now.
+    pub fn next_now(&mut self) -> Option<Record> {
+        let record = self.receiver.try_recv().ok()?;
+        self.slots.taken.fetch_sub(1, Ordering::AcqRel);
+        Some(record)
+    }
+}
+
+impl Drop for Records {
+    fn drop(&mut self) {
+        self.slots.closed.store(true, Ordering::Release);
     }
 }
 
 /// Room for one record. Dropping it unfinished records [`Outcome::Abandoned`].
 #[must_use = "dropping a ticket records the statement as abandoned"]
 pub struct Ticket {
-    permit: Option<OwnedPermit<Record>>,
+    sink: Sink,
     record: Option<Record>,
 }
 
@@ -67,8 +121,9 @@ impl Ticket {
     }
 
     fn send(&mut self) {
-        if let (Some(permit), Some(record)) = (self.permit.take(), self.record.take()) {
-            drop(permit.send(record));
+        if let Some(record) = self.record.take() {
+            // It fits: its slot was reserved. A writer that is gone has said so in the log.
+            drop(self.sink.sender.try_send(record));
         }
     }
 }
@@ -100,7 +155,7 @@ mod tests {
             r.decision = Outcome::Mask;
             r.rows = 3;
         });
-        let got = receiver.try_recv().unwrap();
+        let got = receiver.next_now().unwrap();
         assert_eq!((got.decision, got.rows), (Outcome::Mask, 3));
     }
 
@@ -108,7 +163,7 @@ mod tests {
     fn a_dropped_ticket_is_recorded_as_abandoned() {
         let (sink, mut receiver) = channel(2);
         drop(sink.reserve(record()).unwrap());
-        assert_eq!(receiver.try_recv().unwrap().decision, Outcome::Abandoned);
+        assert_eq!(receiver.next_now().unwrap().decision, Outcome::Abandoned);
     }
 
     #[test]
@@ -117,7 +172,7 @@ mod tests {
         let ticket = sink.reserve(record()).unwrap();
         assert_eq!(sink.reserve(record()).err(), Some(SinkUnavailable));
         drop(ticket);
-        assert!(receiver.try_recv().is_ok());
+        assert!(receiver.next_now().is_some());
         assert!(sink.reserve(record()).is_ok());
     }
 

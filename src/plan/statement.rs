@@ -17,10 +17,11 @@ use crate::sql::tree::{
 };
 
 /// A statement whose relations are decided.
-struct Read {
-    rewrite: Rewrite,
-    outputs: Vec<OutputRule>,
-    facts: Facts,
+pub(super) struct Read {
+    pub(super) rewrite: Rewrite,
+    pub(super) outputs: Vec<OutputRule>,
+    pub(super) names: Vec<Ident>,
+    pub(super) facts: Facts,
 }
 
 /// The whole decision for one parsed statement.
@@ -29,6 +30,22 @@ pub fn plan_statement(statement: Statement, ctx: &PlanContext<'_>) -> Result<Pla
 }
 
 fn plan(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
+    if let Statement::Query(q) = &mut statement
+        && let Some(table) = super::temp::select_into(q)
+    {
+        return super::temp::create(Box::new(table), ctx);
+    }
+    match statement {
+        Statement::CreateTable(table) => return super::temp::create(table, ctx),
+        Statement::DropTable {
+            if_exists,
+            names,
+            cascade,
+        } => {
+            return super::temp::drop(if_exists, names, cascade, ctx);
+        }
+        _ => {}
+    }
     match &mut statement {
         Statement::Query(_)
         | Statement::Insert(_)
@@ -83,11 +100,12 @@ pub(super) fn grounds<'a>(ctx: &PlanContext<'a>) -> Grounds<'a> {
         catalog: &ctx.snapshot.catalog,
         grants: ctx.grants,
         search_path: ctx.search_path,
+        temp: ctx.temp,
     }
 }
 
 /// Analyzes and decides a statement that reads relations.
-fn read(
+pub(super) fn read(
     statement: &mut Statement,
     delivery: Delivery,
     ctx: &PlanContext<'_>,
@@ -99,9 +117,11 @@ fn read(
     let outputs = decisions.output_rules(&lineage, &direct_columns(statement));
     let mut facts = facts(&lineage, &decisions);
     facts.kind = kind(statement);
+    let names = lineage.outputs.iter().map(|o| o.name.clone()).collect();
     Ok(Read {
         rewrite,
         outputs,
+        names,
         facts,
     })
 }
@@ -360,7 +380,7 @@ pub(super) fn copied_query(c: &mut Copy) -> Result<Statement, Refusal> {
     }
 }
 
-fn named(facts: Facts, kind: &'static str) -> Facts {
+pub(super) fn named(facts: Facts, kind: &'static str) -> Facts {
     Facts { kind, ..facts }
 }
 

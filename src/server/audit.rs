@@ -11,11 +11,10 @@ use std::thread;
 use std::time::SystemTime;
 
 use serde::Serialize;
-use tokio::sync::mpsc::Receiver;
 use tokio::sync::oneshot;
 
 use super::clock;
-use crate::audit::Record;
+use crate::audit::{Record, Records};
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -28,7 +27,7 @@ struct Line<'a> {
 /// is gone, or when writing failed.
 pub(super) fn start(
     path: Option<&Path>,
-    mut records: Receiver<Record>,
+    mut records: Records,
 ) -> io::Result<oneshot::Receiver<()>> {
     let mut out: Box<dyn Write + Send> = match path {
         Some(path) => {
@@ -51,10 +50,10 @@ pub(super) fn start(
     Ok(finished)
 }
 
-fn write_all(records: &mut Receiver<Record>, out: &mut dyn Write) -> io::Result<()> {
-    while let Some(record) = records.blocking_recv() {
+fn write_all(records: &mut Records, out: &mut dyn Write) -> io::Result<()> {
+    while let Some(record) = records.wait() {
         write_line(&record, out)?;
-        while let Ok(record) = records.try_recv() {
+        while let Some(record) = records.next_now() {
             write_line(&record, out)?;
         }
         out.flush()?;

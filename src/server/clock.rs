@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn known_instants() {
-        let at = |s, us| rfc3339(SystemTime::UNIX_EPOCH + Duration::new(s, us * 1000));
+        let at = |s: u64, us: u32| rfc3339(SystemTime::UNIX_EPOCH + Duration::new(s, us * 1000));
         assert_eq!(at(0, 0), "1970-01-01T00:00:00.000000Z");
         // `date -u -d @951827696`, a leap day; `date -u -d @4102444799`
         assert_eq!(at(951_827_696, 5), "2000-02-29T12:34:56.000005Z");

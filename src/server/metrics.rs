@@ -101,11 +101,14 @@ impl Metrics {
         let mut out = String::new();
         for (name, kind, help, value) in rows {
             let value = value.load(Ordering::Relaxed);
-            // Writing to a String cannot fail.
-            let _ = write!(
+            let written = write!(
                 out,
                 "# HELP pgveil_{name} {help}\n# TYPE pgveil_{name} {kind}\npgveil_{name} {value}\n"
             );
+            // Writing to a String does not fail.
+            if written.is_err() {
+                break;
+            }
         }
         out
     }

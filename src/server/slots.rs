@@ -51,7 +51,7 @@ impl Slots {
 mod tests {
     use super::Slots;
 
-    #[tokio::test(start_paused = false)]
+    #[tokio::test]
     async fn a_place_is_free_again_when_its_slot_is_dropped() {
         let slots = Slots::new(1);
         let first = slots.take("db", "login").await.unwrap();

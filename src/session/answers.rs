@@ -11,6 +11,7 @@ use super::rows::{self, Rows};
 use super::transaction::Completion;
 use super::{Fatal, Io, Session, startup, to_client};
 use crate::audit::Outcome;
+use crate::sql::tree::CopyDirection;
 use crate::wire::Diagnostic;
 use crate::wire::backend::{self, BackendMessage, TransactionStatus};
 use crate::wire::frame;
@@ -276,7 +277,11 @@ impl Session {
         io: &mut Io<'_>,
     ) -> Result<(), Fatal> {
         let running = self.running_head()?;
-        if running.plan.facts().kind != "COPY" {
+        let planned = match message {
+            BackendMessage::CopyIn(_) => running.plan.copy() == Some(CopyDirection::From),
+            _ => running.plan.copy() == Some(CopyDirection::To),
+        };
+        if !planned {
             return Err(unexpected());
         }
         match message {
@@ -346,13 +351,13 @@ impl Session {
         whole: &Bytes,
         io: &mut Io<'_>,
     ) -> Result<(), Fatal> {
-        let segment = match self.replies.pop() {
-            Some(
-                Expected::Query { segment, .. }
-                | Expected::Ready { segment }
-                | Expected::Sync { segment },
-            ) => segment,
-            _ => return Err(unexpected()),
+        let Some(
+            Expected::Query { segment, .. }
+            | Expected::Ready { segment }
+            | Expected::Sync { segment },
+        ) = self.replies.pop()
+        else {
+            return Err(unexpected());
         };
         self.status = status;
         self.confirmed.ready(status, self.failed);

@@ -99,9 +99,8 @@ pub fn error(fields: &Fields<'_>) -> Sanitized {
 
 /// A notice in the proxy's words, or nothing.
 pub fn notice(fields: &Fields<'_>) -> Option<Sanitized> {
-    let severity = match fields.severity {
-        known @ ("NOTICE" | "WARNING") => known,
-        _ => return None,
+    let severity @ ("NOTICE" | "WARNING") = fields.severity else {
+        return None;
     };
     let text = match fields.sqlstate {
         "25001" => "there is already a transaction in progress",

@@ -103,7 +103,7 @@ impl Session {
             plan,
             source: Some(source),
             epoch: at.snapshot.epoch,
-            shape: OnceLock::new(),
+            shape: Arc::new(OnceLock::new()),
         });
         self.speculative
             .prepared
@@ -164,15 +164,7 @@ impl Session {
         let known = self.details.get(&entry.upstream).cloned();
         match known {
             Some(known) if known.epoch == at.snapshot.epoch => Ok(Ok(known)),
-            Some(known) => match &known.source {
-                Some((text, types)) => match self.plan_one(text.as_bytes(), at) {
-                    Ok((text, plan)) => self
-                        .send_parse(name, plan, (text, types.clone()), at, io, false)
-                        .map(Ok),
-                    Err(refusal) => Ok(Err(refusal)),
-                },
-                None => Ok(Err(outdated())),
-            },
+            Some(known) => self.prepared_again(name, &known, at, io),
             None => {
                 let epoch = self.speculative.epochs.get(&entry.upstream).copied();
                 if epoch != Some(at.snapshot.epoch) {
@@ -183,13 +175,57 @@ impl Session {
                     plan: entry.plan,
                     source: None,
                     epoch: at.snapshot.epoch,
-                    shape: OnceLock::new(),
+                    shape: Arc::new(OnceLock::new()),
                 });
                 self.details.insert(entry.upstream, Arc::clone(&prepared));
                 self.describe_statement(&prepared, false, io)?;
                 Ok(Ok(prepared))
             }
         }
+    }
+
+    /// A statement of an older snapshot, decided anew.
+    fn prepared_again(
+        &mut self,
+        name: Ident,
+        known: &Arc<Prepared>,
+        at: &Moment<'_>,
+        io: &mut Io<'_>,
+    ) -> Result<Result<Arc<Prepared>, Refusal>, Fatal> {
+        let Some((text, types)) = &known.source else {
+            return Ok(Err(outdated()));
+        };
+        let (text, plan) = match self.plan_one(text.as_bytes(), at) {
+            Ok(planned) => planned,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if let Some(renewed) = known.renewed(&plan, at.snapshot.epoch) {
+            let renewed = Arc::new(renewed);
+            self.speculative.prepared.insert(name, renewed.entry());
+            self.dirty = true;
+            self.details
+                .insert(renewed.upstream.clone(), Arc::clone(&renewed));
+            return Ok(Ok(renewed));
+        }
+        let types = types.clone();
+        self.send_parse(name, plan, (text, types), at, io, false)
+            .map(Ok)
+    }
+
+    /// A portal of an older snapshot: its columns may have got tighter since it was opened.
+    fn portal_again(&mut self, portal: &Portal, at: &Moment<'_>) -> Result<Arc<Portal>, Refusal> {
+        let Some((text, _)) = &portal.prepared.source else {
+            return Err(outdated());
+        };
+        let (_, plan) = self.plan_one(text.as_bytes(), at)?;
+        let renewed = portal.prepared.renewed(&plan, at.snapshot.epoch);
+        let prepared = renewed.ok_or_else(outdated)?;
+        Ok(Arc::new(Portal {
+            upstream: portal.upstream.clone(),
+            prepared: Arc::new(prepared),
+            formats: portal.formats.clone(),
+            segment: portal.segment,
+        }))
     }
 
     pub(super) fn on_bind(
@@ -292,7 +328,7 @@ impl Session {
             plan: Arc::clone(&entry.plan),
             source: None,
             epoch,
-            shape: OnceLock::new(),
+            shape: Arc::new(OnceLock::new()),
         });
         self.details
             .insert(entry.upstream.clone(), Arc::clone(&prepared));
@@ -305,23 +341,24 @@ impl Session {
         at: &Moment<'_>,
         io: &mut Io<'_>,
     ) -> Result<Step, Fatal> {
-        let portal = self.portals.get(execute.portal).cloned();
-        let refusal = match portal {
-            None => missing_portal(execute.portal),
-            // Opened under an older catalog or policy: its columns may have got tighter since.
-            Some(portal) if portal.prepared.epoch != at.snapshot.epoch => outdated(),
-            Some(portal) => match self.running(&portal.prepared.plan, at) {
-                Ok(running) => {
-                    to_upstream::execute(io.upstream, &portal.upstream, execute.max_rows)?;
-                    let plan = Arc::clone(&portal.prepared.plan);
-                    self.assume(&plan, at.snapshot.epoch);
-                    self.replies.push(Expected::Execute { running, portal });
-                    return Ok(Step::Continue);
-                }
-                Err(refusal) => refusal,
-            },
+        let ready = match self.portals.get(execute.portal).cloned() {
+            None => Err(missing_portal(execute.portal)),
+            Some(portal) if portal.prepared.epoch == at.snapshot.epoch => Ok(portal),
+            Some(portal) => self.portal_again(&portal, at),
         };
-        self.refuse_extended(&refusal, "", io)?;
+        let ready = ready.and_then(|portal| {
+            let running = self.running(&portal.prepared.plan, at)?;
+            Ok((portal, Box::new(running)))
+        });
+        match ready {
+            Ok((portal, running)) => {
+                to_upstream::execute(io.upstream, &portal.upstream, execute.max_rows)?;
+                let plan = Arc::clone(&portal.prepared.plan);
+                self.assume(&plan, at.snapshot.epoch);
+                self.replies.push(Expected::Execute { running, portal });
+            }
+            Err(refusal) => self.refuse_extended(&refusal, "", io)?,
+        }
         Ok(Step::Continue)
     }
 

@@ -17,6 +17,7 @@ mod rows;
 mod settings;
 mod simple;
 mod startup;
+mod temp;
 mod transaction;
 
 use std::collections::HashMap;
@@ -279,7 +280,7 @@ impl Session {
     /// The refusal as the client sees it, and its record.
     fn refusal(&mut self, refusal: &Refusal, text: &str) -> BytesMut {
         let aborted = self.status == TransactionStatus::Failed
-            && self.replies.is_empty()
+            && self.replies.is_inert()
             && refusal.sqlstate != sqlstate::SYNTAX_ERROR;
         let aborted_refusal = Refusal::error(
             sqlstate::IN_FAILED_TRANSACTION,

@@ -26,10 +26,22 @@ pub(super) struct Prepared {
     /// The snapshot it was planned in.
     pub(super) epoch: u64,
     /// Set when PostgreSQL has described it.
-    pub(super) shape: OnceLock<Shape>,
+    pub(super) shape: Arc<OnceLock<Shape>>,
 }
 
 impl Prepared {
+    /// The same statement, decided on a newer snapshot: only if what was sent would be sent again, so
+    /// that PostgreSQL's rows are those the new plan speaks of.
+    pub(super) fn renewed(&self, plan: &Arc<Plan>, epoch: u64) -> Option<Self> {
+        (plan.sql() == self.plan.sql()).then(|| Self {
+            upstream: self.upstream.clone(),
+            plan: Arc::clone(plan),
+            source: self.source.clone(),
+            epoch,
+            shape: Arc::clone(&self.shape),
+        })
+    }
+
     pub(super) fn entry(&self) -> PreparedEntry {
         PreparedEntry {
             upstream: self.upstream.clone(),
@@ -132,7 +144,7 @@ pub(super) enum Expected {
     Bind,
     /// Rows, then CommandComplete, PortalSuspended or EmptyQueryResponse
     Execute {
-        running: Running,
+        running: Box<Running>,
         portal: Arc<Portal>,
     },
     /// CloseComplete
@@ -183,6 +195,11 @@ impl Replies {
         }
     }
 
+    /// Nothing is in flight that could change the session's state, if it succeeds.
+    pub(super) fn is_inert(&self) -> bool {
+        self.effects == 0
+    }
+
     /// A whole segment is sent whose effects are not known yet: planning beyond it would be against
     /// a guess.
     pub(super) fn unsettled(&self) -> bool {
@@ -209,8 +226,7 @@ impl Replies {
     pub(super) fn forget_syncs(&mut self) {
         let mut first = true;
         self.queue.retain(|expected| {
-            let keep = std::mem::take(&mut first) || !matches!(expected, Expected::Sync { .. });
-            keep
+            std::mem::take(&mut first) || !matches!(expected, Expected::Sync { .. })
         });
     }
 

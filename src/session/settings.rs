@@ -14,8 +14,18 @@ pub(crate) type Elements = Vec<Ident>;
 struct Value {
     /// What a commit would keep; `None` is the session's default.
     session: Option<Elements>,
-    /// `SET LOCAL`: until the transaction ends. The inner `None` is the default.
-    local: Option<Option<Elements>>,
+    /// `SET LOCAL`: until the transaction ends.
+    local: Local,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum Local {
+    /// Not used in this transaction.
+    Unset,
+    /// `SET LOCAL search_path = DEFAULT`
+    Default,
+    /// `SET LOCAL search_path = …`
+    Path(Elements),
 }
 
 /// `search_path` of one session.
@@ -34,7 +44,7 @@ impl Settings {
     pub(crate) fn new(default: Elements, user: Ident) -> Self {
         let value = Value {
             session: None,
-            local: None,
+            local: Local::Unset,
         };
         Self {
             default,
@@ -48,16 +58,16 @@ impl Settings {
     /// `SET [LOCAL] search_path`, `RESET search_path` (`path` is `None`).
     pub(crate) fn set(&mut self, local: bool, path: Option<Elements>) {
         if local {
-            self.current.local = Some(path);
+            self.current.local = path.map_or(Local::Default, Local::Path);
         } else {
             self.current.session = path;
-            self.current.local = None;
+            self.current.local = Local::Unset;
         }
     }
 
     /// The transaction, explicit or implicit, committed.
     pub(crate) fn commit(&mut self) {
-        self.current.local = None;
+        self.current.local = Local::Unset;
         self.committed = self.current.clone();
         self.savepoints.clear();
     }
@@ -96,9 +106,9 @@ impl Settings {
 
     fn elements(&self) -> &Elements {
         match &self.current.local {
-            Some(Some(path)) => path,
-            Some(None) => &self.default,
-            None => self.current.session.as_ref().unwrap_or(&self.default),
+            Local::Path(path) => path,
+            Local::Default => &self.default,
+            Local::Unset => self.current.session.as_ref().unwrap_or(&self.default),
         }
     }
 
@@ -201,12 +211,12 @@ mod tests {
     use super::{Settings, split_search_path};
     use crate::ident::Ident;
 
-    fn path(names: &[&str]) -> Option<Vec<Ident>> {
-        Some(names.iter().map(|n| Ident::exact(n)).collect())
+    fn path(names: &[&str]) -> Vec<Ident> {
+        names.iter().map(|n| Ident::exact(n)).collect()
     }
 
     fn settings() -> Settings {
-        Settings::new(path(&["$user", "public"]).unwrap(), Ident::exact("bob"))
+        Settings::new(path(&["$user", "public"]), Ident::exact("bob"))
     }
 
     #[test]
@@ -225,12 +235,12 @@ mod tests {
     #[test]
     fn set_is_undone_by_rollback_and_kept_by_commit() {
         let mut s = settings();
-        s.set(false, path(&["a"]));
+        s.set(false, Some(path(&["a"])));
         s.rollback();
         assert_eq!(s.text(), "\"$user\", public");
-        s.set(false, path(&["a"]));
+        s.set(false, Some(path(&["a"])));
         s.commit();
-        s.set(false, path(&["b"]));
+        s.set(false, Some(path(&["b"])));
         s.rollback();
         assert_eq!(s.text(), "a");
         s.set(false, None);
@@ -241,13 +251,13 @@ mod tests {
     #[test]
     fn local_lasts_until_the_transaction_ends_and_the_last_set_wins() {
         let mut s = settings();
-        s.set(false, path(&["kept"]));
-        s.set(true, path(&["local"]));
+        s.set(false, Some(path(&["kept"])));
+        s.set(true, Some(path(&["local"])));
         assert_eq!(s.text(), "local");
         s.commit();
         assert_eq!(s.text(), "kept");
-        s.set(true, path(&["local"]));
-        s.set(false, path(&["later"]));
+        s.set(true, Some(path(&["local"])));
+        s.set(false, Some(path(&["later"])));
         assert_eq!(s.text(), "later");
         s.commit();
         assert_eq!(s.text(), "later");
@@ -256,11 +266,11 @@ mod tests {
     #[test]
     fn savepoints_nest_and_the_innermost_of_equal_names_is_meant() {
         let mut s = settings();
-        s.set(false, path(&["a"]));
+        s.set(false, Some(path(&["a"])));
         s.savepoint(Ident::exact("s"));
-        s.set(false, path(&["b"]));
+        s.set(false, Some(path(&["b"])));
         s.savepoint(Ident::exact("s"));
-        s.set(true, path(&["c"]));
+        s.set(true, Some(path(&["c"])));
         s.rollback_to(&Ident::exact("s"));
         assert_eq!(s.text(), "b");
         s.release(&Ident::exact("s"));
@@ -277,12 +287,15 @@ mod tests {
     fn splitting_follows_postgresql() {
         assert_eq!(
             split_search_path("\"$user\", public"),
-            path(&["$user", "public"])
+            Some(path(&["$user", "public"]))
         );
-        assert_eq!(split_search_path(" Crm ,\"Crm\""), path(&["crm", "Crm"]));
-        assert_eq!(split_search_path("\"a\"\"b\""), path(&["a\"b"]));
-        assert_eq!(split_search_path(""), path(&[]));
-        assert_eq!(split_search_path("\"\""), path(&[]));
+        assert_eq!(
+            split_search_path(" Crm ,\"Crm\""),
+            Some(path(&["crm", "Crm"]))
+        );
+        assert_eq!(split_search_path("\"a\"\"b\""), Some(path(&["a\"b"])));
+        assert_eq!(split_search_path(""), Some(path(&[])));
+        assert_eq!(split_search_path("\"\""), Some(path(&[])));
         for bad in ["a b", "a,", ",a", "\"a", "a,,b"] {
             assert_eq!(split_search_path(bad), None, "{bad}");
         }

@@ -35,7 +35,93 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::fnv1a;
+    use super::*;
+    use crate::ident::Ident;
+    use crate::sql::tree::{
+        Expr, Insert, InsertSource, Literal, Name, Query, RelationRef, Select, SelectItem, SetExpr,
+    };
+
+    fn name(part: &str) -> Name {
+        Name {
+            parts: vec![Ident::exact(part)],
+            position: 0,
+        }
+    }
+
+    fn text(value: &str) -> Expr {
+        Expr::Literal(Literal::String(value.into()))
+    }
+
+    /// `SELECT *, city IN (…) FROM …`, unresolved.
+    fn lookup(members: &[&str]) -> Statement {
+        let listed = Expr::InList {
+            expr: Box::new(Expr::Name(name("city"))),
+            list: members.iter().map(|m| text(m)).collect(),
+            negated: false,
+        };
+        let select = Select {
+            distinct: None,
+            items: vec![
+                SelectItem::Star(None),
+                SelectItem::Expr {
+                    expr: listed,
+                    alias: None,
+                },
+            ],
+            into: None,
+            from: Vec::new(),
+            filter: None,
+            group_by: Vec::new(),
+            group_distinct: false,
+            having: None,
+            windows: Vec::new(),
+        };
+        let body = SetExpr::Select(Box::new(select));
+        let (order_by, locking) = (Vec::new(), Vec::new());
+        Statement::Query(Box::new(Query {
+            with: None,
+            body,
+            order_by,
+            limit: None,
+            locking,
+        }))
+    }
+
+    #[test]
+    fn a_shape_has_names_and_no_values() {
+        let one = fingerprint(&lookup(&["Paris"])).unwrap();
+        assert_eq!(one.shape, "SELECT *, (\"city\" IN (?))");
+        let many = fingerprint(&lookup(&["Rome", "Oslo", "it's"])).unwrap();
+        assert!(one == many, "lists of constants have one shape");
+    }
+
+    #[test]
+    fn rows_beyond_the_first_do_not_show() {
+        let target = RelationRef {
+            name: name("t"),
+            only: false,
+            alias: None,
+            sample: None,
+            id: None,
+        };
+        let rows = vec![
+            vec![Some(text("a")), None],
+            vec![Some(text("secret")), None],
+        ];
+        let insert = Insert {
+            with: None,
+            target,
+            columns: Vec::new(),
+            overriding: None,
+            source: InsertSource::Values(rows),
+            on_conflict: None,
+            returning: Vec::new(),
+        };
+        let shape = fingerprint(&Statement::Insert(Box::new(insert)))
+            .unwrap()
+            .shape;
+        assert_eq!(shape, "INSERT INTO \"t\" VALUES (?, DEFAULT), …");
+    }
 
     #[test]
     fn the_published_test_vectors() {

@@ -120,6 +120,10 @@ pub(crate) fn items(exprs: Vec<Expr>) -> Vec<SelectItem> {
     exprs.into_iter().enumerate().map(named).collect()
 }
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "what every FROM item has a place for"
+)]
 pub(crate) fn alias(name: &str) -> Option<TableAlias> {
     Some(TableAlias {
         name: id(name),

@@ -112,3 +112,45 @@ async fn sessions_of_unrestricted_roles_are_recorded_at_login_and_logout() {
     }
     panic!("no records of the session");
 }
+
+#[tokio::test]
+async fn a_reload_revokes_and_a_bad_policy_changes_nothing() {
+    let stage = Stage::shared();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("policy.yaml");
+    let policy = std::fs::read_to_string(stage.policy()).unwrap();
+    std::fs::write(&file, &policy).unwrap();
+    let at = file.clone();
+    let running = stage.another(move |config| config.policies = at);
+    let (client, connection) = options(running.addr, "app").connect(NoTls).await.unwrap();
+    let end = tokio::spawn(connection);
+
+    std::fs::write(&file, "version: 1\nroles: nonsense\n").unwrap();
+    assert!(running.reload().is_err());
+    assert!(client.query("SELECT email FROM people", &[]).await.is_ok());
+
+    std::fs::write(&file, policy.replace("app: clear", "app: mask(email)")).unwrap();
+    assert!(running.reload().is_ok());
+    assert_eq!(code(&end.await.unwrap().unwrap_err()), "57P01");
+    let (client, connection) = options(running.addr, "app").connect(NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let row = client
+        .query_one("SELECT email FROM people WHERE id = 1", &[])
+        .await
+        .unwrap();
+    assert_eq!(row.get::<_, &str>(0), "a**@example.com");
+}
+
+#[tokio::test]
+async fn a_client_that_breaks_the_protocol_ends_alone() {
+    let stage = Stage::shared();
+    let (other, _other) = connect("support").await;
+    for user in ["app", "support"] {
+        let mut tcp = TcpStream::connect(stage.addr).await.unwrap();
+        tcp.write_all(b"\0\0\0\x08\0\0\0\0").await.unwrap();
+        let mut answer = Vec::new();
+        tcp.read_to_end(&mut answer).await.unwrap();
+        assert_eq!(answer.first(), Some(&b'E'), "{user}");
+    }
+    assert!(other.query("SELECT 1", &[]).await.is_ok());
+}

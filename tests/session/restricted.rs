@@ -71,3 +71,311 @@ async fn every_refusal_is_recorded_without_its_text() {
     }
     panic!("no record of the refusal");
 }
+
+#[tokio::test]
+async fn statements_run_in_both_protocols_and_are_pipelined() {
+    let (client, _task) = connect("support").await;
+    let answers = futures::future::join_all((0..100).map(|n: i32| {
+        let client = &client;
+        async move {
+            client
+                .query_one("SELECT $1::int + 1", &[&n])
+                .await
+                .unwrap()
+                .get::<_, i32>(0)
+        }
+    }))
+    .await;
+    assert_eq!(answers, (1..=100).collect::<Vec<i32>>());
+    let rows = client
+        .simple_query("SELECT 1; SELECT 2; SELECT 3")
+        .await
+        .unwrap();
+    let values: Vec<_> = rows
+        .iter()
+        .filter_map(|m| match m {
+            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(values, ["1", "2", "3"]);
+    assert!(client.simple_query("").await.is_ok());
+    assert!(client.simple_query(" -- nothing\n;").await.is_ok());
+}
+
+#[tokio::test]
+async fn a_refusal_aborts_the_transaction_as_an_error_would() {
+    let (mut client, _task) = connect("support").await;
+    for extended in [false, true] {
+        let transaction = client.transaction().await.unwrap();
+        transaction.query("SELECT 1", &[]).await.unwrap();
+        let refused = if extended {
+            transaction.query(REFUSED, &[]).await.map(|_| ())
+        } else {
+            transaction.batch_execute(REFUSED).await
+        };
+        assert!(refused.is_err());
+        assert_eq!(
+            code(&transaction.query("SELECT 1", &[]).await.unwrap_err()),
+            "25P02"
+        );
+        assert_eq!(
+            code(&transaction.batch_execute("SELECT 1").await.unwrap_err()),
+            "25P02"
+        );
+        assert_eq!(
+            code(&transaction.batch_execute(REFUSED).await.unwrap_err()),
+            "25P02"
+        );
+        transaction.rollback().await.unwrap();
+        assert_eq!(client.query("SELECT 1", &[]).await.unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn nothing_of_a_refused_string_runs() {
+    let (client, _task) = connect("support").await;
+    let text = format!("SET search_path = a; {REFUSED}");
+    client.batch_execute(&text).await.unwrap_err();
+    assert_eq!(shown(&client).await, "\"$user\", public");
+}
+
+async fn shown(client: &tokio_postgres::Client) -> String {
+    let messages = client.simple_query("SHOW search_path").await.unwrap();
+    messages
+        .iter()
+        .find_map(|m| match m {
+            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        })
+        .unwrap()
+}
+
+#[tokio::test]
+async fn the_search_path_follows_the_transaction() {
+    let (client, _task) = connect("support").await;
+    client
+        .batch_execute("BEGIN; SET search_path = a; SAVEPOINT s; SET search_path = b")
+        .await
+        .unwrap();
+    assert_eq!(shown(&client).await, "b");
+    client.batch_execute("ROLLBACK TO s").await.unwrap();
+    assert_eq!(shown(&client).await, "a");
+    client.batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!(shown(&client).await, "\"$user\", public");
+    client
+        .batch_execute("SET search_path = c; SELECT 1/0")
+        .await
+        .unwrap_err();
+    assert_eq!(shown(&client).await, "\"$user\", public");
+    client.batch_execute("SET search_path = c").await.unwrap();
+    client
+        .batch_execute("BEGIN; SET LOCAL search_path = d")
+        .await
+        .unwrap();
+    assert_eq!(shown(&client).await, "d");
+    client.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(shown(&client).await, "c");
+}
+
+#[tokio::test]
+async fn errors_do_not_quote_values_and_positions_are_the_clients() {
+    let (client, _task) = connect("support").await;
+    let error = client
+        .batch_execute("SELECT 'CANARY'::text::int")
+        .await
+        .unwrap_err();
+    let error = error.as_db_error().unwrap().clone();
+    assert_eq!(error.code().code(), "22P02");
+    assert!(!error.message().contains("CANARY"));
+    assert!(error.where_().is_none() && error.file().is_none());
+    let division = client.query("SELECT 1/0", &[]).await.unwrap_err();
+    assert_eq!(code(&division), "22012");
+    assert_eq!(client.query("SELECT 1", &[]).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_error_in_a_pipeline_skips_to_its_own_sync() {
+    let (client, _task) = connect("support").await;
+    let (a, b, c) = futures::join!(
+        client.query_one("SELECT 1", &[]),
+        client.query("SELECT 1/0", &[]),
+        client.query_one("SELECT 3", &[]),
+    );
+    assert_eq!(a.unwrap().get::<_, i32>(0), 1);
+    assert_eq!(code(&b.unwrap_err()), "22012");
+    assert_eq!(c.unwrap().get::<_, i32>(0), 3);
+    let (a, b, c) = futures::join!(
+        client.query_one("SELECT 1", &[]),
+        client.query(REFUSED, &[]),
+        client.query_one("SELECT 3", &[]),
+    );
+    assert!(a.is_ok() && b.is_err());
+    assert_eq!(c.unwrap().get::<_, i32>(0), 3);
+}
+
+#[tokio::test]
+async fn portals_cursors_and_prepared_statements() {
+    let (mut client, _task) = connect("support").await;
+    client
+        .batch_execute("PREPARE p AS SELECT 1, 2")
+        .await
+        .unwrap();
+    client.batch_execute("EXECUTE p").await.unwrap();
+    assert_eq!(client.query("EXECUTE p", &[]).await.unwrap().len(), 1);
+    assert_eq!(
+        code(&client.batch_execute("EXECUTE q").await.unwrap_err()),
+        "26000"
+    );
+    client.batch_execute("DEALLOCATE p").await.unwrap();
+    assert_eq!(
+        code(&client.batch_execute("EXECUTE p").await.unwrap_err()),
+        "26000"
+    );
+    let transaction = client.transaction().await.unwrap();
+    let portal = transaction
+        .bind("SELECT id, city FROM people", &[])
+        .await
+        .unwrap();
+    assert_eq!(transaction.query_portal(&portal, 2).await.unwrap().len(), 2);
+    assert_eq!(transaction.query_portal(&portal, 2).await.unwrap().len(), 1);
+    transaction
+        .batch_execute("DECLARE c CURSOR FOR SELECT id, city FROM people")
+        .await
+        .unwrap();
+    assert_eq!(
+        transaction
+            .query("FETCH 2 FROM c", &[])
+            .await
+            .unwrap()
+            .len(),
+        2
+    );
+    transaction.commit().await.unwrap();
+    assert_eq!(
+        code(&client.batch_execute("FETCH 2 FROM c").await.unwrap_err()),
+        "34000"
+    );
+}
+
+#[tokio::test]
+async fn a_table_made_a_moment_ago_is_found() {
+    let (app, _app) = connect("app").await;
+    let (client, _task) = connect("support").await;
+    app.batch_execute("CREATE TABLE made_just_now (a int)")
+        .await
+        .unwrap();
+    assert!(
+        client
+            .query("SELECT a FROM made_just_now", &[])
+            .await
+            .is_ok()
+    );
+}
+
+#[tokio::test]
+async fn notices_and_notifications_do_not_reach_a_restricted_role() {
+    let (client, mut connection) = options(Stage::shared().addr, "support")
+        .connect(NoTls)
+        .await
+        .unwrap();
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(16);
+    tokio::spawn(async move {
+        let mut messages = futures::stream::poll_fn(move |cx| connection.poll_message(cx));
+        while let Some(Ok(message)) = futures::StreamExt::next(&mut messages).await {
+            let _ = sender.send(message).await;
+        }
+    });
+    client.batch_execute("COMMIT").await.unwrap();
+    let Some(tokio_postgres::AsyncMessage::Notice(notice)) = receiver.recv().await else {
+        panic!("no notice");
+    };
+    assert_eq!(notice.code().code(), "25P01");
+}
+
+#[tokio::test]
+async fn a_restricted_statement_is_cancelled() {
+    let (client, _task) = connect("support").await;
+    let token = client.cancel_token();
+    let cancel = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        token.cancel_query(NoTls).await.unwrap();
+    };
+    let slow = "SELECT count(*) FROM generate_series(1, 10000000000)";
+    let (ran, ()) = futures::future::join(client.batch_execute(slow), cancel).await;
+    assert_eq!(code(&ran.unwrap_err()), "57014");
+    assert!(client.query("SELECT 1", &[]).await.is_ok());
+}
+
+#[tokio::test]
+async fn rows_are_masked_in_both_protocols_and_formats() {
+    let (client, _task) = connect("support").await;
+    let expected = [Some("a**@example.com"), Some("g****@example.com"), None];
+    let sql = "SELECT email FROM people ORDER BY id";
+    let rows = client.query(sql, &[]).await.unwrap();
+    let binary: Vec<Option<&str>> = rows.iter().map(|row| row.get(0)).collect();
+    assert_eq!(binary, expected);
+    let messages = client.simple_query(sql).await.unwrap();
+    let text: Vec<Option<&str>> = messages
+        .iter()
+        .filter_map(|m| match m {
+            tokio_postgres::SimpleQueryMessage::Row(row) => Some(row.get(0)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(text, expected);
+}
+
+#[tokio::test]
+async fn a_copy_out_is_masked() {
+    let (client, _task) = connect("support").await;
+    let stream = client
+        .copy_out("COPY (SELECT email FROM people WHERE id = 1) TO STDOUT")
+        .await
+        .unwrap();
+    let chunks: Vec<bytes::Bytes> = futures::TryStreamExt::try_collect(stream).await.unwrap();
+    assert_eq!(chunks.concat(), b"a**@example.com\n");
+}
+
+#[tokio::test]
+async fn statements_survive_ddl_that_does_not_concern_them() {
+    let (app, _app) = connect("app").await;
+    let (mut client, _task) = connect("support").await;
+    let prepared = client
+        .prepare("SELECT email FROM people WHERE id = $1")
+        .await
+        .unwrap();
+    app.batch_execute("CREATE TABLE of_no_concern (a int)")
+        .await
+        .unwrap();
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let row = client.query_one(&prepared, &[&1]).await.unwrap();
+    assert_eq!(row.get::<_, &str>(0), "a**@example.com");
+    let transaction = client.transaction().await.unwrap();
+    let portal = transaction.bind(&prepared, &[&2]).await.unwrap();
+    app.batch_execute("DROP TABLE of_no_concern").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let rows = transaction.query_portal(&portal, 1).await.unwrap();
+    assert_eq!(rows[0].get::<_, &str>(0), "g****@example.com");
+}
+
+#[tokio::test]
+async fn a_copy_in_works_and_fails_cleanly() {
+    let (client, _task) = connect("support").await;
+    let copy = "COPY sink (id, note) FROM STDIN";
+    for (data, expected) in [("1\tone\n2\ttwo\n", None), ("x\tCANARY\n", Some("22P02"))] {
+        let mut sink = std::pin::pin!(client.copy_in::<_, bytes::Bytes>(copy).await.unwrap());
+        futures::SinkExt::send(&mut sink, bytes::Bytes::from(data))
+            .await
+            .unwrap();
+        match (sink.finish().await, expected) {
+            (Ok(rows), None) => assert_eq!(rows, 2),
+            (Err(error), Some(state)) => {
+                assert_eq!(code(&error), state);
+                assert!(!format!("{error:?}").contains("CANARY"));
+            }
+            (got, _) => panic!("{got:?}"),
+        }
+        assert_eq!(client.query("SELECT 1", &[]).await.unwrap().len(), 1);
+    }
+}

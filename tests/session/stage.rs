@@ -34,6 +34,7 @@ roles:
   support: {match: {login: support}, kind: human}
 treat:
   class: {email: {app: clear, support: mask(email)}}
+write: {support: {public.sink: all}}
 ";
 
 const SCHEMA: &str = "
@@ -103,6 +104,11 @@ impl Stage {
         std::thread::spawn(move || handle.block_on(start(config)).unwrap())
             .join()
             .unwrap()
+    }
+
+    /// The policy file of the shared proxy.
+    pub(crate) fn policy(&self) -> PathBuf {
+        self.folder.path().join("policy.yaml")
     }
 
     /// Runs something on the proxies' own runtime.

@@ -165,9 +165,9 @@ impl Client {
         answer(&self.until_ready())
     }
 
-    /// Every byte received so far.
-    pub(crate) fn received(&self) -> &[u8] {
-        &self.received
+    /// Every byte received since the last time this was asked.
+    pub(crate) fn take_received(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.received)
     }
 }
 
@@ -215,6 +215,7 @@ fn answer(messages: &[Message]) -> Answer {
                 });
                 rows.push(texts.collect::<Vec<_>>().join(" | "));
             }
+            b'd' => rows.push(String::from_utf8_lossy(&message.body).trim_end().to_owned()),
             b'C' => tags.push(
                 String::from_utf8_lossy(&message.body)
                     .trim_end_matches('\0')

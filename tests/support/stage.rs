@@ -104,12 +104,10 @@ impl Stage {
 
     /// Fails if the client received a piece of a value its role must not see.
     #[track_caller]
-    pub(crate) fn assert_silent(&self, role: Role, client: &Client, sql: &str) {
-        if let Some(leak) = self
-            .taps
-            .get(&role)
-            .and_then(|tap| tap.find(client.received()))
-        {
+    pub(crate) fn assert_silent(&self, role: Role, client: &mut Client, sql: &str) {
+        let received = client.take_received();
+        let leak = self.taps.get(&role).and_then(|tap| tap.find(&received));
+        if let Some(leak) = leak {
             panic!("LEAK to {role:?}: {leak:?} after: {sql}");
         }
     }

@@ -16,7 +16,10 @@ pub(super) struct Tap {
 impl Tap {
     /// `stored` is the database as text, `masked` its masked copy.
     pub(super) fn new(stored: &str, masked: &str) -> Self {
-        let visible: HashSet<_> = windows(masked.as_bytes()).collect();
+        let mut visible: HashSet<_> = windows(masked.as_bytes()).collect();
+        for value in masked.split(['\n', '|']) {
+            visible.extend(windows(&squeezed(value.as_bytes())));
+        }
         let mut secrets = HashSet::new();
         for value in stored.split(['\n', '|']) {
             for window in windows(value.as_bytes()).filter(|window| !visible.contains(window)) {
@@ -34,10 +37,10 @@ impl Tap {
 
     /// The first secret in these bytes: plain, in capitals, backwards, in hexadecimal or escaped.
     pub(super) fn find(&self, bytes: &[u8]) -> Option<String> {
-        let decoded = [unhex(bytes), squeezed(bytes)];
-        let texts = decoded.iter().map(Vec::as_slice).chain([bytes]);
-        texts
-            .flat_map(windows)
+        let bytes = without_tokens(bytes);
+        let texts = [unhex(&bytes), squeezed(&bytes), bytes];
+        (texts.iter())
+            .flat_map(|text| windows(text))
             .find(|window| self.secrets.contains(window))
             .map(|window| String::from_utf8_lossy(&window).into_owned())
     }
@@ -50,6 +53,28 @@ fn windows(bytes: &[u8]) -> impl Iterator<Item = [u8; WINDOW]> {
         folded.make_ascii_lowercase();
         folded
     })
+}
+
+/// Tokens are random letters, in which anything turns up sooner or later.
+fn without_tokens(bytes: &[u8]) -> Vec<u8> {
+    const PREFIX: &[u8] = b"tok_";
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((first, after)) = rest.split_first() {
+        let token = rest.strip_prefix(PREFIX).map_or(&[][..], |token| {
+            let in_token = |byte: &u8| byte.is_ascii_lowercase() || (b'2'..=b'7').contains(byte);
+            let length = token.iter().take_while(|byte| in_token(byte)).count();
+            token.get(..length).unwrap()
+        });
+        if token.len() >= 24 {
+            out.push(b' ');
+            rest = rest.get(PREFIX.len() + token.len()..).unwrap();
+        } else {
+            out.push(*first);
+            rest = after;
+        }
+    }
+    out
 }
 
 /// Every run of hexadecimal digits, decoded, `\x` or not.

@@ -4,7 +4,7 @@
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// Places a column may take; longer values are wrapped.
-const WIDEST: usize = 38;
+const WIDEST: usize = 30;
 
 /// Renders cells in columns, the first line as heading. `groups` counts the rows between rules.
 pub(super) fn render(heading: &[String], rows: &[Vec<String>], group: usize) -> String {

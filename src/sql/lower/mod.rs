@@ -58,8 +58,10 @@ pub(super) fn statement(
     Ok(statement)
 }
 
-/// sqlparser counts every operand; one parenthesis level takes at most this many of its levels.
-const RECURSION_LIMIT: usize = 3 * crate::limits::SQL_DEPTH;
+/// sqlparser counts every operand, and a parenthesis usually takes two: one for what is in it, one
+/// for being the right side of an operator. Unoptimized, one of its levels takes up to 48 KiB, so
+/// this many fit a worker's stack with a third of it to spare.
+const RECURSION_LIMIT: usize = 2 * crate::limits::SQL_DEPTH;
 
 /// A cursor over the statement's tokens: sqlparser's own, so that both sides always stand at the
 /// same token.

@@ -1,0 +1,241 @@
+//! Message by message: the same conversation with PostgreSQL itself, through the proxy as an
+//! unrestricted role, and as a restricted one, must have the same answers in the same order.
+
+use super::client::{Client, Message};
+use super::stage::{PASSWORD, Stage};
+
+/// One client message: type and body.
+type Sent<'a> = (u8, &'a [u8]);
+
+const SYNC: Sent<'_> = (b'S', b"");
+const FLUSH: Sent<'_> = (b'H', b"");
+
+/// What was received, without what may differ: the type; of some, what they say.
+fn told(message: &Message) -> String {
+    let text = |body: &[u8]| {
+        String::from_utf8_lossy(body)
+            .trim_end_matches('\0')
+            .to_owned()
+    };
+    match message.kind {
+        b'E' => format!("E {}", message.error()[0]),
+        b'C' | b'Z' => format!("{} {}", char::from(message.kind), text(&message.body)),
+        b'D' => format!("D {:?}", message.values()),
+        b't' => format!("t {:?}", message.body),
+        kind => char::from(kind).to_string(),
+    }
+}
+
+/// Sends everything, then reads up to as many ReadyForQuery as there are Syncs and Queries.
+fn converse(client: &mut Client, sent: &[Sent<'_>]) -> Vec<String> {
+    for (kind, body) in sent {
+        client.send(*kind, body);
+    }
+    let mut heard = Vec::new();
+    let ready = sent
+        .iter()
+        .filter(|(kind, _)| matches!(kind, b'S' | b'Q' | b'F'))
+        .count();
+    for _ in 0..ready {
+        heard.extend(client.until_ready().iter().map(told));
+        if heard.last().is_some_and(|last| last == "E CLOSED") {
+            break;
+        }
+    }
+    heard
+}
+
+fn clients() -> [(&'static str, Client); 3] {
+    let stage = Stage::shared();
+    let open = |addr, user| Client::connect(addr, user, PASSWORD, "stage").unwrap();
+    [
+        ("PostgreSQL", open(stage.cluster.address(), "stage_login")),
+        ("app", open(stage.addr, "app")),
+        ("support", open(stage.addr, "support")),
+    ]
+}
+
+#[track_caller]
+fn agree(conversations: &[&[Sent<'_>]]) {
+    let [(_, mut direct), rest @ ..] = clients();
+    let expected: Vec<_> = conversations
+        .iter()
+        .map(|c| converse(&mut direct, c))
+        .collect();
+    for (name, mut client) in rest {
+        let heard: Vec<_> = conversations
+            .iter()
+            .map(|c| converse(&mut client, c))
+            .collect();
+        assert_eq!(heard, expected, "{name}");
+    }
+}
+
+#[test]
+fn simple_queries() {
+    agree(&[
+        &[(b'Q', b"SELECT 1\0")],
+        &[(b'Q', b"\0")],
+        &[(b'Q', b"  -- nothing\n ; \0")],
+        &[(b'Q', b"SELECT 1; SELECT 2, NULL; SELECT 3 WHERE false\0")],
+        &[(b'Q', b"SELECT 1; SELECT 1/0; SELECT 3\0")],
+        &[
+            (b'Q', b"BEGIN; SELECT 1\0"),
+            (b'Q', b"SELECT 1/0\0"),
+            (b'Q', b"SELECT 1\0"),
+        ],
+        &[(b'Q', b"COMMIT\0"), (b'Q', b"SELECT 4\0")],
+        &[(b'Q', b"SELEC 1\0")],
+        &[(b'Q', b"SELECT nothing FROM people\0")],
+        &[(b'Q', b"SELECT 1 FROM nowhere\0")],
+    ]);
+}
+
+#[test]
+fn the_extended_protocol() {
+    let bind: Sent<'_> = (b'B', b"\0s\0\0\0\0\x01\0\0\0\x012\0\0");
+    agree(&[
+        &[
+            (
+                b'P',
+                b"s\0SELECT $1::int + 40, city FROM people WHERE id = $1::int\0\0\0",
+            ),
+            (b'D', b"Ss\0"),
+            bind,
+            (b'D', b"P\0"),
+            (b'E', b"\0\0\0\0\0"),
+            SYNC,
+        ],
+        // The same name again, with the rest of the pipeline skipped.
+        &[
+            (b'P', b"s\0SELECT 1\0\0\0"),
+            bind,
+            (b'E', b"\0\0\0\0\0"),
+            SYNC,
+        ],
+        &[bind, (b'E', b"\0\0\0\0\0"), SYNC],
+        &[
+            (b'C', b"Ss\0"),
+            (b'C', b"Snothing\0"),
+            (b'C', b"Pnothing\0"),
+            SYNC,
+        ],
+        &[bind, SYNC],
+        &[(b'D', b"Snothing\0"), SYNC],
+        &[(b'D', b"Pnothing\0"), SYNC],
+        &[(b'E', b"nothing\0\0\0\0\0"), SYNC],
+        &[(b'P', b"\0SELECT 1; SELECT 2\0\0\0"), SYNC],
+        &[
+            (b'P', b"\0\0\0\0"),
+            (b'B', b"\0\0\0\0\0\0\0\0"),
+            (b'E', b"\0\0\0\0\0"),
+            SYNC,
+        ],
+    ]);
+}
+
+#[test]
+fn portals_with_row_limits_live_as_long_as_their_transaction() {
+    let bind: Sent<'_> = (b'B', b"p\0s\0\0\0\0\0\0\0");
+    let two: Sent<'_> = (b'E', b"p\0\0\0\0\x02");
+    agree(&[
+        &[
+            (b'P', b"s\0SELECT id FROM people ORDER BY id\0\0\0"),
+            bind,
+            two,
+            two,
+            two,
+            SYNC,
+        ],
+        &[two, SYNC],
+        &[(b'Q', b"BEGIN\0"), bind, two, SYNC, two, SYNC, bind, SYNC],
+        &[
+            (b'Q', b"ROLLBACK\0"),
+            bind,
+            two,
+            (b'C', b"Pp\0"),
+            bind,
+            two,
+            SYNC,
+        ],
+    ]);
+}
+
+#[test]
+fn an_error_discards_until_sync_and_not_further() {
+    let bind: Sent<'_> = (b'B', b"\0\0\0\0\0\0\0\0");
+    let run: Sent<'_> = (b'E', b"\0\0\0\0\0");
+    agree(&[
+        &[
+            (b'P', b"\0SELECT 1/0\0\0\0"),
+            bind,
+            run,
+            (b'P', b"\0SELECT 7\0\0\0"),
+            bind,
+            run,
+            (b'C', b"Sx\0"),
+            SYNC,
+            (b'P', b"\0SELECT 8\0\0\0"),
+            bind,
+            run,
+            SYNC,
+        ],
+        &[
+            (b'P', b"a\0SELECT 1\0\0\0"),
+            (b'P', b"b\0SELECT nothing FROM people\0\0\0"),
+            (b'P', b"c\0SELECT 1\0\0\0"),
+            SYNC,
+        ],
+        // `a` was made before the error and outlives it; `c` was skipped.
+        &[(b'D', b"Sa\0"), SYNC, (b'D', b"Sc\0"), SYNC],
+    ]);
+}
+
+#[test]
+fn flush_brings_what_is_due_without_ending_anything() {
+    for (name, mut client) in clients() {
+        client.send(b'P', b"\0SELECT 1\0\0\0");
+        client.send(b'D', b"S\0");
+        client.send(FLUSH.0, FLUSH.1);
+        let kinds: Vec<u8> = (0..3).map(|_| client.receive().unwrap().kind).collect();
+        assert_eq!(kinds, b"1tT", "{name}");
+        client.send(b'P', b"\0SELECT nothing FROM people\0\0\0");
+        client.send(FLUSH.0, FLUSH.1);
+        assert_eq!(told(&client.receive().unwrap()), "E 42703", "{name}");
+        // Discarded: after an error only Sync counts.
+        client.send(b'Q', b"SELECT 1\0");
+        assert_eq!(converse(&mut client, &[SYNC]), ["Z I"], "{name}");
+    }
+}
+
+#[test]
+fn a_refusal_is_an_error_like_any_other() {
+    let mut client = Client::connect(Stage::shared().addr, "support", PASSWORD, "stage").unwrap();
+    client.send(b'P', b"\0DO $$ BEGIN END $$\0\0\0");
+    client.send(FLUSH.0, FLUSH.1);
+    assert_eq!(client.receive().unwrap().kind, b'E');
+    client.send(b'B', b"\0\0\0\0\0\0\0\0");
+    assert_eq!(converse(&mut client, &[SYNC]), ["Z I"]);
+    // The fast path is refused, and answered as PostgreSQL answers its errors.
+    let call = b"\0\0\0\x01\0\0\0\0\0\0";
+    assert_eq!(converse(&mut client, &[(b'F', call)]), ["E 42501", "Z I"]);
+    assert_eq!(
+        converse(&mut client, &[(b'Q', b"BEGIN\0"), (b'F', call)])[2..],
+        ["E 42501", "Z E"]
+    );
+    assert_eq!(
+        converse(&mut client, &[(b'Q', b"ROLLBACK\0")]),
+        ["C ROLLBACK", "Z I"]
+    );
+}
+
+#[test]
+fn malformed_messages_end_the_session_that_sent_them() {
+    for (kind, body) in [(b'Q', &b"no end"[..]), (b'B', b"\0\0\0\x05"), (b'z', b"")] {
+        let stage = Stage::shared();
+        let mut client = Client::connect(stage.addr, "support", PASSWORD, "stage").unwrap();
+        client.send(kind, body);
+        assert_eq!(told(&client.receive().unwrap()), "E 08P01");
+        assert!(client.receive().is_err());
+    }
+}
