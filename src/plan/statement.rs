@@ -307,7 +307,7 @@ fn copy(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal
 }
 
 /// The query a COPY TO copies.
-fn copied_query(c: &mut Copy) -> Result<Statement, Refusal> {
+pub(super) fn copied_query(c: &mut Copy) -> Result<Statement, Refusal> {
     match &mut c.source {
         CopySource::Query(q) if matches!(q.as_ref(), Statement::Query(_)) => {
             Ok(std::mem::replace(q.as_mut(), Statement::Empty))
