@@ -35,6 +35,7 @@ use self::database::{Database, Failure};
 use self::metrics::Metrics;
 use self::slots::Slots;
 use self::upstreams::Users;
+pub use self::upstreams::read_catalog;
 use crate::audit::Sink;
 use crate::client::{Acceptor, ServerTls};
 use crate::limits;
@@ -248,7 +249,7 @@ impl Running {
 /// Binds, loads, and starts to serve. Port 0 takes a free port; see [`Running::addr`].
 pub async fn start(config: Config) -> Result<Running, StartError> {
     let rules = Rules::load(&config).map_err(StartError::Policy)?;
-    let tls = upstreams::tls(&config)?;
+    let tls = upstreams::tls(&config.upstream)?;
     let client_tls = client_tls(&config)?;
     let (sink, records) = crate::audit::channel(limits::AUDIT_RECORDS);
     let audit = audit::start(config.audit.as_deref(), records).map_err(|e| {
