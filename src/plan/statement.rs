@@ -33,7 +33,8 @@ fn plan(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal
         Statement::Query(_)
         | Statement::Insert(_)
         | Statement::Update(_)
-        | Statement::Delete(_) => {
+        | Statement::Delete(_)
+        | Statement::Merge(_) => {
             let read = read(&mut statement, Delivery::Rows, ctx)?;
             let rows = returns_rows(&statement);
             let mut plan =
@@ -74,6 +75,7 @@ fn returns_rows(statement: &Statement) -> bool {
         Statement::Insert(i) => !i.returning.is_empty(),
         Statement::Update(u) => !u.returning.is_empty(),
         Statement::Delete(d) => !d.returning.is_empty(),
+        Statement::Merge(m) => !m.returning.is_empty(),
         _ => false,
     }
 }
@@ -111,6 +113,7 @@ fn kind(statement: &Statement) -> &'static str {
         Statement::Insert(_) => "INSERT",
         Statement::Update(_) => "UPDATE",
         Statement::Delete(_) => "DELETE",
+        Statement::Merge(_) => "MERGE",
         _ => "SELECT",
     }
 }
@@ -125,6 +128,7 @@ fn direct_columns(statement: &Statement) -> Vec<bool> {
         Statement::Insert(i) => &i.returning,
         Statement::Update(u) => &u.returning,
         Statement::Delete(d) => &d.returning,
+        Statement::Merge(m) => &m.returning,
         _ => return Vec::new(),
     };
     items
