@@ -336,7 +336,7 @@ impl Analyzer<'_> {
                 tainted,
                 ty,
                 null: false,
-                traced: false,
+                named: false,
             }));
         }
         if f.ordinality {
@@ -346,7 +346,7 @@ impl Analyzer<'_> {
                 tainted: false,
                 ty: Some(oid::INT8),
                 null: false,
-                traced: false,
+                named: false,
             });
         }
         let outputs = rename(outputs, &alias.columns, &alias.name)?;

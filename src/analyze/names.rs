@@ -84,9 +84,8 @@ impl Analyzer<'_> {
                 .is_some_and(|b| textual(b) && textual(target) || b == target && b != oid::BPCHAR);
         if keeps && ty.interval_fields.is_none() {
             return Ok(Info {
+                named: info.named && info.ty == Some(target),
                 ty: Some(target),
-                // PostgreSQL sees a cast here, not a column.
-                traced: false,
                 ..info
             });
         }
@@ -95,8 +94,8 @@ impl Analyzer<'_> {
             tainted: info.tainted,
             ty: Some(target),
             null: info.null,
+            named: false,
             sources: Vec::new(),
-            traced: false,
         })
     }
 

@@ -285,7 +285,7 @@ impl Decisions {
         };
         let base = lineage
             .relation(source.relation)
-            .filter(|_| o.traced && o.sources.len() == 1)
+            .filter(|_| o.named && o.sources.len() == 1)
             .map(|r| (r.relation.oid, source.attnum));
         match (&decided.form, decided.place) {
             (ColumnForm::Rule(r), Place::Output) => {

@@ -50,7 +50,8 @@ fn plan(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal
         Statement::Query(_)
         | Statement::Insert(_)
         | Statement::Update(_)
-        | Statement::Delete(_) => {
+        | Statement::Delete(_)
+        | Statement::Merge(_) => {
             let read = read(&mut statement, Delivery::Rows, ctx)?;
             let rows = returns_rows(&statement);
             let mut plan =
@@ -91,6 +92,7 @@ fn returns_rows(statement: &Statement) -> bool {
         Statement::Insert(i) => !i.returning.is_empty(),
         Statement::Update(u) => !u.returning.is_empty(),
         Statement::Delete(d) => !d.returning.is_empty(),
+        Statement::Merge(m) => !m.returning.is_empty(),
         _ => false,
     }
 }
@@ -131,6 +133,7 @@ fn kind(statement: &Statement) -> &'static str {
         Statement::Insert(_) => "INSERT",
         Statement::Update(_) => "UPDATE",
         Statement::Delete(_) => "DELETE",
+        Statement::Merge(_) => "MERGE",
         _ => "SELECT",
     }
 }
@@ -307,7 +310,7 @@ fn copy(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal
 }
 
 /// The query a COPY TO copies.
-fn copied_query(c: &mut Copy) -> Result<Statement, Refusal> {
+pub(super) fn copied_query(c: &mut Copy) -> Result<Statement, Refusal> {
     match &mut c.source {
         CopySource::Query(q) if matches!(q.as_ref(), Statement::Query(_)) => {
             Ok(std::mem::replace(q.as_mut(), Statement::Empty))
