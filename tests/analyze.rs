@@ -4,11 +4,12 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
+    clippy::indexing_slicing,
     reason = "a test that cannot set its stage has failed"
 )]
 
 #[path = "plan/stage.rs"]
+#[expect(dead_code, reason = "rows and the masked copy are for tests/plan.rs")]
 mod stage;
 
 use std::fmt::Write as _;
@@ -16,6 +17,7 @@ use std::fmt::Write as _;
 use datadriven::{TestCase, walk};
 use pgveil::analyze::lineage::{Lineage, Source, Uses};
 use pgveil::analyze::{Grounds, analyze};
+use pgveil::catalog::temp::TempTables;
 use pgveil::policy::{Grants, Treatment};
 use pgveil::refusal::Refusal;
 use pgveil::sql::parse;
@@ -26,7 +28,7 @@ fn analyze_corpus() {
     let stage = Stage::build();
     let server = stage.connect("clinic");
     walk("tests/corpus/analyze", |file| {
-        file.run(|case| run(&stage, &server, case))
+        file.run(|case| run(&stage, &server, case));
     });
 }
 
@@ -59,6 +61,7 @@ fn lineage(stage: &Stage, grants: &Grants, sql: &str) -> Result<Lineage, Refusal
         catalog: &stage.snapshot.catalog,
         grants,
         search_path: &search_path,
+        temp: &TempTables::default(),
     };
     let mut lineage = analyze(&mut statement, grounds)?;
     // What `decide` does when rows go to the client.

@@ -6,7 +6,8 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
     reason = "a test that cannot set its stage has failed"
 )]
 
@@ -16,9 +17,11 @@ mod stage;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use datadriven::{TestCase, walk};
 use pgveil::catalog::SearchPath;
+use pgveil::catalog::temp::TempTables;
 use pgveil::ident::Ident;
 use pgveil::mask::Transform;
 use pgveil::plan::{Effect, Plan, PlanContext, Refusal, explain_statement, plan_statement};
@@ -47,6 +50,7 @@ fn plan_corpus() {
                 search_path: public_path(),
                 prepared: HashMap::new(),
                 cursors: HashMap::new(),
+                temp: TempTables::default(),
                 names: 0,
             };
             assert_eq!(case.directive, "plan");
@@ -69,6 +73,7 @@ struct Session<'s> {
     search_path: SearchPath,
     prepared: HashMap<Ident, pgveil::plan::PreparedEntry>,
     cursors: HashMap<Ident, pgveil::plan::CursorEntry>,
+    temp: TempTables,
     names: u32,
 }
 
@@ -102,6 +107,7 @@ impl Session<'_> {
             search_path_text: "\"$user\", public",
             prepared: &self.prepared,
             cursors: &self.cursors,
+            temp: &self.temp,
             fresh_name: Ident::exact(&format!("pgveil_{}", self.names)),
         };
         let explained = explain_statement(statement.clone(), &context);
@@ -147,6 +153,9 @@ impl Session<'_> {
             Effect::Deallocate(Some(name)) => drop(self.prepared.remove(name)),
             Effect::Declare(name, entry) => drop(self.cursors.insert(name.clone(), entry.clone())),
             Effect::CloseCursor(Some(name)) => drop(self.cursors.remove(name)),
+            Effect::CreateTemp { table, .. } => self.temp.add(Arc::clone(table)),
+            Effect::DropTemp(names) => names.iter().for_each(|name| self.temp.remove(name)),
+            Effect::DiscardTemp => self.temp = TempTables::default(),
             _ => {}
         }
     }
