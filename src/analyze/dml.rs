@@ -163,6 +163,7 @@ impl Analyzer<'_> {
                     name: c.reference.name.clone(),
                     base: None,
                 },
+                merged: None,
                 sources: Vec::new(),
                 tainted: false,
                 ..c.clone()

@@ -271,7 +271,7 @@ impl Analyzer<'_> {
         match scope.find(name)? {
             Found::Column(c) => {
                 let info = self.visible(c);
-                *e = Expr::Column(c.reference.clone());
+                *e = c.written();
                 Ok(info)
             }
             Found::WholeRow(item) => {
@@ -495,7 +495,7 @@ impl Analyzer<'_> {
                 for c in scope.find_item(name)?.columns.iter().filter(|c| !c.denied) {
                     self.lineage.mark_all(&c.sources, Uses::COMPUTE);
                     tainted |= c.tainted;
-                    expanded.push(Expr::Column(c.reference.clone()));
+                    expanded.push(c.written());
                 }
             } else {
                 tainted |= self.compute(&mut f, scope, ctes)?;
@@ -545,7 +545,7 @@ impl Analyzer<'_> {
         };
         let c = super::scope::item_column(item, field, name.position)?.clone();
         let info = self.visible(&c);
-        *e = Expr::Column(c.reference);
+        *e = c.written();
         Ok(Some(info))
     }
 

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::lineage::{OutputColumn, Source, Uses};
+use super::lineage::{OutputColumn, Source};
 use super::query::rename;
 use super::scope::{Env, Item, Scope, Visible};
 use super::view::ViewForm;
-use super::{Analyzer, Resolve, merge_sources};
+use super::{Analyzer, Resolve};
 use crate::catalog::{Relation, RelationKind, TypeKind};
 use crate::ident::Ident;
 use crate::pg::types::oid;
@@ -14,8 +14,7 @@ use crate::pg::{Oid, sqlstate};
 use crate::policy::Treatment;
 use crate::refusal::Refusal;
 use crate::sql::tree::{
-    Column, Expr, JoinConstraint, JoinKind, Name, Query, RelationRef, SetExpr, Statement,
-    TableAlias, TableRef,
+    Column, Name, Query, RelationRef, SetExpr, Statement, TableAlias, TableRef,
 };
 
 /// What one FROM item, or a join of several, brings into scope.
@@ -129,124 +128,6 @@ impl Analyzer<'_> {
         }
     }
 
-    fn join(
-        &mut self,
-        lhs: Brought,
-        rhs: Brought,
-        kind: JoinKind,
-        constraint: &mut JoinConstraint,
-        env: Env<'_>,
-        outside: &Brought,
-    ) -> Resolve<Brought> {
-        if matches!(constraint, JoinConstraint::Natural) {
-            let shared: Vec<Ident> = lhs
-                .columns
-                .iter()
-                .filter(|l| !l.denied && rhs.columns.iter().any(|r| !r.denied && r.name == l.name))
-                .map(|l| l.name.clone())
-                .collect();
-            if shared.is_empty() && kind != JoinKind::Inner {
-                *constraint =
-                    JoinConstraint::On(Expr::Literal(crate::sql::tree::Literal::Bool(true)));
-            } else {
-                *constraint = if shared.is_empty() {
-                    JoinConstraint::On(Expr::Literal(crate::sql::tree::Literal::Bool(true)))
-                } else {
-                    JoinConstraint::Using(shared, None)
-                };
-            }
-        }
-        let merged = match constraint {
-            JoinConstraint::Using(names, alias) => {
-                if alias.is_some() {
-                    return Err(Refusal::error(
-                        sqlstate::FEATURE_NOT_SUPPORTED,
-                        "an alias of JOIN … USING is not supported",
-                    )
-                    .hint("Qualify the columns with one of the joined tables."));
-                }
-                let names = names.clone();
-                self.using(&names, &lhs, &rhs, kind)?
-            }
-            JoinConstraint::On(_) | JoinConstraint::None | JoinConstraint::Natural => Vec::new(),
-        };
-        let mut out = Brought::default();
-        let kept = |c: &&Visible| !merged.iter().any(|m| m.name == c.name);
-        let rest: Vec<Visible> = lhs
-            .columns
-            .iter()
-            .chain(&rhs.columns)
-            .filter(kept)
-            .cloned()
-            .collect();
-        out.columns = merged.iter().cloned().chain(rest).collect();
-        out.items = lhs.items;
-        out.items.extend(rhs.items);
-        if let JoinConstraint::On(e) = constraint {
-            // ON sees the two sides (and, under LATERAL rules, what is further out).
-            let outer = Scope {
-                parent: env.outer,
-                items: &outside.items,
-                columns: &outside.columns,
-            };
-            let scope = Scope {
-                parent: Some(&outer),
-                items: &out.items,
-                columns: &out.columns,
-            };
-            self.compute(e, &scope, env.ctes)?;
-        }
-        Ok(out)
-    }
-
-    /// The merged columns of USING.
-    fn using(
-        &mut self,
-        names: &[Ident],
-        lhs: &Brought,
-        rhs: &Brought,
-        kind: JoinKind,
-    ) -> Resolve<Vec<Visible>> {
-        let mut merged = Vec::with_capacity(names.len());
-        for name in names {
-            let l = unique_column(&lhs.columns, name, "left")?;
-            let r = unique_column(&rhs.columns, name, "right")?;
-            self.compare(&l.sources, &r.sources);
-            let same = l.ty.is_some() && l.ty == r.ty;
-            let (reference, sources) = match kind {
-                JoinKind::Inner | JoinKind::Left | JoinKind::Cross if same => {
-                    (l.reference.clone(), l.sources.clone())
-                }
-                JoinKind::Right if same => (r.reference.clone(), r.sources.clone()),
-                _ => {
-                    let mut both = l.sources.clone();
-                    merge_sources(&mut both, &r.sources);
-                    if l.sources.is_empty() || r.sources.is_empty() {
-                        self.lineage.mark_all(&both, Uses::COMPUTE);
-                        both.clear();
-                    }
-                    (
-                        Column {
-                            qualifier: None,
-                            name: name.clone(),
-                            base: None,
-                        },
-                        both,
-                    )
-                }
-            };
-            merged.push(Visible {
-                name: name.clone(),
-                reference,
-                sources,
-                tainted: l.tainted || r.tainted,
-                ty: if same { l.ty } else { None },
-                denied: false,
-            });
-        }
-        Ok(merged)
-    }
-
     /// A relation, view, or CTE by name.
     fn relation_ref(
         &mut self,
@@ -318,6 +199,7 @@ impl Analyzer<'_> {
                     name: c.name.clone(),
                     base: Some((id, c.attnum)),
                 },
+                merged: None,
                 sources: vec![Source {
                     relation: id,
                     attnum: c.attnum,
@@ -504,6 +386,7 @@ pub(super) fn derived_item(alias: Ident, printed: Ident, outputs: Vec<OutputColu
                 name: o.name.clone(),
                 base: None,
             },
+            merged: None,
             name: o.name,
             sources: o.sources,
             tainted: o.tainted,
@@ -533,21 +416,6 @@ fn no_duplicates(before: &[Item], new: &[Item]) -> Resolve<()> {
         }
     }
     Ok(())
-}
-
-fn unique_column<'c>(columns: &'c [Visible], name: &Ident, side: &str) -> Resolve<&'c Visible> {
-    let mut hits = columns.iter().filter(|c| c.name == *name && !c.denied);
-    match (hits.next(), hits.next()) {
-        (Some(c), None) => Ok(c),
-        (Some(_), Some(_)) => Err(Refusal::error(
-            sqlstate::AMBIGUOUS_COLUMN,
-            format!("common column name \"{name}\" appears more than once in {side} table"),
-        )),
-        (None, _) => Err(Refusal::error(
-            sqlstate::UNDEFINED_COLUMN,
-            format!("column \"{name}\" specified in USING clause does not exist in {side} table"),
-        )),
-    }
 }
 
 /// Does a query name a relation `name` anywhere in its FROM clauses? Decides whether a CTE under

@@ -20,6 +20,7 @@ mod dml;
 mod expr;
 mod from;
 mod functions;
+mod join;
 pub mod lineage;
 mod names;
 mod query;

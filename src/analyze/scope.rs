@@ -8,7 +8,7 @@ use super::lineage::Source;
 use crate::ident::Ident;
 use crate::pg::{Oid, sqlstate};
 use crate::refusal::Refusal;
-use crate::sql::tree::{Column, Name, RelationId};
+use crate::sql::tree::{Column, Expr, Name, RelationId};
 
 /// A column as a FROM item or a join shows it.
 #[derive(Clone)]
@@ -16,11 +16,23 @@ pub(super) struct Visible {
     pub(super) name: Ident,
     /// How a reference to it is written.
     pub(super) reference: Column,
+    /// The merged column of a FULL JOIN … USING, which is neither side's: how it is written instead.
+    pub(super) merged: Option<Box<Expr>>,
     pub(super) sources: Vec<Source>,
     pub(super) tainted: bool,
     pub(super) ty: Option<Oid>,
     /// The role may not name it.
     pub(super) denied: bool,
+}
+
+impl Visible {
+    /// A reference to it.
+    pub(super) fn written(&self) -> Expr {
+        match &self.merged {
+            Some(merged) => merged.as_ref().clone(),
+            None => Expr::Column(self.reference.clone()),
+        }
+    }
 }
 
 /// A FROM item that can qualify names.

@@ -141,7 +141,7 @@ impl Analyzer<'_> {
         for c in columns.iter().filter(|c| !c.denied) {
             self.lineage.mark_all(&c.sources, Uses::NONE);
             items.push(SelectItem::Expr {
-                expr: Expr::Column(c.reference.clone()),
+                expr: c.written(),
                 alias: Some(c.name.clone()),
             });
             outputs.push(OutputColumn {
