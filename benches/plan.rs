@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use pgveil::catalog::SearchPath;
+use pgveil::catalog::temp::TempTables;
 use pgveil::cli::bank;
 use pgveil::cli::cluster::{Cluster, ClusterOptions, SUPERUSER, TcpAuth};
 use pgveil::ident::Ident;
@@ -90,6 +91,7 @@ fn snapshot() -> Snapshot {
 fn plan(criterion: &mut Criterion) {
     let snapshot = snapshot();
     let (prepared, cursors) = (HashMap::new(), HashMap::new());
+    let temp = TempTables::default();
     let search_path = SearchPath::new(&[Ident::exact("public")]);
     let context = PlanContext {
         snapshot: &snapshot,
@@ -98,6 +100,7 @@ fn plan(criterion: &mut Criterion) {
         search_path_text: "public",
         prepared: &prepared,
         cursors: &cursors,
+        temp: &temp,
         fresh_name: Ident::exact("fresh"),
     };
     let planned = |sql: &str| {

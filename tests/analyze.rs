@@ -16,6 +16,7 @@ use std::fmt::Write as _;
 use datadriven::{TestCase, walk};
 use pgveil::analyze::lineage::{Lineage, Source, Uses};
 use pgveil::analyze::{Grounds, analyze};
+use pgveil::catalog::temp::TempTables;
 use pgveil::policy::{Grants, Treatment};
 use pgveil::refusal::Refusal;
 use pgveil::sql::parse;
@@ -54,11 +55,12 @@ fn lineage(stage: &Stage, grants: &Grants, sql: &str) -> Result<Lineage, Refusal
     let mut statements = parse(sql)?;
     assert_eq!(statements.len(), 1, "one statement a case");
     let mut statement = statements.remove(0).statement;
-    let search_path = public_path();
+    let (search_path, temp) = (public_path(), TempTables::default());
     let grounds = Grounds {
         catalog: &stage.snapshot.catalog,
         grants,
         search_path: &search_path,
+        temp: &temp,
     };
     let mut lineage = analyze(&mut statement, grounds)?;
     // What `decide` does when rows go to the client.

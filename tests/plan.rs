@@ -16,9 +16,11 @@ mod stage;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use datadriven::{TestCase, walk};
 use pgveil::catalog::SearchPath;
+use pgveil::catalog::temp::TempTables;
 use pgveil::ident::Ident;
 use pgveil::mask::Transform;
 use pgveil::plan::{Effect, Plan, PlanContext, Refusal, explain_statement, plan_statement};
@@ -47,6 +49,7 @@ fn plan_corpus() {
                 search_path: public_path(),
                 prepared: HashMap::new(),
                 cursors: HashMap::new(),
+                temp: TempTables::default(),
                 names: 0,
             };
             assert_eq!(case.directive, "plan");
@@ -69,6 +72,7 @@ struct Session<'s> {
     search_path: SearchPath,
     prepared: HashMap<Ident, pgveil::plan::PreparedEntry>,
     cursors: HashMap<Ident, pgveil::plan::CursorEntry>,
+    temp: TempTables,
     names: u32,
 }
 
@@ -76,7 +80,7 @@ impl Session<'_> {
     fn run(&mut self, case: &mut TestCase) -> String {
         case.expect_empty().unwrap();
         let mut out = String::new();
-        self.server.run("BEGIN").unwrap();
+        self.server.run("DEALLOCATE ALL; BEGIN").unwrap();
         self.copy.run("ROLLBACK; BEGIN").unwrap();
         match parse(&case.input) {
             Err(e) => show_refusal(&Refusal::from(e), &mut out),
@@ -102,6 +106,7 @@ impl Session<'_> {
             search_path_text: "\"$user\", public",
             prepared: &self.prepared,
             cursors: &self.cursors,
+            temp: &self.temp,
             fresh_name: Ident::exact(&format!("pgveil_{}", self.names)),
         };
         let explained = explain_statement(statement.clone(), &context);
@@ -147,6 +152,8 @@ impl Session<'_> {
             Effect::Deallocate(Some(name)) => drop(self.prepared.remove(name)),
             Effect::Declare(name, entry) => drop(self.cursors.insert(name.clone(), entry.clone())),
             Effect::CloseCursor(Some(name)) => drop(self.cursors.remove(name)),
+            Effect::CreateTemp { table, .. } => self.temp.add(Arc::clone(table)),
+            Effect::DropTemp(names) => names.iter().for_each(|n| self.temp.remove(n)),
             _ => {}
         }
     }
