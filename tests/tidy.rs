@@ -82,7 +82,7 @@ const LONG: [(&str, usize); 6] = [
     ("src/analyze/call.rs", 500),
     ("src/analyze/dml.rs", 590),
     ("src/analyze/expr.rs", 600),
-    ("src/analyze/from.rs", 455),
+    ("src/analyze/from.rs", 580),
     ("src/analyze/select.rs", 460),
     ("src/analyze/view.rs", 490),
 ];

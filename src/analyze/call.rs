@@ -336,6 +336,7 @@ impl Analyzer<'_> {
                 tainted,
                 ty,
                 null: false,
+                named: false,
             }));
         }
         if f.ordinality {
@@ -345,6 +346,7 @@ impl Analyzer<'_> {
                 tainted: false,
                 ty: Some(oid::INT8),
                 null: false,
+                named: false,
             });
         }
         let outputs = rename(outputs, &alias.columns, &alias.name)?;

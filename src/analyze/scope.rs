@@ -16,20 +16,23 @@ pub(super) struct Visible {
     pub(super) name: Ident,
     /// How a reference to it is written.
     pub(super) reference: Column,
-    /// The merged column of a FULL JOIN … USING, which is neither side's: how it is written instead.
-    pub(super) merged: Option<Box<Expr>>,
     pub(super) sources: Vec<Source>,
     pub(super) tainted: bool,
     pub(super) ty: Option<Oid>,
     /// The role may not name it.
     pub(super) denied: bool,
+    /// PostgreSQL knows its origin.
+    pub(super) named: bool,
+    /// The two sides of a column merged by USING, where neither alone is its value.
+    pub(super) merged: Option<Box<(Expr, Expr)>>,
 }
 
 impl Visible {
-    /// A reference to it.
-    pub(super) fn written(&self) -> Expr {
+    /// How a reference to it is written. A merged column is written out: a bare name could be
+    /// captured by whatever PostgreSQL sees nearer.
+    pub(super) fn expr(&self) -> Expr {
         match &self.merged {
-            Some(merged) => merged.as_ref().clone(),
+            Some(sides) => Expr::Coalesce(vec![sides.0.clone(), sides.1.clone()]),
             None => Expr::Column(self.reference.clone()),
         }
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
+use socket2::{SockRef, TcpKeepalive};
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -216,8 +217,10 @@ impl Authenticated {
 
 /// Takes a fresh socket to what it wants to be. An error has already been told to the client.
 pub async fn accept(tcp: TcpStream, acceptor: &Acceptor) -> Result<Accepted, AcceptError> {
-    tcp.set_nodelay(true)?;
-    let peer = tcp.peer_addr()?;
+    // Neither fails but for a client that is gone, and a cancel request is one even then.
+    let (peer, nodelay) = (tcp.peer_addr(), tcp.set_nodelay(true));
+    let keepalive = TcpKeepalive::new().with_time(limits::KEEPALIVE_IDLE);
+    let alive = SockRef::from(&tcp).set_tcp_keepalive(&keepalive);
     let outcome = timeout(limits::AUTHENTICATION_TIMEOUT, async {
         match negotiate(tcp, acceptor.tls.as_ref()).await? {
             Negotiated::Gone => Ok(Accepted::Gone),
@@ -226,7 +229,10 @@ pub async fn accept(tcp: TcpStream, acceptor: &Acceptor) -> Result<Accepted, Acc
                 stream,
                 message,
                 common_name,
-            } => session(stream, message, common_name, peer, acceptor).await,
+            } => {
+                let peer = nodelay.and(alive).and(peer).map_err(|e| (None, e.into()))?;
+                session(stream, message, common_name, peer, acceptor).await
+            }
         }
     });
     match outcome.await {

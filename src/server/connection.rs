@@ -107,7 +107,8 @@ struct Prepared {
 }
 
 enum Kind {
-    Unrestricted(Plan),
+    /// Under this epoch.
+    Unrestricted(Plan, u64),
     Restricted {
         search_path: Vec<Ident>,
         user: Ident,
@@ -174,7 +175,7 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
         upstreams::open(shared, login, &startup.database, parameters, startup.minor).await;
     let mut upstream = connected.map_err(|e| super::binding::failure(&e))?;
     let kind = match plan {
-        Some(plan) => Kind::Unrestricted(plan),
+        Some(plan) => Kind::Unrestricted(plan, published.snapshot.epoch),
         None => Kind::Restricted {
             search_path: match search_path {
                 Some(path) => path,
@@ -284,12 +285,13 @@ async fn run(shared: &Arc<Shared>, mut client: ClientConnection, prepared: Prepa
     let end = match welcome {
         Ok(reply) => match send(&mut client, reply).await {
             Ok(()) => match kind {
-                Kind::Unrestricted(plan) => {
+                Kind::Unrestricted(plan, epoch) => {
                     Metrics::add(&shared.metrics.unrestricted_sessions);
                     let relay = Verbatim {
                         plan,
                         role,
                         database,
+                        epoch,
                         drain: shared.drain.subscribe(),
                     };
                     relay.run(&mut client.stream, &mut stream, buffer).await

@@ -27,6 +27,8 @@ pub(in crate::server) struct Verbatim {
     pub(in crate::server) plan: Plan,
     pub(in crate::server) role: Arc<str>,
     pub(in crate::server) database: Arc<Database>,
+    /// The epoch `plan` was made under.
+    pub(in crate::server) epoch: u64,
     pub(in crate::server) drain: watch::Receiver<bool>,
 }
 
@@ -89,7 +91,7 @@ impl Verbatim {
 
     async fn down(&self, down: &mut Down<'_>, shared: &Shared) -> End {
         let mut drain = self.drain.clone();
-        let mut changes = self.database.changes();
+        let mut changes = self.database.changes(self.epoch);
         loop {
             if *drain.borrow() && shared.at_rest() && down.walk.at_boundary() {
                 return End::Drained;
@@ -120,7 +122,7 @@ impl Verbatim {
 
     fn still_unrestricted(&self) -> bool {
         let Some(published) = self.database.current() else {
-            return true;
+            return false;
         };
         let grants = published.snapshot.policy.roles.get(&self.role);
         grants.is_some_and(|grants| plan_verbatim(grants).is_some())
