@@ -92,7 +92,8 @@ fn is_address(value: &str) -> bool {
     let most = if address.is_ipv4() { 32 } else { 128 };
     // No sign and no leading zero: PostgreSQL reads neither.
     bits.is_none_or(|text| {
-        text.parse::<u8>().is_ok_and(|bits| bits <= most && bits.to_string() == text)
+        text.parse::<u8>()
+            .is_ok_and(|bits| bits <= most && bits.to_string() == text)
     })
 }
 

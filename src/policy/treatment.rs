@@ -18,9 +18,7 @@ use super::tokens::{TokenDef, TokenFormat, TokenKind};
 use super::treat::Word;
 use crate::catalog::{Catalog, ColumnId};
 use crate::mask::token::{self, KeyRing, TokenKey};
-use crate::mask::{
-    ColumnType, CompiledMask, JsonAction, JsonMask, JsonOther, Mask, TokenColumn,
-};
+use crate::mask::{ColumnType, CompiledMask, JsonAction, JsonMask, JsonOther, Mask, TokenColumn};
 
 /// Where token keys come from.
 pub(super) enum Keys<'a> {

@@ -13,7 +13,7 @@ use crate::client::{Credentials, Lookup, ScramVerifier};
 use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::upstream::{
-    ConnectError, TlsMode, UpstreamConnection, UpstreamOptions, UpstreamTls, connect,
+    ConnectError, ServerError, TlsMode, UpstreamConnection, UpstreamOptions, UpstreamTls, connect,
 };
 
 /// The TLS settings of all upstream connections.
@@ -140,7 +140,10 @@ pub(super) async fn catalog_connection(
 pub async fn read_catalog(upstream: &Upstream, database: &str) -> Result<Catalog, String> {
     let tls = tls(upstream).map_err(|e| e.to_string())?;
     let connected = catalog_connection(upstream, &tls, database).await;
-    let said = |e: ConnectError| e.server().map_or_else(|| e.to_string(), |s| s.message());
+    let said = |e: ConnectError| {
+        e.server()
+            .map_or_else(|| e.to_string(), ServerError::message)
+    };
     let mut connection = connected.map_err(said)?;
     let read = binding::read(&mut connection).await;
     read.map(|read| read.catalog).map_err(|e| e.message)
