@@ -90,7 +90,8 @@ fn snapshot() -> Snapshot {
 
 fn plan(criterion: &mut Criterion) {
     let snapshot = snapshot();
-    let (prepared, cursors, temp) = (HashMap::new(), HashMap::new(), TempTables::default());
+    let (prepared, cursors) = (HashMap::new(), HashMap::new());
+    let temp = TempTables::default();
     let search_path = SearchPath::new(&[Ident::exact("public")]);
     let context = PlanContext {
         snapshot: &snapshot,

@@ -56,12 +56,12 @@ fn lineage(stage: &Stage, grants: &Grants, sql: &str) -> Result<Lineage, Refusal
     let mut statements = parse(sql)?;
     assert_eq!(statements.len(), 1, "one statement a case");
     let mut statement = statements.remove(0).statement;
-    let search_path = public_path();
+    let (search_path, temp) = (public_path(), TempTables::default());
     let grounds = Grounds {
         catalog: &stage.snapshot.catalog,
         grants,
         search_path: &search_path,
-        temp: &TempTables::default(),
+        temp: &temp,
     };
     let mut lineage = analyze(&mut statement, grounds)?;
     // What `decide` does when rows go to the client.

@@ -81,7 +81,7 @@ impl Session<'_> {
     fn run(&mut self, case: &mut TestCase) -> String {
         case.expect_empty().unwrap();
         let mut out = String::new();
-        self.server.run("BEGIN").unwrap();
+        self.server.run("DEALLOCATE ALL; BEGIN").unwrap();
         self.copy.run("ROLLBACK; BEGIN").unwrap();
         match parse(&case.input) {
             Err(e) => show_refusal(&Refusal::from(e), &mut out),
@@ -154,8 +154,7 @@ impl Session<'_> {
             Effect::Declare(name, entry) => drop(self.cursors.insert(name.clone(), entry.clone())),
             Effect::CloseCursor(Some(name)) => drop(self.cursors.remove(name)),
             Effect::CreateTemp { table, .. } => self.temp.add(Arc::clone(table)),
-            Effect::DropTemp(names) => names.iter().for_each(|name| self.temp.remove(name)),
-            Effect::DiscardTemp => self.temp = TempTables::default(),
+            Effect::DropTemp(names) => names.iter().for_each(|n| self.temp.remove(n)),
             _ => {}
         }
     }

@@ -87,7 +87,7 @@ fn explain_output(o: &OutputColumn, lineage: &Lineage, decisions: &Decisions) ->
             "clear"
         }
         .to_owned(),
-        place: if o.tainted { "at the source" } else { "" },
+        place: "",
         rule: String::new(),
     };
     let Some(decided) = o.sources.first().and_then(|s| decisions.columns.get(s)) else {

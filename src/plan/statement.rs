@@ -196,7 +196,12 @@ fn execute(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
         )
         .hint("DEALLOCATE it and PREPARE it again."));
     }
-    analyze_values(args, grounds(ctx))?;
+    if !analyze_values(args, grounds(ctx))?.relations.is_empty() {
+        return Err(Refusal::error(
+            sqlstate::FEATURE_NOT_SUPPORTED,
+            "cannot use subquery in EXECUTE parameter",
+        ));
+    }
     *name = entry.upstream.clone();
     let facts = named(entry.plan.facts().clone(), "EXECUTE");
     let outputs = entry.plan.outputs().cloned();
