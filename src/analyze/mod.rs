@@ -21,6 +21,7 @@ mod expr;
 mod from;
 mod functions;
 pub mod lineage;
+mod merge;
 mod names;
 mod query;
 mod scope;
@@ -69,6 +70,7 @@ pub fn analyze(statement: &mut Statement, grounds: Grounds<'_>) -> Resolve<Linea
         Statement::Insert(i) => analyzer.insert(i, env)?,
         Statement::Update(u) => analyzer.update(u, env)?,
         Statement::Delete(d) => analyzer.delete(d, env)?,
+        Statement::Merge(m) => analyzer.merge(m, env)?,
         _ => {
             return Err(Refusal::error(
                 sqlstate::INTERNAL_ERROR,
@@ -76,6 +78,9 @@ pub fn analyze(statement: &mut Statement, grounds: Grounds<'_>) -> Resolve<Linea
             ));
         }
     };
+    if analyzer.merges {
+        analyzer.nothing_protected()?;
+    }
     analyzer.lineage.outputs = outputs;
     Ok(analyzer.lineage)
 }
@@ -124,6 +129,8 @@ struct Analyzer<'a> {
     aliases: u32,
     /// Data-modifying CTEs are allowed only at the top level.
     top_level: bool,
+    /// A MERGE was met.
+    merges: bool,
 }
 
 impl<'a> Analyzer<'a> {
@@ -134,6 +141,7 @@ impl<'a> Analyzer<'a> {
             expanding: Vec::new(),
             aliases: 0,
             top_level: true,
+            merges: false,
         }
     }
 

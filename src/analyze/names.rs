@@ -84,6 +84,7 @@ impl Analyzer<'_> {
                 .is_some_and(|b| textual(b) && textual(target) || b == target && b != oid::BPCHAR);
         if keeps && ty.interval_fields.is_none() {
             return Ok(Info {
+                named: info.named && info.ty == Some(target),
                 ty: Some(target),
                 ..info
             });
@@ -93,6 +94,7 @@ impl Analyzer<'_> {
             tainted: info.tainted,
             ty: Some(target),
             null: info.null,
+            named: false,
             sources: Vec::new(),
         })
     }

@@ -5,6 +5,7 @@ pub mod bank;
 pub mod cluster;
 pub mod config;
 pub mod demo;
+mod dsn;
 pub mod keys;
 pub mod log;
 pub mod out;

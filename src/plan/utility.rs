@@ -74,6 +74,7 @@ pub(super) fn plan(statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, 
         | Statement::Insert(_)
         | Statement::Update(_)
         | Statement::Delete(_)
+        | Statement::Merge(_)
         | Statement::Copy(_)
         | Statement::CreateTable(_)
         | Statement::DropTable { .. }

@@ -290,20 +290,15 @@ impl<'a> Binder<'a> {
     }
 
     fn default_rule(&self, role: &Role) -> Rule {
-        let (treatment, origin) = if role.console {
-            (Treatment::Deny, role.span.origin())
-        } else {
-            let treatment = match self.policy.default_word() {
+        let answer = self.policy.default_answer(role);
+        Rule {
+            treatment: match answer.word {
                 Word::Clear => Treatment::Clear,
                 Word::Nullify => Treatment::Nullify,
                 Word::Deny | Word::Mask(_) | Word::Token(_) => Treatment::Deny,
-            };
-            (treatment, self.policy.unclassified_span.origin())
-        };
-        Rule {
-            treatment,
+            },
             class: Arc::from("unclassified"),
-            origin,
+            origin: answer.span.origin(),
             name: Arc::from(""),
         }
     }

@@ -214,7 +214,11 @@ pub(super) async fn keep(shared: Arc<Shared>, database: Arc<Database>) {
 async fn step(shared: &Shared, database: &Database, last: &mut Last) -> Result<(), Failure> {
     let connection = match &mut last.connection {
         Some(connection) => connection,
-        none => none.insert(upstreams::catalog_connection(shared, &database.name).await?),
+        none => {
+            let upstream = &shared.config.upstream;
+            let connected = upstreams::catalog_connection(upstream, &shared.tls, &database.name);
+            none.insert(connected.await.map_err(|e| binding::failure(&e))?)
+        }
     };
     let rules = shared.rules();
     if !rules.policy.covers(&database.name) {

@@ -36,6 +36,7 @@ use self::config::Config;
 use self::database::{Database, Failure};
 use self::metrics::Metrics;
 use self::slots::Slots;
+pub use self::upstreams::read_catalog;
 use self::users::Users;
 use crate::audit::Sink;
 use crate::client::{Acceptor, ServerTls};
@@ -268,7 +269,7 @@ impl Running {
 /// Binds, loads, and starts to serve. Port 0 takes a free port; see [`Running::addr`].
 pub async fn start(config: Config) -> Result<Running, StartError> {
     let rules = Rules::load(&config).map_err(StartError::Policy)?;
-    let tls = upstreams::tls(&config)?;
+    let tls = upstreams::tls(&config.upstream)?;
     let client_tls = client_tls(&config)?;
     let (sink, records) = crate::audit::channel(limits::AUDIT_RECORDS);
     let audit = audit::start(config.audit.as_deref(), records).map_err(|e| {

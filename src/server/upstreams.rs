@@ -4,25 +4,25 @@ use std::fs;
 
 use zeroize::Zeroizing;
 
-use super::config::{Config, Login, UpstreamTlsMode};
-use super::database::Failure;
+use super::config::{Config, Login, Upstream, UpstreamTlsMode};
 use super::{Shared, StartError, binding};
+use crate::catalog::Catalog;
 use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::upstream::{
-    ConnectError, TlsMode, UpstreamConnection, UpstreamOptions, UpstreamTls, connect,
+    ConnectError, ServerError, TlsMode, UpstreamConnection, UpstreamOptions, UpstreamTls, connect,
 };
 
 /// The TLS settings of all upstream connections.
-pub(super) fn tls(config: &Config) -> Result<UpstreamTls, StartError> {
-    let mode = match config.upstream.tls {
+pub(super) fn tls(upstream: &Upstream) -> Result<UpstreamTls, StartError> {
+    let mode = match upstream.tls {
         UpstreamTlsMode::Disable => TlsMode::Disable,
         UpstreamTlsMode::Prefer => TlsMode::Prefer,
         UpstreamTlsMode::Require => TlsMode::Require,
         UpstreamTlsMode::VerifyCa => TlsMode::VerifyCa,
         UpstreamTlsMode::VerifyFull => TlsMode::VerifyFull,
     };
-    let ca = match &config.upstream.ca {
+    let ca = match &upstream.ca {
         Some(path) => Some(fs::read(path).map_err(|e| StartError::file(path, &e))?),
         None => None,
     };
@@ -43,10 +43,29 @@ pub(super) async fn open(
     params: Vec<(String, String)>,
     minor: u16,
 ) -> Result<UpstreamConnection, ConnectError> {
+    reach(
+        &shared.config.upstream,
+        &shared.tls,
+        login,
+        database,
+        params,
+        minor,
+    )
+    .await
+}
+
+async fn reach(
+    upstream: &Upstream,
+    tls: &UpstreamTls,
+    login: &Login,
+    database: &str,
+    params: Vec<(String, String)>,
+    minor: u16,
+) -> Result<UpstreamConnection, ConnectError> {
     let mut options = UpstreamOptions {
         host: String::new(),
         port: 0,
-        tls: shared.tls.clone(),
+        tls: tls.clone(),
         user: login.user.clone(),
         password: login
             .password
@@ -57,7 +76,7 @@ pub(super) async fn open(
         minor,
     };
     let mut last = ConnectError::Protocol("no address is configured");
-    for address in &shared.config.upstream.addresses {
+    for address in &upstream.addresses {
         let (host, port) = split(address);
         host.clone_into(&mut options.host);
         options.port = port;
@@ -93,9 +112,10 @@ fn split(address: &str) -> (&str, u16) {
 
 /// A connection that reads the catalog: nothing a setting of its login could disturb.
 pub(super) async fn catalog_connection(
-    shared: &Shared,
+    upstream: &Upstream,
+    tls: &UpstreamTls,
     database: &str,
-) -> Result<UpstreamConnection, Failure> {
+) -> Result<UpstreamConnection, ConnectError> {
     let pins = [
         ("application_name", "pgveil catalog"),
         ("client_encoding", "UTF8"),
@@ -106,9 +126,24 @@ pub(super) async fn catalog_connection(
         ("quote_all_identifiers", "off"),
     ];
     let params = pins.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec();
-    open(shared, &shared.config.upstream.catalog, database, params, 0)
-        .await
-        .map_err(|e| binding::failure(&e))
+    reach(upstream, tls, &upstream.catalog, database, params, 0).await
+}
+
+/// Connects as the catalog login, reads the catalog of one database and disconnects: for commands
+/// that judge a policy without serving it.
+///
+/// # Errors
+/// Why there is no catalog, for the person at the terminal: what PostgreSQL said, or what failed.
+pub async fn read_catalog(upstream: &Upstream, database: &str) -> Result<Catalog, String> {
+    let tls = tls(upstream).map_err(|e| e.to_string())?;
+    let connected = catalog_connection(upstream, &tls, database).await;
+    let said = |e: ConnectError| {
+        e.server()
+            .map_or_else(|| e.to_string(), ServerError::message)
+    };
+    let mut connection = connected.map_err(said)?;
+    let read = binding::read(&mut connection).await;
+    read.map(|read| read.catalog).map_err(|e| e.message)
 }
 
 /// The search path a session of this login would start with. The connection itself has it pinned, so
