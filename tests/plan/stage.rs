@@ -84,6 +84,14 @@ impl Stage {
         self.connect("clinic_support")
     }
 
+    /// How to reach a database, for `--dsn`.
+    pub(crate) fn url(&self, database: &str) -> String {
+        format!(
+            "postgresql://{SUPERUSER}@{}/{database}?sslmode=disable",
+            self.cluster.address()
+        )
+    }
+
     /// A connection as superuser, with the upstream's pins.
     pub(crate) fn connect(&self, database: &str) -> Connection<'_> {
         let mut config = tokio_postgres::Config::new();
