@@ -23,12 +23,11 @@ use datadriven::{TestCase, walk};
 use pgveil::catalog::SearchPath;
 use pgveil::catalog::temp::TempTables;
 use pgveil::ident::Ident;
-use pgveil::mask::Transform;
 use pgveil::plan::{Effect, Plan, PlanContext, Refusal, explain_statement, plan_statement};
 use pgveil::policy::Treatment;
 use pgveil::sql::parse;
 use pgveil::sql::tree::{CopyDirection, Statement};
-use stage::{Connection, Rows, Stage, public_path, words};
+use stage::{Connection, Rows, Stage, mask_rows, public_path, words};
 
 #[test]
 fn plan_corpus() {
@@ -261,35 +260,14 @@ impl Session<'_> {
 
     /// What the client's statement gives on the masked copy, as the contract wants it.
     fn compare(&self, plan: &Plan, mut rows: Rows, original: &str) -> Result<(), String> {
-        let runtime = &self.stage.runtime;
-        let shape = |connection: &Connection<'_>, sql: &str| {
-            let prepared = runtime
-                .block_on(connection.client.prepare(sql))
-                .map_err(words)?;
-            let columns = prepared.columns().iter();
-            Ok::<_, String>(
-                columns
-                    .map(|c| (c.name().to_owned(), c.type_().name().to_owned()))
-                    .collect::<Vec<_>>(),
-            )
-        };
         let (sent, wanted) = (
-            shape(self.server, plan.sql().as_str())?,
-            shape(self.copy, original)?,
+            self.server.shape(plan.sql().as_str())?,
+            self.copy.shape(original)?,
         );
         if sent != wanted {
             return Err(format!("columns {sent:?}, on the masked copy {wanted:?}"));
         }
-        for (position, rule) in plan.outputs().unwrap().iter().enumerate() {
-            let Transform::Mask(mask) = &rule.transform else {
-                continue;
-            };
-            for value in rows.iter_mut().filter_map(|row| row[position].as_mut()) {
-                let mut masked = Vec::new();
-                mask.apply(value.as_bytes(), &mut masked);
-                *value = String::from_utf8(masked).unwrap();
-            }
-        }
+        mask_rows(plan, &mut rows);
         let mut wanted = self.copy.run(original)?;
         if !original.to_lowercase().contains("order by") {
             rows.sort();
