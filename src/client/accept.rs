@@ -30,11 +30,17 @@ use crate::wire::write::backend as write;
 use crate::wire::{Limits, Malformed, Report, WriteError};
 
 /// What [`Credentials::lookup`] returns.
-pub type Lookup<'a> = Pin<Box<dyn Future<Output = Option<ScramVerifier>> + Send + 'a>>;
+pub type Lookup<'a> =
+    Pin<Box<dyn Future<Output = Result<Option<ScramVerifier>, Unavailable>> + Send + 'a>>;
+
+/// Verifiers are kept elsewhere, and that cannot be asked now. Nothing to do with the user.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[error("the database server cannot be asked for passwords")]
+pub struct Unavailable;
 
 /// Where verifiers come from.
 pub trait Credentials: Send + Sync {
-    /// The verifier of a user; `None` runs an exchange that fails, so that names cannot be probed.
+    /// The verifier of a user; no verifier runs an exchange that fails, so that names cannot be probed.
     fn lookup<'a>(&'a self, user: &'a str) -> Lookup<'a>;
 }
 
@@ -101,6 +107,9 @@ pub enum AcceptError {
     /// The wrong password, or an unknown user.
     #[error("password authentication failed for user \"{0}\"")]
     Password(String),
+    /// The verifier cannot be had.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
     /// Nothing came of it in [`limits::AUTHENTICATION_TIMEOUT`].
     #[error("canceling authentication due to timeout")]
     Timeout,
@@ -116,7 +125,7 @@ impl AcceptError {
             }
             Self::Startup(StartupError::NotUtf8) => sqlstate::CHARACTER_NOT_IN_REPERTOIRE,
             Self::NameTooLong => sqlstate::NAME_TOO_LONG,
-            Self::Io(_) | Self::Handshake(_) => sqlstate::CONNECTION_FAILURE,
+            Self::Io(_) | Self::Handshake(_) | Self::Unavailable(_) => sqlstate::CONNECTION_FAILURE,
             Self::Scram(error) => error.sqlstate(),
             Self::Password(_) => sqlstate::INVALID_PASSWORD,
             Self::Timeout => sqlstate::QUERY_CANCELED,
@@ -283,7 +292,7 @@ async fn authenticate(
         )?;
     }
     let startup = parameters(message)?;
-    let verifier = acceptor.credentials.lookup(&startup.user).await;
+    let verifier = acceptor.credentials.lookup(&startup.user).await?;
     let end_point = acceptor.tls.as_ref().and_then(|tls| tls.end_point.as_ref());
     let binding = end_point.filter(|_| stream.is_tls()).map(|h| h.to_vec());
     let mut scram = ScramServer::new(&startup.user, verifier, binding, nonce()?, &acceptor.secret);

@@ -166,6 +166,14 @@ impl Policy {
         self.databases.is_empty() || self.databases.iter().any(|d| d == database)
     }
 
+    /// Does the role see every column there can be as stored, in any database?
+    pub fn is_unrestricted(&self, role: &Role) -> bool {
+        let clear = |column| self.answer(role, column).word == Word::Clear;
+        !role.console
+            && self.default_answer(role).word == Word::Clear
+            && self.named_columns().into_keys().all(clear)
+    }
+
     /// The token domains some role sees some column in.
     pub fn used_domains(&self) -> BTreeSet<Arc<str>> {
         let mut used = BTreeSet::new();

@@ -13,8 +13,10 @@ mod database;
 mod metrics;
 pub mod policy_files;
 mod relay;
+mod replication;
 mod slots;
 mod upstreams;
+mod users;
 
 use std::fs;
 use std::io;
@@ -34,8 +36,8 @@ use self::config::Config;
 use self::database::{Database, Failure};
 use self::metrics::Metrics;
 use self::slots::Slots;
-use self::upstreams::Users;
 pub use self::upstreams::read_catalog;
+use self::users::Users;
 use crate::audit::Sink;
 use crate::client::{Acceptor, ServerTls};
 use crate::limits;
@@ -170,13 +172,10 @@ impl Shared {
         self.databases.remove_if(&database.name, unused).is_some()
     }
 
-    /// A database that can be connected to.
-    fn any_database(&self) -> Option<String> {
-        let ready = |d: &Arc<Database>| d.current().is_some();
-        let known = self.databases.iter().find(|entry| ready(entry.value()));
-        known
-            .map(|entry| entry.key().clone())
-            .or_else(|| self.rules().policy.databases.first().cloned())
+    /// A database for what belongs to none: the first the policy lists, or the one every cluster has.
+    fn listed_database(&self) -> String {
+        let listed = self.rules().policy.databases.first().cloned();
+        listed.unwrap_or_else(|| "postgres".to_owned())
     }
 
     /// Can a new client be served?

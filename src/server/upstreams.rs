@@ -1,15 +1,12 @@
-//! Connecting to PostgreSQL as the configuration says, and looking up client passwords.
+//! Connecting to PostgreSQL as the configuration says.
 
-use std::collections::HashMap;
 use std::fs;
-use std::sync::{Arc, OnceLock, Weak};
 
 use zeroize::Zeroizing;
 
-use super::config::{Config, Login, Upstream, UpstreamTlsMode, UserAuth};
+use super::config::{Config, Login, Upstream, UpstreamTlsMode};
 use super::{Shared, StartError, binding};
 use crate::catalog::Catalog;
-use crate::client::{Credentials, Lookup, ScramVerifier};
 use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::upstream::{
@@ -167,89 +164,6 @@ pub(super) async fn default_search_path(
     let text = configured.and_then(|bytes| String::from_utf8(bytes).ok());
     let text = text.as_deref().unwrap_or("\"$user\", public");
     Ok(crate::session::split_search_path(text).unwrap_or_default())
-}
-
-/// Who may log in: the configuration's users, then `users: {query: …}`.
-pub(super) struct Users {
-    known: HashMap<String, ScramVerifier>,
-    shared: OnceLock<Weak<Shared>>,
-}
-
-impl Users {
-    /// Checks and prepares the configured verifiers.
-    pub(super) fn new(config: &Config) -> Result<Self, StartError> {
-        let mut known = HashMap::new();
-        for (user, auth) in &config.users {
-            let verifier = match auth {
-                UserAuth::Password(secret) => ScramVerifier::from_password(secret.expose()),
-                UserAuth::Scram(text) => ScramVerifier::parse(text),
-            };
-            let verifier = verifier.map_err(|_| StartError::Verifier(user.clone()))?;
-            known.insert(user.clone(), verifier);
-        }
-        Ok(Self {
-            known,
-            shared: OnceLock::new(),
-        })
-    }
-
-    /// Gives the configured query something to run on.
-    pub(super) fn attach(&self, shared: &Arc<Shared>) {
-        // Attached once, at start.
-        drop(self.shared.set(Arc::downgrade(shared)));
-    }
-}
-
-impl Credentials for Users {
-    fn lookup<'a>(&'a self, user: &'a str) -> Lookup<'a> {
-        Box::pin(async move {
-            if let Some(verifier) = self.known.get(user) {
-                return Some(verifier.clone());
-            }
-            let shared = self.shared.get()?.upgrade()?;
-            let query = shared.config.users_query.clone()?;
-            match query_verifier(&shared, &query, user).await {
-                Ok(verifier) => verifier,
-                Err(error) => {
-                    tracing::warn!(%error, "users query failed");
-                    None
-                }
-            }
-        })
-    }
-}
-
-/// Runs the configured query with the user's name as its parameter.
-async fn query_verifier(
-    shared: &Arc<Shared>,
-    query: &str,
-    user: &str,
-) -> Result<Option<ScramVerifier>, ConnectError> {
-    let database = shared.config.upstream.catalog.user.clone();
-    let database = shared.any_database().unwrap_or(database);
-    let pins = [
-        ("client_encoding", "UTF8"),
-        ("standard_conforming_strings", "on"),
-    ];
-    let params = pins.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec();
-    let login = &shared.config.upstream.catalog;
-    let mut connection = open(shared, login, &database, params, 0).await?;
-    // The name becomes a literal of a string without backslash escapes: doubling quotes is enough.
-    let literal = user.replace('\'', "''");
-    let query = query.trim().trim_end_matches(';');
-    connection
-        .simple_query_text(&format!("PREPARE pgveil_user(pg_catalog.text) AS {query}"))
-        .await?;
-    let rows = connection
-        .simple_query_text(&format!("EXECUTE pgveil_user('{literal}')"))
-        .await?;
-    let verifier = rows
-        .into_iter()
-        .next()
-        .and_then(|row| row.into_iter().nth(1).flatten());
-    Ok(verifier
-        .and_then(|bytes| String::from_utf8(bytes).ok())
-        .and_then(|text| ScramVerifier::parse(&text).ok()))
 }
 
 #[cfg(test)]
