@@ -53,6 +53,8 @@ pub struct Grounds<'a> {
     pub grants: &'a Grants,
     /// The client's search path.
     pub search_path: &'a SearchPath,
+    /// How many views this is inside of.
+    pub views: usize,
 }
 
 /// Resolves a statement in place and says what it reads.

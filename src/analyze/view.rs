@@ -207,20 +207,23 @@ fn generated(
 
 /// What a view is to the role.
 pub fn view_form(relation: &Arc<Relation>, grounds: Grounds<'_>) -> Resolve<Arc<ViewForm>> {
-    view_form_at(relation, grounds, 0)
-}
-
-fn view_form_at(
-    relation: &Arc<Relation>,
-    grounds: Grounds<'_>,
-    depth: usize,
-) -> Resolve<Arc<ViewForm>> {
     if is_system(relation) || grounds.grants.unrestricted {
         return Ok(Arc::new(ViewForm::Plain));
     }
-    if depth > DEPTH {
+    if let Some(known) = grounds.grants.memo.get(relation.oid) {
+        return Ok(known);
+    }
+    // Views can be made to go round in circles, with CREATE OR REPLACE.
+    if grounds.views > DEPTH {
         return Err(not_analyzable(relation));
     }
+    let form = new_view_form(relation, grounds)?;
+    // Asked for each column of each view on top: without memory that is a power of the depth.
+    grounds.grants.memo.keep(relation.oid, Arc::clone(&form));
+    Ok(form)
+}
+
+fn new_view_form(relation: &Arc<Relation>, grounds: Grounds<'_>) -> Resolve<Arc<ViewForm>> {
     let Some(text) = relation.definition.as_deref() else {
         return Err(not_analyzable(relation));
     };
@@ -241,6 +244,7 @@ fn view_form_at(
     let query = definition(text).map_err(|_r| not_analyzable(relation))?;
     let inner = Grounds {
         search_path: &CATALOG_PATH,
+        views: grounds.views.saturating_add(1),
         ..grounds
     };
     let mut analyzer = Analyzer::new(inner);

@@ -83,6 +83,7 @@ pub(super) fn grounds<'a>(ctx: &PlanContext<'a>) -> Grounds<'a> {
         catalog: &ctx.snapshot.catalog,
         grants: ctx.grants,
         search_path: ctx.search_path,
+        views: 0,
     }
 }
 
