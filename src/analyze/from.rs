@@ -18,6 +18,9 @@ use crate::sql::tree::{
     TableAlias, TableRef,
 };
 
+/// Columns a FROM clause may bring into scope.
+const SCOPE_COLUMNS: usize = 20_000;
+
 /// What one FROM item, or a join of several, brings into scope.
 #[derive(Default)]
 pub(super) struct Brought {
@@ -38,6 +41,7 @@ impl Analyzer<'_> {
             no_duplicates(&all.items, &brought.items)?;
             all.items.extend(brought.items);
             all.columns.extend(brought.columns);
+            within_bounds(&all)?;
         }
         Ok((all.items, all.columns))
     }
@@ -111,6 +115,7 @@ impl Analyzer<'_> {
                     items: left.items.iter().chain(&lhs.items).cloned().collect(),
                     columns: left.columns.iter().chain(&lhs.columns).cloned().collect(),
                 };
+                within_bounds(&visible)?;
                 let rhs = self.table_ref(r, env, &visible)?;
                 no_duplicates(&visible.items, &rhs.items)?;
                 visible.items.extend(rhs.items.iter().cloned());
@@ -371,6 +376,7 @@ impl Analyzer<'_> {
                     "only the tablesample methods bernoulli and system are supported",
                 ));
             }
+            sample.method.parts.insert(0, Ident::exact("pg_catalog"));
         }
         Ok(Item {
             alias: alias.name,
@@ -495,6 +501,14 @@ impl Analyzer<'_> {
             _ => Some(vec![(alias.clone(), result)]),
         }
     }
+}
+
+/// Columns in scope are copied for each join: their number is bounded before their product is paid.
+fn within_bounds(brought: &Brought) -> Resolve<()> {
+    if brought.columns.len() > SCOPE_COLUMNS {
+        return Err(super::too_complex());
+    }
+    Ok(())
 }
 
 /// What a join shows: merged columns first, then the others of both sides.
