@@ -102,7 +102,7 @@ const TOP: [&str; 9] = [
 
 /// Runners of the folders in `tests/corpus`; `clinic` is the database they run against.
 const RUNNERS: [(&str, &str); 10] = [
-    ("analyze", "tests/plan.rs"),
+    ("analyze", "tests/analyze.rs"),
     ("bind", "tests/policy_bind.rs"),
     ("bypass", "tests/e2e.rs"),
     ("clinic", "tests/e2e.rs"),
