@@ -17,18 +17,18 @@ mod stage;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::process::Command;
 use std::sync::Arc;
 
 use datadriven::{TestCase, walk};
 use pgveil::catalog::SearchPath;
 use pgveil::catalog::temp::TempTables;
 use pgveil::ident::Ident;
-use pgveil::mask::Transform;
 use pgveil::plan::{Effect, Plan, PlanContext, Refusal, explain_statement, plan_statement};
 use pgveil::policy::Treatment;
 use pgveil::sql::parse;
 use pgveil::sql::tree::{CopyDirection, Statement};
-use stage::{Connection, Rows, Stage, public_path, words};
+use stage::{Connection, Rows, Stage, mask_rows, public_path, words};
 
 #[test]
 fn plan_corpus() {
@@ -57,8 +57,71 @@ fn plan_corpus() {
             session.run(case)
         });
     });
+    explain_asks_the_planner(&stage);
     let wrong = wrong.into_inner();
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+/// `pgveil policy explain` says the same, column by column, and where each rule is written.
+fn explain_asks_the_planner(stage: &Stage) {
+    let explain = |arguments: &[&str]| {
+        let explained = Command::new(env!("CARGO_BIN_EXE_pgveil"))
+            .args([
+                "policy",
+                "explain",
+                "--policies",
+                "tests/corpus/clinic/policies",
+            ])
+            .args(["--dsn", &stage.url("clinic")])
+            .args(arguments)
+            .output()
+            .unwrap();
+        (
+            explained.status.code(),
+            String::from_utf8(explained.stdout).unwrap(),
+        )
+    };
+    let sql = "SELECT id, email, upper(name) AS loud FROM patients";
+    let (code, text) = explain(&["--role", "support", "--sql", sql]);
+    let words: Vec<Vec<&str>> = text
+        .lines()
+        .map(|l| l.split_whitespace().collect())
+        .collect();
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!(words[1][..2], ["id", "public.patients.id"]);
+    assert_eq!(
+        words[2][..8],
+        "email public.patients.email email mask email at the output"
+            .split(' ')
+            .collect::<Vec<_>>()[..]
+    );
+    let rule = words[2][8].rsplit_once(':').unwrap();
+    assert_eq!(rule.0, "tests/corpus/clinic/policies/clinic.yaml");
+    let policy = std::fs::read_to_string(rule.0).unwrap();
+    let line = policy
+        .lines()
+        .nth(rule.1.parse::<usize>().unwrap() - 1)
+        .unwrap();
+    assert!(line.contains("support: mask(email)"), "{line}");
+    assert_eq!(words[3].join(" "), "loud computed from masked values");
+    assert!(
+        text.contains("\nsent: SELECT \"patients\".\"id\" AS \"id\""),
+        "{text}"
+    );
+    let (code, text) = explain(&["--role", "analyst", "SELECT lower(name) FROM patients"]);
+    assert_eq!(code, Some(1), "{text}");
+    let words = [
+        "ERROR:  42501: cannot compute with column name",
+        "\nDETAIL: ",
+        "\nHINT:   ",
+    ];
+    assert!(words.iter().all(|word| text.contains(word)), "{text}");
+    let (code, text) = explain(&["--role", "nobody", "SELECT 1"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.contains("its roles are analyst, owner, support"),
+        "{text}"
+    );
 }
 
 /// One client's session: a case's statements are planned and executed one after the other.
@@ -198,35 +261,14 @@ impl Session<'_> {
 
     /// What the client's statement gives on the masked copy, as the contract wants it.
     fn compare(&self, plan: &Plan, mut rows: Rows, original: &str) -> Result<(), String> {
-        let runtime = &self.stage.runtime;
-        let shape = |connection: &Connection<'_>, sql: &str| {
-            let prepared = runtime
-                .block_on(connection.client.prepare(sql))
-                .map_err(words)?;
-            let columns = prepared.columns().iter();
-            Ok::<_, String>(
-                columns
-                    .map(|c| (c.name().to_owned(), c.type_().name().to_owned()))
-                    .collect::<Vec<_>>(),
-            )
-        };
         let (sent, wanted) = (
-            shape(self.server, plan.sql().as_str())?,
-            shape(self.copy, original)?,
+            self.server.shape(plan.sql().as_str())?,
+            self.copy.shape(original)?,
         );
         if sent != wanted {
             return Err(format!("columns {sent:?}, on the masked copy {wanted:?}"));
         }
-        for (position, rule) in plan.outputs().unwrap().iter().enumerate() {
-            let Transform::Mask(mask) = &rule.transform else {
-                continue;
-            };
-            for value in rows.iter_mut().filter_map(|row| row[position].as_mut()) {
-                let mut masked = Vec::new();
-                mask.apply(value.as_bytes(), &mut masked);
-                *value = String::from_utf8(masked).unwrap();
-            }
-        }
+        mask_rows(plan, &mut rows);
         let mut wanted = self.copy.run(original)?;
         if !original.to_lowercase().contains("order by") {
             rows.sort();

@@ -53,6 +53,16 @@ pub fn check_against(policy: &Policy, catalog: &Catalog) -> Result<Vec<PolicyErr
     binder.faults.finish()
 }
 
+/// Binds with a placeholder for every key: enough to say what a role gets and where, and of no use
+/// for a value.
+pub fn bind_without_keys(policy: &Policy, catalog: &Catalog) -> Result<Binding, Errors> {
+    let keys = Keys::placeholder().ok_or_else(|| PolicyError::error("no placeholder key"))?;
+    let mut binder = Binder::new(policy, catalog, keys);
+    let policy = binder.bind();
+    let warnings = binder.faults.finish()?;
+    Ok(Binding { policy, warnings })
+}
+
 /// A relation's name as policies write it.
 pub(super) fn qualified(relation: &Relation) -> QualifiedName {
     QualifiedName {

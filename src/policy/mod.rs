@@ -52,7 +52,7 @@ mod write;
 mod write_bind;
 pub(crate) mod yaml;
 
-pub use self::bind::{Binding, bind, check_against};
+pub use self::bind::{Binding, bind, bind_without_keys, check_against};
 pub use self::bound::{BoundPolicy, DefaultTreatment, Grants, Rule, Treatment, WriteGrant};
 pub use self::classes::{Class, ClassName, ColumnClass, Level};
 pub use self::error::{Errors, PolicyError, Severity};

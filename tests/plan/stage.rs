@@ -9,7 +9,9 @@ use std::sync::Arc;
 use pgveil::catalog::SearchPath;
 use pgveil::cli::cluster::{Cluster, ClusterOptions, SUPERUSER, TcpAuth};
 use pgveil::ident::Ident;
+use pgveil::mask::Transform;
 use pgveil::mask::token::{KeyRing, KeyRingFile, NewKey};
+use pgveil::plan::Plan;
 use pgveil::policy::{Policy, SourceFile, bind};
 use pgveil::snapshot::Snapshot;
 use pgveil::upstream::introspect::introspect;
@@ -84,6 +86,14 @@ impl Stage {
         self.connect("clinic_support")
     }
 
+    /// How to reach a database, for `--dsn`.
+    pub(crate) fn url(&self, database: &str) -> String {
+        format!(
+            "postgresql://{SUPERUSER}@{}/{database}?sslmode=disable",
+            self.cluster.address()
+        )
+    }
+
     /// A connection as superuser, with the upstream's pins.
     pub(crate) fn connect(&self, database: &str) -> Connection<'_> {
         let mut config = tokio_postgres::Config::new();
@@ -125,6 +135,32 @@ impl Connection<'_> {
             }
         }
         Ok(rows)
+    }
+
+    /// The names and types of a statement's columns.
+    pub(crate) fn shape(&self, sql: &str) -> Result<Vec<(String, String)>, String> {
+        let prepared = self
+            .runtime
+            .block_on(self.client.prepare(sql))
+            .map_err(words)?;
+        let columns = prepared.columns().iter();
+        Ok(columns
+            .map(|c| (c.name().to_owned(), c.type_().name().to_owned()))
+            .collect())
+    }
+}
+
+/// What the proxy does with rows on their way to the client.
+pub(crate) fn mask_rows(plan: &Plan, rows: &mut Rows) {
+    for (position, rule) in plan.outputs().unwrap().iter().enumerate() {
+        let Transform::Mask(mask) = &rule.transform else {
+            continue;
+        };
+        for value in rows.iter_mut().filter_map(|row| row[position].as_mut()) {
+            let mut masked = Vec::new();
+            mask.apply(value.as_bytes(), &mut masked);
+            *value = String::from_utf8(masked).unwrap();
+        }
     }
 }
 
