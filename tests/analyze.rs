@@ -8,7 +8,6 @@
     reason = "a test that cannot set its stage has failed"
 )]
 
-#[expect(dead_code, reason = "the other runners use the rest")]
 #[path = "plan/stage.rs"]
 #[expect(dead_code, reason = "rows and the masked copy are for tests/plan.rs")]
 mod stage;

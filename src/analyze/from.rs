@@ -6,7 +6,7 @@ use super::lineage::{OutputColumn, Source, Uses};
 use super::query::rename;
 use super::scope::{Env, Item, Scope, Visible};
 use super::view::ViewForm;
-use super::{Analyzer, Resolve, merge_sources};
+use super::{Analyzer, Resolve, made_up, merge_sources};
 use crate::catalog::{Relation, RelationKind, TypeKind};
 use crate::ident::Ident;
 use crate::pg::types::oid;
@@ -77,7 +77,7 @@ impl Analyzer<'_> {
                 let named = match alias.take() {
                     Some(a) => a,
                     None => TableAlias {
-                        name: self.fresh_alias(&Ident::exact("unnamed")),
+                        name: self.fresh_alias(),
                         columns: Vec::new(),
                     },
                 };
@@ -472,12 +472,16 @@ impl Analyzer<'_> {
     }
 
     /// The client's alias, or a fresh one if it is already printed around here: an inner alias must
-    /// not capture a reference to an outer one.
+    /// not capture a reference to an outer one. It depends on the surroundings only: an expression
+    /// written twice, in GROUP BY and in the select list, must be printed twice the same way, or
+    /// PostgreSQL does not see that it is one.
     pub(super) fn unique(&mut self, alias: &Ident, scope: &Scope<'_>) -> Ident {
         let mut printed = alias.clone();
+        let mut number = 0_u32;
         // A client may have written the very name that is made up here.
         while scope.prints(&printed) {
-            printed = self.fresh_alias(alias);
+            number = number.saturating_add(1);
+            printed = made_up(alias, number);
         }
         printed
     }
