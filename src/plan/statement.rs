@@ -350,7 +350,7 @@ fn copied_query(c: &mut Copy) -> Result<Statement, Refusal> {
             };
             let select = crate::sql::tree::Select {
                 items,
-                from: vec![crate::sql::tree::TableRef::Relation(Box::new(r.clone()))],
+                from: vec![crate::sql::tree::TableRef::Relation(r.clone())],
                 ..crate::sql::tree::Select::default()
             };
             Ok(Statement::Query(Box::new(Query {

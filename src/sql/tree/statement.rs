@@ -246,7 +246,7 @@ pub struct Copy {
 #[derive(Clone)]
 pub enum CopySource {
     /// `t (a, b)`
-    Relation(RelationRef, Vec<Ident>),
+    Relation(Box<RelationRef>, Vec<Ident>),
     /// `(query)`
     Query(Box<Statement>),
 }
