@@ -229,11 +229,13 @@ impl Analyzer<'_> {
     fn is_visible(&self, catalog: &str, column: &str, arg: Expr) -> Expr {
         let path = self.grounds.search_path.schemas();
         let known = &self.grounds.catalog.schemas;
-        let oids: Vec<String> = known
+        // In order, so that one statement is always printed the same way.
+        let oids: std::collections::BTreeSet<crate::pg::Oid> = known
             .iter()
             .filter(|(_, name)| path.contains(name))
-            .map(|(oid, _)| oid.to_string())
+            .map(|(oid, _)| *oid)
             .collect();
+        let oids: Vec<String> = oids.iter().map(ToString::to_string).collect();
         let list = Expr::Cast(
             Box::new(text(&format!("{{{}}}", oids.join(",")))),
             catalog_type("oid", 1),
@@ -336,6 +338,7 @@ impl Analyzer<'_> {
                 tainted,
                 ty,
                 null: false,
+                named: false,
             }));
         }
         if f.ordinality {
@@ -345,6 +348,7 @@ impl Analyzer<'_> {
                 tainted: false,
                 ty: Some(oid::INT8),
                 null: false,
+                named: false,
             });
         }
         let outputs = rename(outputs, &alias.columns, &alias.name)?;

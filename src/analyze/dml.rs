@@ -327,7 +327,17 @@ impl Analyzer<'_> {
             | RelationKind::Sequence
             | RelationKind::CompositeType => false,
         };
-        let grant = self.grounds.grants.write.get(&relation.oid).cloned();
+        let grant = if relation.temporary {
+            Some(WriteGrant {
+                insert: true,
+                delete: true,
+                update: None,
+                updates: true,
+                plaintext: true,
+            })
+        } else {
+            self.grounds.grants.write.get(&relation.oid).cloned()
+        };
         let Some(grant) = grant.filter(|_| writable) else {
             return Err(no_grant(&relation, what).at(position));
         };

@@ -23,6 +23,8 @@ pub(super) struct Info {
     pub(super) ty: Option<Oid>,
     /// It is the constant NULL.
     pub(super) null: bool,
+    /// As of an output column: PostgreSQL knows its origin.
+    pub(super) named: bool,
 }
 
 impl Info {
@@ -272,7 +274,7 @@ impl Analyzer<'_> {
         match scope.find(name)? {
             Found::Column(c) => {
                 let info = self.visible(c);
-                *e = Expr::Column(c.reference.clone());
+                *e = c.expr();
                 Ok(info)
             }
             Found::WholeRow(item) => {
@@ -307,6 +309,7 @@ impl Analyzer<'_> {
             tainted: c.tainted,
             ty: c.ty,
             null: false,
+            named: c.named && c.merged.is_none(),
         }
     }
 
@@ -475,6 +478,7 @@ impl Analyzer<'_> {
                 tainted: o.tainted,
                 ty: o.ty,
                 null: o.null,
+                named: false,
             }),
             _ => Err(Refusal::error(
                 sqlstate::SYNTAX_ERROR,
@@ -496,7 +500,7 @@ impl Analyzer<'_> {
                 for c in scope.find_item(name)?.columns.iter().filter(|c| !c.denied) {
                     self.lineage.mark_all(&c.sources, Uses::COMPUTE);
                     tainted |= c.tainted;
-                    expanded.push(Expr::Column(c.reference.clone()));
+                    expanded.push(c.expr());
                 }
             } else {
                 tainted |= self.compute(&mut f, scope, ctes)?;
@@ -526,11 +530,35 @@ impl Analyzer<'_> {
         {
             return Ok(info);
         }
-        let Expr::Field(inner, _) = e else {
+        let Expr::Field(inner, field) = e else {
             return Err(Refusal::error(sqlstate::INTERNAL_ERROR, "not a field"));
         };
         let info = self.consumed(inner, scope, ctes, Uses::COMPUTE)?;
-        Ok(Info::computed(info.tainted, None))
+        let fields = info.ty.and_then(|ty| self.composite_fields(ty));
+        let known = fields.and_then(|f| f.into_iter().find(|(name, _)| name == field));
+        if known.is_none() {
+            self.no_function_of_field(field)?;
+        }
+        Ok(Info::computed(info.tainted, known.map(|(_, ty)| ty)))
+    }
+
+    /// Where there is no such field PostgreSQL reads `(e).f` as the call `f(e)`, and as a cast if `f`
+    /// is a type.
+    fn no_function_of_field(&self, field: &Ident) -> Resolve<()> {
+        let catalog = self.grounds.catalog;
+        let called = Ident::exact("pg_catalog");
+        let function = catalog
+            .functions
+            .get(field)
+            .is_some_and(|all| all.iter().any(|f| f.schema == called));
+        if function || catalog.type_by_name(&called, field).is_some() {
+            return Err(Refusal::error(
+                sqlstate::FEATURE_NOT_SUPPORTED,
+                format!("\"{field}\" is not known to be a field of this value"),
+            )
+            .hint(format!("To call a function, write {field}(…).")));
+        }
+        Ok(())
     }
 
     /// `(t).col` where `t` is a FROM item. `None` if `t` is something else.
@@ -546,7 +574,7 @@ impl Analyzer<'_> {
         };
         let c = super::scope::item_column(item, field, name.position)?.clone();
         let info = self.visible(&c);
-        *e = Expr::Column(c.reference);
+        *e = c.expr();
         Ok(Some(info))
     }
 

@@ -14,7 +14,7 @@ use crate::pg::{Oid, sqlstate};
 use crate::policy::Treatment;
 use crate::refusal::Refusal;
 use crate::sql::tree::{
-    Column, Expr, JoinConstraint, JoinKind, Name, Query, RelationRef, SetExpr, Statement,
+    Column, Expr, JoinConstraint, JoinKind, Name, Operator, Query, RelationRef, SetExpr, Statement,
     TableAlias, TableRef,
 };
 
@@ -165,6 +165,7 @@ impl Analyzer<'_> {
                 };
             }
         }
+        let mut on = None;
         let merged = match constraint {
             JoinConstraint::Using(names, alias) => {
                 if alias.is_some() {
@@ -175,22 +176,17 @@ impl Analyzer<'_> {
                     .hint("Qualify the columns with one of the joined tables."));
                 }
                 let names = names.clone();
-                self.using(&names, &lhs, &rhs, kind)?
+                let (merged, condition) = self.using(&names, &lhs, &rhs, kind)?;
+                on = Some(condition);
+                merged
             }
             JoinConstraint::On(_) | JoinConstraint::None | JoinConstraint::Natural => Vec::new(),
         };
-        let mut out = Brought::default();
-        let kept = |c: &&Visible| !merged.iter().any(|m| m.name == c.name);
-        let rest: Vec<Visible> = lhs
-            .columns
-            .iter()
-            .chain(&rhs.columns)
-            .filter(kept)
-            .cloned()
-            .collect();
-        out.columns = merged.iter().cloned().chain(rest).collect();
-        out.items = lhs.items;
-        out.items.extend(rhs.items);
+        if let Some(condition) = on {
+            *constraint = JoinConstraint::On(condition);
+            return Ok(joined(lhs, rhs, &merged));
+        }
+        let out = joined(lhs, rhs, &[]);
         if let JoinConstraint::On(e) = constraint {
             // ON sees the two sides (and, under LATERAL rules, what is further out).
             let outer = Scope {
@@ -208,52 +204,63 @@ impl Analyzer<'_> {
         Ok(out)
     }
 
-    /// The merged columns of USING.
+    /// The merged columns of USING, and what it compares. Both are written out, because PostgreSQL
+    /// would look the names up in tables whose columns may have other names there than here.
     fn using(
         &mut self,
         names: &[Ident],
         lhs: &Brought,
         rhs: &Brought,
         kind: JoinKind,
-    ) -> Resolve<Vec<Visible>> {
+    ) -> Resolve<(Vec<Visible>, Expr)> {
         let mut merged = Vec::with_capacity(names.len());
+        let mut equal = Vec::with_capacity(names.len());
         for name in names {
             let l = unique_column(&lhs.columns, name, "left")?;
             let r = unique_column(&rhs.columns, name, "right")?;
             self.compare(&l.sources, &r.sources);
+            let mut op = Operator {
+                schema: None,
+                symbol: "=".into(),
+            };
+            self.operator(&mut op, l.ty, r.ty)?;
+            equal.push(Expr::Binary(Box::new(l.expr()), op, Box::new(r.expr())));
             let same = l.ty.is_some() && l.ty == r.ty;
-            let (reference, sources) = match kind {
+            let (side, sources, sides) = match kind {
                 JoinKind::Inner | JoinKind::Left | JoinKind::Cross if same => {
-                    (l.reference.clone(), l.sources.clone())
+                    (l, l.sources.clone(), None)
                 }
-                JoinKind::Right if same => (r.reference.clone(), r.sources.clone()),
-                _ => {
-                    let mut both = l.sources.clone();
-                    merge_sources(&mut both, &r.sources);
-                    if l.sources.is_empty() || r.sources.is_empty() {
-                        self.lineage.mark_all(&both, Uses::COMPUTE);
-                        both.clear();
-                    }
-                    (
-                        Column {
-                            qualifier: None,
-                            name: name.clone(),
-                            base: None,
-                        },
-                        both,
-                    )
-                }
+                JoinKind::Right if same => (r, r.sources.clone(), None),
+                JoinKind::Right => (r, self.both_sides(l, r), Some((r.expr(), l.expr()))),
+                _ => (l, self.both_sides(l, r), Some((l.expr(), r.expr()))),
             };
             merged.push(Visible {
                 name: name.clone(),
-                reference,
+                reference: side.reference.clone(),
                 sources,
                 tainted: l.tainted || r.tainted,
                 ty: if same { l.ty } else { None },
                 denied: false,
+                named: side.named,
+                merged: sides.map_or_else(|| side.merged.clone(), |s| Some(Box::new(s))),
             });
         }
-        Ok(merged)
+        let condition = match equal.len() {
+            1 => equal.swap_remove(0),
+            _ => Expr::And(equal),
+        };
+        Ok((merged, condition))
+    }
+
+    /// Sources of a column that is now one side, now the other.
+    fn both_sides(&mut self, l: &Visible, r: &Visible) -> Vec<Source> {
+        let mut both = l.sources.clone();
+        merge_sources(&mut both, &r.sources);
+        if l.sources.is_empty() || r.sources.is_empty() {
+            self.lineage.mark_all(&both, Uses::COMPUTE);
+            both.clear();
+        }
+        both
     }
 
     /// A relation, view, or CTE by name.
@@ -332,8 +339,10 @@ impl Analyzer<'_> {
                     attnum: c.attnum,
                 }],
                 tainted: !matches!(treatment, Treatment::Clear),
-                ty: Some(c.type_oid),
+                ty: (c.type_oid != 0).then_some(c.type_oid),
                 denied,
+                named: !relation.temporary,
+                merged: None,
             });
         }
         if names.next().is_some() {
@@ -431,6 +440,17 @@ impl Analyzer<'_> {
     /// Finds a relation by the client's search path.
     pub(super) fn find_relation(&self, name: &Name) -> Resolve<Arc<Relation>> {
         let catalog = self.grounds.catalog;
+        // PostgreSQL looks for relations in the temporary schema first.
+        let temporary = match name.parts.as_slice() {
+            [table] => self.grounds.temp.get(table),
+            [schema, table] if *schema == crate::catalog::temp::SCHEMA => {
+                self.grounds.temp.get(table)
+            }
+            _ => None,
+        };
+        if let Some(found) = temporary {
+            return Ok(Arc::clone(found));
+        }
         let found = match name.parts.as_slice() {
             [table] => self
                 .grounds
@@ -457,11 +477,12 @@ impl Analyzer<'_> {
     /// The client's alias, or a fresh one if it is already printed around here: an inner alias must
     /// not capture a reference to an outer one.
     pub(super) fn unique(&mut self, alias: &Ident, scope: &Scope<'_>) -> Ident {
-        if scope.prints(alias) {
-            self.fresh_alias(alias)
-        } else {
-            alias.clone()
+        let mut printed = alias.clone();
+        // A client may have written the very name that is made up here.
+        while scope.prints(&printed) {
+            printed = self.fresh_alias(alias);
         }
+        printed
     }
 
     /// The columns a value of this type has when it stands in FROM.
@@ -483,6 +504,16 @@ impl Analyzer<'_> {
             _ => Some(vec![(alias.clone(), result)]),
         }
     }
+}
+
+/// What a join shows: merged columns first, then the others of both sides.
+fn joined(lhs: Brought, rhs: Brought, merged: &[Visible]) -> Brought {
+    let others = lhs.columns.into_iter().chain(rhs.columns);
+    let others = others.filter(|c| !merged.iter().any(|m| m.name == c.name));
+    let columns = merged.iter().cloned().chain(others).collect();
+    let mut items = lhs.items;
+    items.extend(rhs.items);
+    Brought { items, columns }
 }
 
 pub(super) fn single(item: Item) -> Brought {
@@ -507,6 +538,8 @@ pub(super) fn derived_item(alias: Ident, printed: Ident, outputs: Vec<OutputColu
             tainted: o.tainted,
             ty: o.ty,
             denied: false,
+            named: o.named,
+            merged: None,
         })
         .collect();
     Item {

@@ -95,6 +95,8 @@ pub struct OutputColumn {
     pub ty: Option<Oid>,
     /// It is the constant NULL.
     pub null: bool,
+    /// PostgreSQL names its one source in `RowDescription`: a chain of bare references leads there.
+    pub named: bool,
 }
 
 /// What a statement reads and returns.

@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use self::lineage::{Lineage, OutputColumn, RelationUse, Source, Uses};
 use self::scope::{Env, Scope};
-use crate::catalog::{Catalog, Relation, SearchPath};
+use crate::catalog::{Catalog, Relation, SearchPath, TempTables};
 use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::policy::Grants;
@@ -55,6 +55,8 @@ pub struct Grounds<'a> {
     pub grants: &'a Grants,
     /// The client's search path.
     pub search_path: &'a SearchPath,
+    /// The session's temporary tables.
+    pub temp: &'a TempTables,
 }
 
 /// Resolves a statement in place and says what it reads.

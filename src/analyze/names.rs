@@ -69,6 +69,7 @@ impl Analyzer<'_> {
                 .is_some_and(|b| textual(b) && textual(target) || b == target && b != oid::BPCHAR);
         if keeps && ty.interval_fields.is_none() {
             return Ok(Info {
+                named: info.named && info.ty == Some(target),
                 ty: Some(target),
                 ..info
             });
@@ -78,6 +79,7 @@ impl Analyzer<'_> {
             tainted: info.tainted,
             ty: Some(target),
             null: info.null,
+            named: false,
             sources: Vec::new(),
         })
     }

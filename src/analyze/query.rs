@@ -136,6 +136,7 @@ impl Analyzer<'_> {
                 };
             }
             l.null &= r.null;
+            l.named = false;
             merged.push(l);
         }
         Ok(merged)
@@ -155,6 +156,7 @@ impl Analyzer<'_> {
                 tainted: false,
                 ty: None,
                 null: false,
+                named: false,
             })
             .collect();
         for row in rows {
@@ -321,6 +323,8 @@ impl Analyzer<'_> {
         for o in &mut outputs {
             self.lineage.mark_all(&o.sources, Uses::COMPUTE);
             o.sources.clear();
+            // NULL the first time round only.
+            o.null = false;
         }
         let columns = rename(outputs.clone(), &cte.columns, &cte.name)?;
         before.push(CteEntry {

@@ -8,7 +8,7 @@ use super::lineage::Source;
 use crate::ident::Ident;
 use crate::pg::{Oid, sqlstate};
 use crate::refusal::Refusal;
-use crate::sql::tree::{Column, Name, RelationId};
+use crate::sql::tree::{Column, Expr, Name, RelationId};
 
 /// A column as a FROM item or a join shows it.
 #[derive(Clone)]
@@ -21,6 +21,21 @@ pub(super) struct Visible {
     pub(super) ty: Option<Oid>,
     /// The role may not name it.
     pub(super) denied: bool,
+    /// PostgreSQL knows its origin.
+    pub(super) named: bool,
+    /// The two sides of a column merged by USING, where neither alone is its value.
+    pub(super) merged: Option<Box<(Expr, Expr)>>,
+}
+
+impl Visible {
+    /// How a reference to it is written. A merged column is written out: a bare name could be
+    /// captured by whatever PostgreSQL sees nearer.
+    pub(super) fn expr(&self) -> Expr {
+        match &self.merged {
+            Some(sides) => Expr::Coalesce(vec![sides.0.clone(), sides.1.clone()]),
+            None => Expr::Column(self.reference.clone()),
+        }
+    }
 }
 
 /// A FROM item that can qualify names.

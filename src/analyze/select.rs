@@ -104,6 +104,7 @@ impl Analyzer<'_> {
                         tainted: info.tainted,
                         ty: info.ty,
                         null: info.null,
+                        named: info.named,
                     });
                     expanded.push(SelectItem::Expr {
                         expr,
@@ -141,7 +142,7 @@ impl Analyzer<'_> {
         for c in columns.iter().filter(|c| !c.denied) {
             self.lineage.mark_all(&c.sources, Uses::NONE);
             items.push(SelectItem::Expr {
-                expr: Expr::Column(c.reference.clone()),
+                expr: c.expr(),
                 alias: Some(c.name.clone()),
             });
             outputs.push(OutputColumn {
@@ -150,6 +151,7 @@ impl Analyzer<'_> {
                 tainted: c.tainted,
                 ty: c.ty,
                 null: false,
+                named: c.named && c.merged.is_none(),
             });
         }
     }
@@ -192,6 +194,7 @@ impl Analyzer<'_> {
                 tainted: info.tainted,
                 ty: Some(ty),
                 null: false,
+                named: false,
             });
         }
         Ok(())
@@ -437,7 +440,10 @@ impl Analyzer<'_> {
         });
     }
 
-    fn composite_fields(&self, ty: crate::pg::Oid) -> Option<Vec<(Ident, crate::pg::Oid)>> {
+    pub(super) fn composite_fields(
+        &self,
+        ty: crate::pg::Oid,
+    ) -> Option<Vec<(Ident, crate::pg::Oid)>> {
         use crate::catalog::TypeKind;
         let base = self.grounds.catalog.base_type(ty);
         let TypeKind::Composite { relation } = self.grounds.catalog.types.get(&base)?.kind else {

@@ -76,7 +76,7 @@ pub fn column_form(
     attnum: AttrNumber,
     grounds: Grounds<'_>,
 ) -> Resolve<ColumnForm> {
-    if attnum < 0 {
+    if attnum < 0 || relation.temporary {
         return Ok(ColumnForm::Clear);
     }
     let Some(column) = relation.attribute(attnum) else {

@@ -17,6 +17,7 @@ mod rows;
 mod settings;
 mod simple;
 mod startup;
+mod temp;
 mod transaction;
 
 use std::collections::HashMap;

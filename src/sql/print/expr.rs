@@ -161,21 +161,30 @@ impl Printer<'_> {
         Ok(())
     }
 
-    /// The bare alias: PostgreSQL's whole-row reference. The analyzer has made sure that no column in
-    /// scope has that name.
+    /// `COALESCE("alias".*)`: the whole row and nothing else. The bare alias would be captured by any
+    /// column of that name, `"alias".*` alone is expanded in a select list or a row.
     fn whole_row(&mut self, qualifier: &Ident, base: Option<RelationId>) -> Printed {
         let rewrite = self.rewrite;
         let form = base.and_then(|id| rewrite.relations.get(&id));
-        self.ident(qualifier)?;
+        let stored = match form {
+            None => true,
+            Some(RelationForm::InPlace(masks)) => masks.is_empty(),
+            Some(RelationForm::Derived(_)) => false,
+        };
+        if stored {
+            self.push("COALESCE(");
+            self.ident(qualifier)?;
+            self.push(".*)");
+            return Ok(());
+        }
         match form {
-            None => Ok(()),
             Some(RelationForm::Derived(derived)) if derived.whole_row.is_some() => {
+                self.ident(qualifier)?;
                 self.push(".");
                 self.ident(&Ident::exact(WHOLE_ROW))
             }
-            Some(RelationForm::InPlace(masks)) if masks.is_empty() => Ok(()),
             // The stored row, or a row of another type: never.
-            Some(RelationForm::Derived(_) | RelationForm::InPlace(_)) => {
+            None | Some(RelationForm::Derived(_) | RelationForm::InPlace(_)) => {
                 Err(unresolved("a whole row without a masked form"))
             }
         }
