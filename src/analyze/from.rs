@@ -103,6 +103,15 @@ impl Analyzer<'_> {
                 });
                 Ok(single(derived_item(alias, printed, outputs)))
             }
+            TableRef::Keyword(t) => {
+                let (alias, outputs) = self.keyword_table(t, &lateral_scope, env.ctes)?;
+                let printed = self.unique(&alias, &lateral_scope);
+                t.alias = Some(TableAlias {
+                    name: printed.clone(),
+                    columns: outputs.iter().map(|o| o.name.clone()).collect(),
+                });
+                Ok(single(derived_item(alias, printed, outputs)))
+            }
             TableRef::Join {
                 left: l,
                 right: r,
@@ -617,7 +626,7 @@ fn table_mentions(table: &TableRef, name: &Ident) -> bool {
     match table {
         TableRef::Relation(r) => matches!(r.name.parts.as_slice(), [n] if n == name),
         TableRef::Derived { query, .. } => query_mentions(query, name),
-        TableRef::Function(_) => false,
+        TableRef::Function(_) | TableRef::Keyword(_) => false,
         TableRef::Join { left, right, .. } => {
             table_mentions(left, name) || table_mentions(right, name)
         }

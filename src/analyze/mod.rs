@@ -20,6 +20,7 @@ mod dml;
 mod expr;
 mod from;
 mod functions;
+mod keyword;
 pub mod lineage;
 mod merge;
 mod names;
