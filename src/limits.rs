@@ -126,3 +126,7 @@ pub const BACKLOG: u32 = 1024;
 
 /// Databases followed at once; each holds one connection and one catalog.
 pub const DATABASES: usize = 256;
+
+/// Temporary tables of one restricted session that the proxy remembers; one more works, but cannot be
+/// named.
+pub const TEMP_TABLES: usize = 1_000;

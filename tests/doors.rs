@@ -7,5 +7,6 @@ mod doors {
     mod cluster;
     mod messages;
     mod middle;
+    mod pgwire;
     mod upstream;
 }

@@ -62,6 +62,12 @@ fn ty(name: &str) -> ColumnType {
         ("bool", _) => (oid::BOOL, -1),
         ("uuid", _) => (oid::UUID, -1),
         ("interval", _) => (oid::INTERVAL, -1),
+        ("time", _) => (oid::TIME, -1),
+        ("oid", _) => (oid::OID, -1),
+        ("name", _) => (oid::NAME, -1),
+        ("money", _) => (oid::MONEY, -1),
+        // Of the rest, masks know nothing.
+        ("point", _) => (600, -1),
         other => panic!("{other:?}"),
     };
     let is_array = scalar != name;
@@ -558,6 +564,8 @@ fn extremes(name: &str) -> Vec<&'static str> {
             "ffffffff-ffff-ffff-ffff-ffffffffffff",
         ],
         "interval" => vec!["178000000 years", "-178000000 years", "0"],
+        "time" => vec!["00:00:00", "23:59:59.999999", "24:00:00"],
+        "oid" => vec!["0", "4294967295"],
         _ => vec![
             "", " ", "a", "@", "a@", "😀@b", "e\u{301}", "it's", "\\", "10.5",
         ],
@@ -603,6 +611,42 @@ fn all_masks() -> Vec<Mask> {
         "{\"a\": 1}",
         "10.0.0.0/8",
         "0d2f4a1c-0000-4000-8000-000000000000",
+        // What looks like one of the above and PostgreSQL cannot read, or not everywhere.
+        "2147483648",
+        "-32769",
+        "4294967296",
+        "+5",
+        "NaN",
+        "1e400",
+        "1e131072",
+        "{\"a\": 1e400}",
+        "\"\\ud800\"",
+        "\"\\u0000\"",
+        "{\"a\": 1, \"a\": 2}",
+        " [1] ",
+        "2024-02-29 23:59:59",
+        "2024-02-29T23:59:59",
+        "9999-12-31 23:59:59",
+        "0001-01-01",
+        "23:59:59",
+        "23:59:60",
+        "24:00:00",
+        "90 days",
+        "999999 years",
+        "1 fortnight",
+        "yes",
+        "on",
+        "t",
+        "10.0.0.1/8",
+        "10.0.0.0/08",
+        "10.0.0.0/+8",
+        "10.0.0.0/33",
+        "010.0.0.1",
+        "::ffff:1.2.3.4/128",
+        "fe80::1%eth0",
+        "::/0",
+        "\\x0",
+        "{0d2f4a1c-0000-4000-8000-000000000000}",
     ];
     masks.extend(constants.map(constant));
     for unit in UNITS {
@@ -645,7 +689,7 @@ fn all_masks() -> Vec<Mask> {
     masks
 }
 
-const TYPES: [&str; 36] = [
+const TYPES: [&str; 39] = [
     "text",
     "varchar(3)",
     "varchar",
@@ -674,6 +718,9 @@ const TYPES: [&str; 36] = [
     "bool",
     "uuid",
     "interval",
+    "time",
+    "oid",
+    "name",
     "text[]",
     "varchar(3)[]",
     "int4[]",
@@ -684,11 +731,9 @@ const TYPES: [&str; 36] = [
     "timestamptz[]",
 ];
 
-/// Every mask that fits the type. Constants of types a mask knows nothing of are PostgreSQL's to
-/// judge, so only one it can read is among them.
+/// Every mask that fits the type.
 fn masks_for(ty: &ColumnType) -> Vec<(Mask, CompiledMask)> {
     (all_masks().into_iter())
-        .filter(|mask| ty.oid != oid::INTERVAL || *mask == constant("0"))
         .filter_map(|mask| Some((mask.clone(), CompiledMask::compile(&mask, ty).ok()?)))
         .collect()
 }
@@ -1100,6 +1145,18 @@ fn masks_that_do_not_fit_say_so() {
         (Mask::Network { v4: 32, v6: 48 }, "inet", "at most 31"),
         (Mask::Network { v4: 24, v6: 48 }, "text", "inet"),
         (constant("abc"), "int4", "decimal number"),
+        (constant("2147483648"), "int4", "out of range for int4"),
+        (constant("1.5"), "int4", "whole"),
+        (constant("1"), "money", "nullify or deny"),
+        (constant("(0,0)"), "point", "nullify or deny"),
+        (
+            constant("2 weeks ago"),
+            "interval",
+            "cannot be read as interval",
+        ),
+        (constant("24:00:00"), "time", "cannot be read as time"),
+        (constant("10.0.0.1/8"), "cidr", "cannot be read as cidr"),
+        (constant("10.0.0.0/08"), "inet", "cannot be read as inet"),
         (constant("2024-02-30"), "date", "cannot be read"),
         (constant("a\0b"), "text", "NUL"),
         (

@@ -6,12 +6,15 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
     reason = "a test that cannot set its stage has failed"
 )]
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -19,6 +22,7 @@ use datadriven::{TestCase, walk};
 use pgveil::catalog::{Catalog, ColumnId, Relation, RelationKind};
 use pgveil::cli::bank;
 use pgveil::cli::cluster::{Cluster, ClusterOptions, SUPERUSER, TcpAuth};
+use pgveil::cli::policy::{CheckArgs, MessageFormat, check};
 use pgveil::mask::token::{KeyRing, KeyRingFile, NewKey};
 use pgveil::policy::{
     Binding, Check, Grants, Policy, Severity, SourceFile, Treatment, WriteGrant, bind,
@@ -285,4 +289,45 @@ fn checking_needs_no_keys() {
     let faults = errors.iter().filter(|e| e.severity == Severity::Error);
     let messages: Vec<&str> = faults.map(|e| e.message.as_str()).collect();
     assert_eq!(messages, ["the key ring has no key `person-2026`"]);
+}
+
+/// `policy check --dsn` reads the database itself: what fits, what does not, and what is not there.
+#[test]
+fn policies_are_checked_against_a_database() {
+    cluster()
+        .run("postgres", "CREATE DATABASE checked")
+        .unwrap();
+    cluster().run("checked", &bank::script()).unwrap();
+    let checked = |database: &str| {
+        let mut out = Vec::new();
+        let address = cluster().address();
+        let args = CheckArgs {
+            dir: Some("policies".into()),
+            config: None,
+            dsn: Some(format!(
+                "postgresql://{SUPERUSER}@{address}/{database}?sslmode=disable"
+            )),
+            database: None,
+            format: MessageFormat::Human,
+        };
+        let code = check(&args, &mut out).unwrap();
+        (code == ExitCode::SUCCESS, String::from_utf8(out).unwrap())
+    };
+    let (fits, said) = checked("checked");
+    assert!(fits && said.ends_with("; fits checked\n"), "{said}");
+    cluster()
+        .run(
+            "checked",
+            "ALTER TABLE bank.customers RENAME mobile TO phone",
+        )
+        .unwrap();
+    let (fits, said) = checked("checked");
+    assert!(
+        !fits && said.contains("error: bank.customers has no column mobile\n"),
+        "{said}"
+    );
+    let (fits, said) = checked("absent");
+    assert!(!fits, "{said}");
+    assert!(said.contains("error: database absent: "), "{said}");
+    assert!(said.contains("does not exist"), "{said}");
 }

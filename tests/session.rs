@@ -4,9 +4,17 @@
 //! masked columns sees of the protocol itself, `wire` that message by message. What it sees of the
 //! data is `e2e`'s.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot set its stage has failed"
+)]
+
 #[path = "support/client.rs"]
 #[expect(dead_code, reason = "its conveniences are for other tests")]
 mod client;
+#[path = "session/leaving.rs"]
+mod leaving;
 #[path = "session/process.rs"]
 mod process;
 #[path = "session/restricted.rs"]

@@ -79,7 +79,7 @@ const MAX_LINES: usize = 450;
 
 /// Files longer than that, with the length they may not exceed until they are divided.
 const LONG: [(&str, usize); 6] = [
-    ("src/analyze/call.rs", 480),
+    ("src/analyze/call.rs", 500),
     ("src/analyze/dml.rs", 590),
     ("src/analyze/expr.rs", 600),
     ("src/analyze/from.rs", 580),

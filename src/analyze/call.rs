@@ -240,11 +240,13 @@ impl Analyzer<'_> {
     fn is_visible(&self, catalog: &str, column: &str, arg: Expr) -> Expr {
         let path = self.grounds.search_path.schemas();
         let known = &self.grounds.catalog.schemas;
-        let oids: Vec<String> = known
+        // In order, so that one statement is always printed the same way.
+        let oids: std::collections::BTreeSet<crate::pg::Oid> = known
             .iter()
             .filter(|(_, name)| path.contains(name))
-            .map(|(oid, _)| oid.to_string())
+            .map(|(oid, _)| *oid)
             .collect();
+        let oids: Vec<String> = oids.iter().map(ToString::to_string).collect();
         let list = Expr::Cast(
             Box::new(text(&format!("{{{}}}", oids.join(",")))),
             catalog_type("oid", 1),

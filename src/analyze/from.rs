@@ -215,6 +215,8 @@ impl Analyzer<'_> {
             let l = unique_column(&lhs.columns, name, "left")?;
             let r = unique_column(&rhs.columns, name, "right")?;
             self.compare(&l.sources, &r.sources);
+            self.mentioned(l);
+            self.mentioned(r);
             let mut op = Operator {
                 schema: None,
                 symbol: "=".into(),
@@ -335,9 +337,9 @@ impl Analyzer<'_> {
                     attnum: c.attnum,
                 }],
                 tainted: !matches!(treatment, Treatment::Clear),
-                ty: Some(c.type_oid),
+                ty: (c.type_oid != 0).then_some(c.type_oid),
                 denied,
-                named: true,
+                named: !relation.temporary,
                 merged: None,
             });
         }
@@ -437,6 +439,17 @@ impl Analyzer<'_> {
     /// Finds a relation by the client's search path.
     pub(super) fn find_relation(&self, name: &Name) -> Resolve<Arc<Relation>> {
         let catalog = self.grounds.catalog;
+        // PostgreSQL looks for relations in the temporary schema first.
+        let temporary = match name.parts.as_slice() {
+            [table] => self.grounds.temp.get(table),
+            [schema, table] if *schema == crate::catalog::temp::SCHEMA => {
+                self.grounds.temp.get(table)
+            }
+            _ => None,
+        };
+        if let Some(found) = temporary {
+            return Ok(Arc::clone(found));
+        }
         let found = match name.parts.as_slice() {
             [table] => self
                 .grounds

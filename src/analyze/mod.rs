@@ -21,6 +21,7 @@ mod expr;
 mod from;
 mod functions;
 pub mod lineage;
+mod merge;
 mod names;
 mod query;
 mod scope;
@@ -31,7 +32,7 @@ use std::sync::Arc;
 
 use self::lineage::{Lineage, OutputColumn, RelationUse, Source, Uses};
 use self::scope::{Env, Scope};
-use crate::catalog::{Catalog, Relation, SearchPath};
+use crate::catalog::{Catalog, Relation, SearchPath, TempTables};
 use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::policy::Grants;
@@ -55,6 +56,8 @@ pub struct Grounds<'a> {
     pub search_path: &'a SearchPath,
     /// How many views this is inside of.
     pub views: usize,
+    /// The session's temporary tables.
+    pub temp: &'a TempTables,
 }
 
 /// Resolves a statement in place and says what it reads.
@@ -69,6 +72,7 @@ pub fn analyze(statement: &mut Statement, grounds: Grounds<'_>) -> Resolve<Linea
         Statement::Insert(i) => analyzer.insert(i, env)?,
         Statement::Update(u) => analyzer.update(u, env)?,
         Statement::Delete(d) => analyzer.delete(d, env)?,
+        Statement::Merge(m) => analyzer.merge(m, env)?,
         _ => {
             return Err(Refusal::error(
                 sqlstate::INTERNAL_ERROR,
@@ -76,6 +80,9 @@ pub fn analyze(statement: &mut Statement, grounds: Grounds<'_>) -> Resolve<Linea
             ));
         }
     };
+    if analyzer.merges {
+        analyzer.nothing_protected()?;
+    }
     analyzer.lineage.outputs = outputs;
     Ok(analyzer.lineage)
 }
@@ -124,6 +131,11 @@ struct Analyzer<'a> {
     aliases: u32,
     /// Data-modifying CTEs are allowed only at the top level.
     top_level: bool,
+    /// A MERGE was met.
+    merges: bool,
+    /// How often a column was mentioned that the role does not see clearly: what a subquery's
+    /// conditions read shows in no output of it.
+    hidden: u64,
 }
 
 impl<'a> Analyzer<'a> {
@@ -134,6 +146,8 @@ impl<'a> Analyzer<'a> {
             expanding: Vec::new(),
             aliases: 0,
             top_level: true,
+            hidden: 0,
+            merges: false,
         }
     }
 

@@ -273,6 +273,7 @@ impl Analyzer<'_> {
             Statement::Insert(i) if top => self.insert(i, env),
             Statement::Update(u) if top => self.update(u, env),
             Statement::Delete(d) if top => self.delete(d, env),
+            Statement::Merge(m) if top => self.merge(m, env),
             _ => Err(Refusal::error(
                 sqlstate::FEATURE_NOT_SUPPORTED,
                 "WITH clause containing a data-modifying statement must be at the top level",

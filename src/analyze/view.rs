@@ -76,7 +76,7 @@ pub fn column_form(
     attnum: AttrNumber,
     grounds: Grounds<'_>,
 ) -> Resolve<ColumnForm> {
-    if attnum < 0 {
+    if attnum < 0 || relation.temporary {
         return Ok(ColumnForm::Clear);
     }
     let Some(column) = relation.attribute(attnum) else {
@@ -286,6 +286,16 @@ fn new_view_form(relation: &Arc<Relation>, grounds: Grounds<'_>) -> Resolve<Arc<
                     "It computes with protected columns behind a security barrier or row security.",
                 )
                 .hint("Query the tables it is made of."),
+        );
+    }
+    if !explicit.is_empty() {
+        return Err(
+            Refusal::denied(format!("permission denied for view {}", relation.name))
+                .detail(
+                    "It computes with protected columns, and the policy has rules for some of its \
+                     columns only.",
+                )
+                .hint("Query the tables it is made of, or have all its columns classified."),
         );
     }
     Ok(Arc::new(ViewForm::Expand(Box::new(query))))

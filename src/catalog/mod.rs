@@ -12,6 +12,7 @@ pub mod queries;
 mod relation;
 mod rows;
 mod search_path;
+pub mod temp;
 mod type_sql;
 mod types;
 
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 pub use self::relation::{Column, ColumnId, Index, Relation, RelationKind};
 pub use self::search_path::SearchPath;
+pub use self::temp::TempTables;
 pub use self::types::{Function, FunctionKind, OperatorInfo, TypeInfo, TypeKind, Volatility};
 use crate::ident::Ident;
 use crate::pg::Oid;

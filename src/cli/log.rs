@@ -11,9 +11,12 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 /// The variable with the filter, in `tracing-subscriber`'s words: `info`, `pgveil=debug`.
 const VARIABLE: &str = "PGVEIL_LOG";
 
+/// Without the variable. rustls warns of every client that closes its connection politely.
+const DEFAULT: &str = "info,rustls=error";
+
 /// Begins to log; the first call of a process counts.
 pub fn start() {
-    let filter = EnvFilter::try_from_env(VARIABLE).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env(VARIABLE).unwrap_or_else(|_| EnvFilter::new(DEFAULT));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false);

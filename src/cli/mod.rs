@@ -5,6 +5,8 @@ pub mod bank;
 pub mod cluster;
 pub mod config;
 pub mod demo;
+mod dsn;
+pub mod explain;
 pub mod keys;
 pub mod log;
 pub mod out;
@@ -47,6 +49,8 @@ enum PolicyCommand {
     Check(policy::CheckArgs),
     /// Show what each role gets of each column
     Matrix(policy::MatrixArgs),
+    /// Show what a role gets of each column of a statement; exit code 1 if it is refused
+    Explain(explain::ExplainArgs),
 }
 
 #[derive(Subcommand, Debug)]
@@ -70,6 +74,7 @@ impl Cli {
             }
             Command::Policy(PolicyCommand::Check(args)) => policy::check(&args, &mut stdout),
             Command::Policy(PolicyCommand::Matrix(args)) => policy::matrix(&args, &mut stdout),
+            Command::Policy(PolicyCommand::Explain(args)) => explain::explain(&args, &mut stdout),
             Command::Keys(command) => keys::run(command, &mut stdout)
                 .map(|()| ExitCode::SUCCESS)
                 .map_err(io::Error::other),

@@ -1,23 +1,36 @@
-//! `pgveil policy check` and `pgveil policy matrix`: the policy, without a database.
+//! `pgveil policy check` and `pgveil policy matrix`: the policy, and with `--dsn` or `-c` whether it
+//! fits a database.
 //!
 //! Deliberately absent: any rule of the language. Both ask [`Policy`], which is what the proxy
-//! enforces.
+//! enforces, and a database is judged by the code that binds a policy to it.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
-use crate::policy::{Format, Matrix, Policy, PolicyError, Severity, render};
-use crate::server::policy_files;
+use super::dsn;
+use super::serve::runtime;
+use crate::policy::{Errors, Format, Matrix, Policy, PolicyError, Severity, check_against, render};
+use crate::server::config::{Config, Upstream};
+use crate::server::{policy_files, read_catalog};
 
 /// `pgveil policy check`
 #[derive(Args, Clone, Debug)]
 pub struct CheckArgs {
-    /// The policy's directory, or one file.
-    #[arg(default_value = "policies")]
-    pub dir: PathBuf,
+    /// The policy's directory, or one file [default: policies, or what the configuration says].
+    pub dir: Option<PathBuf>,
+    /// Check against the databases of this configuration, as its catalog login.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Check against this database: postgresql://user@host:port/database?sslmode=… The password may
+    /// stand in PGPASSWORD instead.
+    #[arg(long, value_name = "URL", conflicts_with = "config")]
+    pub dsn: Option<String>,
+    /// With --config: the database, if the policy does not name it.
+    #[arg(short, long, value_name = "NAME", requires = "config")]
+    pub database: Option<String>,
     /// How messages are printed.
     #[arg(long, value_enum, default_value_t = MessageFormat::Human)]
     pub format: MessageFormat,
@@ -71,13 +84,55 @@ pub enum MatrixFormat {
 /// # Errors
 /// `out` cannot be written.
 pub fn check(args: &CheckArgs, out: &mut dyn Write) -> io::Result<ExitCode> {
-    let result = policy_files::load(&args.dir);
-    let summary = result.as_ref().ok().map(summary);
-    let messages = match result {
-        Ok(policy) => policy.notes,
-        Err(errors) => errors.into_vec(),
+    let (messages, summary) = match checked(args) {
+        Ok((messages, summary)) => (messages, Some(summary)),
+        Err(errors) => (errors.into_vec(), None),
     };
     report(&messages, args.format, summary, out)
+}
+
+/// What checking has to say, and its last line.
+fn checked(args: &CheckArgs) -> Result<(Vec<PolicyError>, String), Errors> {
+    let config = args.config.as_deref().map(Config::load).transpose()?;
+    let dir = args.dir.as_deref();
+    let dir = dir.or(config.as_ref().map(|c| c.policies.as_path()));
+    let mut policy = policy_files::load(dir.unwrap_or(Path::new("policies")))?;
+    let mut messages = std::mem::take(&mut policy.notes);
+    let mut summary = summary(&policy);
+    let named = args.dsn.as_deref().map(dsn::parse).transpose();
+    let named = named.map_err(|e| PolicyError::error(format!("--dsn: {e}")))?;
+    let (upstream, databases) = match (config, named) {
+        (Some(config), _) => {
+            let databases = match &args.database {
+                Some(database) => vec![database.clone()],
+                None => policy.databases.clone(),
+            };
+            (config.upstream, databases)
+        }
+        (None, Some((upstream, database))) => (upstream, vec![database]),
+        (None, None) => return Ok((messages, summary)),
+    };
+    if databases.is_empty() {
+        let error = PolicyError::error("the policy is for any database: which one is meant?");
+        return Err(error.help("say it: --database NAME").into());
+    }
+    for database in databases {
+        messages.extend(against(&policy, &upstream, &database)?);
+        summary.push_str("; fits ");
+        summary.push_str(&database);
+    }
+    Ok((messages, summary))
+}
+
+fn against(
+    policy: &Policy,
+    upstream: &Upstream,
+    database: &str,
+) -> Result<Vec<PolicyError>, Errors> {
+    let fault = |what: String| PolicyError::error(format!("database {database}: {what}"));
+    let runtime = runtime().map_err(|e| fault(e.to_string()))?;
+    let catalog = runtime.block_on(read_catalog(upstream, database));
+    check_against(policy, &catalog.map_err(fault)?)
 }
 
 fn summary(policy: &Policy) -> String {

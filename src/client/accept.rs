@@ -9,6 +9,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
+use socket2::{SockRef, TcpKeepalive};
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -29,11 +30,17 @@ use crate::wire::write::backend as write;
 use crate::wire::{Limits, Malformed, Report, WriteError};
 
 /// What [`Credentials::lookup`] returns.
-pub type Lookup<'a> = Pin<Box<dyn Future<Output = Option<ScramVerifier>> + Send + 'a>>;
+pub type Lookup<'a> =
+    Pin<Box<dyn Future<Output = Result<Option<ScramVerifier>, Unavailable>> + Send + 'a>>;
+
+/// Verifiers are kept elsewhere, and that cannot be asked now. Nothing to do with the user.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[error("the database server cannot be asked for passwords")]
+pub struct Unavailable;
 
 /// Where verifiers come from.
 pub trait Credentials: Send + Sync {
-    /// The verifier of a user; `None` runs an exchange that fails, so that names cannot be probed.
+    /// The verifier of a user; no verifier runs an exchange that fails, so that names cannot be probed.
     fn lookup<'a>(&'a self, user: &'a str) -> Lookup<'a>;
 }
 
@@ -100,6 +107,9 @@ pub enum AcceptError {
     /// The wrong password, or an unknown user.
     #[error("password authentication failed for user \"{0}\"")]
     Password(String),
+    /// The verifier cannot be had.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
     /// Nothing came of it in [`limits::AUTHENTICATION_TIMEOUT`].
     #[error("canceling authentication due to timeout")]
     Timeout,
@@ -115,7 +125,7 @@ impl AcceptError {
             }
             Self::Startup(StartupError::NotUtf8) => sqlstate::CHARACTER_NOT_IN_REPERTOIRE,
             Self::NameTooLong => sqlstate::NAME_TOO_LONG,
-            Self::Io(_) | Self::Handshake(_) => sqlstate::CONNECTION_FAILURE,
+            Self::Io(_) | Self::Handshake(_) | Self::Unavailable(_) => sqlstate::CONNECTION_FAILURE,
             Self::Scram(error) => error.sqlstate(),
             Self::Password(_) => sqlstate::INVALID_PASSWORD,
             Self::Timeout => sqlstate::QUERY_CANCELED,
@@ -216,8 +226,10 @@ impl Authenticated {
 
 /// Takes a fresh socket to what it wants to be. An error has already been told to the client.
 pub async fn accept(tcp: TcpStream, acceptor: &Acceptor) -> Result<Accepted, AcceptError> {
-    tcp.set_nodelay(true)?;
-    let peer = tcp.peer_addr()?;
+    // Neither fails but for a client that is gone, and a cancel request is one even then.
+    let (peer, nodelay) = (tcp.peer_addr(), tcp.set_nodelay(true));
+    let keepalive = TcpKeepalive::new().with_time(limits::KEEPALIVE_IDLE);
+    let alive = SockRef::from(&tcp).set_tcp_keepalive(&keepalive);
     let outcome = timeout(limits::AUTHENTICATION_TIMEOUT, async {
         match negotiate(tcp, acceptor.tls.as_ref()).await? {
             Negotiated::Gone => Ok(Accepted::Gone),
@@ -226,7 +238,10 @@ pub async fn accept(tcp: TcpStream, acceptor: &Acceptor) -> Result<Accepted, Acc
                 stream,
                 message,
                 common_name,
-            } => session(stream, message, common_name, peer, acceptor).await,
+            } => {
+                let peer = nodelay.and(alive).and(peer).map_err(|e| (None, e.into()))?;
+                session(stream, message, common_name, peer, acceptor).await
+            }
         }
     });
     match outcome.await {
@@ -277,7 +292,7 @@ async fn authenticate(
         )?;
     }
     let startup = parameters(message)?;
-    let verifier = acceptor.credentials.lookup(&startup.user).await;
+    let verifier = acceptor.credentials.lookup(&startup.user).await?;
     let end_point = acceptor.tls.as_ref().and_then(|tls| tls.end_point.as_ref());
     let binding = end_point.filter(|_| stream.is_tls()).map(|h| h.to_vec());
     let mut scram = ScramServer::new(&startup.user, verifier, binding, nonce()?, &acceptor.secret);

@@ -19,7 +19,7 @@ mod verifier;
 
 pub use self::accept::{
     AcceptError, Accepted, Acceptor, Authenticated, ClientConnection, Credentials, Lookup,
-    StartupParameters, accept, dismiss,
+    StartupParameters, Unavailable, accept, dismiss,
 };
 pub use self::certificate::{common_name, end_point_hash, valid_until};
 pub use self::reply::Reply;

@@ -90,6 +90,11 @@ impl ColumnType {
         }
     }
 
+    /// The type in messages, as people write it: `varchar(160)`, `crm.address`.
+    pub(super) fn shown(&self) -> String {
+        self.sql.replace('"', "").replace("pg_catalog.", "")
+    }
+
     /// n of varchar(n) and char(n).
     pub(super) fn character_limit(&self) -> Option<usize> {
         match self.oid {

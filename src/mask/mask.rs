@@ -191,7 +191,7 @@ pub(super) fn scalar(mask: &Mask, ty: &ColumnType, x: &str) -> Result<String, Ma
 pub(super) fn misfit(mask: &str, fits: &str, ty: &ColumnType) -> MaskError {
     MaskError::new(format!(
         "{mask} fits {fits}, and this column is {}",
-        ty.sql.replace("pg_catalog.", "")
+        ty.shown()
     ))
 }
 

@@ -134,7 +134,7 @@ pub(super) fn round(digits: i32, ty: &ColumnType, x: &str) -> Result<String, Mas
     if digits >= scale {
         return Err(MaskError::new(format!(
             "round: {digits} keeps every digit of {}",
-            ty.sql.replace("pg_catalog.", "")
+            ty.shown()
         )));
     }
     let unit = numeric(&power_of_ten(digits.saturating_neg())?);
@@ -181,9 +181,20 @@ pub(super) fn clamp(
     Ok(case(&arms, &x))
 }
 
-/// A constant of the type, clamped to it.
+/// A constant of the type. One that numeric(p,s) cannot hold is clamped to it; one that no value of
+/// an integer type equals is a slip.
 pub(super) fn constant(value: &str, ty: &ColumnType) -> Result<String, MaskError> {
-    bound_literal(decimal("constant", value)?, ty)
+    let value = decimal("constant", value)?;
+    if ty.kind() == Kind::Integer
+        && let Some((lowest, highest, _)) = bounds(ty)?
+        && !(lowest..=highest).contains(&value)
+    {
+        return Err(MaskError::new(format!(
+            "constant is out of range for {}",
+            ty.shown()
+        )));
+    }
+    bound_literal(value, ty)
 }
 
 fn bound_literal(bound: Decimal, ty: &ColumnType) -> Result<String, MaskError> {

@@ -218,9 +218,8 @@ pub(super) fn clamp(
         if !(is_date(bound) || name != "date" && is_timestamp(bound)) {
             return Err(MaskError::new("a bound of a date is written YYYY-MM-DD"));
         }
-        let text = match (name, bound.len()) {
-            ("timestamptz", 10) => utc(bound),
-            ("timestamptz", _) => format!("{bound}+00"),
+        let text = match name {
+            "timestamptz" => in_utc(bound),
             _ => bound.to_owned(),
         };
         let bound = literal(&text, name);
@@ -250,19 +249,32 @@ pub(super) fn is_date(text: &str) -> bool {
     year >= 1 && (1..=days).contains(&day)
 }
 
+/// A valid date or timestamp as the text of a `timestamptz`, meant in UTC.
+pub(super) fn in_utc(text: &str) -> String {
+    if text.len() == 10 {
+        utc(text)
+    } else {
+        format!("{text}+00")
+    }
+}
+
+/// `HH:MM:SS`
+pub(super) fn is_time(text: &str) -> bool {
+    let parts: Vec<&str> = text.split(':').collect();
+    let [hour, minute, second] = *parts.as_slice() else {
+        return false;
+    };
+    digits(hour, 2).is_some_and(|hour| hour < 24)
+        && digits(minute, 2).is_some_and(|minute| minute < 60)
+        && digits(second, 2).is_some_and(|second| second < 60)
+}
+
 /// A date, or a date and `HH:MM:SS`.
 pub(super) fn is_timestamp(text: &str) -> bool {
     let Some((date, time)) = text.split_once(' ') else {
         return is_date(text);
     };
-    let parts: Vec<&str> = time.split(':').collect();
-    let [hour, minute, second] = *parts.as_slice() else {
-        return false;
-    };
-    is_date(date)
-        && digits(hour, 2).is_some_and(|hour| hour < 24)
-        && digits(minute, 2).is_some_and(|minute| minute < 60)
-        && digits(second, 2).is_some_and(|second| second < 60)
+    is_date(date) && is_time(time)
 }
 
 fn digits(text: &str, count: usize) -> Option<u32> {

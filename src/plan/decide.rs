@@ -262,17 +262,15 @@ impl Decisions {
     }
 
     /// The rules of the result's columns.
-    pub(super) fn output_rules(&self, lineage: &Lineage, direct: &[bool]) -> Vec<OutputRule> {
-        let direct = direct.iter().copied().chain(std::iter::repeat(false));
+    pub(super) fn output_rules(&self, lineage: &Lineage) -> Vec<OutputRule> {
         lineage
             .outputs
             .iter()
-            .zip(direct)
-            .map(|(o, d)| self.output_rule(o, d, lineage))
+            .map(|o| self.output_rule(o, lineage))
             .collect()
     }
 
-    fn output_rule(&self, o: &OutputColumn, direct: bool, lineage: &Lineage) -> OutputRule {
+    fn output_rule(&self, o: &OutputColumn, lineage: &Lineage) -> OutputRule {
         let mut rule = OutputRule {
             transform: Transform::Pass,
             expect: None,
@@ -287,7 +285,7 @@ impl Decisions {
         };
         let base = lineage
             .relation(source.relation)
-            .filter(|_| direct && o.named && o.sources.len() == 1)
+            .filter(|_| o.named && o.sources.len() == 1)
             .map(|r| (r.relation.oid, source.attnum));
         match (&decided.form, decided.place) {
             (ColumnForm::Rule(r), Place::Output) => {
@@ -299,7 +297,8 @@ impl Decisions {
                 };
             }
             (_, Place::Source) => rule.origin = base,
-            (_, Place::Stored | Place::Output) => {}
+            // A renamed column, a swapped table: PostgreSQL says what it really read.
+            (_, Place::Stored | Place::Output) => rule.expect = base,
         }
         rule
     }

@@ -3,12 +3,12 @@
 
 use super::decide::{Decisions, Delivery, Place, decide};
 use super::plan::PlanContext;
-use super::statement::grounds;
+use super::statement::{copied_query, grounds};
 use crate::analyze::lineage::{Lineage, OutputColumn};
 use crate::analyze::{ColumnForm, analyze};
 use crate::policy::Treatment;
 use crate::refusal::Refusal;
-use crate::sql::tree::Statement;
+use crate::sql::tree::{CopyDirection, Statement};
 
 /// One output column of an explained statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,17 +28,34 @@ pub struct ExplainedColumn {
     pub rule: String,
 }
 
-/// Explains a statement that reads relations; for the others, the answer is that no column is
-/// involved.
+/// Explains the rows a statement returns, or copies out; for the others, the answer is that no column
+/// is involved. What `plan_statement` refuses is refused in the same words.
 pub fn explain_statement(
-    mut statement: Statement,
+    statement: Statement,
     ctx: &PlanContext<'_>,
 ) -> Result<Vec<ExplainedColumn>, Refusal> {
-    if !matches!(statement, Statement::Query(_)) {
-        return super::plan_statement(statement, ctx).map(|_plan| Vec::new());
-    }
-    let mut lineage = analyze(&mut statement, grounds(ctx))?;
-    let decisions = decide(&mut lineage, Delivery::Rows, grounds(ctx))?;
+    super::plan_statement(statement.clone(), ctx).map(drop)?;
+    explain_rows(statement, ctx)
+}
+
+fn explain_rows(
+    statement: Statement,
+    ctx: &PlanContext<'_>,
+) -> Result<Vec<ExplainedColumn>, Refusal> {
+    let (mut reading, delivery) = match statement {
+        Statement::Query(_)
+        | Statement::Insert(_)
+        | Statement::Update(_)
+        | Statement::Delete(_) => (statement, Delivery::Rows),
+        Statement::Prepare { statement, .. } => return explain_rows(*statement, ctx),
+        Statement::Declare { query, .. } => (Statement::Query(query), Delivery::Rows),
+        Statement::Copy(mut copy) if copy.direction == CopyDirection::To => {
+            (copied_query(&mut copy)?, Delivery::Stream)
+        }
+        _ => return Ok(Vec::new()),
+    };
+    let mut lineage = analyze(&mut reading, grounds(ctx))?;
+    let decisions = decide(&mut lineage, delivery, grounds(ctx))?;
     Ok(lineage
         .outputs
         .iter()
@@ -70,7 +87,7 @@ fn explain_output(o: &OutputColumn, lineage: &Lineage, decisions: &Decisions) ->
             "clear"
         }
         .to_owned(),
-        place: if o.tainted { "at the source" } else { "" },
+        place: "",
         rule: String::new(),
     };
     let Some(decided) = o.sources.first().and_then(|s| decisions.columns.get(s)) else {

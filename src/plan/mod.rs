@@ -7,6 +7,7 @@ mod explain;
 mod plan;
 mod rewrite;
 mod statement;
+mod temp;
 mod utility;
 
 pub use self::explain::{ExplainedColumn, explain_statement};

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::catalog::SearchPath;
+use crate::catalog::{Relation, SearchPath, TempTables};
 use crate::ident::Ident;
 use crate::mask::{OutputRule, Transform};
 use crate::policy::Grants;
@@ -48,8 +48,17 @@ pub enum Effect {
     CloseCursor(Option<Ident>),
     /// `DISCARD ALL`
     DiscardAll,
-    /// The database's catalog, or the session's temporary tables, changed.
-    CatalogChanged,
+    /// A temporary table was made.
+    CreateTemp {
+        /// What is known of it.
+        table: Arc<Relation>,
+        /// `ON COMMIT DROP`
+        drop_on_commit: bool,
+    },
+    /// Temporary tables were dropped.
+    DropTemp(Vec<Ident>),
+    /// `DISCARD TEMP`
+    DiscardTemp,
 }
 
 /// A prepared statement of the session, whether by Parse or by PREPARE.
@@ -83,6 +92,8 @@ pub struct PlanContext<'a> {
     pub search_path: &'a SearchPath,
     /// The search path as the client set it, for `SHOW search_path`.
     pub search_path_text: &'a str,
+    /// The session's temporary tables.
+    pub temp: &'a TempTables,
     /// Prepared statements.
     pub prepared: &'a HashMap<Ident, PreparedEntry>,
     /// Cursors.

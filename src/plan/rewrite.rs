@@ -135,6 +135,14 @@ impl Writer<'_> {
             {
                 continue;
             }
+            // Its expression is written over the inside of a derived table, and there is none.
+            if let Some(Decided {
+                form: ColumnForm::Generated(_),
+                ..
+            }) = self.decided(*attnum)
+            {
+                return Err(self.generated_here(*attnum));
+            }
             let template = self.column_sql(*attnum, OPERAND)?;
             map.insert(
                 *attnum,
@@ -142,6 +150,22 @@ impl Writer<'_> {
             );
         }
         Ok(map)
+    }
+
+    fn generated_here(&self, attnum: AttrNumber) -> Refusal {
+        let relation = &self.relation.relation;
+        let column = relation
+            .attribute(attnum)
+            .map_or_else(String::new, |c| c.name.to_string());
+        Refusal::denied(format!(
+            "cannot read generated column {column} of {} here",
+            relation.name
+        ))
+        .detail(
+            "It is computed from protected columns, and is not recomputed for the target of a write \
+             or beside a grouped primary key.",
+        )
+        .hint("Leave it out, or group by the columns you select.")
     }
 
     /// What stands for a column: itself, or its mask.

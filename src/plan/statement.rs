@@ -17,10 +17,11 @@ use crate::sql::tree::{
 };
 
 /// A statement whose relations are decided.
-struct Read {
-    rewrite: Rewrite,
-    outputs: Vec<OutputRule>,
-    facts: Facts,
+pub(super) struct Read {
+    pub(super) rewrite: Rewrite,
+    pub(super) outputs: Vec<OutputRule>,
+    pub(super) names: Vec<Ident>,
+    pub(super) facts: Facts,
 }
 
 /// The whole decision for one parsed statement.
@@ -29,11 +30,28 @@ pub fn plan_statement(statement: Statement, ctx: &PlanContext<'_>) -> Result<Pla
 }
 
 fn plan(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
+    if let Statement::Query(q) = &mut statement
+        && let Some(table) = super::temp::select_into(q)
+    {
+        return super::temp::create(Box::new(table), ctx);
+    }
+    match statement {
+        Statement::CreateTable(table) => return super::temp::create(table, ctx),
+        Statement::DropTable {
+            if_exists,
+            names,
+            cascade,
+        } => {
+            return super::temp::drop(if_exists, names, cascade, ctx);
+        }
+        _ => {}
+    }
     match &mut statement {
         Statement::Query(_)
         | Statement::Insert(_)
         | Statement::Update(_)
-        | Statement::Delete(_) => {
+        | Statement::Delete(_)
+        | Statement::Merge(_) => {
             let read = read(&mut statement, Delivery::Rows, ctx)?;
             let rows = returns_rows(&statement);
             let mut plan =
@@ -74,6 +92,7 @@ fn returns_rows(statement: &Statement) -> bool {
         Statement::Insert(i) => !i.returning.is_empty(),
         Statement::Update(u) => !u.returning.is_empty(),
         Statement::Delete(d) => !d.returning.is_empty(),
+        Statement::Merge(m) => !m.returning.is_empty(),
         _ => false,
     }
 }
@@ -84,11 +103,12 @@ pub(super) fn grounds<'a>(ctx: &PlanContext<'a>) -> Grounds<'a> {
         grants: ctx.grants,
         search_path: ctx.search_path,
         views: 0,
+        temp: ctx.temp,
     }
 }
 
 /// Analyzes and decides a statement that reads relations.
-fn read(
+pub(super) fn read(
     statement: &mut Statement,
     delivery: Delivery,
     ctx: &PlanContext<'_>,
@@ -97,12 +117,14 @@ fn read(
     let mut lineage = analyze(statement, grounds)?;
     let decisions = decide(&mut lineage, delivery, grounds)?;
     let rewrite = rewrite(&lineage, &decisions, grounds)?;
-    let outputs = decisions.output_rules(&lineage, &direct_columns(statement));
+    let outputs = decisions.output_rules(&lineage);
     let mut facts = facts(&lineage, &decisions);
     facts.kind = kind(statement);
+    let names = lineage.outputs.iter().map(|o| o.name.clone()).collect();
     Ok(Read {
         rewrite,
         outputs,
+        names,
         facts,
     })
 }
@@ -112,42 +134,9 @@ fn kind(statement: &Statement) -> &'static str {
         Statement::Insert(_) => "INSERT",
         Statement::Update(_) => "UPDATE",
         Statement::Delete(_) => "DELETE",
+        Statement::Merge(_) => "MERGE",
         _ => "SELECT",
     }
-}
-
-/// Which outputs are plain column references, whose origin PostgreSQL names in `RowDescription`.
-fn direct_columns(statement: &Statement) -> Vec<bool> {
-    let items = match statement {
-        Statement::Query(q) => match body_of(q) {
-            SetExpr::Select(s) => &s.items,
-            SetExpr::Query(_) | SetExpr::Values(_) | SetExpr::Chain { .. } => return Vec::new(),
-        },
-        Statement::Insert(i) => &i.returning,
-        Statement::Update(u) => &u.returning,
-        Statement::Delete(d) => &d.returning,
-        _ => return Vec::new(),
-    };
-    items
-        .iter()
-        .map(|i| {
-            matches!(
-                i,
-                SelectItem::Expr {
-                    expr: Expr::Column(_),
-                    ..
-                }
-            )
-        })
-        .collect()
-}
-
-fn body_of(q: &Query) -> &SetExpr {
-    let mut body = &q.body;
-    while let SetExpr::Query(inner) = body {
-        body = &inner.body;
-    }
-    body
 }
 
 /// `PREPARE name (types) AS …`: created upstream under a fresh name, so that the name's masks are the
@@ -208,7 +197,12 @@ fn execute(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
         )
         .hint("DEALLOCATE it and PREPARE it again."));
     }
-    analyze_values(args, grounds(ctx))?;
+    if !analyze_values(args, grounds(ctx))?.relations.is_empty() {
+        return Err(Refusal::error(
+            sqlstate::FEATURE_NOT_SUPPORTED,
+            "cannot use subquery in EXECUTE parameter",
+        ));
+    }
     *name = entry.upstream.clone();
     let facts = named(entry.plan.facts().clone(), "EXECUTE");
     let outputs = entry.plan.outputs().cloned();
@@ -322,7 +316,7 @@ fn copy(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal
 }
 
 /// The query a COPY TO copies.
-fn copied_query(c: &mut Copy) -> Result<Statement, Refusal> {
+pub(super) fn copied_query(c: &mut Copy) -> Result<Statement, Refusal> {
     match &mut c.source {
         CopySource::Query(q) if matches!(q.as_ref(), Statement::Query(_)) => {
             Ok(std::mem::replace(q.as_mut(), Statement::Empty))
@@ -347,7 +341,7 @@ fn copied_query(c: &mut Copy) -> Result<Statement, Refusal> {
             };
             let select = crate::sql::tree::Select {
                 items,
-                from: vec![crate::sql::tree::TableRef::Relation(Box::new(r.clone()))],
+                from: vec![crate::sql::tree::TableRef::Relation(r.clone())],
                 ..crate::sql::tree::Select::default()
             };
             Ok(Statement::Query(Box::new(Query {
@@ -361,7 +355,7 @@ fn copied_query(c: &mut Copy) -> Result<Statement, Refusal> {
     }
 }
 
-fn named(facts: Facts, kind: &'static str) -> Facts {
+pub(super) fn named(facts: Facts, kind: &'static str) -> Facts {
     Facts { kind, ..facts }
 }
 

@@ -56,19 +56,13 @@ pub(super) fn plan(statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, 
         Statement::Reset(name) => return reset(name, &statement),
         Statement::Deallocate(name) => return deallocate(name.as_ref(), statement.clone(), ctx),
         Statement::Close(name) => return close(name.as_ref(), statement.clone(), ctx),
-        Statement::Discard(what) => (
-            "DISCARD",
-            if &**what == "all" {
-                Effect::DiscardAll
-            } else {
-                Effect::None
-            },
-        ),
-        Statement::CreateTable(_) | Statement::DropTable { .. } => {
-            return Err(
-                Refusal::denied("creating tables is not available to a restricted role")
-                    .hint("Use a common table expression: WITH t AS (SELECT …) SELECT … FROM t."),
-            );
+        Statement::Discard(what) => {
+            let effect = match &**what {
+                "all" => Effect::DiscardAll,
+                "temp" | "temporary" => Effect::DiscardTemp,
+                _ => Effect::None,
+            };
+            ("DISCARD", effect)
         }
         Statement::Listen(_) | Statement::Unlisten(_) | Statement::Notify(..) => {
             return Err(Refusal::denied(
@@ -80,7 +74,10 @@ pub(super) fn plan(statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, 
         | Statement::Insert(_)
         | Statement::Update(_)
         | Statement::Delete(_)
+        | Statement::Merge(_)
         | Statement::Copy(_)
+        | Statement::CreateTable(_)
+        | Statement::DropTable { .. }
         | Statement::Explain { .. }
         | Statement::Prepare { .. }
         | Statement::Execute { .. }

@@ -53,6 +53,16 @@ pub fn check_against(policy: &Policy, catalog: &Catalog) -> Result<Vec<PolicyErr
     binder.faults.finish()
 }
 
+/// Binds with a placeholder for every key: enough to say what a role gets and where, and of no use
+/// for a value.
+pub fn bind_without_keys(policy: &Policy, catalog: &Catalog) -> Result<Binding, Errors> {
+    let keys = Keys::placeholder().ok_or_else(|| PolicyError::error("no placeholder key"))?;
+    let mut binder = Binder::new(policy, catalog, keys);
+    let policy = binder.bind();
+    let warnings = binder.faults.finish()?;
+    Ok(Binding { policy, warnings })
+}
+
 /// A relation's name as policies write it.
 pub(super) fn qualified(relation: &Relation) -> QualifiedName {
     QualifiedName {
@@ -291,20 +301,15 @@ impl<'a> Binder<'a> {
     }
 
     fn default_rule(&self, role: &Role) -> Rule {
-        let (treatment, origin) = if role.console {
-            (Treatment::Deny, role.span.origin())
-        } else {
-            let treatment = match self.policy.default_word() {
+        let answer = self.policy.default_answer(role);
+        Rule {
+            treatment: match answer.word {
                 Word::Clear => Treatment::Clear,
                 Word::Nullify => Treatment::Nullify,
                 Word::Deny | Word::Mask(_) | Word::Token(_) => Treatment::Deny,
-            };
-            (treatment, self.policy.unclassified_span.origin())
-        };
-        Rule {
-            treatment,
+            },
             class: Arc::from("unclassified"),
-            origin,
+            origin: answer.span.origin(),
             name: Arc::from(""),
         }
     }

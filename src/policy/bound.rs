@@ -38,7 +38,7 @@ pub struct Rule {
     pub name: Arc<str>,
 }
 
-/// What `defaults.unclassified_column` says.
+/// What `unclassified_column` says, in `defaults` or of one role.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DefaultTreatment {
     /// `clear`
@@ -68,9 +68,9 @@ pub struct WriteGrant {
 pub struct Grants {
     /// The role's name.
     pub role: Arc<str>,
-    /// Every cell is clear and the defaults are clear: statements go through verbatim.
+    /// Every cell is clear and the role's default is clear: statements go through verbatim.
     pub unrestricted: bool,
-    /// `mode: observe` for this role.
+    /// `mode: observe` for this role. Not built: nothing acts on it, and `check` says so.
     pub observe: bool,
     /// Rules of classified columns that are not the default (inherited to partitions, children,
     /// identity columns of views).

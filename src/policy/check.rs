@@ -187,11 +187,19 @@ fn credentials(draft: &Draft, faults: &mut Faults) {
     }
 }
 
+/// `observe` is not built: enforcing is what cannot show more than the policy meant.
+fn observed(whose: &str, at: &Span) -> PolicyError {
+    let message = format!(
+        "`mode: observe` of {whose}: not built in this version, so it is enforced as `enforce`"
+    );
+    PolicyError::at(at, message).warning()
+}
+
 /// What is accepted and does less than it says.
 fn remarks(draft: &Draft, faults: &mut Faults) {
     const LATER: &str = "accepted, not enforced in this version";
     if let Some((Mode::Observe, span)) = &draft.mode {
-        faults.push(PolicyError::at(span, "mode: observe masks and refuses nothing").warning());
+        faults.push(observed("the policy", span));
     }
     let mut said: Vec<&str> = Vec::new();
     for found in &draft.unenforced {
@@ -221,11 +229,10 @@ fn remarks(draft: &Draft, faults: &mut Faults) {
                 .push(&role.name);
         }
         if role.mode == Some(Mode::Observe) {
-            let message = format!(
-                "role `{}` is observed: nothing is masked or refused for it",
-                shown(&role.name)
-            );
-            faults.push(PolicyError::at(&role.span, message).warning());
+            faults.push(observed(
+                &format!("role `{}`", shown(&role.name)),
+                &role.span,
+            ));
         }
     }
     for (key, (roles, span)) in keys {

@@ -13,7 +13,7 @@ use super::masks::{self, MaskDef};
 use super::names::{ColumnName, QualifiedName};
 use super::policy::Policy;
 use super::read::{Fields, entries, integer, texts, word};
-use super::role::{self, MODES, Mode, Role};
+use super::role::{self, DEFAULTS, MODES, Mode, Role};
 use super::source::{SourceFile, Span, shown};
 use super::suggest::nearest;
 use super::tests_section::{self, PolicyTest};
@@ -196,17 +196,12 @@ impl Draft {
     }
 
     fn defaults(&mut self, node: &Node) {
-        const TREATMENTS: &[(&str, DefaultTreatment)] = &[
-            ("clear", DefaultTreatment::Clear),
-            ("nullify", DefaultTreatment::Nullify),
-            ("deny", DefaultTreatment::Deny),
-        ];
         let faults = &mut self.faults;
         let Some(mut fields) = Fields::open(node, "defaults", faults) else {
             return;
         };
         if let Some(node) = fields.require("unclassified_column", faults) {
-            let found = word(node, "unclassified_column", TREATMENTS, faults);
+            let found = word(node, "unclassified_column", DEFAULTS, faults);
             self.unclassified = found.map(|t| (t, node.span.clone()));
         }
         // Nothing inverts these; they may be written down for the reader.

@@ -4,6 +4,7 @@
 
 use super::policy::Policy;
 use super::render::text_width;
+use super::role::Role;
 
 /// What every role gets of every column the policy names.
 pub struct Matrix {
@@ -30,14 +31,8 @@ impl Matrix {
             rows.push(row);
         }
         let mut other = vec!["(any other)".to_owned(), "-".to_owned()];
-        let default = policy.default_word().to_string();
-        other.extend(roles.iter().map(|r| {
-            if r.console {
-                "deny".to_owned()
-            } else {
-                default.clone()
-            }
-        }));
+        let default = |role: &&Role| policy.default_answer(role).word.to_string();
+        other.extend(roles.iter().map(default));
         rows.push(other);
         Self { header, rows }
     }

@@ -8,6 +8,18 @@
 //! gets of it: column beats class beats level, and a missing cell is `deny`. There are no
 //! priorities and no first match; two answers at one rank are an error that names both places.
 //!
+//! A column without a class gets `defaults.unclassified_column`, or the role's own, which is how an
+//! application that owns the database says so:
+//!
+//! ```yaml
+//! roles:
+//!   app: {match: {login: app}, kind: service, unclassified_column: clear}
+//! ```
+//!
+//! A role whose every classified column is clear and whose own default is clear is *unrestricted*
+//! ([`Grants::unrestricted`]): its statements are not analyzed. A missing cell stays `deny` and keeps
+//! the role restricted, whatever its default says.
+//!
 //! Deliberately absent: a default for `defaults.unclassified_column`, reading files (the server
 //! hands over bytes), and clocks (callers say what day it is).
 
@@ -41,7 +53,7 @@ mod write;
 mod write_bind;
 pub(crate) mod yaml;
 
-pub use self::bind::{Binding, bind, check_against};
+pub use self::bind::{Binding, bind, bind_without_keys, check_against};
 pub use self::bound::{BoundPolicy, DefaultTreatment, Grants, Rule, Treatment, WriteGrant};
 pub use self::classes::{Class, ClassName, ColumnClass, Level};
 pub use self::error::{Errors, PolicyError, Severity};

@@ -69,7 +69,7 @@ pub enum Reason {
     Level,
     /// The column has a class and no cell: deny.
     MissingCell,
-    /// The column has no class: `defaults.unclassified_column`.
+    /// The column has no class: the role's `unclassified_column`, or that of `defaults`.
     Unclassified,
     /// The role never reads data (`console`).
     Console,
@@ -97,13 +97,8 @@ impl Policy {
     /// Every command that says what a role sees asks this function, and binding does too.
     pub fn answer(&self, role: &Role, column: &ColumnName) -> Answer {
         let class = self.columns.get(column);
-        let fallback = class.map_or(&self.unclassified_span, |c| &c.span);
         if role.console {
-            return Answer {
-                word: Word::Deny,
-                reason: Reason::Console,
-                span: role.span.clone(),
-            };
+            return self.default_answer(role);
         }
         let name = &role.name;
         let by_column = self.treat.column.get(&(column.clone(), Arc::clone(name)));
@@ -125,23 +120,38 @@ impl Policy {
                 };
             }
         }
-        let (word, reason) = match class {
-            Some(_) => (Word::Deny, Reason::MissingCell),
-            None => (self.default_word(), Reason::Unclassified),
-        };
-        Answer {
-            word,
-            reason,
-            span: fallback.clone(),
-        }
+        class.map_or_else(
+            || self.default_answer(role),
+            |class| Answer {
+                word: Word::Deny,
+                reason: Reason::MissingCell,
+                span: class.span.clone(),
+            },
+        )
     }
 
-    /// `defaults.unclassified_column` as a treatment.
-    pub fn default_word(&self) -> Word {
-        match self.unclassified {
+    /// What a role gets of a column that has neither a class nor a rule of its own.
+    pub fn default_answer(&self, role: &Role) -> Answer {
+        if role.console {
+            return Answer {
+                word: Word::Deny,
+                reason: Reason::Console,
+                span: role.span.clone(),
+            };
+        }
+        let (treatment, span) = match &role.unclassified {
+            Some((own, span)) => (*own, span),
+            None => (self.unclassified, &self.unclassified_span),
+        };
+        let word = match treatment {
             DefaultTreatment::Clear => Word::Clear,
             DefaultTreatment::Nullify => Word::Nullify,
             DefaultTreatment::Deny => Word::Deny,
+        };
+        Answer {
+            word,
+            reason: Reason::Unclassified,
+            span: span.clone(),
         }
     }
 
@@ -154,6 +164,14 @@ impl Policy {
     /// Does the policy speak about this database?
     pub fn covers(&self, database: &str) -> bool {
         self.databases.is_empty() || self.databases.iter().any(|d| d == database)
+    }
+
+    /// Does the role see every column there can be as stored, in any database?
+    pub fn is_unrestricted(&self, role: &Role) -> bool {
+        let clear = |column| self.answer(role, column).word == Word::Clear;
+        !role.console
+            && self.default_answer(role).word == Word::Clear
+            && self.named_columns().into_keys().all(clear)
     }
 
     /// The token domains some role sees some column in.

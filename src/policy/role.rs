@@ -8,6 +8,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::bound::DefaultTreatment;
 use super::error::{Faults, PolicyError};
 use super::network::Network;
 use super::read::{Fields, text, texts, word};
@@ -40,6 +41,13 @@ pub enum Mode {
 
 pub(crate) const MODES: &[(&str, Mode)] = &[("enforce", Mode::Enforce), ("observe", Mode::Observe)];
 
+/// What `unclassified_column` may say, of all roles or of one.
+pub(crate) const DEFAULTS: &[(&str, DefaultTreatment)] = &[
+    ("clear", DefaultTreatment::Clear),
+    ("nullify", DefaultTreatment::Nullify),
+    ("deny", DefaultTreatment::Deny),
+];
+
 /// One entry of `roles`.
 #[derive(Clone, Debug)]
 pub struct Role {
@@ -51,6 +59,8 @@ pub struct Role {
     pub kind: RoleKind,
     /// `mode`, if the role has its own.
     pub mode: Option<Mode>,
+    /// `unclassified_column`, if the role has its own, and where that is said.
+    pub unclassified: Option<(DefaultTreatment, Span)>,
     /// The last day (UTC) on which the role may connect.
     pub expires: Option<Date>,
     /// `console`: the role reads pgveil's own records and never data.
@@ -204,6 +214,10 @@ pub(super) fn read(key: &Key, node: &Node, faults: &mut Faults) -> Option<Role> 
     let mode = fields
         .take("mode")
         .and_then(|n| word(n, "mode", MODES, faults));
+    let unclassified = fields.take("unclassified_column").and_then(|n| {
+        let found = word(n, "unclassified_column", DEFAULTS, faults)?;
+        Some((found, n.span.clone()))
+    });
     let expires = fields.take("expires").map(|n| date(n, "expires", faults));
     let console = fields
         .take("console")
@@ -225,6 +239,7 @@ pub(super) fn read(key: &Key, node: &Node, faults: &mut Faults) -> Option<Role> 
         // A role is kept after an error, so that its name is not reported as unknown elsewhere.
         kind: kind.unwrap_or(RoleKind::Human),
         mode,
+        unclassified,
         expires: expires.flatten(),
         console: console.is_some(),
         matching: matching.unwrap_or_default(),

@@ -18,9 +18,7 @@ use super::tokens::{TokenDef, TokenFormat, TokenKind};
 use super::treat::Word;
 use crate::catalog::{Catalog, ColumnId};
 use crate::mask::token::{self, KeyRing, TokenKey};
-use crate::mask::{
-    ColumnType, CompiledMask, JsonAction, JsonMask, JsonOther, Mask, MaskError, TokenColumn,
-};
+use crate::mask::{ColumnType, CompiledMask, JsonAction, JsonMask, JsonOther, Mask, TokenColumn};
 
 /// Where token keys come from.
 pub(super) enum Keys<'a> {
@@ -133,7 +131,7 @@ impl<'a> Treatments<'a> {
                 Some(Treatment::Mask(Arc::new(compiled)))
             }
             Err(error) => {
-                let message = format!("{what} does not fit {name}: {}", plain(&error));
+                let message = format!("{what} does not fit {name}: {error}");
                 let error = PolicyError::at(&answer.span, message);
                 faults.push(error.related(&definition.span, "the mask"));
                 None
@@ -177,7 +175,7 @@ impl<'a> Treatments<'a> {
         match TokenColumn::bind(&definition.name, kind, key, ty) {
             Ok(bound) => Some(Treatment::Token(Arc::new(bound))),
             Err(error) => {
-                let message = format!("{what} does not fit {name}: {}", plain(&error));
+                let message = format!("{what} does not fit {name}: {error}");
                 let error = PolicyError::at(&answer.span, message);
                 faults.push(error.related(&definition.span, "the token domain"));
                 None
@@ -252,11 +250,6 @@ fn json_action(action: &json_mask::JsonAction, policy: &Policy) -> Option<JsonAc
             JsonAction::Mask(Box::new(built(inner, policy)?))
         }
     })
-}
-
-/// Types as people write them: `"pg_catalog".` says nothing to them.
-fn plain(error: &MaskError) -> String {
-    error.message.replace("\"pg_catalog\".", "")
 }
 
 /// The nearest of the names, as a suggestion.

@@ -12,6 +12,7 @@ use super::metrics::Metrics;
 use super::relay::End;
 use super::relay::restricted::Restricted;
 use super::relay::verbatim::Verbatim;
+use super::replication::Replication;
 use super::{Shared, upstreams};
 use crate::audit::{Event, Outcome, Record, Ticket, Who};
 use crate::client::{Accepted, ClientConnection, Reply, accept, dismiss};
@@ -107,7 +108,8 @@ struct Prepared {
 }
 
 enum Kind {
-    Unrestricted(Plan),
+    /// Under this epoch.
+    Unrestricted(Plan, u64),
     Restricted {
         search_path: Vec<Ident>,
         user: Ident,
@@ -116,9 +118,17 @@ enum Kind {
 
 async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prepared, Denied> {
     let (startup, identity) = (&client.startup, &client.identity);
-    let database = Shared::database(shared, &startup.database)?;
+    let replication = startup.replication.as_deref().map(Replication::read);
+    let name = match replication {
+        Some(Replication::Physical) => shared.listed_database(),
+        _ => startup.database.clone(),
+    };
+    let database = Shared::database(shared, &name)?;
     let published = database.ready().await?;
     let role = role(client, &published)?;
+    if !matches!(replication, None | Some(Replication::Off)) {
+        may_replicate(&published, &role)?;
+    }
     let grants = published.snapshot.policy.roles.get(&role).ok_or_else(|| {
         denied(
             sqlstate::INVALID_AUTHORIZATION,
@@ -160,21 +170,16 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
                 "the audit log cannot take another record",
             )
         })?;
-    let slot = shared
-        .slots
-        .take(&startup.database, &login.user)
-        .await
-        .ok_or_else(|| {
-            denied(
-                sqlstate::TOO_MANY_CONNECTIONS,
-                "sorry, too many clients already",
-            )
-        })?;
-    let connected =
-        upstreams::open(shared, login, &startup.database, parameters, startup.minor).await;
+    let slot = shared.slots.take(&name, &login.user).await.ok_or_else(|| {
+        denied(
+            sqlstate::TOO_MANY_CONNECTIONS,
+            "sorry, too many clients already",
+        )
+    })?;
+    let connected = upstreams::open(shared, login, &name, parameters, startup.minor).await;
     let mut upstream = connected.map_err(|e| super::binding::failure(&e))?;
     let kind = match plan {
-        Some(plan) => Kind::Unrestricted(plan),
+        Some(plan) => Kind::Unrestricted(plan, published.snapshot.epoch),
         None => Kind::Restricted {
             search_path: match search_path {
                 Some(path) => path,
@@ -196,6 +201,21 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
         login: ticket,
         _slot: slot,
     })
+}
+
+/// Whoever replicates can copy the cluster's files, and so read every database as stored: clear cells
+/// in one database are not enough. (What the policy does not list is up to the login upstream, which
+/// needs PostgreSQL's REPLICATION.)
+fn may_replicate(published: &Published, role: &str) -> Result<(), Denied> {
+    let policy = &published.rules.policy;
+    let found = policy.roles.get(role);
+    if found.is_some_and(|role| policy.is_unrestricted(role)) {
+        return Ok(());
+    }
+    Err(denied(
+        sqlstate::INSUFFICIENT_PRIVILEGE,
+        "permission denied for replication: it reads every database as stored",
+    ))
 }
 
 fn role(client: &ClientConnection, published: &Published) -> Result<Arc<str>, Denied> {
@@ -284,12 +304,13 @@ async fn run(shared: &Arc<Shared>, mut client: ClientConnection, prepared: Prepa
     let end = match welcome {
         Ok(reply) => match send(&mut client, reply).await {
             Ok(()) => match kind {
-                Kind::Unrestricted(plan) => {
+                Kind::Unrestricted(plan, epoch) => {
                     Metrics::add(&shared.metrics.unrestricted_sessions);
                     let relay = Verbatim {
                         plan,
                         role,
                         database,
+                        epoch,
                         drain: shared.drain.subscribe(),
                     };
                     relay.run(&mut client.stream, &mut stream, buffer).await

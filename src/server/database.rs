@@ -4,6 +4,10 @@
 //! changed, reads it again when it did or when somebody asks (a reload, DDL through the proxy, an
 //! unknown name), binds the policy to it, and publishes both as one. What fails leaves the last good
 //! snapshot in force and says why.
+//!
+//! A database the policy lists is followed as long as the process lives. Any other is let go soon
+//! after its last session: the task's own connection must not be what keeps a database from being
+//! dropped or copied, and a name that does not exist must not be tried for ever.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,6 +36,16 @@ pub(super) struct Failure {
     pub(super) message: String,
 }
 
+impl Failure {
+    /// The policy lists databases, and not this one.
+    pub(super) fn not_covered(name: &str) -> Self {
+        Self {
+            sqlstate: sqlstate::INVALID_CATALOG_NAME.to_owned(),
+            message: format!("the policy does not speak of database \"{name}\""),
+        }
+    }
+}
+
 #[derive(Clone, Default)]
 struct Progress {
     /// The newest request that was served.
@@ -44,6 +58,8 @@ struct Progress {
 /// One database behind the proxy.
 pub(super) struct Database {
     pub(super) name: String,
+    /// How often a session asked for it.
+    uses: AtomicU64,
     published: ArcSwapOption<Published>,
     wanted: AtomicU64,
     wake: Notify,
@@ -55,6 +71,7 @@ impl Database {
     pub(super) fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
+            uses: AtomicU64::new(0),
             published: ArcSwapOption::empty(),
             wanted: AtomicU64::new(0),
             wake: Notify::new(),
@@ -67,9 +84,17 @@ impl Database {
         self.published.load_full()
     }
 
-    /// Tells of each new epoch.
-    pub(super) fn changes(&self) -> Changes {
-        Changes(self.progress.subscribe())
+    /// Tells of each epoch after `epoch`.
+    pub(super) fn changes(&self, epoch: u64) -> Changes {
+        Changes {
+            progress: self.progress.subscribe(),
+            epoch,
+        }
+    }
+
+    /// Somebody is about to use it.
+    pub(super) fn touch(&self) {
+        self.uses.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Asks for a fresh catalog without waiting for it.
@@ -88,13 +113,15 @@ impl Database {
         drop(timeout(limits::REFRESH_WAIT, served).await);
     }
 
-    /// The first snapshot, waited for.
+    /// The first snapshot, waited for. A failure is never an old one: the database may have been
+    /// created, or the server started, a moment ago.
     pub(super) async fn ready(&self) -> Result<Arc<Published>, Failure> {
         if let Some(published) = self.current() {
             return Ok(published);
         }
+        let wanted = self.request();
         let mut progress = self.progress.subscribe();
-        let known = progress.wait_for(|p| p.epoch > 0 || p.failure.is_some());
+        let known = progress.wait_for(|p| p.served >= wanted || self.current().is_some());
         let failure = match timeout(limits::SNAPSHOT_WAIT, known).await {
             Ok(Ok(progress)) => progress.failure.clone(),
             _ => None,
@@ -109,14 +136,21 @@ impl Database {
 }
 
 /// Resolves when another epoch is in force.
-pub(super) struct Changes(watch::Receiver<Progress>);
+pub(super) struct Changes {
+    progress: watch::Receiver<Progress>,
+    /// The last epoch that was told of.
+    epoch: u64,
+}
 
 impl Changes {
-    /// Waits for the next change; for ever, if the database is gone.
+    /// Waits for the next change; for ever, if the database is gone. None is missed between two
+    /// calls, nor when a call is given up.
     pub(super) async fn next(&mut self) {
-        let epoch = self.0.borrow_and_update().epoch;
-        if self.0.wait_for(|p| p.epoch != epoch).await.is_err() {
-            std::future::pending::<()>().await;
+        let known = self.epoch;
+        let found = self.progress.wait_for(|p| p.epoch != known).await;
+        match found.map(|progress| progress.epoch) {
+            Ok(newer) => self.epoch = newer,
+            Err(_) => std::future::pending().await,
         }
     }
 }
@@ -131,9 +165,10 @@ struct Last {
     epoch: u64,
 }
 
-/// Keeps a database's snapshot current until the process ends.
+/// Keeps a database's snapshot current until nobody needs it any more.
 pub(super) async fn keep(shared: Arc<Shared>, database: Arc<Database>) {
     let mut last = Last::default();
+    let mut uses = None;
     loop {
         let wanted = database.wanted.load(Ordering::Acquire);
         let failure = match step(&shared, &database, &mut last).await {
@@ -164,7 +199,14 @@ pub(super) async fn keep(shared: Arc<Shared>, database: Arc<Database>) {
         let deadline = Instant::now() + pause;
         tokio::select! {
             () = database.wake.notified() => {}
-            () = tokio::time::sleep_until(deadline) => {}
+            () = tokio::time::sleep_until(deadline) => {
+                // Unused for a whole pause; a database in use by short sessions is not read anew for
+                // each of them.
+                let now = database.uses.load(Ordering::Relaxed);
+                if uses.replace(now) == Some(now) && shared.forget(&database) {
+                    return;
+                }
+            }
         }
     }
 }
@@ -172,9 +214,20 @@ pub(super) async fn keep(shared: Arc<Shared>, database: Arc<Database>) {
 async fn step(shared: &Shared, database: &Database, last: &mut Last) -> Result<(), Failure> {
     let connection = match &mut last.connection {
         Some(connection) => connection,
-        none => none.insert(upstreams::catalog_connection(shared, &database.name).await?),
+        none => {
+            let upstream = &shared.config.upstream;
+            let connected = upstreams::catalog_connection(upstream, &shared.tls, &database.name);
+            none.insert(connected.await.map_err(|e| binding::failure(&e))?)
+        }
     };
     let rules = shared.rules();
+    if !rules.policy.covers(&database.name) {
+        // A reload took it out of the policy.
+        database.published.store(None);
+        last.rules = None;
+        last.epoch = last.epoch.saturating_add(1);
+        return Err(Failure::not_covered(&database.name));
+    }
     let same_rules = last.rules.as_ref().is_some_and(|r| Arc::ptr_eq(r, &rules));
     if same_rules && binding::probe(connection).await? == last.probe {
         return Ok(());

@@ -13,8 +13,10 @@ mod database;
 mod metrics;
 pub mod policy_files;
 mod relay;
+mod replication;
 mod slots;
 mod upstreams;
+mod users;
 
 use std::fs;
 use std::io;
@@ -34,7 +36,8 @@ use self::config::Config;
 use self::database::{Database, Failure};
 use self::metrics::Metrics;
 use self::slots::Slots;
-use self::upstreams::Users;
+pub use self::upstreams::read_catalog;
+use self::users::Users;
 use crate::audit::Sink;
 use crate::client::{Acceptor, ServerTls};
 use crate::limits;
@@ -119,14 +122,12 @@ impl Shared {
 
     /// A database the policy speaks of, followed from its first use on.
     fn database(shared: &Arc<Self>, name: &str) -> Result<Arc<Database>, Failure> {
-        if let Some(known) = shared.databases.get(name) {
-            return Ok(Arc::clone(&known));
-        }
         if !shared.rules().policy.covers(name) {
-            return Err(Failure {
-                sqlstate: sqlstate::INVALID_CATALOG_NAME.to_owned(),
-                message: format!("the policy does not speak of database \"{name}\""),
-            });
+            return Err(Failure::not_covered(name));
+        }
+        if let Some(known) = shared.databases.get(name) {
+            known.touch();
+            return Ok(Arc::clone(&known));
         }
         if shared.databases.len() >= limits::DATABASES {
             return Err(Failure {
@@ -139,24 +140,42 @@ impl Shared {
             created = true;
             Arc::new(Database::new(name))
         }));
+        database.touch();
         if created {
             let task = tokio::spawn(database::keep(Arc::clone(shared), Arc::clone(&database)));
-            shared
-                .tasks
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(task);
+            let mut tasks = shared.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            tasks.retain(|task| !task.is_finished());
+            tasks.push(task);
         }
         Ok(database)
     }
 
-    /// A database that can be connected to.
-    fn any_database(&self) -> Option<String> {
-        let ready = |d: &Arc<Database>| d.current().is_some();
-        let known = self.databases.iter().find(|entry| ready(entry.value()));
-        known
-            .map(|entry| entry.key().clone())
-            .or_else(|| self.rules().policy.databases.first().cloned())
+    /// Follows every database the policy lists.
+    fn follow_listed(shared: &Arc<Self>) {
+        for name in &shared.rules().policy.databases {
+            if let Err(failure) = Self::database(shared, name) {
+                tracing::error!(database = name, "not followed: {}", failure.message);
+            }
+        }
+    }
+
+    /// Lets go of a database that is not listed and that nobody uses. Its task then ends.
+    fn forget(&self, database: &Arc<Database>) -> bool {
+        if self.rules().policy.databases.contains(&database.name) {
+            return false;
+        }
+        // The map and the task hold one each; more are sessions, and those begin under the map's
+        // lock.
+        let unused = |_: &String, held: &Arc<Database>| {
+            Arc::ptr_eq(held, database) && Arc::strong_count(held) <= 2
+        };
+        self.databases.remove_if(&database.name, unused).is_some()
+    }
+
+    /// A database for what belongs to none: the first the policy lists, or the one every cluster has.
+    fn listed_database(&self) -> String {
+        let listed = self.rules().policy.databases.first().cloned();
+        listed.unwrap_or_else(|| "postgres".to_owned())
     }
 
     /// Can a new client be served?
@@ -213,7 +232,9 @@ pub struct Running {
 impl Running {
     /// Loads the policy again; the old one stays in force if the new one is wrong.
     pub fn reload(&self) -> Result<(), Errors> {
-        self.shared.reload()
+        self.shared.reload()?;
+        Shared::follow_listed(&self.shared);
+        Ok(())
     }
 
     /// A new client can be served; the reason why not, otherwise.
@@ -248,7 +269,7 @@ impl Running {
 /// Binds, loads, and starts to serve. Port 0 takes a free port; see [`Running::addr`].
 pub async fn start(config: Config) -> Result<Running, StartError> {
     let rules = Rules::load(&config).map_err(StartError::Policy)?;
-    let tls = upstreams::tls(&config)?;
+    let tls = upstreams::tls(&config.upstream)?;
     let client_tls = client_tls(&config)?;
     let (sink, records) = crate::audit::channel(limits::AUDIT_RECORDS);
     let audit = audit::start(config.audit.as_deref(), records).map_err(|e| {
@@ -275,11 +296,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         config,
     });
     users.attach(&shared);
-    for name in shared.rules().policy.databases.clone() {
-        if let Err(failure) = Shared::database(&shared, &name) {
-            tracing::error!(database = name, "not followed: {}", failure.message);
-        }
-    }
+    Shared::follow_listed(&shared);
     let admin = admin.map(|l| tokio::spawn(admin::serve(l, Arc::clone(&shared))));
     let listener = tokio::spawn(accept_all(listener, Arc::clone(&shared)));
     Ok(Running {

@@ -1,31 +1,28 @@
-//! Connecting to PostgreSQL as the configuration says, and looking up client passwords.
+//! Connecting to PostgreSQL as the configuration says.
 
-use std::collections::HashMap;
 use std::fs;
-use std::sync::{Arc, OnceLock, Weak};
 
 use zeroize::Zeroizing;
 
-use super::config::{Config, Login, UpstreamTlsMode, UserAuth};
-use super::database::Failure;
+use super::config::{Config, Login, Upstream, UpstreamTlsMode};
 use super::{Shared, StartError, binding};
-use crate::client::{Credentials, Lookup, ScramVerifier};
+use crate::catalog::Catalog;
 use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::upstream::{
-    ConnectError, TlsMode, UpstreamConnection, UpstreamOptions, UpstreamTls, connect,
+    ConnectError, ServerError, TlsMode, UpstreamConnection, UpstreamOptions, UpstreamTls, connect,
 };
 
 /// The TLS settings of all upstream connections.
-pub(super) fn tls(config: &Config) -> Result<UpstreamTls, StartError> {
-    let mode = match config.upstream.tls {
+pub(super) fn tls(upstream: &Upstream) -> Result<UpstreamTls, StartError> {
+    let mode = match upstream.tls {
         UpstreamTlsMode::Disable => TlsMode::Disable,
         UpstreamTlsMode::Prefer => TlsMode::Prefer,
         UpstreamTlsMode::Require => TlsMode::Require,
         UpstreamTlsMode::VerifyCa => TlsMode::VerifyCa,
         UpstreamTlsMode::VerifyFull => TlsMode::VerifyFull,
     };
-    let ca = match &config.upstream.ca {
+    let ca = match &upstream.ca {
         Some(path) => Some(fs::read(path).map_err(|e| StartError::file(path, &e))?),
         None => None,
     };
@@ -46,10 +43,29 @@ pub(super) async fn open(
     params: Vec<(String, String)>,
     minor: u16,
 ) -> Result<UpstreamConnection, ConnectError> {
+    reach(
+        &shared.config.upstream,
+        &shared.tls,
+        login,
+        database,
+        params,
+        minor,
+    )
+    .await
+}
+
+async fn reach(
+    upstream: &Upstream,
+    tls: &UpstreamTls,
+    login: &Login,
+    database: &str,
+    params: Vec<(String, String)>,
+    minor: u16,
+) -> Result<UpstreamConnection, ConnectError> {
     let mut options = UpstreamOptions {
         host: String::new(),
         port: 0,
-        tls: shared.tls.clone(),
+        tls: tls.clone(),
         user: login.user.clone(),
         password: login
             .password
@@ -60,7 +76,7 @@ pub(super) async fn open(
         minor,
     };
     let mut last = ConnectError::Protocol("no address is configured");
-    for address in &shared.config.upstream.addresses {
+    for address in &upstream.addresses {
         let (host, port) = split(address);
         host.clone_into(&mut options.host);
         options.port = port;
@@ -96,9 +112,10 @@ fn split(address: &str) -> (&str, u16) {
 
 /// A connection that reads the catalog: nothing a setting of its login could disturb.
 pub(super) async fn catalog_connection(
-    shared: &Shared,
+    upstream: &Upstream,
+    tls: &UpstreamTls,
     database: &str,
-) -> Result<UpstreamConnection, Failure> {
+) -> Result<UpstreamConnection, ConnectError> {
     let pins = [
         ("application_name", "pgveil catalog"),
         ("client_encoding", "UTF8"),
@@ -109,9 +126,24 @@ pub(super) async fn catalog_connection(
         ("quote_all_identifiers", "off"),
     ];
     let params = pins.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec();
-    open(shared, &shared.config.upstream.catalog, database, params, 0)
-        .await
-        .map_err(|e| binding::failure(&e))
+    reach(upstream, tls, &upstream.catalog, database, params, 0).await
+}
+
+/// Connects as the catalog login, reads the catalog of one database and disconnects: for commands
+/// that judge a policy without serving it.
+///
+/// # Errors
+/// Why there is no catalog, for the person at the terminal: what PostgreSQL said, or what failed.
+pub async fn read_catalog(upstream: &Upstream, database: &str) -> Result<Catalog, String> {
+    let tls = tls(upstream).map_err(|e| e.to_string())?;
+    let connected = catalog_connection(upstream, &tls, database).await;
+    let said = |e: ConnectError| {
+        e.server()
+            .map_or_else(|| e.to_string(), ServerError::message)
+    };
+    let mut connection = connected.map_err(said)?;
+    let read = binding::read(&mut connection).await;
+    read.map(|read| read.catalog).map_err(|e| e.message)
 }
 
 /// The search path a session of this login would start with. The connection itself has it pinned, so
@@ -132,89 +164,6 @@ pub(super) async fn default_search_path(
     let text = configured.and_then(|bytes| String::from_utf8(bytes).ok());
     let text = text.as_deref().unwrap_or("\"$user\", public");
     Ok(crate::session::split_search_path(text).unwrap_or_default())
-}
-
-/// Who may log in: the configuration's users, then `users: {query: …}`.
-pub(super) struct Users {
-    known: HashMap<String, ScramVerifier>,
-    shared: OnceLock<Weak<Shared>>,
-}
-
-impl Users {
-    /// Checks and prepares the configured verifiers.
-    pub(super) fn new(config: &Config) -> Result<Self, StartError> {
-        let mut known = HashMap::new();
-        for (user, auth) in &config.users {
-            let verifier = match auth {
-                UserAuth::Password(secret) => ScramVerifier::from_password(secret.expose()),
-                UserAuth::Scram(text) => ScramVerifier::parse(text),
-            };
-            let verifier = verifier.map_err(|_| StartError::Verifier(user.clone()))?;
-            known.insert(user.clone(), verifier);
-        }
-        Ok(Self {
-            known,
-            shared: OnceLock::new(),
-        })
-    }
-
-    /// Gives the configured query something to run on.
-    pub(super) fn attach(&self, shared: &Arc<Shared>) {
-        // Attached once, at start.
-        drop(self.shared.set(Arc::downgrade(shared)));
-    }
-}
-
-impl Credentials for Users {
-    fn lookup<'a>(&'a self, user: &'a str) -> Lookup<'a> {
-        Box::pin(async move {
-            if let Some(verifier) = self.known.get(user) {
-                return Some(verifier.clone());
-            }
-            let shared = self.shared.get()?.upgrade()?;
-            let query = shared.config.users_query.clone()?;
-            match query_verifier(&shared, &query, user).await {
-                Ok(verifier) => verifier,
-                Err(error) => {
-                    tracing::warn!(%error, "users query failed");
-                    None
-                }
-            }
-        })
-    }
-}
-
-/// Runs the configured query with the user's name as its parameter.
-async fn query_verifier(
-    shared: &Arc<Shared>,
-    query: &str,
-    user: &str,
-) -> Result<Option<ScramVerifier>, ConnectError> {
-    let database = shared.config.upstream.catalog.user.clone();
-    let database = shared.any_database().unwrap_or(database);
-    let pins = [
-        ("client_encoding", "UTF8"),
-        ("standard_conforming_strings", "on"),
-    ];
-    let params = pins.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec();
-    let login = &shared.config.upstream.catalog;
-    let mut connection = open(shared, login, &database, params, 0).await?;
-    // The name becomes a literal of a string without backslash escapes: doubling quotes is enough.
-    let literal = user.replace('\'', "''");
-    let query = query.trim().trim_end_matches(';');
-    connection
-        .simple_query_text(&format!("PREPARE pgveil_user(pg_catalog.text) AS {query}"))
-        .await?;
-    let rows = connection
-        .simple_query_text(&format!("EXECUTE pgveil_user('{literal}')"))
-        .await?;
-    let verifier = rows
-        .into_iter()
-        .next()
-        .and_then(|row| row.into_iter().nth(1).flatten());
-    Ok(verifier
-        .and_then(|bytes| String::from_utf8(bytes).ok())
-        .and_then(|text| ScramVerifier::parse(&text).ok()))
 }
 
 #[cfg(test)]

@@ -52,6 +52,7 @@ pub(super) fn plan(
         grants,
         search_path: &search_path,
         search_path_text: &state.settings.text(),
+        temp: state.temp.tables(),
         prepared: &state.prepared,
         cursors: &state.cursors,
         fresh_name: names.fresh(),

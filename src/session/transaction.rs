@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 
 use super::settings::{Elements, Settings};
+use super::temp::Temp;
 use crate::ident::Ident;
 use crate::plan::{CursorEntry, Effect, PreparedEntry};
 use crate::wire::backend::TransactionStatus;
@@ -25,6 +26,7 @@ pub(crate) enum Completion {
 #[derive(Clone)]
 pub(crate) struct State {
     pub(crate) settings: Settings,
+    pub(crate) temp: Temp,
     pub(crate) prepared: HashMap<Ident, PreparedEntry>,
     pub(crate) cursors: HashMap<Ident, CursorEntry>,
     /// The epoch an SQL-level statement or cursor was planned in.
@@ -41,6 +43,7 @@ impl State {
     pub(crate) fn new(search_path: Elements, user: Ident) -> Self {
         Self {
             settings: Settings::new(search_path, user),
+            temp: Temp::default(),
             prepared: HashMap::new(),
             cursors: HashMap::new(),
             epochs: HashMap::new(),
@@ -53,7 +56,13 @@ impl State {
     /// Applies what a plan said its completion does.
     pub(crate) fn apply(&mut self, effect: &Effect, completion: Completion, epoch: u64) {
         match effect {
-            Effect::None | Effect::CatalogChanged => {}
+            Effect::None => {}
+            Effect::CreateTemp {
+                table,
+                drop_on_commit,
+            } => self.temp.create(table, *drop_on_commit),
+            Effect::DropTemp(names) => self.temp.drop(names),
+            Effect::DiscardTemp => self.temp.discard(),
             Effect::SearchPath { local, path } => self.settings.set(*local, path.clone()),
             // BEGIN inside an implicit transaction does not commit what came before it: the block
             // takes it over.
@@ -62,10 +71,12 @@ impl State {
             Effect::Commit | Effect::Rollback => self.rollback(),
             Effect::Savepoint(name) => {
                 self.settings.savepoint(name.clone());
+                self.temp.savepoint(name.clone());
                 self.marks.push((name.clone(), self.declared.len()));
             }
             Effect::Release(name) => {
                 self.settings.release(name);
+                self.temp.release(name);
                 if let Some(at) = self.mark(name) {
                     self.marks.truncate(at);
                 }
@@ -86,6 +97,7 @@ impl State {
             Effect::CloseCursor(None) => self.cursors.clear(),
             Effect::DiscardAll => {
                 self.settings.set(false, None);
+                self.temp.discard();
                 self.prepared.clear();
                 self.cursors.clear();
                 self.epochs.clear();
@@ -112,6 +124,7 @@ impl State {
 
     fn rollback_to(&mut self, name: &Ident) {
         self.settings.rollback_to(name);
+        self.temp.rollback_to(name);
         if let Some(at) = self.mark(name) {
             self.marks.truncate(at.saturating_add(1));
             let keep = self.marks.last().map_or(0, |(_, n)| *n);
@@ -124,6 +137,7 @@ impl State {
     /// The transaction committed: cursors without HOLD are gone.
     pub(crate) fn commit(&mut self) {
         self.settings.commit();
+        self.temp.commit();
         self.declared.clear();
         self.cursors.retain(|_, c| c.hold);
         self.end();
@@ -132,6 +146,7 @@ impl State {
     /// The transaction rolled back: its cursors are gone, held ones of earlier ones stay.
     pub(crate) fn rollback(&mut self) {
         self.settings.rollback();
+        self.temp.rollback();
         for gone in std::mem::take(&mut self.declared) {
             self.close(&gone);
         }

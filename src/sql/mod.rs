@@ -1,6 +1,6 @@
 //! Text ⇄ our own small syntax tree.
 //!
-//! Only [`parse`] and `lower` name `sqlparser`: its tree and its `Display` never leave this module,
+//! Only [`mod@parse`] and `lower` name `sqlparser`: its tree and its `Display` never leave this module,
 //! because `Display` is an SQL injection (a quote after a backslash is printed unescaped) and its
 //! lexer is not PostgreSQL's. The road of a text is: UTF-8 and size caps, our own PostgreSQL-exact
 //! scanner, sqlparser fed with our scanner's tokens (it never reads the text), lowering with

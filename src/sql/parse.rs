@@ -1,4 +1,4 @@
-//! Text → statements: size caps, scanner, then [`lower`](super::lower).
+//! Text → statements: size caps, scanner, then [`lower`].
 //!
 //! Every cap is checked on our own tokens before a parser sees them, because a left-deep tree is
 //! walked and dropped recursively, and a stack overflow cannot be caught.

@@ -30,7 +30,7 @@ struct Users(HashMap<&'static str, ScramVerifier>);
 
 impl Credentials for Users {
     fn lookup<'a>(&'a self, user: &'a str) -> Lookup<'a> {
-        Box::pin(async move { self.0.get(user).cloned() })
+        Box::pin(async move { Ok(self.0.get(user).cloned()) })
     }
 }
 

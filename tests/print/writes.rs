@@ -180,7 +180,7 @@ fn copy_prints_lists_and_options() {
     let table = || relation("t", "t", 0);
     let columns = vec![id("id"), id("city")];
     let to = copy(
-        CopySource::Relation(table(), columns.clone()),
+        CopySource::Relation(Box::new(table()), columns.clone()),
         CopyDirection::To,
         &[
             ("format", "csv"),
@@ -209,13 +209,13 @@ fn copy_prints_lists_and_options() {
         "COPY would read the table itself"
     );
     let from = copy(
-        CopySource::Relation(table(), columns),
+        CopySource::Relation(Box::new(table()), columns),
         CopyDirection::From,
         &[],
     );
     assert!(print(&from, &masked).is_ok());
     let all = copy(
-        CopySource::Relation(table(), Vec::new()),
+        CopySource::Relation(Box::new(table()), Vec::new()),
         CopyDirection::From,
         &[],
     );

@@ -283,7 +283,7 @@ async fn notices_and_notifications_do_not_reach_a_restricted_role() {
     tokio::spawn(async move {
         let mut messages = futures::stream::poll_fn(move |cx| connection.poll_message(cx));
         while let Some(Ok(message)) = futures::StreamExt::next(&mut messages).await {
-            let _ = sender.send(message).await;
+            drop(sender.send(message).await);
         }
     });
     client.batch_execute("COMMIT").await.unwrap();

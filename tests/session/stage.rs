@@ -191,7 +191,7 @@ pub(crate) async fn connect(user: &str) -> (Client, JoinHandle<()>) {
         .unwrap();
     let task = tokio::spawn(async move {
         // Tests look at the client's errors.
-        let _ = connection.await;
+        drop(connection.await);
     });
     (client, task)
 }

@@ -1,5 +1,6 @@
 //! An unrestricted role: as without a proxy.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::pin::{Pin, pin};
 use std::process::Stdio;
@@ -109,7 +110,7 @@ async fn copy_goes_both_ways_in_the_extended_protocol() {
     for chunk in 0..50 {
         let mut rows = String::new();
         for row in 0..1000 {
-            rows.push_str(&format!("{}\t{}\n", chunk * 1000 + row, "x".repeat(50)));
+            writeln!(rows, "{}\t{}", chunk * 1000 + row, "x".repeat(50)).unwrap();
         }
         sink.send(Bytes::from(rows)).await.unwrap();
     }

@@ -122,8 +122,9 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "refused: cannot order by column name",
-                "of table bank.customers"
+                "refused: cannot order by",
+                "column name of table",
+                "bank.customers"
             ]
         );
         let token = "x".repeat(WIDEST + 3);

@@ -67,7 +67,7 @@ impl TokenColumn {
             oid::UUID => Some(Family::Uuid),
             _ => None,
         };
-        let described = ty.sql.replace("pg_catalog.", "");
+        let described = ty.shown();
         let family = family.ok_or_else(|| {
             MaskError::new(format!(
                 "token fits text, varchar, char, integers and uuid, and this column is {described}"

@@ -31,12 +31,38 @@ pub(in crate::server) struct Restricted {
     pub(in crate::server) drain: watch::Receiver<bool>,
 }
 
+/// Whether more will come from the client. What it asked for before it left is still answered, as
+/// PostgreSQL does: it may have closed only its own direction.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Leaving {
+    No,
+    /// Nothing more will come; what is here is still to be read.
+    Soon,
+    /// PostgreSQL has been told; it closes when it is done.
+    Told,
+}
+
 /// Bytes on their way.
 struct Flow {
     from_client: FrameBuffer,
     from_upstream: FrameBuffer,
     to_client: Outgoing,
     to_upstream: Outgoing,
+    leaving: Leaving,
+}
+
+impl Flow {
+    /// There is no whole message of the client's here.
+    fn left(&mut self) {
+        if self.leaving == Leaving::Soon {
+            self.leave();
+        }
+    }
+
+    fn leave(&mut self) {
+        to_upstream::terminate(&mut self.to_upstream.bytes);
+        self.leaving = Leaving::Told;
+    }
 }
 
 /// Bytes waiting for a socket.
@@ -90,6 +116,7 @@ impl Restricted {
             from_upstream,
             to_client: Outgoing::default(),
             to_upstream: Outgoing::default(),
+            leaving: Leaving::No,
         };
         let (client_read, client_write) = tokio::io::split(client);
         let (upstream_read, upstream_write) = tokio::io::split(upstream);
@@ -109,6 +136,11 @@ impl Restricted {
             if let Err(end) = self.turn(&mut flow, &mut sockets).await {
                 break end;
             }
+        };
+        let end = if flow.leaving == Leaving::Told {
+            End::Client
+        } else {
+            end
         };
         finish(&end, &mut flow, &mut sockets).await;
         end
@@ -138,6 +170,7 @@ impl Restricted {
                 .next_header(&Limits::FRONTEND)
                 .map_err(|_| End::Fault("invalid frontend message"))?;
             let Some((tag, total)) = header else {
+                flow.left();
                 break;
             };
             if matches!(tag, frontend::QUERY | frontend::PARSE)
@@ -146,6 +179,7 @@ impl Restricted {
                 return Err(End::Fault("statement is too long"));
             }
             let Ok(Some((tag, whole))) = flow.from_client.next_frame(&Limits::FRONTEND) else {
+                flow.left();
                 break;
             };
             self.client_message(tag, &whole, flow).await?;
@@ -154,7 +188,10 @@ impl Restricted {
     }
 
     fn takes_client(&self, flow: &Flow) -> bool {
-        self.session.wants_client() && !flow.to_upstream.is_full() && !flow.to_client.is_full()
+        flow.leaving != Leaving::Told
+            && self.session.wants_client()
+            && !flow.to_upstream.is_full()
+            && !flow.to_client.is_full()
     }
 
     async fn client_message(&mut self, tag: u8, whole: &[u8], flow: &mut Flow) -> Result<(), End> {
@@ -180,7 +217,10 @@ impl Restricted {
                 .map_err(fault)?
             {
                 Step::Continue => return Ok(()),
-                Step::Terminate => return Err(End::Client),
+                Step::Terminate => {
+                    flow.leave();
+                    return Ok(());
+                }
                 Step::Unknown => {
                     self.database.refresh().await;
                     last = true;
@@ -191,7 +231,7 @@ impl Restricted {
 
     /// Waits for one thing to happen.
     async fn turn(&mut self, flow: &mut Flow, sockets: &mut Sockets<'_>) -> Result<(), End> {
-        let read_client = self.takes_client(flow);
+        let read_client = flow.leaving == Leaving::No && self.takes_client(flow);
         let read_upstream = !flow.to_client.is_full();
         let draining = *self.drain.borrow();
         flow.from_client.reserve();
@@ -199,7 +239,7 @@ impl Restricted {
         tokio::select! {
             read = sockets.client_read.read_buf(flow.from_client.buffer_mut()), if read_client => {
                 if read? == 0 {
-                    return Err(End::Client);
+                    flow.leaving = Leaving::Soon;
                 }
             }
             read = sockets.upstream_read.read_buf(flow.from_upstream.buffer_mut()),

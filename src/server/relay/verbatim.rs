@@ -27,6 +27,8 @@ pub(in crate::server) struct Verbatim {
     pub(in crate::server) plan: Plan,
     pub(in crate::server) role: Arc<str>,
     pub(in crate::server) database: Arc<Database>,
+    /// The epoch `plan` was made under.
+    pub(in crate::server) epoch: u64,
     pub(in crate::server) drain: watch::Receiver<bool>,
 }
 
@@ -40,6 +42,8 @@ struct Shared {
     idle: AtomicBool,
     /// A command changed the catalog; said when its transaction is over.
     changed: AtomicBool,
+    /// The client will send no more.
+    left: AtomicBool,
 }
 
 impl Shared {
@@ -61,6 +65,7 @@ impl Verbatim {
             open: AtomicBool::new(false),
             idle: AtomicBool::new(true),
             changed: AtomicBool::new(false),
+            left: AtomicBool::new(false),
         };
         let (client_read, client_write) = tokio::io::split(client);
         let (upstream_read, upstream_write) = tokio::io::split(upstream);
@@ -73,6 +78,11 @@ impl Verbatim {
         let end = tokio::select! {
             end = up(client_read, upstream_write, &shared, &self.plan) => end,
             end = self.down(&mut down, &shared) => end,
+        };
+        let end = if shared.left.load(Relaxed) {
+            End::Client
+        } else {
+            end
         };
         // A word of farewell, where one can still be put between two frames.
         if let Some(report) = farewell(&end)
@@ -89,7 +99,7 @@ impl Verbatim {
 
     async fn down(&self, down: &mut Down<'_>, shared: &Shared) -> End {
         let mut drain = self.drain.clone();
-        let mut changes = self.database.changes();
+        let mut changes = self.database.changes(self.epoch);
         loop {
             if *drain.borrow() && shared.at_rest() && down.walk.at_boundary() {
                 return End::Drained;
@@ -120,7 +130,7 @@ impl Verbatim {
 
     fn still_unrestricted(&self) -> bool {
         let Some(published) = self.database.current() else {
-            return true;
+            return false;
         };
         let grants = published.snapshot.policy.roles.get(&self.role);
         grants.is_some_and(|grants| plan_verbatim(grants).is_some())
@@ -168,9 +178,27 @@ struct Down<'a> {
     walk: Walk,
 }
 
+/// The client's direction. What it asked for before it left is still answered, as PostgreSQL does: it
+/// may have closed only its own direction, and then the server's end is the session's.
 async fn up(
-    mut reader: ReadHalf<&mut ClientStream>,
+    reader: ReadHalf<&mut ClientStream>,
     mut writer: WriteHalf<&mut UpstreamStream>,
+    shared: &Shared,
+    plan: &Plan,
+) -> End {
+    let end = read_client(reader, &mut writer, shared, plan).await;
+    if matches!(end, End::Client) {
+        shared.left.store(true, Relaxed);
+        if writer.shutdown().await.is_ok() {
+            std::future::pending::<()>().await;
+        }
+    }
+    end
+}
+
+async fn read_client(
+    mut reader: ReadHalf<&mut ClientStream>,
+    writer: &mut WriteHalf<&mut UpstreamStream>,
     shared: &Shared,
     plan: &Plan,
 ) -> End {

@@ -34,7 +34,7 @@ impl Front<'_, '_> {
                 sample: None,
                 id: None,
             };
-            CopySource::Relation(relation, columns)
+            CopySource::Relation(Box::new(relation), columns)
         };
         let direction = if self.eat("to") {
             CopyDirection::To

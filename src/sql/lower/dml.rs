@@ -62,7 +62,7 @@ impl Front<'_, '_> {
     }
 
     /// `relation_expr_opt_alias`: SET is no alias unless AS is written.
-    fn modified_relation(&mut self) -> Lowered<RelationRef> {
+    pub(super) fn modified_relation(&mut self) -> Lowered<RelationRef> {
         let (name, only) = self.relation_expr()?;
         let alias = if self.eat("as") || (!self.is("set") && self.is_col_id_at(0)) {
             Some(TableAlias {

@@ -35,18 +35,7 @@ impl Front<'_, '_> {
         } else {
             Vec::new()
         };
-        let overriding = if self.eat("overriding") {
-            let kind = if self.eat("system") {
-                Overriding::System
-            } else {
-                self.expect("user")?;
-                Overriding::User
-            };
-            self.expect("value")?;
-            Some(kind)
-        } else {
-            None
-        };
+        let overriding = self.overriding()?;
         let source = self.insert_source()?;
         let on_conflict = self.on_conflict()?;
         let returning = self.returning()?;
@@ -59,6 +48,21 @@ impl Front<'_, '_> {
             on_conflict,
             returning,
         })
+    }
+
+    /// `OVERRIDING SYSTEM|USER VALUE`, or nothing.
+    pub(super) fn overriding(&mut self) -> Lowered<Option<Overriding>> {
+        if !self.eat("overriding") {
+            return Ok(None);
+        }
+        let kind = if self.eat("system") {
+            Overriding::System
+        } else {
+            self.expect("user")?;
+            Overriding::User
+        };
+        self.expect("value")?;
+        Ok(Some(kind))
     }
 
     fn insert_source(&mut self) -> Lowered<InsertSource> {

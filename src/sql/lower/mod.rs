@@ -20,6 +20,7 @@ mod fold;
 mod from;
 mod infix;
 mod insert;
+mod merge;
 mod names;
 mod query;
 mod select;

@@ -84,16 +84,13 @@ impl Front<'_, '_> {
         Ok(Statement::Query(Box::new(query)))
     }
 
-    /// INSERT, UPDATE or DELETE, its WITH being read; `None` when it is a query.
+    /// INSERT, UPDATE, DELETE or MERGE, its WITH being read; `None` when it is a query.
     pub(super) fn modification(&mut self, with: &mut Option<With>) -> Lowered<Option<Statement>> {
         let statement = match self.word() {
             Some("insert") => Statement::Insert(Box::new(self.insert(with.take())?)),
             Some("update") => Statement::Update(Box::new(self.update(with.take())?)),
             Some("delete") => Statement::Delete(Box::new(self.delete(with.take())?)),
-            Some("merge") => {
-                return self
-                    .unsupported_hint("MERGE", "Use INSERT … ON CONFLICT, or UPDATE and INSERT.");
-            }
+            Some("merge") => Statement::Merge(Box::new(self.merge(with.take())?)),
             Some(_) | None => return Ok(None),
         };
         Ok(Some(statement))

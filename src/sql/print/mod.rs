@@ -17,6 +17,7 @@ mod compare;
 mod expr;
 mod from;
 mod lexical;
+mod merge;
 mod query;
 mod statement;
 mod write;

@@ -15,6 +15,7 @@ impl Printer<'_> {
             Statement::Insert(insert) => self.insert(insert),
             Statement::Update(update) => self.update(update),
             Statement::Delete(delete) => self.delete(delete),
+            Statement::Merge(merge) => self.merge(merge),
             Statement::Copy(copy) => self.copy(copy),
             Statement::Explain { options, statement } => self.explain(options, statement),
             Statement::Transaction(transaction) => self.transaction(transaction),

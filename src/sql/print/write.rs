@@ -22,11 +22,7 @@ impl Printer<'_> {
             self.separated(&insert.columns, ", ", Self::assigned)?;
             self.push(")");
         }
-        self.push(match insert.overriding {
-            None => "",
-            Some(Overriding::System) => " OVERRIDING SYSTEM VALUE",
-            Some(Overriding::User) => " OVERRIDING USER VALUE",
-        });
+        self.overriding(insert.overriding);
         match &insert.source {
             InsertSource::DefaultValues => self.push(" DEFAULT VALUES"),
             InsertSource::Values(rows) => {
@@ -51,6 +47,14 @@ impl Printer<'_> {
         self.returning(&insert.returning)?;
         self.ctes.truncate(scope);
         Ok(())
+    }
+
+    pub(super) fn overriding(&mut self, overriding: Option<Overriding>) {
+        self.push(match overriding {
+            None => "",
+            Some(Overriding::System) => " OVERRIDING SYSTEM VALUE",
+            Some(Overriding::User) => " OVERRIDING USER VALUE",
+        });
     }
 
     pub(super) fn update(&mut self, update: &Update) -> Printed {
@@ -97,7 +101,7 @@ impl Printer<'_> {
         self.expr(filter)
     }
 
-    fn returning(&mut self, items: &[SelectItem]) -> Printed {
+    pub(super) fn returning(&mut self, items: &[SelectItem]) -> Printed {
         if items.is_empty() {
             return Ok(());
         }
@@ -106,7 +110,7 @@ impl Printer<'_> {
     }
 
     /// `(a, DEFAULT)`
-    fn value_row(&mut self, row: &[Option<Expr>]) -> Printed {
+    pub(super) fn value_row(&mut self, row: &[Option<Expr>]) -> Printed {
         self.push("(");
         self.separated(row, ", ", |p, value| p.value(value.as_ref()))?;
         self.push(")");
@@ -121,7 +125,7 @@ impl Printer<'_> {
         Ok(())
     }
 
-    fn assigned(&mut self, target: &AssignmentTarget) -> Printed {
+    pub(super) fn assigned(&mut self, target: &AssignmentTarget) -> Printed {
         self.ident(&target.column)?;
         self.subscripts(&target.subscripts)?;
         for field in &target.fields {
@@ -131,7 +135,7 @@ impl Printer<'_> {
         Ok(())
     }
 
-    fn assignments(&mut self, assignments: &[Assignment]) -> Printed {
+    pub(super) fn assignments(&mut self, assignments: &[Assignment]) -> Printed {
         self.separated(assignments, ", ", |p, assignment| match assignment {
             Assignment::One(target, value) => {
                 p.assigned(target)?;

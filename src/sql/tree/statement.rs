@@ -1,6 +1,7 @@
 //! Statements a restricted role may send. The rest has no form here and is refused by lowering.
 
 use super::expr::{Expr, Name, Subscript, TypeName};
+use super::merge::Merge;
 use super::query::{Query, RelationRef, SelectItem, TableRef, With};
 use crate::ident::Ident;
 
@@ -15,6 +16,8 @@ pub enum Statement {
     Update(Box<Update>),
     /// DELETE
     Delete(Box<Delete>),
+    /// MERGE
+    Merge(Box<Merge>),
     /// COPY
     Copy(Box<Copy>),
     /// `EXPLAIN [(…)] statement`
@@ -243,7 +246,7 @@ pub struct Copy {
 #[derive(Clone)]
 pub enum CopySource {
     /// `t (a, b)`
-    Relation(RelationRef, Vec<Ident>),
+    Relation(Box<RelationRef>, Vec<Ident>),
     /// `(query)`
     Query(Box<Statement>),
 }

@@ -61,7 +61,45 @@ fn updates_and_deletes() {
     assert!(d.using.len() == 2 && d.filter.is_some() && d.target.alias.is_none());
     assert!(refusal("UPDATE t SET a = 1 WHERE CURRENT OF c").starts_with("0A000"));
     assert!(refusal("UPDATE t SET a = 1 LIMIT 1").starts_with("42601"));
-    assert!(refusal("MERGE INTO t USING u ON true WHEN MATCHED THEN DELETE").starts_with("0A000"));
+}
+
+#[test]
+fn merges() {
+    let Statement::Merge(m) = one(
+        "WITH w AS (SELECT 1) MERGE INTO ONLY t AS x USING w ON x.i = w.i \
+         WHEN MATCHED AND w.a THEN UPDATE SET a = 1, (b, c) = (DEFAULT, 2) WHEN MATCHED THEN DELETE \
+         WHEN NOT MATCHED BY TARGET THEN INSERT (a, b) OVERRIDING USER VALUE VALUES (1, DEFAULT) \
+         WHEN NOT MATCHED THEN INSERT DEFAULT VALUES WHEN NOT MATCHED BY SOURCE THEN DO NOTHING",
+    ) else {
+        panic!()
+    };
+    assert!(m.with.is_some() && m.target.only && m.returning.is_empty());
+    let [update, delete, insert, defaults, nothing] = m.branches.as_slice() else {
+        panic!()
+    };
+    assert!(update.condition.is_some() && delete.condition.is_none());
+    assert!(matches!(&update.action, MergeAction::Update(set) if set.len() == 2));
+    assert!(delete.rows == MergeRows::Matched && matches!(delete.action, MergeAction::Delete));
+    assert!(insert.rows == MergeRows::SourceOnly);
+    assert!(
+        matches!(&insert.action, MergeAction::Insert { columns, overriding: Some(Overriding::User), values: Some(v) } if columns.len() == 2 && v[1].is_none())
+    );
+    assert!(matches!(
+        &defaults.action,
+        MergeAction::Insert { values: None, .. }
+    ));
+    assert!(
+        nothing.rows == MergeRows::TargetOnly && matches!(nothing.action, MergeAction::Nothing)
+    );
+    for bad in [
+        "MERGE INTO t USING u ON true",
+        "MERGE INTO t USING u ON true WHEN MATCHED THEN INSERT DEFAULT VALUES",
+        "MERGE INTO t USING u ON true WHEN NOT MATCHED THEN DELETE",
+        "MERGE INTO t USING u ON true WHEN NOT MATCHED THEN INSERT VALUES (1), (2)",
+        "MERGE INTO t USING u ON true WHEN MATCHED DO NOTHING",
+    ] {
+        assert!(refusal(bad).starts_with("42601"), "{bad}");
+    }
 }
 
 #[test]

@@ -1,0 +1,153 @@
+//! MERGE: only where no relation of the statement has a protected column.
+//!
+//! What MERGE does depends on which rows match, row by row, so its effect would answer questions about
+//! stored values that a masked copy answers differently. Where every column is clear there is nothing
+//! to ask, and the write grants of each action decide as they do for INSERT, UPDATE and DELETE.
+
+use super::dml::{Target, no_grant, visible_columns};
+use super::lineage::OutputColumn;
+use super::scope::{CteFrame, Env, Scope};
+use super::view::{ColumnForm, column_form};
+use super::{Analyzer, Resolve};
+use crate::refusal::Refusal;
+use crate::sql::tree::{Merge, MergeAction, MergeRows};
+
+/// The rows a branch may read.
+struct Scopes<'s, 'p> {
+    both: &'s Scope<'p>,
+    target: &'s Scope<'p>,
+    source: &'s Scope<'p>,
+}
+
+impl Analyzer<'_> {
+    pub(super) fn merge(&mut self, m: &mut Merge, env: Env<'_>) -> Resolve<Vec<OutputColumn>> {
+        self.merges = true;
+        let mut entries = Vec::new();
+        if let Some(with) = &mut m.with {
+            self.with(with, env, &mut entries)?;
+        }
+        let frame = CteFrame {
+            parent: env.ctes,
+            entries: &entries,
+        };
+        let env = Env {
+            outer: env.outer,
+            ctes: Some(&frame),
+        };
+        let nested = std::mem::replace(&mut self.top_level, false);
+        let outputs = self.merge_body(m, env);
+        self.top_level = nested;
+        outputs
+    }
+
+    fn merge_body(&mut self, m: &mut Merge, env: Env<'_>) -> Resolve<Vec<OutputColumn>> {
+        let target = self.target(&mut m.target, "MERGE")?;
+        let source = std::slice::from_mut(&mut m.source);
+        let (items, columns) = self.with_target(&target, source, env)?;
+        let own_columns = target.item.columns.len();
+        let scope = |items, columns| Scope {
+            parent: None,
+            items,
+            columns,
+        };
+        let both = scope(&items, &columns);
+        let scopes = Scopes {
+            both: &both,
+            target: &scope(
+                items.get(..1).unwrap_or_default(),
+                columns.get(..own_columns).unwrap_or_default(),
+            ),
+            source: &scope(
+                items.get(1..).unwrap_or_default(),
+                columns.get(own_columns..).unwrap_or_default(),
+            ),
+        };
+        self.compute(&mut m.on, &both, env.ctes)?;
+        for branch in &mut m.branches {
+            let seen = match branch.rows {
+                MergeRows::Matched => scopes.both,
+                MergeRows::SourceOnly => scopes.source,
+                MergeRows::TargetOnly => scopes.target,
+            };
+            if let Some(condition) = &mut branch.condition {
+                self.compute(condition, seen, env.ctes)?;
+            }
+            self.merge_action(&mut branch.action, &target, seen, env.ctes)?;
+        }
+        // `*` is the source's columns, then the target's.
+        let returned: Vec<_> = scopes
+            .source
+            .columns
+            .iter()
+            .chain(scopes.target.columns)
+            .cloned()
+            .collect();
+        let scope = Scope {
+            parent: None,
+            items: &items,
+            columns: &returned,
+        };
+        self.select_list(&mut m.returning, &scope, env.ctes)
+    }
+
+    fn merge_action(
+        &mut self,
+        action: &mut MergeAction,
+        target: &Target,
+        scope: &Scope<'_>,
+        ctes: Option<&CteFrame<'_>>,
+    ) -> Resolve<()> {
+        match action {
+            MergeAction::Nothing => Ok(()),
+            MergeAction::Delete if target.grant.delete => Ok(()),
+            MergeAction::Delete => Err(no_grant(&target.relation, "DELETE")),
+            MergeAction::Update(assignments) => {
+                if !target.grant.updates {
+                    return Err(no_grant(&target.relation, "UPDATE"));
+                }
+                self.assignments(assignments, target, scope, ctes)
+            }
+            MergeAction::Insert {
+                columns, values, ..
+            } => {
+                if !target.grant.insert {
+                    return Err(no_grant(&target.relation, "INSERT"));
+                }
+                if columns.is_empty()
+                    && let Some(values) = values
+                {
+                    *columns = visible_columns(&target.item, values.len())?;
+                }
+                for c in columns {
+                    self.assignment_target(c, target, scope, ctes)?;
+                }
+                for e in values.iter_mut().flatten().flatten() {
+                    self.compute(e, scope, ctes)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Refuses a statement with a MERGE in it when any of its relations has a protected column, used
+    /// or not.
+    pub(super) fn nothing_protected(&self) -> Resolve<()> {
+        for used in &self.lineage.relations {
+            let relation = &used.relation;
+            for c in &relation.columns {
+                if !matches!(
+                    column_form(relation, c.attnum, self.grounds)?,
+                    ColumnForm::Clear
+                ) {
+                    return Err(Refusal::denied(format!(
+                        "MERGE is refused where a protected column is involved: {} has one",
+                        relation.name
+                    ))
+                    .detail("Which rows match would tell about values the role does not see.")
+                    .hint("Use INSERT … ON CONFLICT, or UPDATE … FROM and INSERT … SELECT."));
+                }
+            }
+        }
+        Ok(())
+    }
+}

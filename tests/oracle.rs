@@ -1,0 +1,286 @@
+//! PostgreSQL is the oracle: for statements of the corpus and statements by chance, the analyzer
+//! agrees with it, or concedes by refusing.
+//!
+//! - What is printed returns the rows, names and types of what was written, when nothing is masked.
+//! - The columns the analyzer names are exactly those PostgreSQL records for a view of the statement.
+//! - For `support`, the rows are those of the statement on the masked copy written by hand.
+//!
+//! `PGVEIL_ORACLE_STATEMENTS=100000` for longer, `PGVEIL_ORACLE_SEED` for others.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot set its stage has failed"
+)]
+
+#[path = "oracle/generate.rs"]
+mod generate;
+#[expect(dead_code, reason = "the other runners use the rest")]
+#[path = "plan/stage.rs"]
+mod stage;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
+
+use generate::Generator;
+use pgveil::analyze::{Grounds, analyze};
+use pgveil::catalog::temp::TempTables;
+use pgveil::ident::Ident;
+use pgveil::plan::{Plan, PlanContext, Refusal, plan_statement};
+use pgveil::policy::{Grants, Treatment};
+use pgveil::sql::parse;
+use pgveil::sql::tree::Statement;
+use stage::{Connection, Rows, Stage, mask_rows, public_path};
+
+/// Columns by relation: of each, the attribute numbers.
+type Columns = BTreeMap<u32, BTreeSet<i16>>;
+
+#[test]
+fn agree_or_concede() {
+    let stage = Stage::build();
+    let copy = stage.masked_copy();
+    let (client, upstream) = (stage.connect("clinic"), stage.connect("clinic"));
+    upstream
+        .run("SET search_path = pg_catalog, pg_temp; SET statement_timeout = '5s'")
+        .unwrap();
+    client.run("SET statement_timeout = '5s'").unwrap();
+    copy.run("SET statement_timeout = '5s'").unwrap();
+    let oracle = Oracle {
+        stage: &stage,
+        client,
+        upstream,
+        copy,
+    };
+    let number =
+        |name: &str, default: u64| std::env::var(name).map_or(default, |n| n.parse().unwrap());
+    let mut faults = Vec::new();
+    let mut tally = Tally::default();
+    for sql in corpus() {
+        faults.extend(oracle.check(&sql, &mut tally));
+    }
+    assert!(tally.agreed > 90, "{tally:?}");
+    let mut by_chance = Tally::default();
+    let mut generator = Generator::new(number("PGVEIL_ORACLE_SEED", 20_261_121));
+    for _ in 0..number("PGVEIL_ORACLE_STATEMENTS", 600) {
+        let sql = generator.statement();
+        faults.extend(oracle.check(&sql, &mut by_chance));
+        if faults.len() > 20 {
+            break;
+        }
+    }
+    assert!(
+        faults.is_empty(),
+        "{}\n\n{by_chance:?}",
+        faults.join("\n\n")
+    );
+    // A generator that writes nonsense, or an analyzer that concedes everything, proves nothing.
+    assert!(by_chance.invalid * 5 < by_chance.all(), "{by_chance:?}");
+    assert!(by_chance.conceded * 5 < by_chance.all(), "{by_chance:?}");
+}
+
+/// What became of the statements.
+#[derive(Default, Debug)]
+struct Tally {
+    agreed: u64,
+    conceded: u64,
+    invalid: u64,
+}
+
+impl Tally {
+    fn all(&self) -> u64 {
+        self.agreed + self.conceded + self.invalid
+    }
+}
+
+/// Every query of the corpora of plans and lineages.
+fn corpus() -> Vec<String> {
+    let mut all = BTreeSet::new();
+    for folder in ["tests/corpus/plan", "tests/corpus/analyze"] {
+        for file in fs::read_dir(folder).unwrap() {
+            let text = fs::read_to_string(file.unwrap().path()).unwrap();
+            for case in text.split("\n\n") {
+                let lines = case.lines().skip_while(|l| l.starts_with('#')).skip(1);
+                let sql: Vec<&str> = lines.take_while(|l| *l != "----").collect();
+                all.insert(sql.join("\n"));
+            }
+        }
+    }
+    let of_now = ["pg_stat", "ctid", "regclass", "pg_views", "random()"];
+    all.into_iter()
+        .filter(|sql| !of_now.iter().any(|word| sql.contains(word)))
+        .collect()
+}
+
+struct Oracle<'s> {
+    stage: &'s Stage,
+    /// With the client's search path.
+    client: Connection<'s>,
+    /// With the proxy's.
+    upstream: Connection<'s>,
+    copy: Connection<'s>,
+}
+
+impl Oracle<'_> {
+    fn check(&self, sql: &str, tally: &mut Tally) -> Vec<String> {
+        let Some(statement) = query(sql) else {
+            // Not a query, or more than one, or refused by the parser: conceded.
+            tally.conceded += 1;
+            return Vec::new();
+        };
+        let Ok(shape) = self.client.shape(sql) else {
+            tally.invalid += 1;
+            return Vec::new();
+        };
+        let clear = Grants::for_tests("anyone", Treatment::Clear, []);
+        let planned = self.plan(statement.clone(), &clear);
+        let Ok(plan) = planned else {
+            tally.conceded += 1;
+            return Vec::new();
+        };
+        tally.agreed += 1;
+        let results = [
+            self.same(sql, &shape, &self.client, &plan),
+            self.columns(sql, statement.clone(), &clear, shape.len()),
+            self.masked(sql, statement),
+        ];
+        let faults = results.into_iter().filter_map(Result::err);
+        faults.map(|fault| format!("{sql}\n{fault}")).collect()
+    }
+
+    fn plan(&self, statement: Statement, grants: &Grants) -> Result<Plan, Refusal> {
+        let context = PlanContext {
+            snapshot: &self.stage.snapshot,
+            grants,
+            search_path: &public_path(),
+            search_path_text: "public",
+            prepared: &HashMap::new(),
+            cursors: &HashMap::new(),
+            temp: &TempTables::default(),
+            fresh_name: Ident::exact("fresh"),
+        };
+        plan_statement(statement, &context)
+    }
+
+    /// What is sent gives what was asked on `original`: rows, names, types; or the same error.
+    fn same(
+        &self,
+        sql: &str,
+        shape: &[(String, String)],
+        original: &Connection<'_>,
+        plan: &Plan,
+    ) -> Result<(), String> {
+        let sent = plan.sql().as_str();
+        let said = self
+            .upstream
+            .shape(sent)
+            .map_err(|e| format!("sent: {sent}\n{e}"))?;
+        if said != shape {
+            return Err(format!("sent: {sent}\ncolumns {said:?}, not {shape:?}"));
+        }
+        if sql.contains('$') {
+            return Ok(());
+        }
+        let rows = self.upstream.run(sent).map(|mut rows| {
+            mask_rows(plan, &mut rows);
+            sorted(rows)
+        });
+        let wanted = original.run(sql).map(sorted);
+        if rows == wanted {
+            return Ok(());
+        }
+        // Which of two errors comes first is PostgreSQL's choice.
+        if rows.is_err() && wanted.is_err() {
+            return Ok(());
+        }
+        Err(format!("sent: {sent}\nrows {rows:?}\nnot {wanted:?}"))
+    }
+
+    /// The columns named by the analyzer are those a view of the statement depends on.
+    fn columns(
+        &self,
+        sql: &str,
+        mut statement: Statement,
+        grants: &Grants,
+        width: usize,
+    ) -> Result<(), String> {
+        let names: Vec<String> = (1..=width).map(|n| format!("c{n}")).collect();
+        let view = format!(
+            "CREATE OR REPLACE TEMP VIEW oracle ({}) AS {sql}",
+            names.join(", ")
+        );
+        self.client
+            .run("DROP VIEW IF EXISTS pg_temp.oracle")
+            .unwrap();
+        if self.client.run(&view).is_err() {
+            // FOR UPDATE, parameters, a column of type "unknown".
+            return Ok(());
+        }
+        let recorded = self
+            .client
+            .run(
+                "SELECT d.refobjid, d.refobjsubid FROM pg_depend d JOIN pg_rewrite r ON d.objid = r.oid
+                 WHERE r.ev_class = 'pg_temp.oracle'::regclass AND d.classid = 'pg_rewrite'::regclass
+                 AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> r.ev_class
+                 AND d.refobjsubid >= 0",
+            )
+            .unwrap();
+        let mut expected = Columns::new();
+        for row in recorded {
+            let number = |n: usize| row[n].as_deref().unwrap().to_owned();
+            let columns = expected.entry(number(0).parse().unwrap()).or_default();
+            let attnum: i16 = number(1).parse().unwrap();
+            // Zero is the relation itself.
+            columns.extend((attnum > 0).then_some(attnum));
+        }
+        let grounds = Grounds {
+            catalog: &self.stage.snapshot.catalog,
+            grants,
+            search_path: &public_path(),
+            temp: &TempTables::default(),
+        };
+        let lineage = analyze(&mut statement, grounds).map_err(|r| r.message)?;
+        let mut named = Columns::new();
+        for r in &lineage.relations {
+            let columns = named.entry(r.relation.oid).or_default();
+            columns.extend(r.columns.keys().filter(|a| **a > 0));
+        }
+        // To PostgreSQL a whole row is the relation; to the analyzer it is every column.
+        for r in lineage.relations.iter().filter(|r| r.whole_row) {
+            expected
+                .entry(r.relation.oid)
+                .or_default()
+                .extend(r.relation.columns.iter().map(|c| c.attnum));
+        }
+        if named == expected {
+            return Ok(());
+        }
+        Err(format!("columns {named:?}, a view depends on {expected:?}"))
+    }
+
+    /// For `support`: what PostgreSQL answers on the masked copy, or a refusal.
+    fn masked(&self, sql: &str, statement: Statement) -> Result<(), String> {
+        let grants = &self.stage.snapshot.policy.roles["support"];
+        let Ok(plan) = self.plan(statement, grants) else {
+            return Ok(());
+        };
+        let shape = self
+            .copy
+            .shape(sql)
+            .map_err(|e| format!("the masked copy says {e}"))?;
+        self.same(sql, &shape, &self.copy, &plan)
+    }
+}
+
+fn query(sql: &str) -> Option<Statement> {
+    let mut statements = parse(sql).ok()?.into_iter().map(|p| p.statement);
+    match (statements.next(), statements.next()) {
+        (Some(statement @ Statement::Query(_)), None) => Some(statement),
+        _ => None,
+    }
+}
+
+fn sorted(mut rows: Rows) -> Rows {
+    rows.sort();
+    rows
+}

@@ -1,0 +1,375 @@
+//! Runs `tests/corpus/plan`: SQL and role → what is sent and what is masked, or the refusal.
+//!
+//! Beside the text, three things are checked of every case: PostgreSQL accepts what is sent; the
+//! columns it then describes are those of the client's statement; and for `support`, the rows are
+//! those of the client's own statement on the masked copy written by hand.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test that cannot set its stage has failed"
+)]
+
+#[path = "plan/stage.rs"]
+mod stage;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::process::Command;
+use std::sync::Arc;
+
+use datadriven::{TestCase, walk};
+use pgveil::catalog::SearchPath;
+use pgveil::catalog::temp::TempTables;
+use pgveil::ident::Ident;
+use pgveil::plan::{Effect, Plan, PlanContext, Refusal, explain_statement, plan_statement};
+use pgveil::policy::Treatment;
+use pgveil::sql::parse;
+use pgveil::sql::tree::{CopyDirection, Statement};
+use stage::{Connection, Rows, Stage, mask_rows, public_path, words};
+
+#[test]
+fn plan_corpus() {
+    let stage = Stage::build();
+    let copy = stage.masked_copy();
+    let server = stage.connect("clinic");
+    let abbreviations = abbreviations(&stage);
+    let wrong = RefCell::new(Vec::new());
+    server.run("SET search_path = pg_catalog, pg_temp").unwrap();
+    walk("tests/corpus/plan", |file| {
+        file.run(|case| {
+            let mut session = Session {
+                stage: &stage,
+                server: &server,
+                copy: &copy,
+                abbreviations: &abbreviations,
+                wrong: &wrong,
+                role: case.take_arg("role").unwrap(),
+                search_path: public_path(),
+                prepared: HashMap::new(),
+                cursors: HashMap::new(),
+                temp: TempTables::default(),
+                names: 0,
+            };
+            assert_eq!(case.directive, "plan");
+            session.run(case)
+        });
+    });
+    explain_asks_the_planner(&stage);
+    let wrong = wrong.into_inner();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+/// `pgveil policy explain` says the same, column by column, and where each rule is written.
+fn explain_asks_the_planner(stage: &Stage) {
+    let explain = |arguments: &[&str]| {
+        let explained = Command::new(env!("CARGO_BIN_EXE_pgveil"))
+            .args([
+                "policy",
+                "explain",
+                "--policies",
+                "tests/corpus/clinic/policies",
+            ])
+            .args(["--dsn", &stage.url("clinic")])
+            .args(arguments)
+            .output()
+            .unwrap();
+        (
+            explained.status.code(),
+            String::from_utf8(explained.stdout).unwrap(),
+        )
+    };
+    let sql = "SELECT id, email, upper(name) AS loud FROM patients";
+    let (code, text) = explain(&["--role", "support", "--sql", sql]);
+    let words: Vec<Vec<&str>> = text
+        .lines()
+        .map(|l| l.split_whitespace().collect())
+        .collect();
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!(words[1][..2], ["id", "public.patients.id"]);
+    assert_eq!(
+        words[2][..8],
+        "email public.patients.email email mask email at the output"
+            .split(' ')
+            .collect::<Vec<_>>()[..]
+    );
+    let rule = words[2][8].rsplit_once(':').unwrap();
+    assert_eq!(rule.0, "tests/corpus/clinic/policies/clinic.yaml");
+    let policy = std::fs::read_to_string(rule.0).unwrap();
+    let line = policy
+        .lines()
+        .nth(rule.1.parse::<usize>().unwrap() - 1)
+        .unwrap();
+    assert!(line.contains("support: mask(email)"), "{line}");
+    assert_eq!(words[3].join(" "), "loud computed from masked values");
+    assert!(
+        text.contains("\nsent: SELECT \"patients\".\"id\" AS \"id\""),
+        "{text}"
+    );
+    let (code, text) = explain(&["--role", "analyst", "SELECT lower(name) FROM patients"]);
+    assert_eq!(code, Some(1), "{text}");
+    let words = [
+        "ERROR:  42501: cannot compute with column name",
+        "\nDETAIL: ",
+        "\nHINT:   ",
+    ];
+    assert!(words.iter().all(|word| text.contains(word)), "{text}");
+    let (code, text) = explain(&["--role", "nobody", "SELECT 1"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.contains("its roles are analyst, owner, support"),
+        "{text}"
+    );
+}
+
+/// One client's session: a case's statements are planned and executed one after the other.
+struct Session<'s> {
+    stage: &'s Stage,
+    server: &'s Connection<'s>,
+    copy: &'s Connection<'s>,
+    abbreviations: &'s [Abbreviation],
+    /// Cases whose text may be as expected and whose answer is not.
+    wrong: &'s RefCell<Vec<String>>,
+    role: String,
+    search_path: SearchPath,
+    prepared: HashMap<Ident, pgveil::plan::PreparedEntry>,
+    cursors: HashMap<Ident, pgveil::plan::CursorEntry>,
+    temp: TempTables,
+    names: u32,
+}
+
+impl Session<'_> {
+    fn run(&mut self, case: &mut TestCase) -> String {
+        case.expect_empty().unwrap();
+        let mut out = String::new();
+        self.server.run("DEALLOCATE ALL; BEGIN").unwrap();
+        self.copy.run("ROLLBACK; BEGIN").unwrap();
+        match parse(&case.input) {
+            Err(e) => show_refusal(&Refusal::from(e), &mut out),
+            Ok(statements) => {
+                let only = statements.len() == 1;
+                for parsed in statements {
+                    // The client's own text, when it is one statement: to run on the masked copy.
+                    let original = only.then_some(case.input.as_str());
+                    self.statement(parsed.statement, original, &mut out);
+                }
+            }
+        }
+        self.server.run("ROLLBACK").unwrap();
+        out
+    }
+
+    fn statement(&mut self, statement: Statement, original: Option<&str>, out: &mut String) {
+        self.names += 1;
+        let context = PlanContext {
+            snapshot: &self.stage.snapshot,
+            grants: &self.stage.snapshot.policy.roles[self.role.as_str()],
+            search_path: &self.search_path,
+            search_path_text: "\"$user\", public",
+            prepared: &self.prepared,
+            cursors: &self.cursors,
+            temp: &self.temp,
+            fresh_name: Ident::exact(&format!("pgveil_{}", self.names)),
+        };
+        let explained = explain_statement(statement.clone(), &context);
+        let reads = matches!(statement, Statement::Query(_));
+        let plan = match plan_statement(statement, &context) {
+            Ok(plan) => plan,
+            Err(refusal) => {
+                assert_eq!(explained, Err(refusal.clone()), "explain and plan differ");
+                return show_refusal(&refusal, out);
+            }
+        };
+        let explained = explained.unwrap();
+        let sent = plan.sql().as_str();
+        writeln!(out, "send\n  {}", abbreviated(self.abbreviations, sent)).unwrap();
+        let width = explained
+            .iter()
+            .map(|c| c.name.chars().count())
+            .max()
+            .unwrap_or(0);
+        if !explained.is_empty() {
+            writeln!(out, "show").unwrap();
+        }
+        for (n, c) in (1..).zip(&explained) {
+            let place = if c.place.is_empty() {
+                String::new()
+            } else {
+                format!(", {}", c.place)
+            };
+            writeln!(out, "  {n} {:width$}  {}{place}", c.name, c.treatment).unwrap();
+        }
+        if let Err(what) = self.execute(&plan, reads, original) {
+            self.wrong
+                .borrow_mut()
+                .push(format!("{}\n{sent}\n{what}", original.unwrap_or_default()));
+        }
+        match plan.effect() {
+            Effect::SearchPath { path, .. } => {
+                self.search_path = path
+                    .as_ref()
+                    .map_or_else(public_path, |p| SearchPath::new(p));
+            }
+            Effect::Prepare(name, entry) => drop(self.prepared.insert(name.clone(), entry.clone())),
+            Effect::Deallocate(Some(name)) => drop(self.prepared.remove(name)),
+            Effect::Declare(name, entry) => drop(self.cursors.insert(name.clone(), entry.clone())),
+            Effect::CloseCursor(Some(name)) => drop(self.cursors.remove(name)),
+            Effect::CreateTemp { table, .. } => self.temp.add(Arc::clone(table)),
+            Effect::DropTemp(names) => names.iter().for_each(|n| self.temp.remove(n)),
+            _ => {}
+        }
+    }
+
+    /// PostgreSQL runs what is sent.
+    fn execute(&self, plan: &Plan, reads: bool, original: Option<&str>) -> Result<(), String> {
+        let (sent, client) = (plan.sql().as_str(), &self.server.client);
+        if matches!(
+            plan.effect(),
+            Effect::Begin | Effect::Commit | Effect::Rollback
+        ) {
+            return Ok(());
+        }
+        let runtime = &self.stage.runtime;
+        match plan.copy() {
+            Some(CopyDirection::To) => {
+                return runtime
+                    .block_on(client.copy_out(sent))
+                    .map(drop)
+                    .map_err(words);
+            }
+            Some(CopyDirection::From) => {
+                // Never finished, so PostgreSQL drops it.
+                let copied = runtime.block_on(client.copy_in::<_, bytes::Bytes>(sent));
+                return copied.map(drop).map_err(words);
+            }
+            None => {}
+        }
+        if sent.contains('$') && reads {
+            return runtime
+                .block_on(client.prepare(sent))
+                .map(drop)
+                .map_err(words);
+        }
+        let rows = self.server.run(sent)?;
+        match original {
+            Some(original) if reads && self.role == "support" => self.compare(plan, rows, original),
+            _ => Ok(()),
+        }
+    }
+
+    /// What the client's statement gives on the masked copy, as the contract wants it.
+    fn compare(&self, plan: &Plan, mut rows: Rows, original: &str) -> Result<(), String> {
+        let (sent, wanted) = (
+            self.server.shape(plan.sql().as_str())?,
+            self.copy.shape(original)?,
+        );
+        if sent != wanted {
+            return Err(format!("columns {sent:?}, on the masked copy {wanted:?}"));
+        }
+        mask_rows(plan, &mut rows);
+        let mut wanted = self.copy.run(original)?;
+        if !original.to_lowercase().contains("order by") {
+            rows.sort();
+            wanted.sort();
+        }
+        if rows == wanted {
+            return Ok(());
+        }
+        Err(format!("rows {rows:?}, on the masked copy {wanted:?}"))
+    }
+}
+
+fn show_refusal(r: &Refusal, out: &mut String) {
+    writeln!(out, "refuse {}\n  ERROR:  {}", r.sqlstate, r.message).unwrap();
+    for (word, text) in [("DETAIL", &r.detail), ("HINT", &r.hint)] {
+        if let Some(text) = text {
+            // Where a rule is written is the policy's business, and its lines move.
+            let text = without_lines(text);
+            writeln!(out, "  {:8}{text}", format!("{word}:")).unwrap();
+        }
+    }
+}
+
+fn without_lines(text: &str) -> String {
+    let mut parts = text.split(".yaml:");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        out.push_str(".yaml");
+        out.push_str(part.trim_start_matches(|c: char| c.is_ascii_digit()));
+    }
+    out
+}
+
+/// A mask's SQL around its operand, and the mask's name: nobody reads the former in a case.
+struct Abbreviation {
+    name: String,
+    pieces: Vec<String>,
+}
+
+fn abbreviations(stage: &Stage) -> Vec<Abbreviation> {
+    const OPERAND: &str = "\u{1}";
+    let mut found: Vec<Abbreviation> = Vec::new();
+    let snapshot = &stage.snapshot;
+    for grants in snapshot.policy.roles.values() {
+        for relation in snapshot.catalog.relations.values() {
+            for column in &relation.columns {
+                let id = pgveil::catalog::ColumnId {
+                    relation: relation.oid,
+                    attnum: column.attnum,
+                };
+                let Some(rule) = grants.explicit(id) else {
+                    continue;
+                };
+                let Treatment::Mask(mask) = &rule.treatment else {
+                    continue;
+                };
+                let pieces: Vec<String> = mask
+                    .sql(OPERAND)
+                    .split(OPERAND)
+                    .map(str::to_owned)
+                    .collect();
+                if found.iter().all(|a| a.pieces != pieces) {
+                    found.push(Abbreviation {
+                        name: rule.name.to_string(),
+                        pieces,
+                    });
+                }
+            }
+        }
+    }
+    // The longest first: one mask's SQL may begin like another's.
+    found.sort_by_key(|a| std::cmp::Reverse(a.pieces.iter().map(String::len).sum::<usize>()));
+    found
+}
+
+/// `<email of "p"."email">` for each mask.
+fn abbreviated(abbreviations: &[Abbreviation], sql: &str) -> String {
+    let mut out = sql.to_owned();
+    for a in abbreviations {
+        let (Some(first), Some(second)) = (a.pieces.first(), a.pieces.get(1)) else {
+            continue;
+        };
+        let mut from = 0;
+        while let Some(at) = out[from..].find(first.as_str()).map(|at| at + from) {
+            let rest = &out[at + first.len()..];
+            let operand = rest.find(second.as_str()).map(|end| rest[..end].to_owned());
+            let whole = operand.as_ref().map(|operand| a.pieces.join(operand));
+            match (operand, whole) {
+                (Some(operand), Some(whole))
+                    if operand.starts_with('"') && out[at..].starts_with(&whole) =>
+                {
+                    let short = format!("<{} of {operand}>", a.name);
+                    out.replace_range(at..at + whole.len(), &short);
+                    from = at + short.len();
+                }
+                _ => from = at + first.len().max(1),
+            }
+            while !out.is_char_boundary(from) {
+                from += 1;
+            }
+        }
+    }
+    out
+}

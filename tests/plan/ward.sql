@@ -1,0 +1,54 @@
+-- What the planner's cases need beside the clinic: tables to write to, generated columns, a composite
+-- column, a second token domain, partitions, an array, a schema outside the search path, more views.
+CREATE TABLE tickets (
+  id int PRIMARY KEY,
+  patient_id int REFERENCES patients,
+  contact varchar(80),
+  reference text,
+  body text,
+  city text DEFAULT 'Lund'
+);
+CREATE TABLE people (
+  id int PRIMARY KEY,
+  given text NOT NULL,
+  family text NOT NULL,
+  whole text GENERATED ALWAYS AS (given || ' ' || family) STORED,
+  initials text GENERATED ALWAYS AS (upper(left(given, 1)) || upper(left(family, 1))) STORED,
+  code text GENERATED ALWAYS AS ('P' || left(given, 0)) STORED,
+  phones varchar(20)[]
+);
+CREATE TABLE accounts (
+  number varchar(18) PRIMARY KEY,
+  holder varchar(18),
+  card varchar(20),
+  balance numeric(12,2) NOT NULL,
+  secret text
+);
+CREATE TABLE logins (at date NOT NULL, email varchar(80), ok boolean NOT NULL) PARTITION BY RANGE (at);
+CREATE TABLE logins_2025 PARTITION OF logins FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
+CREATE TABLE logins_2026 PARTITION OF logins FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+CREATE SCHEMA archive;
+CREATE TABLE archive.patients (id int, email varchar(80), closed date);
+CREATE TABLE email (id int, patients int);
+CREATE TABLE "Odd ""Table" (id int, "select" varchar(80), "p.email" text);
+
+INSERT INTO tickets VALUES (1, 1, 'ada.qvorlund@example.com', 'r-1', 'ring back', 'Lund'),
+  (2, 3, 'ouyang.xn@example.net', 'r-2', NULL, '上海'), (3, NULL, NULL, NULL, 'lost', NULL);
+INSERT INTO people (id, given, family, phones) VALUES (1, 'Ada', 'Qvorlund', '{13907714482,15500000001}'),
+  (2, 'Grace', 'Zhemmick', NULL), (3, 'Li', 'Wei', '{}');
+INSERT INTO accounts VALUES ('440524188001010014', '11010519491231002X', '6222020200112233', 120.50, 'k1'),
+  ('310115199002298317', '510107198507235518', NULL, 0, NULL);
+INSERT INTO logins VALUES ('2025-05-05', 'lilei.bxq@example.net', true), ('2026-01-09', 'w@example.org', false);
+INSERT INTO archive.patients VALUES (1, 'old.ada@example.com', '2020-01-01'), (9, NULL, NULL);
+INSERT INTO email VALUES (1, 2), (7, 7);
+INSERT INTO "Odd ""Table" VALUES (1, 'odd@example.com', 'x');
+
+CREATE VIEW shared_emails AS
+  SELECT p.email, count(*) AS uses FROM patients p JOIN tickets t ON t.contact = p.email GROUP BY p.email;
+CREATE VIEW guarded WITH (security_barrier) AS SELECT id, email FROM patients WHERE notes IS NULL;
+CREATE VIEW guarded_contacts WITH (security_barrier) AS SELECT id, email FROM patients WHERE city = 'Lund';
+CREATE VIEW latest_visit AS SELECT DISTINCT ON (patient_id) patient_id, seen_on, diagnosis
+  FROM visits ORDER BY patient_id, seen_on DESC;
+CREATE FUNCTION triple(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 * 3';
+CREATE FUNCTION staff_of(text) RETURNS SETOF staff LANGUAGE sql STABLE AS 'SELECT * FROM staff WHERE department = $1';
+CREATE FUNCTION public.initcap(int) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT ''captured''';
