@@ -61,7 +61,7 @@ fn agree_or_concede() {
     assert!(tally.agreed > 90, "{tally:?}");
     let mut by_chance = Tally::default();
     let mut generator = Generator::new(number("PGVEIL_ORACLE_SEED", 20_261_121));
-    for _ in 0..number("PGVEIL_ORACLE_STATEMENTS", 150) {
+    for _ in 0..number("PGVEIL_ORACLE_STATEMENTS", 100) {
         let sql = generator.statement();
         faults.extend(oracle.check(&sql, &mut by_chance));
         if faults.len() > 20 {
