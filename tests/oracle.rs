@@ -237,6 +237,7 @@ impl Oracle<'_> {
             grants,
             search_path: &public_path(),
             temp: &TempTables::default(),
+            views: 0,
         };
         let lineage = analyze(&mut statement, grounds).map_err(|r| r.message)?;
         let mut named = Columns::new();

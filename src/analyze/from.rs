@@ -18,6 +18,9 @@ use crate::sql::tree::{
     TableAlias, TableRef,
 };
 
+/// Columns a FROM clause may bring into scope.
+const SCOPE_COLUMNS: usize = 20_000;
+
 /// What one FROM item, or a join of several, brings into scope.
 #[derive(Default)]
 pub(super) struct Brought {
@@ -38,6 +41,7 @@ impl Analyzer<'_> {
             no_duplicates(&all.items, &brought.items)?;
             all.items.extend(brought.items);
             all.columns.extend(brought.columns);
+            within_bounds(&all)?;
         }
         Ok((all.items, all.columns))
     }
@@ -99,6 +103,15 @@ impl Analyzer<'_> {
                 });
                 Ok(single(derived_item(alias, printed, outputs)))
             }
+            TableRef::Keyword(t) => {
+                let (alias, outputs) = self.keyword_table(t, &lateral_scope, env.ctes)?;
+                let printed = self.unique(&alias, &lateral_scope);
+                t.alias = Some(TableAlias {
+                    name: printed.clone(),
+                    columns: outputs.iter().map(|o| o.name.clone()).collect(),
+                });
+                Ok(single(derived_item(alias, printed, outputs)))
+            }
             TableRef::Join {
                 left: l,
                 right: r,
@@ -111,6 +124,7 @@ impl Analyzer<'_> {
                     items: left.items.iter().chain(&lhs.items).cloned().collect(),
                     columns: left.columns.iter().chain(&lhs.columns).cloned().collect(),
                 };
+                within_bounds(&visible)?;
                 let rhs = self.table_ref(r, env, &visible)?;
                 no_duplicates(&visible.items, &rhs.items)?;
                 visible.items.extend(rhs.items.iter().cloned());
@@ -371,6 +385,7 @@ impl Analyzer<'_> {
                     "only the tablesample methods bernoulli and system are supported",
                 ));
             }
+            sample.method.parts.insert(0, Ident::exact("pg_catalog"));
         }
         Ok(Item {
             alias: alias.name,
@@ -501,6 +516,14 @@ impl Analyzer<'_> {
     }
 }
 
+/// Columns in scope are copied for each join: their number is bounded before their product is paid.
+fn within_bounds(brought: &Brought) -> Resolve<()> {
+    if brought.columns.len() > SCOPE_COLUMNS {
+        return Err(super::too_complex());
+    }
+    Ok(())
+}
+
 /// What a join shows: merged columns first, then the others of both sides.
 fn joined(lhs: Brought, rhs: Brought, merged: &[Visible]) -> Brought {
     let others = lhs.columns.into_iter().chain(rhs.columns);
@@ -603,7 +626,7 @@ fn table_mentions(table: &TableRef, name: &Ident) -> bool {
     match table {
         TableRef::Relation(r) => matches!(r.name.parts.as_slice(), [n] if n == name),
         TableRef::Derived { query, .. } => query_mentions(query, name),
-        TableRef::Function(_) => false,
+        TableRef::Function(_) | TableRef::Keyword(_) => false,
         TableRef::Join { left, right, .. } => {
             table_mentions(left, name) || table_mentions(right, name)
         }

@@ -20,6 +20,7 @@ mod dml;
 mod expr;
 mod from;
 mod functions;
+mod keyword;
 pub mod lineage;
 mod merge;
 mod names;
@@ -56,6 +57,8 @@ pub struct Grounds<'a> {
     pub search_path: &'a SearchPath,
     /// The session's temporary tables.
     pub temp: &'a TempTables,
+    /// How many views this is inside of.
+    pub views: usize,
 }
 
 /// Resolves a statement in place and says what it reads.
