@@ -28,6 +28,14 @@ const NAMES_RELATION: &[&str] = &[
     "pg_get_serial_sequence",
 ];
 
+/// Functions that return the row type of their first argument.
+const POPULATES: &[&str] = &[
+    "json_populate_record",
+    "json_populate_recordset",
+    "jsonb_populate_record",
+    "jsonb_populate_recordset",
+];
+
 impl Analyzer<'_> {
     /// A call in an expression; the expression may become something else.
     pub(super) fn call(&mut self, e: &mut Expr, at: At<'_, '_>) -> Resolve<Info> {
@@ -65,7 +73,10 @@ impl Analyzer<'_> {
         for arg in &mut call.args {
             infos.push(self.expr(&mut arg.value, at.scope, at.ctes)?);
         }
-        let chosen = self.choose_function(&call.function, (!call.star).then_some(&infos))?;
+        let mut chosen = self.choose_function(&call.function, (!call.star).then_some(&infos))?;
+        if POPULATES.iter().any(|f| chosen.is_builtin(f)) {
+            chosen.result = infos.first().and_then(|i| i.ty);
+        }
         let uses = argument_uses(&chosen, call);
         for (n, info) in infos.iter().enumerate() {
             let node_tree = n == 0 && chosen.is_builtin("pg_get_expr");

@@ -36,6 +36,7 @@ fn figure(expr: &Expr) -> Option<(u8, Ident)> {
             _ => Some((1, Ident::exact("case"))),
         },
         Expr::Row { .. } => strong("row"),
+        Expr::Keyword(form) => form.name.and_then(strong),
         Expr::Coalesce(_) => strong("coalesce"),
         Expr::Greatest(_) => strong("greatest"),
         Expr::Least(_) => strong("least"),

@@ -233,6 +233,7 @@ impl Analyzer<'_> {
                 Ok(Info::computed(tainted, ty))
             }
             Expr::Field(..) => self.field(e, scope, ctes),
+            Expr::Keyword(form) => self.keyword_value(form, scope, ctes),
         }
     }
 

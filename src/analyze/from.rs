@@ -4,13 +4,16 @@ use super::lineage::OutputColumn;
 use super::query::rename;
 use super::scope::{Env, Item, Scope, Visible};
 use super::view::ViewForm;
-use super::{Analyzer, Resolve};
+use super::{Analyzer, Resolve, made_up};
 use crate::catalog::{RelationKind, TypeKind};
 use crate::ident::Ident;
 use crate::pg::types::oid;
 use crate::pg::{Oid, sqlstate};
 use crate::refusal::Refusal;
 use crate::sql::tree::{Column, Query, SetExpr, Statement, TableAlias, TableRef};
+
+/// Columns a FROM clause may bring into scope.
+const SCOPE_COLUMNS: usize = 20_000;
 
 /// What one FROM item, or a join of several, brings into scope.
 #[derive(Default)]
@@ -32,6 +35,7 @@ impl Analyzer<'_> {
             no_duplicates(&all.items, &brought.items)?;
             all.items.extend(brought.items);
             all.columns.extend(brought.columns);
+            within_bounds(&all)?;
         }
         Ok((all.items, all.columns))
     }
@@ -67,7 +71,7 @@ impl Analyzer<'_> {
                 let named = match alias.take() {
                     Some(a) => a,
                     None => TableAlias {
-                        name: self.fresh_alias(&Ident::exact("unnamed")),
+                        name: self.fresh_alias(),
                         columns: Vec::new(),
                     },
                 };
@@ -93,6 +97,15 @@ impl Analyzer<'_> {
                 });
                 Ok(single(derived_item(alias, printed, outputs)))
             }
+            TableRef::Keyword(t) => {
+                let (alias, outputs) = self.keyword_table(t, &lateral_scope, env.ctes)?;
+                let printed = self.unique(&alias, &lateral_scope);
+                t.alias = Some(TableAlias {
+                    name: printed.clone(),
+                    columns: outputs.iter().map(|o| o.name.clone()).collect(),
+                });
+                Ok(single(derived_item(alias, printed, outputs)))
+            }
             TableRef::Join {
                 left: l,
                 right: r,
@@ -105,6 +118,7 @@ impl Analyzer<'_> {
                     items: left.items.iter().chain(&lhs.items).cloned().collect(),
                     columns: left.columns.iter().chain(&lhs.columns).cloned().collect(),
                 };
+                within_bounds(&visible)?;
                 let rhs = self.table_ref(r, env, &visible)?;
                 no_duplicates(&visible.items, &rhs.items)?;
                 visible.items.extend(rhs.items.iter().cloned());
@@ -159,12 +173,16 @@ impl Analyzer<'_> {
     }
 
     /// The client's alias, or a fresh one if it is already printed around here: an inner alias must
-    /// not capture a reference to an outer one.
+    /// not capture a reference to an outer one. It depends on the surroundings only: an expression
+    /// written twice, in GROUP BY and in the select list, must be printed twice the same way, or
+    /// PostgreSQL does not see that it is one.
     pub(super) fn unique(&mut self, alias: &Ident, scope: &Scope<'_>) -> Ident {
         let mut printed = alias.clone();
+        let mut number = 0_u32;
         // A client may have written the very name that is made up here.
         while scope.prints(&printed) {
-            printed = self.fresh_alias(alias);
+            number = number.saturating_add(1);
+            printed = made_up(alias, number);
         }
         printed
     }
@@ -188,6 +206,14 @@ impl Analyzer<'_> {
             _ => Some(vec![(alias.clone(), result)]),
         }
     }
+}
+
+/// Columns in scope are copied for each join: their number is bounded before their product is paid.
+fn within_bounds(brought: &Brought) -> Resolve<()> {
+    if brought.columns.len() > SCOPE_COLUMNS {
+        return Err(super::too_complex());
+    }
+    Ok(())
 }
 
 pub(super) fn single(item: Item) -> Brought {
@@ -267,7 +293,7 @@ fn table_mentions(table: &TableRef, name: &Ident) -> bool {
     match table {
         TableRef::Relation(r) => matches!(r.name.parts.as_slice(), [n] if n == name),
         TableRef::Derived { query, .. } => query_mentions(query, name),
-        TableRef::Function(_) => false,
+        TableRef::Function(_) | TableRef::Keyword(_) => false,
         TableRef::Join { left, right, .. } => {
             table_mentions(left, name) || table_mentions(right, name)
         }

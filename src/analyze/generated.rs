@@ -1,6 +1,8 @@
 //! Columns as a role sees them: clear, under a rule, or generated from others.
 
-use super::view::{CATALOG_PATH, ViewForm, definition, is_system, not_analyzable, view_form};
+use super::view::{
+    CATALOG_PATH, NO_TEMP, ViewForm, definition, is_system, not_analyzable, view_form,
+};
 use std::sync::Arc;
 
 use super::lineage::Lineage;
@@ -133,6 +135,7 @@ fn generated(
     };
     let grounds = Grounds {
         search_path: &CATALOG_PATH,
+        temp: &NO_TEMP,
         ..grounds
     };
     let mut analyzer = Analyzer::new(grounds);

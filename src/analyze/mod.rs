@@ -24,6 +24,7 @@ mod from;
 mod functions;
 mod generated;
 mod join;
+mod keyword;
 pub mod lineage;
 mod merge;
 mod names;
@@ -65,6 +66,8 @@ pub struct Grounds<'a> {
     pub search_path: &'a SearchPath,
     /// The session's temporary tables.
     pub temp: &'a TempTables,
+    /// How many views this is inside of.
+    pub views: usize,
 }
 
 /// Resolves a statement in place and says what it reads.
@@ -192,14 +195,19 @@ impl<'a> Analyzer<'a> {
         Ok(outputs)
     }
 
-    /// An alias nobody else prints in this statement.
-    fn fresh_alias(&mut self, wanted: &Ident) -> Ident {
+    /// An alias for a subquery without one.
+    fn fresh_alias(&mut self) -> Ident {
         self.aliases = self.aliases.saturating_add(1);
-        let mut base: String = wanted.as_str().chars().take(12).collect();
-        base.push('~');
-        base.push_str(&self.aliases.to_string());
-        Ident::exact(&base)
+        made_up(&Ident::exact("unnamed"), self.aliases)
     }
+}
+
+/// A name like the wanted one, for when that is taken.
+fn made_up(wanted: &Ident, number: u32) -> Ident {
+    let mut base: String = wanted.as_str().chars().take(12).collect();
+    base.push('~');
+    base.push_str(&number.to_string());
+    Ident::exact(&base)
 }
 
 /// The two sides of an equality, as sources.

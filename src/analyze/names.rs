@@ -56,23 +56,8 @@ impl Analyzer<'_> {
         info: Info,
         ty: &mut TypeName,
     ) -> Resolve<Info> {
-        let target = self.type_name(ty)?;
+        let target = self.converted(ty, info.tainted)?;
         let catalog = self.grounds.catalog;
-        if let Some(TypeKind::Domain {
-            has_check,
-            not_null,
-            ..
-        }) = catalog.types.get(&target).map(|t| &t.kind)
-            && (*has_check || *not_null)
-            && info.tainted
-        {
-            return Err(Refusal::denied(format!(
-                "cannot cast a protected column to domain {}",
-                ty.name.parts.last().map_or("", Ident::as_str)
-            ))
-            .detail("The domain's constraint would test the value.")
-            .hint("Cast to the domain's base type."));
-        }
         if matches!(inner, Expr::Literal(Literal::String(_))) {
             self.object_literal(inner, target);
         }
@@ -97,6 +82,28 @@ impl Analyzer<'_> {
             named: false,
             sources: Vec::new(),
         })
+    }
+
+    /// The type something is converted to, resolved; refuses a domain's constraint over a protected
+    /// value.
+    pub(super) fn converted(&self, ty: &mut TypeName, tainted: bool) -> Resolve<Oid> {
+        let target = self.type_name(ty)?;
+        if let Some(TypeKind::Domain {
+            has_check,
+            not_null,
+            ..
+        }) = self.grounds.catalog.types.get(&target).map(|t| &t.kind)
+            && (*has_check || *not_null)
+            && tainted
+        {
+            return Err(Refusal::denied(format!(
+                "cannot cast a protected column to domain {}",
+                ty.name.parts.last().map_or("", Ident::as_str)
+            ))
+            .detail("The domain's constraint would test the value.")
+            .hint("Cast to the domain's base type."));
+        }
+        Ok(target)
     }
 
     /// `'customers'::regclass` means the client's search path, but runs under ours: the name is

@@ -37,13 +37,13 @@ impl Analyzer<'_> {
         };
         if let Some(position) = position {
             if let Some(o) = outputs.get(position) {
-                self.lineage.mark_all(&o.sources, uses);
+                self.keyed(&o.sources, uses);
             }
             *e = position_literal(position);
             return Ok(());
         }
         let info = self.expr(e, inside.scope, inside.ctes)?;
-        self.lineage.mark_all(&info.sources, uses);
+        self.keyed(&info.sources, uses);
         Ok(())
     }
 
@@ -57,7 +57,7 @@ impl Analyzer<'_> {
         let mut tainted = false;
         for e in &mut w.partition_by {
             let info = self.expr(e, scope, ctes)?;
-            self.lineage.mark_all(&info.sources, Uses::EQUALITY);
+            self.grouped(&info.sources);
             tainted |= info.tainted;
         }
         tainted |= self.sort_keys(&mut w.order_by, scope, ctes)?;

@@ -95,6 +95,7 @@ impl Analyzer<'_> {
                     "only the tablesample methods bernoulli and system are supported",
                 ));
             }
+            sample.method.parts.insert(0, Ident::exact("pg_catalog"));
         }
         Ok(Item {
             alias: alias.name,

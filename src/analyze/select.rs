@@ -12,6 +12,9 @@ use crate::sql::tree::{
     Column, Distinct, Expr, GroupItem, Literal, Locking, Name, OrderItem, Select, SelectItem,
 };
 
+/// PostgreSQL's `MaxTupleAttributeNumber`.
+const SELECT_LIST: usize = 1664;
+
 /// The scope of a SELECT's clauses.
 #[derive(Clone, Copy)]
 pub(super) struct Inside<'s, 'p> {
@@ -59,7 +62,7 @@ impl Analyzer<'_> {
             None => {}
             Some(Distinct::All) => {
                 for o in &outputs {
-                    self.lineage.mark_all(&o.sources, Uses::EQUALITY);
+                    self.grouped(&o.sources);
                 }
             }
             Some(Distinct::On(keys)) => {
@@ -126,6 +129,13 @@ impl Analyzer<'_> {
                 SelectItem::FieldStar(inner) => {
                     self.expand_fields(inner, scope, ctes, &mut expanded, &mut outputs)?;
                 }
+            }
+            // Stars of stars double with each level: the limit holds at each.
+            if outputs.len() > SELECT_LIST {
+                return Err(Refusal::error(
+                    "54011",
+                    format!("target lists can have at most {SELECT_LIST} entries"),
+                ));
             }
         }
         *items = expanded;
@@ -278,7 +288,7 @@ impl Analyzer<'_> {
                 .any(|c| n.parts.first() == Some(&c.name));
             if !input && let Some(position) = output_by_name(n, outputs)? {
                 if let Some(o) = outputs.get(position) {
-                    self.lineage.mark_all(&o.sources, Uses::EQUALITY);
+                    self.grouped(&o.sources);
                 }
                 *e = position_literal(position);
                 return Ok(());
@@ -287,12 +297,12 @@ impl Analyzer<'_> {
         if let Expr::Literal(Literal::Number(n)) = e {
             let position = output_number(n, outputs.len(), "GROUP BY")?;
             if let Some(o) = outputs.get(position) {
-                self.lineage.mark_all(&o.sources, Uses::EQUALITY);
+                self.grouped(&o.sources);
             }
             return Ok(());
         }
         let info = self.expr(e, inside.scope, inside.ctes)?;
-        self.lineage.mark_all(&info.sources, Uses::EQUALITY);
+        self.grouped(&info.sources);
         Ok(())
     }
 
@@ -334,6 +344,21 @@ impl Analyzer<'_> {
             };
         }
         Ok(())
+    }
+
+    /// Values of one column compared with each other. Where set operations brought several columns
+    /// together, they are compared with one another too.
+    pub(super) fn grouped(&mut self, sources: &[super::lineage::Source]) {
+        self.compare(sources, sources);
+    }
+
+    /// A key to sort by or to be distinct on.
+    pub(super) fn keyed(&mut self, sources: &[super::lineage::Source], uses: Uses) {
+        if uses == Uses::EQUALITY {
+            self.grouped(sources);
+        } else {
+            self.lineage.mark_all(sources, uses);
+        }
     }
 
     /// Compared columns: marks both sides and remembers the pair.

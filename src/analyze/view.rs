@@ -13,7 +13,7 @@ use super::generated::{ColumnForm, column_form, protected_uses};
 use super::lineage::{Lineage, OutputColumn, Uses};
 use super::scope::{Env, Scope};
 use super::{Analyzer, Grounds, Resolve};
-use crate::catalog::{Column, ColumnId, Relation, RelationKind, SearchPath};
+use crate::catalog::{Column, ColumnId, Relation, RelationKind, SearchPath, TempTables};
 use crate::pg::{AttrNumber, sqlstate};
 use crate::policy::{Rule, Treatment};
 use crate::refusal::Refusal;
@@ -21,6 +21,9 @@ use crate::sql::tree::{Query, Statement, TableAlias, TableRef};
 
 /// Definitions from the catalog name everything with its schema.
 pub(super) static CATALOG_PATH: LazyLock<SearchPath> = LazyLock::new(|| SearchPath::new(&[]));
+
+/// And no session's temporary table stands in for anything they name.
+pub(super) static NO_TEMP: LazyLock<TempTables> = LazyLock::new(TempTables::default);
 
 /// How deep views of views may go.
 const DEPTH: usize = 32;
@@ -45,20 +48,23 @@ pub(super) fn is_system(relation: &Relation) -> bool {
 
 /// What a view is to the role.
 pub fn view_form(relation: &Arc<Relation>, grounds: Grounds<'_>) -> Resolve<Arc<ViewForm>> {
-    view_form_at(relation, grounds, 0)
-}
-
-fn view_form_at(
-    relation: &Arc<Relation>,
-    grounds: Grounds<'_>,
-    depth: usize,
-) -> Resolve<Arc<ViewForm>> {
     if is_system(relation) || grounds.grants.unrestricted {
         return Ok(Arc::new(ViewForm::Plain));
     }
-    if depth > DEPTH {
+    if let Some(known) = grounds.grants.memo.get(relation.oid) {
+        return Ok(known);
+    }
+    // Views can be made to go round in circles, with CREATE OR REPLACE.
+    if grounds.views > DEPTH {
         return Err(not_analyzable(relation));
     }
+    let form = new_view_form(relation, grounds)?;
+    // Asked for each column of each view on top: without memory that is a power of the depth.
+    grounds.grants.memo.keep(relation.oid, Arc::clone(&form));
+    Ok(form)
+}
+
+fn new_view_form(relation: &Arc<Relation>, grounds: Grounds<'_>) -> Resolve<Arc<ViewForm>> {
     let Some(text) = relation.definition.as_deref() else {
         return Err(not_analyzable(relation));
     };
@@ -79,6 +85,8 @@ fn view_form_at(
     let query = definition(text).map_err(|_r| not_analyzable(relation))?;
     let inner = Grounds {
         search_path: &CATALOG_PATH,
+        temp: &NO_TEMP,
+        views: grounds.views.saturating_add(1),
         ..grounds
     };
     let mut analyzer = Analyzer::new(inner);
@@ -285,6 +293,7 @@ impl Analyzer<'_> {
         }
         let given = r.alias.take();
         let mut query = Box::new(query.clone());
+        let temp = std::mem::replace(&mut self.grounds.temp, &NO_TEMP);
         let outside = std::mem::replace(&mut self.grounds.search_path, &CATALOG_PATH);
         self.expanding.push(view.oid);
         let outputs = self.query(
@@ -296,6 +305,7 @@ impl Analyzer<'_> {
         );
         self.expanding.pop();
         self.grounds.search_path = outside;
+        self.grounds.temp = temp;
         let mut outputs = outputs.map_err(|e| because(view, &e))?;
         for (o, c) in outputs.iter_mut().zip(&view.columns) {
             o.name = c.name.clone();

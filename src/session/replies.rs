@@ -13,6 +13,7 @@ use super::rows::{Rows, Shape};
 use super::transaction::{Completion, State};
 use crate::audit::{Outcome, Ticket};
 use crate::ident::Ident;
+use crate::mask::OutputRule;
 use crate::pg::Oid;
 use crate::pg::types::Format;
 use crate::plan::{Effect, Plan, PreparedEntry};
@@ -140,7 +141,10 @@ pub(super) enum Expected {
         parameters: bool,
     },
     /// RowDescription or NoData
-    DescribePortal { portal: Arc<Portal> },
+    DescribePortal {
+        /// What the rows need; `None` for none.
+        outputs: Option<Arc<[OutputRule]>>,
+    },
     /// BindComplete
     Bind,
     /// Rows, then CommandComplete, PortalSuspended or EmptyQueryResponse

@@ -31,6 +31,11 @@ impl Front<'_, '_> {
             }
         }
         self.expect_token(&Token::RParen)?;
+        self.call_tail(call)
+    }
+
+    /// After the arguments: `[WITHIN GROUP …] [FILTER …] [OVER …]`.
+    pub(super) fn call_tail(&mut self, mut call: Call) -> Lowered<Call> {
         if self.eat_all(&["within", "group"]) {
             if !call.order_by.is_empty() || call.distinct {
                 return Err(self.syntax());
@@ -40,13 +45,7 @@ impl Front<'_, '_> {
             call.within_group = true;
             self.expect_token(&Token::RParen)?;
         }
-        if self.is("filter") && *self.peek_at(1) == Token::LParen {
-            self.advance();
-            self.expect_token(&Token::LParen)?;
-            self.expect("where")?;
-            call.filter = Some(Box::new(self.expr()?));
-            self.expect_token(&Token::RParen)?;
-        }
+        call.filter = self.filter_clause()?;
         if self.is_any(&["respect", "ignore"]) && self.is_at(1, "nulls") {
             return self.unsupported("RESPECT NULLS and IGNORE NULLS");
         }
@@ -54,6 +53,19 @@ impl Front<'_, '_> {
             call.over = Some(Box::new(self.over()?));
         }
         Ok(call)
+    }
+
+    /// `FILTER (WHERE …)`, or nothing.
+    pub(super) fn filter_clause(&mut self) -> Lowered<Option<Box<Expr>>> {
+        if !self.is("filter") || *self.peek_at(1) != Token::LParen {
+            return Ok(None);
+        }
+        self.advance();
+        self.expect_token(&Token::LParen)?;
+        self.expect("where")?;
+        let filter = Box::new(self.expr()?);
+        self.expect_token(&Token::RParen)?;
+        Ok(Some(filter))
     }
 
     fn argument(&mut self) -> Lowered<CallArg> {
@@ -74,7 +86,7 @@ impl Front<'_, '_> {
         })
     }
 
-    fn over(&mut self) -> Lowered<Window> {
+    pub(super) fn over(&mut self) -> Lowered<Window> {
         if self.next_is(&Token::LParen) {
             return self.window();
         }

@@ -93,7 +93,16 @@ impl Front<'_, '_> {
                 self.parenthesised_join()
             };
         }
-        if self.eat("lateral") {
+        let lateral = self.eat("lateral");
+        if *self.peek_at(1) == Token::LParen {
+            if self.is("xmltable") {
+                return Ok(TableRef::Keyword(Box::new(self.xml_table(lateral)?)));
+            }
+            if self.is("json_table") {
+                return Ok(TableRef::Keyword(Box::new(self.json_table(lateral)?)));
+            }
+        }
+        if lateral {
             return if self.engine.opens_query(self.index()) {
                 self.derived(true)
             } else {
@@ -149,9 +158,10 @@ impl Front<'_, '_> {
             }),
             // ((a JOIN b) AS j) cannot take another alias.
             join @ TableRef::Join { alias: Some(_), .. } => Ok(join),
-            TableRef::Relation(_) | TableRef::Derived { .. } | TableRef::Function(_) => {
-                Err(self.syntax())
-            }
+            TableRef::Relation(_)
+            | TableRef::Derived { .. }
+            | TableRef::Function(_)
+            | TableRef::Keyword(_) => Err(self.syntax()),
         }
     }
 
@@ -256,9 +266,6 @@ impl Front<'_, '_> {
 
     /// What SQL calls a function in FROM; special syntax counts when it is a call in disguise.
     fn function_call(&mut self) -> Lowered<Call> {
-        if self.is("xmltable") || (self.is("json_table") && *self.peek_at(1) == Token::LParen) {
-            return self.unsupported("XMLTABLE or JSON_TABLE");
-        }
         if !matches!(self.peek(), Token::Word(_)) {
             return Err(self.syntax());
         }
@@ -274,7 +281,8 @@ impl Front<'_, '_> {
             | Expr::NullIf(..)
             | Expr::Greatest(_)
             | Expr::Least(_)
-            | Expr::Cast(..) => self.unsupported("this form of expression in FROM"),
+            | Expr::Cast(..)
+            | Expr::Keyword(_) => self.unsupported("this form of expression in FROM"),
             _ => Err(self.syntax()),
         }
     }

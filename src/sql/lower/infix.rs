@@ -182,8 +182,8 @@ impl Front<'_, '_> {
             Some("normalized" | "nfc" | "nfd" | "nfkc" | "nfkd") => {
                 return self.is_normalized(left, negated, position);
             }
-            Some("document") => return self.unsupported("IS DOCUMENT"),
-            Some("json") => return self.unsupported("IS JSON"),
+            Some("document") => return Ok(self.is_document(left, negated)),
+            Some("json") => return Ok(self.is_json(left, negated)),
             Some(_) | None => return Err(self.syntax()),
         };
         self.advance();

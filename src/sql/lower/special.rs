@@ -35,13 +35,27 @@ impl Front<'_, '_> {
                 | "xmlpi"
                 | "xmlroot"
                 | "xmlserialize"
+                | "json"
+                | "json_array"
+                | "json_arrayagg"
+                | "json_exists"
+                | "json_object"
+                | "json_objectagg"
+                | "json_query"
+                | "json_scalar"
+                | "json_serialize"
+                | "json_value"
+                | "merge_action"
         )
     }
 
     pub(super) fn special_call(&mut self, word: &str) -> Lowered<Expr> {
         let position = self.position();
-        if word == "treat" || word.starts_with("xml") {
-            return self.unsupported(&word.to_ascii_uppercase());
+        if word.starts_with("xml") {
+            return self.xml_call(word);
+        }
+        if word.starts_with("json") || word == "merge_action" {
+            return self.json_call(word);
         }
         self.advance();
         self.expect_token(&Token::LParen)?;
@@ -50,6 +64,14 @@ impl Front<'_, '_> {
                 let expr = self.expr()?;
                 self.expect("as")?;
                 Expr::Cast(Box::new(expr), self.type_name()?)
+            }
+            // gram.y makes a call of the type's name.
+            "treat" => {
+                let expr = self.expr()?;
+                self.expect("as")?;
+                let ty = self.type_name()?;
+                let function = ty.name.parts.last().map_or("", Ident::as_str);
+                system_call(function, vec![expr], position)
             }
             "coalesce" => Expr::Coalesce(self.list(Self::expr)?),
             "greatest" => Expr::Greatest(self.list(Self::expr)?),

@@ -41,12 +41,17 @@ impl Printer<'_> {
         }
         if let Some(window) = &call.over {
             self.push(" OVER ");
-            match &window.base {
-                Some(name) if window.is_reference => self.ident(name)?,
-                _ => self.window(window)?,
-            }
+            self.over(window)?;
         }
         Ok(())
+    }
+
+    /// What follows OVER: a name, or a definition.
+    pub(super) fn over(&mut self, window: &Window) -> Printed {
+        match &window.base {
+            Some(name) if window.is_reference => self.ident(name),
+            _ => self.window(window),
+        }
     }
 
     fn argument(&mut self, arg: &CallArg) -> Printed {

@@ -127,6 +127,7 @@ impl Printer<'_> {
                 self.push(").");
                 self.ident(field)
             }
+            Expr::Keyword(form) => self.keyword_form(form),
         }
     }
 

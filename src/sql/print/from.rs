@@ -24,6 +24,7 @@ impl Printer<'_> {
                 self.alias(alias.as_ref())
             }
             TableRef::Function(function) => self.table_function(function),
+            TableRef::Keyword(table) => self.keyword_table(table),
             TableRef::Join {
                 left,
                 right,
@@ -122,7 +123,7 @@ impl Printer<'_> {
         self.relation(relation)
     }
 
-    fn alias(&mut self, alias: Option<&TableAlias>) -> Printed {
+    pub(super) fn alias(&mut self, alias: Option<&TableAlias>) -> Printed {
         let Some(alias) = alias else {
             return Ok(());
         };
@@ -154,6 +155,10 @@ impl Printer<'_> {
     }
 
     fn join(&mut self, kind: JoinKind, on: &JoinConstraint, right: &TableRef) -> Printed {
+        if matches!(on, JoinConstraint::Natural) {
+            self.resolved(false, "NATURAL")?;
+            self.push(" NATURAL");
+        }
         self.push(match kind {
             JoinKind::Inner => " JOIN ",
             JoinKind::Left => " LEFT JOIN ",
@@ -177,7 +182,7 @@ impl Printer<'_> {
                 }
                 Ok(())
             }
-            JoinConstraint::Natural => self.resolved(false, "NATURAL"),
+            JoinConstraint::Natural => Ok(()),
             JoinConstraint::None if kind == JoinKind::Cross => Ok(()),
             JoinConstraint::None => Err(unresolved("a join without a condition")),
         }

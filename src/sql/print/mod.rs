@@ -16,6 +16,7 @@ mod call;
 mod compare;
 mod expr;
 mod from;
+mod keyword;
 mod lexical;
 mod merge;
 mod query;
@@ -134,6 +135,18 @@ pub(super) fn shape(statement: &Statement) -> Result<String, Unsupported> {
     Ok(printer.out)
 }
 
+/// The statement as it was read: names as written, constants and all. For the test that asks whether
+/// PostgreSQL's parser reads this as it reads the client's text; not an `SqlText`, so it can never be
+/// sent.
+#[cfg(feature = "internals")]
+pub fn as_written(statement: &Statement) -> Result<String, Unsupported> {
+    let rewrite = Rewrite::default();
+    let mut printer = Printer::new(&rewrite);
+    printer.written = true;
+    printer.statement(statement)?;
+    Ok(printer.out)
+}
+
 /// What every writing step returns.
 type Printed = Result<(), Unsupported>;
 
@@ -148,6 +161,8 @@ struct Printer<'a> {
     bare: bool,
     /// Write the shape: `?` for constants, unresolved names as they are.
     shape: bool,
+    /// Write unresolved names as they are.
+    written: bool,
 }
 
 impl<'a> Printer<'a> {
@@ -158,6 +173,7 @@ impl<'a> Printer<'a> {
             ctes: Vec::new(),
             bare: false,
             shape: false,
+            written: false,
         }
     }
 
@@ -183,7 +199,7 @@ impl<'a> Printer<'a> {
 
     /// Something that resolution must have removed is still there, unless only the shape is wanted.
     fn resolved(&self, holds: bool, what: &str) -> Printed {
-        if holds || self.shape {
+        if holds || self.shape || self.written {
             Ok(())
         } else {
             Err(unresolved(what))

@@ -159,7 +159,11 @@ impl Printer<'_> {
         }
         if let Some((name, temporary)) = &select.into {
             self.resolved(*temporary, "INTO a table that is not temporary")?;
-            self.push(" INTO TEMPORARY TABLE ");
+            self.push(if *temporary {
+                " INTO TEMPORARY TABLE "
+            } else {
+                " INTO TABLE "
+            });
             self.name(name)?;
         }
         if !select.from.is_empty() {

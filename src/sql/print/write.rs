@@ -183,6 +183,10 @@ impl Printer<'_> {
     fn index_element(&mut self, element: &Expr) -> Printed {
         match element {
             Expr::Column(column) => self.ident(&column.name),
+            Expr::Name(name) if name.parts.len() == 1 => {
+                self.resolved(false, "a column name")?;
+                self.name(name)
+            }
             Expr::Collate(inner, collation) => {
                 self.index_element(inner)?;
                 self.push(" COLLATE ");

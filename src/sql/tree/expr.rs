@@ -1,5 +1,6 @@
 //! Scalar expressions. One variant per form PostgreSQL's grammar keeps after its own desugaring.
 
+use super::keyword::KeywordForm;
 use super::query::{NullsOrder, OrderItem, Query, RelationId, SortDirection};
 use crate::ident::Ident;
 
@@ -377,6 +378,8 @@ pub enum Expr {
     Subscripts(Box<Expr>, Vec<Subscript>),
     /// `(e).field`
     Field(Box<Expr>, Ident),
+    /// XML and JSON forms.
+    Keyword(Box<KeywordForm>),
 }
 
 impl Expr {

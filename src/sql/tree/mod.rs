@@ -10,6 +10,7 @@
 //! `sql::print`), source positions on every node (only names carry them, for error cursors).
 
 mod expr;
+mod keyword;
 mod merge;
 mod query;
 mod statement;
@@ -18,6 +19,7 @@ pub use self::expr::{
     BoolTest, Call, CallArg, Column, Expr, FrameBound, FrameExclusion, FrameUnits, Literal, Name,
     Operator, Quantifier, Subscript, SystemValue, TypeName, Window, WindowFrame,
 };
+pub use self::keyword::{KeywordForm, KeywordTable, Piece};
 pub use self::merge::{Merge, MergeAction, MergeBranch, MergeRows};
 pub use self::query::{
     ColumnDef, Cte, Distinct, GroupItem, JoinConstraint, JoinKind, Limit, LockStrength, LockWait,

@@ -1,6 +1,7 @@
 //! Queries: SELECT, VALUES, set operations, FROM items, WITH.
 
 use super::expr::{Call, Expr, Name, Operator, TypeName, Window};
+use super::keyword::KeywordTable;
 use super::statement::Statement;
 use crate::ident::Ident;
 
@@ -309,6 +310,8 @@ pub enum TableRef {
     },
     /// A function.
     Function(Box<TableFunction>),
+    /// `XMLTABLE(…)`, `JSON_TABLE(…)`
+    Keyword(Box<KeywordTable>),
     /// `left JOIN right …`
     Join {
         /// Left side.
