@@ -14,17 +14,25 @@
 //! them), and an output is *tainted* when a column the role does not see clearly went into it.
 //! Deliberately absent: what to do about it; that is `plan::decide`.
 
+mod assign;
 mod call;
 mod colname;
+mod column;
 mod dml;
 mod expr;
 mod from;
 mod functions;
+mod generated;
+mod join;
 mod keyword;
 pub mod lineage;
 mod merge;
 mod names;
+mod order;
+mod own_state;
 mod query;
+mod relation;
+mod row;
 mod scope;
 mod select;
 mod view;
@@ -41,7 +49,8 @@ use crate::refusal::Refusal;
 use crate::sql::tree::{Expr, Query, RelationId, RelationRef, Statement, TypeName};
 
 pub(crate) use self::call::scrub_sql;
-pub use self::view::{ColumnForm, Generated, ViewForm, column_form, view_form};
+pub use self::generated::{ColumnForm, Generated, column_form};
+pub use self::view::{ViewForm, view_form};
 
 /// The result of resolving something.
 pub(crate) type Resolve<T> = Result<T, Refusal>;

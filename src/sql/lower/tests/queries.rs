@@ -32,6 +32,7 @@ fn from(item: &TableRef) -> String {
                 alias(a)
             )
         }
+        TableRef::Keyword(_) => "KEYWORD".into(),
         TableRef::Function(f) => format!(
             "{}{}[{}]{}{}",
             if f.lateral { "LATERAL " } else { "" },

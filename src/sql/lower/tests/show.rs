@@ -286,6 +286,7 @@ pub(super) fn expr(e: &Expr) -> String {
         Expr::Call(c) => call(c),
         Expr::Subscripts(x, l) => format!("({}){}", expr(x), l.iter().map(sub).collect::<String>()),
         Expr::Field(x, f) => format!("({}).{f}", expr(x)),
+        Expr::Keyword(_) => "KEYWORD".into(),
         Expr::Column(_) | Expr::WholeRow { .. } => panic!("lowering resolves nothing"),
     }
 }
