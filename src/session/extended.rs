@@ -6,6 +6,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use super::missing::{ident, missing_portal, missing_statement, outdated};
 use super::replies::{Expected, Portal, Prepared};
 use super::{FAILING, Fatal, Io, Moment, Session, Step, planning, to_client, to_upstream};
 use crate::ident::Ident;
@@ -427,39 +428,4 @@ impl Session {
         self.skipping = true;
         Ok(())
     }
-}
-
-fn ident(name: &[u8]) -> Result<Ident, Refusal> {
-    let name = crate::wire::utf8(name).map_err(|_| {
-        Refusal::error(
-            sqlstate::CHARACTER_NOT_IN_REPERTOIRE,
-            "invalid byte sequence for encoding \"UTF8\"",
-        )
-    })?;
-    Ok(Ident::exact(name))
-}
-
-fn missing_statement(name: &Ident) -> Refusal {
-    let message = if name.as_str().is_empty() {
-        "unnamed prepared statement does not exist".to_owned()
-    } else {
-        format!("prepared statement \"{name}\" does not exist")
-    };
-    Refusal::error(sqlstate::INVALID_STATEMENT_NAME, message)
-}
-
-fn missing_portal(name: &[u8]) -> Refusal {
-    let name = String::from_utf8_lossy(name);
-    Refusal::error(
-        sqlstate::INVALID_CURSOR_NAME,
-        format!("portal \"{name}\" does not exist"),
-    )
-}
-
-fn outdated() -> Refusal {
-    // PostgreSQL's words for a statement whose ground has moved; drivers know to prepare it again.
-    Refusal::error(
-        sqlstate::FEATURE_NOT_SUPPORTED,
-        "cached plan must not change result type",
-    )
 }
