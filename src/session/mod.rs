@@ -11,6 +11,7 @@
 mod answers;
 pub mod diagnostic;
 mod extended;
+mod missing;
 mod planning;
 mod replies;
 mod rows;
