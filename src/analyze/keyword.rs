@@ -75,6 +75,7 @@ impl Analyzer<'_> {
                 sources: Vec::new(),
                 tainted,
                 ty: None,
+                named: false,
                 null: false,
             })
             .collect();
