@@ -147,18 +147,18 @@ impl Analyzer<'_> {
                 Ok(bool_of(l.tainted || a.tainted))
             }
             Expr::Exists(query) => {
-                // Its select list is not evaluated, but its conditions are: taint is not known to be
-                // absent.
-                let outputs = self.query(
+                let before = self.hidden;
+                self.query(
                     query,
                     Env {
                         outer: Some(scope),
                         ctes,
                     },
                 )?;
-                Ok(bool_of(outputs.iter().any(|o| o.tainted)))
+                Ok(bool_of(self.hidden != before))
             }
             Expr::Subquery(query) => {
+                let before = self.hidden;
                 let outputs = self.query(
                     query,
                     Env {
@@ -166,17 +166,20 @@ impl Analyzer<'_> {
                         ctes,
                     },
                 )?;
-                self.one_column(outputs)
+                let mut info = self.one_column(outputs)?;
+                info.tainted |= self.hidden != before;
+                Ok(info)
             }
             Expr::ArrayQuery(query) => {
-                let outputs = self.computed_query(
+                let before = self.hidden;
+                self.computed_query(
                     query,
                     Env {
                         outer: Some(scope),
                         ctes,
                     },
                 )?;
-                Ok(Info::computed(outputs.iter().any(|o| o.tainted), None))
+                Ok(Info::computed(self.hidden != before, None))
             }
             Expr::Array(items) => {
                 let mut tainted = false;
@@ -304,6 +307,7 @@ impl Analyzer<'_> {
     /// A reference to a visible column: mentioned, its use still open.
     fn visible(&mut self, c: &Visible) -> Info {
         self.lineage.mark_all(&c.sources, Uses::NONE);
+        self.mentioned(c);
         Info {
             sources: c.sources.clone(),
             tainted: c.tainted,
@@ -311,6 +315,11 @@ impl Analyzer<'_> {
             null: false,
             named: c.named && c.merged.is_none(),
         }
+    }
+
+    /// Counts the mention of a column the role does not see clearly.
+    pub(super) fn mentioned(&mut self, c: &Visible) {
+        self.hidden = self.hidden.saturating_add(u64::from(c.tainted));
     }
 
     fn whole_row(
@@ -328,6 +337,7 @@ impl Analyzer<'_> {
                 );
             }
             self.lineage.mark_all(&c.sources, Uses::COMPUTE);
+            self.mentioned(c);
             tainted |= c.tainted;
         }
         let mut ty = None;
@@ -499,6 +509,7 @@ impl Analyzer<'_> {
             if let Expr::Star(name) = &f {
                 for c in scope.find_item(name)?.columns.iter().filter(|c| !c.denied) {
                     self.lineage.mark_all(&c.sources, Uses::COMPUTE);
+                    self.mentioned(c);
                     tainted |= c.tainted;
                     expanded.push(c.expr());
                 }

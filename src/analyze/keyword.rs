@@ -77,6 +77,7 @@ impl Analyzer<'_> {
                 ty: None,
                 named: false,
                 null: false,
+                named: false,
             })
             .collect();
         let (name, columns) = match table.alias.take() {
