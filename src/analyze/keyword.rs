@@ -75,7 +75,6 @@ impl Analyzer<'_> {
                 sources: Vec::new(),
                 tainted,
                 ty: None,
-                named: false,
                 null: false,
                 named: false,
             })
