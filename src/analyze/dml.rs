@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use super::lineage::OutputColumn;
-use super::scope::{CteFrame, Env, Item, Scope, Visible};
+use super::scope::{CteFrame, Env, Item, ItemKind, Scope, Visible};
 use super::{Analyzer, Resolve};
 use crate::catalog::{Relation, RelationKind};
 use crate::ident::Ident;
@@ -17,8 +17,9 @@ use crate::pg::sqlstate;
 use crate::policy::{Treatment, WriteGrant};
 use crate::refusal::Refusal;
 use crate::sql::tree::{
-    Assignment, AssignmentTarget, Column, ConflictAction, ConflictTarget, Delete, Expr, Insert,
-    InsertSource, Literal, Query, RelationRef, SelectItem, SetExpr, Subscript, Update,
+    Assignment, AssignmentTarget, Column, ConflictAction, ConflictTarget, Delete, Expr,
+    IndexElement, Insert, InsertSource, Literal, Name, Query, RelationRef, SelectItem, SetExpr,
+    Step, Subscript, Update,
 };
 
 /// A write's target, resolved.
@@ -133,17 +134,8 @@ impl Analyzer<'_> {
         target: &Target,
         env: Env<'_>,
     ) -> Resolve<()> {
-        if let Some(ConflictTarget::Index(exprs, filter)) = conflict {
-            for e in exprs.iter_mut() {
-                self.conflict_key(e, target)?;
-            }
-            if filter.is_some() {
-                return Err(Refusal::error(
-                    sqlstate::FEATURE_NOT_SUPPORTED,
-                    "ON CONFLICT with a WHERE for its index is not supported for restricted roles",
-                )
-                .hint("Name the constraint: ON CONFLICT ON CONSTRAINT name."));
-            }
+        if let Some(ConflictTarget::Index(elements, filter)) = conflict {
+            self.conflict_index(elements, filter.as_mut(), target, env.ctes)?;
         }
         let ConflictAction::Update(assignments, filter) = action else {
             return Ok(());
@@ -153,21 +145,7 @@ impl Analyzer<'_> {
         }
         // `excluded` is the row proposed for insertion: the client's own values, or masks.
         let excluded = Ident::exact("excluded");
-        let columns: Vec<Visible> = target
-            .item
-            .columns
-            .iter()
-            .map(|c| Visible {
-                reference: Column {
-                    qualifier: Some(excluded.clone()),
-                    name: c.reference.name.clone(),
-                    base: None,
-                },
-                sources: Vec::new(),
-                tainted: false,
-                ..c.clone()
-            })
-            .collect();
+        let columns = proposed(target, Some(&excluded));
         let items = [
             target.item.clone(),
             Item {
@@ -176,6 +154,7 @@ impl Analyzer<'_> {
                 columns,
                 relation: None,
                 unaliased: None,
+                kind: ItemKind::Plain,
             },
         ];
         let scope = Scope {
@@ -190,27 +169,41 @@ impl Analyzer<'_> {
         Ok(())
     }
 
-    /// An inference column: it must match an index, so it is written raw. PostgreSQL compares stored
-    /// values here, as its unique constraint does for any INSERT.
-    fn conflict_key(&mut self, e: &mut Expr, target: &Target) -> Resolve<()> {
-        let Expr::Name(n) = e else {
-            return Err(Refusal::error(
-                sqlstate::FEATURE_NOT_SUPPORTED,
-                "ON CONFLICT with an index expression is not supported for restricted roles",
-            )
-            .hint("Name the constraint: ON CONFLICT ON CONSTRAINT name."));
+    /// What an index is chosen by is compared with the index's own definition, never with a row: it is
+    /// written raw, and nothing of it is a use. PostgreSQL compares stored values in that index, as its
+    /// unique constraint does for any INSERT.
+    fn conflict_index(
+        &mut self,
+        elements: &mut [IndexElement],
+        filter: Option<&mut Expr>,
+        target: &Target,
+        ctes: Option<&CteFrame<'_>>,
+    ) -> Resolve<()> {
+        let columns = proposed(target, None);
+        let items = [row_item(target, columns)];
+        let [item] = &items;
+        let scope = Scope {
+            parent: None,
+            items: &items,
+            columns: &item.columns,
         };
-        let name = n.parts.last().cloned().unwrap_or_else(|| Ident::exact(""));
-        let c = super::scope::item_column(&target.item, &name, n.position)?;
-        *e = Expr::Column(Column {
-            qualifier: None,
-            name: c.reference.name.clone(),
-            base: None,
-        });
+        for element in elements {
+            self.compute(&mut element.key, &scope, ctes)?;
+            if let Some(collation) = &mut element.collation {
+                self.collation(collation)?;
+            }
+            if let Some(opclass) = &mut element.opclass {
+                system_opclass(opclass)?;
+            }
+        }
+        if let Some(filter) = filter {
+            self.compute(filter, &scope, ctes)?;
+        }
         Ok(())
     }
 
     pub(super) fn update(&mut self, u: &mut Update, env: Env<'_>) -> Resolve<Vec<OutputColumn>> {
+        let outermost = env.ctes.is_none();
         let mut entries = Vec::new();
         if let Some(with) = &mut u.with {
             self.with(with, env, &mut entries)?;
@@ -228,6 +221,7 @@ impl Analyzer<'_> {
         if !target.grant.updates {
             return Err(no_grant(&target.relation, "UPDATE"));
         }
+        current_of(u.filter.as_ref(), outermost)?;
         let (items, columns) = self.with_target(&target, &mut u.from, env)?;
         let scope = Scope {
             parent: None,
@@ -235,7 +229,9 @@ impl Analyzer<'_> {
             columns: &columns,
         };
         self.assignments(&mut u.assignments, &target, &scope, env.ctes)?;
-        if let Some(f) = &mut u.filter {
+        if let Some(f) = &mut u.filter
+            && !matches!(f, Expr::CurrentOf(_))
+        {
             self.compute(f, &scope, env.ctes)?;
         }
         let outputs = self.select_list(&mut u.returning, &scope, env.ctes);
@@ -244,6 +240,7 @@ impl Analyzer<'_> {
     }
 
     pub(super) fn delete(&mut self, d: &mut Delete, env: Env<'_>) -> Resolve<Vec<OutputColumn>> {
+        let outermost = env.ctes.is_none();
         let mut entries = Vec::new();
         if let Some(with) = &mut d.with {
             self.with(with, env, &mut entries)?;
@@ -261,13 +258,16 @@ impl Analyzer<'_> {
         if !target.grant.delete {
             return Err(no_grant(&target.relation, "DELETE"));
         }
+        current_of(d.filter.as_ref(), outermost)?;
         let (items, columns) = self.with_target(&target, &mut d.using, env)?;
         let scope = Scope {
             parent: None,
             items: &items,
             columns: &columns,
         };
-        if let Some(f) = &mut d.filter {
+        if let Some(f) = &mut d.filter
+            && !matches!(f, Expr::CurrentOf(_))
+        {
             self.compute(f, &scope, env.ctes)?;
         }
         let outputs = self.select_list(&mut d.returning, &scope, env.ctes);
@@ -462,7 +462,7 @@ impl Analyzer<'_> {
                 );
             }
             // A subscripted or field assignment keeps the rest of the stored value.
-            Some(c) if c.tainted && (!t.subscripts.is_empty() || !t.fields.is_empty()) => {
+            Some(c) if c.tainted && !t.path.is_empty() => {
                 return Err(Refusal::denied(format!(
                     "cannot assign to a part of protected column {}",
                     t.column
@@ -471,10 +471,11 @@ impl Analyzer<'_> {
             }
             Some(_) => {}
         }
-        for s in &mut t.subscripts {
-            let parts = match s {
-                Subscript::Index(i) => [Some(i), None],
-                Subscript::Slice(lo, hi) => [lo.as_mut(), hi.as_mut()],
+        for step in &mut t.path {
+            let parts = match step {
+                Step::Field(_) => [None, None],
+                Step::Subscript(Subscript::Index(i)) => [Some(i), None],
+                Step::Subscript(Subscript::Slice(lo, hi)) => [lo.as_mut(), hi.as_mut()],
             };
             for e in parts.into_iter().flatten() {
                 self.compute(e, scope, ctes)?;
@@ -498,8 +499,20 @@ impl Analyzer<'_> {
         &mut self,
         r: &mut RelationRef,
         columns: &mut Vec<Ident>,
+        filter: Option<&mut Expr>,
     ) -> Resolve<()> {
         let target = self.target(r, "COPY FROM")?;
+        if let Some(filter) = filter {
+            // It sees the row that was sent, whose columns PostgreSQL lets it name bare.
+            let items = [row_item(&target, proposed(&target, None))];
+            let [item] = &items;
+            let scope = Scope {
+                parent: None,
+                items: &items,
+                columns: &item.columns,
+            };
+            self.compute(filter, &scope, None)?;
+        }
         if !target.grant.insert {
             return Err(no_grant(&target.relation, "INSERT"));
         }
@@ -523,8 +536,7 @@ impl Analyzer<'_> {
         for c in columns {
             let mut t = AssignmentTarget {
                 column: c.clone(),
-                subscripts: Vec::new(),
-                fields: Vec::new(),
+                path: Vec::new(),
                 position: 0,
             };
             self.assignment_target(&mut t, &target, &none, None)?;
@@ -536,6 +548,65 @@ impl Analyzer<'_> {
     }
 }
 
+/// The target's columns as a row proposed by the client has them: its own values, so no use of them is
+/// a use of the stored column.
+fn proposed(target: &Target, qualifier: Option<&Ident>) -> Vec<Visible> {
+    let columns = target.item.columns.iter();
+    columns
+        .map(|c| Visible {
+            reference: Column {
+                qualifier: qualifier.cloned(),
+                name: c.reference.name.clone(),
+                base: None,
+            },
+            sources: Vec::new(),
+            tainted: false,
+            ..c.clone()
+        })
+        .collect()
+}
+
+/// A row of the target that is not a relation: it has no system columns, and is no value as a whole.
+fn row_item(target: &Target, columns: Vec<Visible>) -> Item {
+    Item {
+        columns,
+        relation: None,
+        unaliased: None,
+        kind: ItemKind::Join,
+        ..target.item.clone()
+    }
+}
+
+/// `WHERE CURRENT OF` names a cursor of the session, which the planner has looked up for the
+/// statement itself only.
+fn current_of(filter: Option<&Expr>, outermost: bool) -> Resolve<()> {
+    match filter {
+        Some(Expr::CurrentOf(_)) if !outermost => Err(Refusal::error(
+            sqlstate::FEATURE_NOT_SUPPORTED,
+            "WHERE CURRENT OF inside WITH is not supported for restricted roles",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Operator classes are not in the catalog snapshot: only PostgreSQL's own can be named.
+fn system_opclass(opclass: &mut Name) -> Resolve<()> {
+    let name = match opclass.parts.as_slice() {
+        [name] => name.clone(),
+        [schema, name] if *schema == "pg_catalog" => name.clone(),
+        _ => {
+            return Err(Refusal::error(
+                sqlstate::FEATURE_NOT_SUPPORTED,
+                "only operator classes of pg_catalog are supported in ON CONFLICT",
+            )
+            .hint("Name the constraint: ON CONFLICT ON CONSTRAINT name.")
+            .at(opclass.position));
+        }
+    };
+    opclass.parts = vec![Ident::exact("pg_catalog"), name];
+    Ok(())
+}
+
 /// The columns an INSERT without a list means: the first ones the role may name.
 pub(super) fn visible_columns(item: &Item, width: usize) -> Resolve<Vec<AssignmentTarget>> {
     let visible: Vec<AssignmentTarget> = item
@@ -545,8 +616,7 @@ pub(super) fn visible_columns(item: &Item, width: usize) -> Resolve<Vec<Assignme
         .take(width)
         .map(|c| AssignmentTarget {
             column: c.reference.name.clone(),
-            subscripts: Vec::new(),
-            fields: Vec::new(),
+            path: Vec::new(),
             position: 0,
         })
         .collect();

@@ -4,7 +4,7 @@
 //! hand a column through unchanged.
 
 use super::lineage::{Source, Uses};
-use super::scope::{CteFrame, Env, Found, Scope, Visible};
+use super::scope::{CteFrame, Env, Found, Item, ItemKind, Scope, Visible};
 use super::{Analyzer, Resolve};
 use crate::ident::Ident;
 use crate::pg::types::oid;
@@ -234,6 +234,10 @@ impl Analyzer<'_> {
                 Ok(Info::computed(tainted, ty))
             }
             Expr::Field(..) => self.field(e, scope, ctes),
+            Expr::CurrentOf(_) => Err(Refusal::error(
+                sqlstate::SYNTAX_ERROR,
+                "CURRENT OF is not an expression",
+            )),
             Expr::Keyword(form) => self.keyword_value(form, scope, ctes),
         }
     }
@@ -277,28 +281,33 @@ impl Analyzer<'_> {
                 *e = c.expr();
                 Ok(info)
             }
-            Found::WholeRow(item) => {
-                let (printed, relation) = (item.printed.clone(), item.relation);
-                let info = self.whole_row(&item.columns, relation)?;
-                *e = Expr::WholeRow {
-                    qualifier: printed,
-                    base: relation,
-                };
-                Ok(info)
-            }
+            Found::WholeRow(item) => self.item_row(e, item),
         }
+    }
+
+    /// A FROM item as one value.
+    fn item_row(&mut self, e: &mut Expr, item: &Item) -> Resolve<Info> {
+        if item.kind != ItemKind::Plain {
+            return Err(Refusal::error(
+                sqlstate::FEATURE_NOT_SUPPORTED,
+                format!(
+                    "\"{}\" as one value is not supported for restricted roles",
+                    item.alias
+                ),
+            )
+            .hint("Name the columns you need."));
+        }
+        let info = self.whole_row(&item.columns, item.relation)?;
+        *e = Expr::WholeRow {
+            qualifier: item.printed.clone(),
+            base: item.relation,
+        };
+        Ok(info)
     }
 
     /// `t.*` as one value: the whole row.
     fn star_value(&mut self, e: &mut Expr, name: &Name, scope: &Scope<'_>) -> Resolve<Info> {
-        let item = scope.find_item(name)?;
-        let (printed, relation) = (item.printed.clone(), item.relation);
-        let info = self.whole_row(&item.columns, relation)?;
-        *e = Expr::WholeRow {
-            qualifier: printed,
-            base: relation,
-        };
-        Ok(info)
+        self.item_row(e, scope.find_item(name)?)
     }
 
     /// A reference to a visible column: mentioned, its use still open.
@@ -355,7 +364,10 @@ impl Analyzer<'_> {
                 if scope.columns.iter().any(|c| c.name == *column) {
                     return None;
                 }
-                let mut with_relation = scope.items.iter().filter(|i| i.relation.is_some());
+                let mut with_relation = scope
+                    .items
+                    .iter()
+                    .filter(|i| i.relation.is_some() && i.kind == ItemKind::Plain);
                 let first = with_relation.next()?;
                 if with_relation.next().is_some() {
                     return None;
@@ -579,11 +591,7 @@ impl Analyzer<'_> {
     }
 
     /// The FROM item a name means as a whole row, if it does not mean a column.
-    pub(super) fn row_item<'p>(
-        &self,
-        name: &Name,
-        scope: &Scope<'p>,
-    ) -> Resolve<Option<&'p super::scope::Item>> {
+    pub(super) fn row_item<'p>(&self, name: &Name, scope: &Scope<'p>) -> Resolve<Option<&'p Item>> {
         Ok(match scope.find(name)? {
             Found::WholeRow(item) => Some(item),
             Found::Column(_) => None,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::lineage::{OutputColumn, Source, Uses};
 use super::query::rename;
-use super::scope::{Env, Item, Scope, Visible};
+use super::scope::{Env, Item, ItemKind, Scope, Visible};
 use super::view::ViewForm;
 use super::{Analyzer, Resolve, merge_sources};
 use crate::catalog::{Relation, RelationKind, TypeKind};
@@ -124,16 +124,10 @@ impl Analyzer<'_> {
                 no_duplicates(&visible.items, &rhs.items)?;
                 visible.items.extend(rhs.items.iter().cloned());
                 let joined = self.join(lhs, rhs, *kind, constraint, env, left)?;
-                if let Some(a) = alias {
-                    // PostgreSQL numbers a join's columns over whole tables; ours may be derived
-                    // with fewer.
-                    return Err(Refusal::error(
-                        sqlstate::FEATURE_NOT_SUPPORTED,
-                        format!("alias \"{}\" of a whole join is not supported", a.name),
-                    )
-                    .hint("Write the join as a subquery: (SELECT … FROM a JOIN b …) AS j."));
+                match alias.take() {
+                    Some(a) => join_alias(joined, a),
+                    None => Ok(joined),
                 }
-                Ok(joined)
             }
         }
     }
@@ -166,15 +160,10 @@ impl Analyzer<'_> {
             }
         }
         let mut on = None;
+        let mut using_alias = None;
         let merged = match constraint {
             JoinConstraint::Using(names, alias) => {
-                if alias.is_some() {
-                    return Err(Refusal::error(
-                        sqlstate::FEATURE_NOT_SUPPORTED,
-                        "an alias of JOIN … USING is not supported",
-                    )
-                    .hint("Qualify the columns with one of the joined tables."));
-                }
+                using_alias = alias.take();
                 let names = names.clone();
                 let (merged, condition) = self.using(&names, &lhs, &rhs, kind)?;
                 on = Some(condition);
@@ -184,7 +173,11 @@ impl Analyzer<'_> {
         };
         if let Some(condition) = on {
             *constraint = JoinConstraint::On(condition);
-            return Ok(joined(lhs, rhs, &merged));
+            let mut out = joined(lhs, rhs, &merged);
+            if let Some(alias) = using_alias {
+                out.items.push(joined_item(alias, merged));
+            }
+            return Ok(out);
         }
         let out = joined(lhs, rhs, &[]);
         if let JoinConstraint::On(e) = constraint {
@@ -387,6 +380,7 @@ impl Analyzer<'_> {
             columns,
             relation: Some(id),
             unaliased,
+            kind: ItemKind::Plain,
         })
     }
 
@@ -506,6 +500,49 @@ impl Analyzer<'_> {
     }
 }
 
+/// `(a JOIN b …) AS j (x, y)`: the join's columns under one name. The alias is not printed: PostgreSQL
+/// would number its columns over whole tables, and ours may be derived ones with fewer. Each column
+/// stays a reference to the item inside, which no other name reaches any more.
+fn join_alias(mut joined: Brought, alias: TableAlias) -> Resolve<Brought> {
+    let mut names = alias.columns.into_iter();
+    for c in joined.columns.iter_mut().filter(|c| !c.denied) {
+        if let Some(name) = names.next() {
+            c.name = name;
+        }
+    }
+    if names.next().is_some() {
+        return Err(Refusal::error(
+            "42P10",
+            format!(
+                "join expression \"{}\" has fewer columns than its alias list",
+                alias.name
+            ),
+        ));
+    }
+    for item in &mut joined.items {
+        item.kind = match item.kind {
+            ItemKind::Plain | ItemKind::Hidden => ItemKind::Hidden,
+            ItemKind::Join => ItemKind::Join,
+        };
+    }
+    joined.items.retain(|i| i.kind == ItemKind::Hidden);
+    let item = joined_item(alias.name, joined.columns.clone());
+    joined.items.push(item);
+    Ok(joined)
+}
+
+/// A name for columns of a join.
+fn joined_item(alias: Ident, columns: Vec<Visible>) -> Item {
+    Item {
+        printed: alias.clone(),
+        alias,
+        columns,
+        relation: None,
+        unaliased: None,
+        kind: ItemKind::Join,
+    }
+}
+
 /// What a join shows: merged columns first, then the others of both sides.
 fn joined(lhs: Brought, rhs: Brought, merged: &[Visible]) -> Brought {
     let others = lhs.columns.into_iter().chain(rhs.columns);
@@ -548,14 +585,17 @@ pub(super) fn derived_item(alias: Ident, printed: Ident, outputs: Vec<OutputColu
         columns,
         relation: None,
         unaliased: None,
+        kind: ItemKind::Plain,
     }
 }
 
 fn no_duplicates(before: &[Item], new: &[Item]) -> Resolve<()> {
     for i in new {
-        let twice = before
-            .iter()
-            .any(|b| b.alias == i.alias && (b.unaliased.is_none() || b.unaliased == i.unaliased));
+        let twice = before.iter().any(|b| {
+            b.answers_to(&i.alias)
+                && i.kind != ItemKind::Hidden
+                && (b.unaliased.is_none() || b.unaliased == i.unaliased)
+        });
         if twice {
             return Err(Refusal::error(
                 sqlstate::DUPLICATE_ALIAS,

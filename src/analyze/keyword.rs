@@ -76,6 +76,7 @@ impl Analyzer<'_> {
                 tainted,
                 ty: None,
                 null: false,
+                named: false,
             })
             .collect();
         let (name, columns) = match table.alias.take() {

@@ -257,7 +257,8 @@ impl Analyzer<'_> {
                 };
                 self.cte_body(cte, inner)?
             };
-            let columns = rename(outputs, &cte.columns, &cte.name)?;
+            let mut columns = rename(outputs, &cte.columns, &cte.name)?;
+            self.added_columns(cte, &mut columns)?;
             entries.push(CteEntry {
                 name: cte.name.clone(),
                 columns,
@@ -279,6 +280,47 @@ impl Analyzer<'_> {
                 "WITH clause containing a data-modifying statement must be at the top level",
             )),
         }
+    }
+
+    /// The columns SEARCH and CYCLE add: rows of the columns they name, so as tainted as those. What
+    /// they name has no origin any more (see [`Self::recursive_cte`]); PostgreSQL refuses them on a CTE
+    /// that is no loop.
+    fn added_columns(&mut self, cte: &mut Cte, columns: &mut Vec<OutputColumn>) -> Resolve<()> {
+        let (search, cycle) = (&cte.search, &mut cte.cycle);
+        let named = search.iter().flat_map(|s| &s.by);
+        let named = named.chain(cycle.iter().flat_map(|c| &c.columns));
+        for name in named {
+            let Some(column) = columns.iter().find(|c| c.name == *name) else {
+                return Err(Refusal::error(
+                    sqlstate::UNDEFINED_COLUMN,
+                    format!(
+                        "column \"{name}\" of a SEARCH or CYCLE clause is not in the WITH query"
+                    ),
+                ));
+            };
+            self.lineage.mark_all(&column.sources, Uses::COMPUTE);
+        }
+        if let Some((value, otherwise)) = cycle.as_mut().and_then(|c| c.values.as_mut()) {
+            let none = Scope {
+                parent: None,
+                items: &[],
+                columns: &[],
+            };
+            self.compute(value, &none, None)?;
+            self.compute(otherwise, &none, None)?;
+        }
+        let tainted = columns.iter().any(|c| c.tainted);
+        let added = search.iter().map(|s| &s.set);
+        let added = added.chain(cycle.iter().flat_map(|c| [&c.mark, &c.path]));
+        columns.extend(added.map(|name| OutputColumn {
+            name: name.clone(),
+            sources: Vec::new(),
+            tainted,
+            ty: None,
+            null: false,
+            named: false,
+        }));
+        Ok(())
     }
 
     /// `r AS (first UNION [ALL] recursive)`. The first term's columns are used as values (compute):
