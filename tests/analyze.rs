@@ -8,7 +8,6 @@
     reason = "a test that cannot set its stage has failed"
 )]
 
-#[expect(dead_code, reason = "the other runners use the rest")]
 #[path = "plan/stage.rs"]
 #[expect(dead_code, reason = "rows and the masked copy are for tests/plan.rs")]
 mod stage;
@@ -63,6 +62,7 @@ fn lineage(stage: &Stage, grants: &Grants, sql: &str) -> Result<Lineage, Refusal
         grants,
         search_path: &search_path,
         temp: &temp,
+        views: 0,
     };
     let mut lineage = analyze(&mut statement, grounds)?;
     // What `decide` does when rows go to the client.

@@ -8,6 +8,9 @@
     reason = "a test's helpers fail the test"
 )]
 
+#[path = "mask/corpus.rs"]
+mod corpus;
+
 use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
 

@@ -3,6 +3,7 @@
 use super::expr::{At, Info};
 use super::functions::Chosen;
 use super::lineage::{OutputColumn, Uses};
+use super::own_state::{catalog_type, text};
 use super::query::rename;
 use super::scope::{CteFrame, Scope};
 use super::{Analyzer, Resolve};
@@ -10,10 +11,7 @@ use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::pg::types::oid;
 use crate::refusal::Refusal;
-use crate::sql::tree::{
-    Call, CallArg, Expr, Literal, Name, Operator, Quantifier, Query, Select, SelectItem, SetExpr,
-    SystemValue, TableAlias, TableFunction, TableRef, TypeName,
-};
+use crate::sql::tree::{Call, CallArg, Expr, Literal, Name, TableAlias, TableFunction};
 
 /// Literals in the text of a definition: quoted strings, but not the names in `'seq'::regclass`.
 const LITERALS: &str = "'([^']|'')*'(?!::regclass)";
@@ -30,29 +28,12 @@ const NAMES_RELATION: &[&str] = &[
     "pg_get_serial_sequence",
 ];
 
-/// `pg_*_is_visible`: the catalog and its namespace column.
-const VISIBILITY: &[(&str, &str, &str)] = &[
-    ("pg_table_is_visible", "pg_class", "relnamespace"),
-    ("pg_type_is_visible", "pg_type", "typnamespace"),
-    ("pg_function_is_visible", "pg_proc", "pronamespace"),
-    ("pg_operator_is_visible", "pg_operator", "oprnamespace"),
-    ("pg_opclass_is_visible", "pg_opclass", "opcnamespace"),
-    ("pg_opfamily_is_visible", "pg_opfamily", "opfnamespace"),
-    ("pg_conversion_is_visible", "pg_conversion", "connamespace"),
-    ("pg_collation_is_visible", "pg_collation", "collnamespace"),
-    (
-        "pg_statistics_obj_is_visible",
-        "pg_statistic_ext",
-        "stxnamespace",
-    ),
-    ("pg_ts_parser_is_visible", "pg_ts_parser", "prsnamespace"),
-    ("pg_ts_dict_is_visible", "pg_ts_dict", "dictnamespace"),
-    (
-        "pg_ts_template_is_visible",
-        "pg_ts_template",
-        "tmplnamespace",
-    ),
-    ("pg_ts_config_is_visible", "pg_ts_config", "cfgnamespace"),
+/// Functions that return the row type of their first argument.
+const POPULATES: &[&str] = &[
+    "json_populate_record",
+    "json_populate_recordset",
+    "jsonb_populate_record",
+    "jsonb_populate_recordset",
 ];
 
 impl Analyzer<'_> {
@@ -92,7 +73,10 @@ impl Analyzer<'_> {
         for arg in &mut call.args {
             infos.push(self.expr(&mut arg.value, at.scope, at.ctes)?);
         }
-        let chosen = self.choose_function(&call.function, (!call.star).then_some(&infos))?;
+        let mut chosen = self.choose_function(&call.function, (!call.star).then_some(&infos))?;
+        if POPULATES.iter().any(|f| chosen.is_builtin(f)) {
+            chosen.result = infos.first().and_then(|i| i.ty);
+        }
         let uses = argument_uses(&chosen, call);
         for (n, info) in infos.iter().enumerate() {
             let node_tree = n == 0 && chosen.is_builtin("pg_get_expr");
@@ -153,129 +137,6 @@ impl Analyzer<'_> {
         }
         *e = Expr::Field(Box::new(Expr::Name(n.clone())), function.clone());
         self.expr(e, at.scope, at.ctes).map(Some)
-    }
-
-    /// Calls that ask about state the proxy keeps itself: the search path.
-    fn own_state(&self, e: &Expr) -> Resolve<Option<Expr>> {
-        let Expr::Call(call) = e else { return Ok(None) };
-        let name = match call.function.parts.as_slice() {
-            [f] => f,
-            [s, f] if *s == "pg_catalog" => f,
-            _ => return Ok(None),
-        };
-        if *name == "set_config" {
-            return Err(Refusal::denied("permission denied for function set_config")
-                .hint("Use SET, for the settings a restricted role may change.")
-                .at(call.function.position));
-        }
-        if *name == "current_setting" {
-            // Dotted settings belong to extensions and to the proxy, which keeps token keys there.
-            let plain = matches!(
-                call.args.first(),
-                Some(CallArg { value: Expr::Literal(Literal::String(s)), name: None, .. })
-                    if !s.contains('.')
-            );
-            if !plain {
-                return Err(
-                    Refusal::denied("permission denied for function current_setting")
-                        .detail("A restricted role may ask for built-in settings, by literal name.")
-                        .hint("Name the setting: current_setting('timezone').")
-                        .at(call.function.position),
-                );
-            }
-        }
-        if *name == "current_schema" && call.args.is_empty() {
-            return Ok(Some(self.current_schema()));
-        }
-        if let ("current_schemas", [arg]) = (name.as_str(), call.args.as_slice()) {
-            let implicit = matches!(arg.value, Expr::Literal(Literal::Bool(true)));
-            let schemas = self
-                .existing_schemas(implicit)
-                .into_iter()
-                .map(|s| text(s.as_str()));
-            return Ok(Some(Expr::Cast(
-                Box::new(Expr::Array(schemas.collect())),
-                catalog_type("name", 1),
-            )));
-        }
-        let visibility = VISIBILITY.iter().find(|(f, _, _)| name.as_str() == *f);
-        if let (Some((_, catalog, column)), [arg]) = (visibility, call.args.as_slice()) {
-            return Ok(Some(self.is_visible(catalog, column, arg.value.clone())));
-        }
-        Ok(None)
-    }
-
-    /// `current_schema` of the client's search path.
-    pub(super) fn current_schema(&self) -> Expr {
-        let first = self.existing_schemas(false).into_iter().next();
-        let value = first.map_or(Expr::Literal(Literal::Null), |s| text(s.as_str()));
-        Expr::Cast(Box::new(value), catalog_type("name", 0))
-    }
-
-    fn existing_schemas(&self, implicit: bool) -> Vec<Ident> {
-        let catalog = self.grounds.catalog;
-        self.grounds
-            .search_path
-            .schemas()
-            .iter()
-            .enumerate()
-            .filter(|(n, s)| implicit || *n > 0 || **s != "pg_catalog")
-            .map(|(_, s)| s.clone())
-            .filter(|s| catalog.schemas.values().any(|known| known == s))
-            .collect()
-    }
-
-    /// `(SELECT ns = ANY (<OIDs of the client's search path>) FROM catalog WHERE oid = arg)`.
-    fn is_visible(&self, catalog: &str, column: &str, arg: Expr) -> Expr {
-        let path = self.grounds.search_path.schemas();
-        let known = &self.grounds.catalog.schemas;
-        // In order, so that one statement is always printed the same way.
-        let oids: std::collections::BTreeSet<crate::pg::Oid> = known
-            .iter()
-            .filter(|(_, name)| path.contains(name))
-            .map(|(oid, _)| *oid)
-            .collect();
-        let oids: Vec<String> = oids.iter().map(ToString::to_string).collect();
-        let list = Expr::Cast(
-            Box::new(text(&format!("{{{}}}", oids.join(",")))),
-            catalog_type("oid", 1),
-        );
-        // Columns and alias get names no client can have written, so that `arg` is not captured.
-        let (row, key, namespace) = ("pgveil v", "pgveil o", "pgveil n");
-        let inner = Query::simple(Select {
-            items: vec![item(bare("oid"), key), item(bare(column), namespace)],
-            from: vec![TableRef::relation(&["pg_catalog", catalog])],
-            ..Select::default()
-        });
-        let equals = |schema: &str| Operator {
-            schema: Some(Ident::exact(schema)),
-            symbol: "=".into(),
-        };
-        Expr::Subquery(Box::new(Query::simple(Select {
-            items: vec![item(
-                Expr::QuantifiedArray {
-                    left: Box::new(bare(namespace)),
-                    op: equals("pg_catalog"),
-                    quantifier: Quantifier::Any,
-                    array: Box::new(list),
-                },
-                "visible",
-            )],
-            from: vec![TableRef::Derived {
-                lateral: false,
-                query: Box::new(inner),
-                alias: Some(TableAlias {
-                    name: Ident::exact(row),
-                    columns: Vec::new(),
-                }),
-            }],
-            filter: Some(Expr::Binary(
-                Box::new(bare(key)),
-                equals("pg_catalog"),
-                Box::new(arg),
-            )),
-            ..Select::default()
-        })))
     }
 
     /// A function, or several, in FROM: its alias and columns.
@@ -437,58 +298,4 @@ fn scrubbed(call: Expr) -> Expr {
 pub(crate) fn scrub_sql(operand: &str) -> String {
     let literals = LITERALS.replace('\'', "''");
     format!("\"pg_catalog\".\"regexp_replace\"({operand}, '{literals}', '''…''', 'g')")
-}
-
-fn text(s: &str) -> Expr {
-    Expr::Literal(Literal::String(s.into()))
-}
-
-fn bare(name: &str) -> Expr {
-    Expr::Name(Name {
-        parts: vec![Ident::exact(name)],
-        position: 0,
-    })
-}
-
-fn item(expr: Expr, alias: &str) -> SelectItem {
-    SelectItem::Expr {
-        expr,
-        alias: Some(Ident::exact(alias)),
-    }
-}
-
-fn catalog_type(name: &str, array_dims: u8) -> TypeName {
-    TypeName {
-        name: Name {
-            parts: vec![Ident::exact("pg_catalog"), Ident::exact(name)],
-            position: 0,
-        },
-        typmods: Vec::new(),
-        interval_fields: None,
-        array_dims,
-    }
-}
-
-impl Query {
-    /// A query of one SELECT and nothing else.
-    fn simple(select: Select) -> Self {
-        Self {
-            with: None,
-            body: SetExpr::Select(Box::new(select)),
-            order_by: Vec::new(),
-            limit: None,
-            locking: Vec::new(),
-        }
-    }
-}
-
-impl Analyzer<'_> {
-    /// `CURRENT_SCHEMA` asks about the proxy's own state; the others are PostgreSQL's to answer.
-    pub(super) fn system_value(&self, e: &mut Expr, value: SystemValue) -> Info {
-        if value == SystemValue::CurrentSchema {
-            // A literal and a `pg_catalog` type: nothing left to resolve.
-            *e = self.current_schema();
-        }
-        Info::default()
-    }
 }

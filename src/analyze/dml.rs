@@ -8,19 +8,17 @@
 
 use std::sync::Arc;
 
+use super::assign::{is_null_or_default, query_gives_null, token_write};
+use super::conflict::{proposed, proposed_row};
 use super::lineage::OutputColumn;
-use super::scope::{CteFrame, Env, Item, ItemKind, Scope, Visible};
+use super::scope::{CteFrame, Env, Item, Scope, Visible};
 use super::{Analyzer, Resolve};
 use crate::catalog::{Relation, RelationKind};
 use crate::ident::Ident;
 use crate::pg::sqlstate;
-use crate::policy::{Treatment, WriteGrant};
+use crate::policy::WriteGrant;
 use crate::refusal::Refusal;
-use crate::sql::tree::{
-    Assignment, AssignmentTarget, Column, ConflictAction, ConflictTarget, Delete, Expr,
-    IndexElement, Insert, InsertSource, Literal, Name, Query, RelationRef, SelectItem, SetExpr,
-    Step, Subscript, Update,
-};
+use crate::sql::tree::{AssignmentTarget, Delete, Expr, Insert, InsertSource, RelationRef, Update};
 
 /// A write's target, resolved.
 pub(super) struct Target {
@@ -123,81 +121,6 @@ impl Analyzer<'_> {
             if !harmless {
                 return Err(token_write(&target.relation, &c.column));
             }
-        }
-        Ok(())
-    }
-
-    fn on_conflict(
-        &mut self,
-        conflict: Option<&mut ConflictTarget>,
-        action: &mut ConflictAction,
-        target: &Target,
-        env: Env<'_>,
-    ) -> Resolve<()> {
-        if let Some(ConflictTarget::Index(elements, filter)) = conflict {
-            self.conflict_index(elements, filter.as_mut(), target, env.ctes)?;
-        }
-        let ConflictAction::Update(assignments, filter) = action else {
-            return Ok(());
-        };
-        if !target.grant.updates {
-            return Err(no_grant(&target.relation, "UPDATE"));
-        }
-        // `excluded` is the row proposed for insertion: the client's own values, or masks.
-        let excluded = Ident::exact("excluded");
-        let columns = proposed(target, Some(&excluded));
-        let items = [
-            target.item.clone(),
-            Item {
-                alias: excluded.clone(),
-                printed: excluded,
-                columns,
-                relation: None,
-                unaliased: None,
-                kind: ItemKind::Plain,
-            },
-        ];
-        let scope = Scope {
-            parent: None,
-            items: &items,
-            columns: &target.item.columns,
-        };
-        self.assignments(assignments, target, &scope, env.ctes)?;
-        if let Some(f) = filter {
-            self.compute(f, &scope, env.ctes)?;
-        }
-        Ok(())
-    }
-
-    /// What an index is chosen by is compared with the index's own definition, never with a row: it is
-    /// written raw, and nothing of it is a use. PostgreSQL compares stored values in that index, as its
-    /// unique constraint does for any INSERT.
-    fn conflict_index(
-        &mut self,
-        elements: &mut [IndexElement],
-        filter: Option<&mut Expr>,
-        target: &Target,
-        ctes: Option<&CteFrame<'_>>,
-    ) -> Resolve<()> {
-        let columns = proposed(target, None);
-        let items = [row_item(target, columns)];
-        let [item] = &items;
-        let scope = Scope {
-            parent: None,
-            items: &items,
-            columns: &item.columns,
-        };
-        for element in elements {
-            self.compute(&mut element.key, &scope, ctes)?;
-            if let Some(collation) = &mut element.collation {
-                self.collation(collation)?;
-            }
-            if let Some(opclass) = &mut element.opclass {
-                system_opclass(opclass)?;
-            }
-        }
-        if let Some(filter) = filter {
-            self.compute(filter, &scope, ctes)?;
         }
         Ok(())
     }
@@ -357,143 +280,6 @@ impl Analyzer<'_> {
         })
     }
 
-    pub(super) fn assignments(
-        &mut self,
-        assignments: &mut [Assignment],
-        target: &Target,
-        scope: &Scope<'_>,
-        ctes: Option<&CteFrame<'_>>,
-    ) -> Resolve<()> {
-        for a in assignments {
-            match a {
-                Assignment::One(t, value) => {
-                    self.updated(t, target, scope, ctes, is_null_or_default(value.as_ref()))?;
-                    if let Some(e) = value {
-                        self.compute(e, scope, ctes)?;
-                    }
-                }
-                Assignment::Row(targets, values) => {
-                    for (t, v) in targets.iter_mut().zip(values.iter_mut()) {
-                        self.updated(t, target, scope, ctes, is_null_or_default(v.as_ref()))?;
-                        if let Some(e) = v {
-                            self.compute(e, scope, ctes)?;
-                        }
-                    }
-                    if targets.len() != values.len() {
-                        return Err(Refusal::error(
-                            sqlstate::SYNTAX_ERROR,
-                            "number of columns does not match number of values",
-                        ));
-                    }
-                }
-                Assignment::Query(targets, q) => {
-                    for t in targets.iter_mut() {
-                        self.updated(t, target, scope, ctes, false)?;
-                    }
-                    self.computed_query(
-                        q,
-                        Env {
-                            outer: Some(scope),
-                            ctes,
-                        },
-                    )?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Checks that a column may be updated.
-    fn updated(
-        &mut self,
-        t: &mut AssignmentTarget,
-        target: &Target,
-        scope: &Scope<'_>,
-        ctes: Option<&CteFrame<'_>>,
-        null: bool,
-    ) -> Resolve<()> {
-        self.assignment_target(t, target, scope, ctes)?;
-        if target
-            .grant
-            .update
-            .as_ref()
-            .is_some_and(|cols| !cols.contains(&t.column))
-        {
-            return Err(Refusal::denied(format!(
-                "permission denied to update column {} of {}",
-                t.column, target.relation.name
-            ))
-            .hint("The policy's write section names the columns a role may update.")
-            .at(t.position));
-        }
-        if !null && !target.grant.plaintext && self.is_token(target, &t.column)? {
-            return Err(token_write(&target.relation, &t.column).at(t.position));
-        }
-        Ok(())
-    }
-
-    pub(super) fn assignment_target(
-        &mut self,
-        t: &mut AssignmentTarget,
-        target: &Target,
-        scope: &Scope<'_>,
-        ctes: Option<&CteFrame<'_>>,
-    ) -> Resolve<()> {
-        let c = target
-            .item
-            .columns
-            .iter()
-            .find(|c| c.reference.name == t.column);
-        match c {
-            None => {
-                return Err(Refusal::error(
-                    sqlstate::UNDEFINED_COLUMN,
-                    format!(
-                        "column \"{}\" of relation \"{}\" does not exist",
-                        t.column, target.relation.name
-                    ),
-                )
-                .at(t.position));
-            }
-            Some(c) if c.denied => {
-                return Err(
-                    Refusal::denied(format!("permission denied for column {}", t.column))
-                        .at(t.position),
-                );
-            }
-            // A subscripted or field assignment keeps the rest of the stored value.
-            Some(c) if c.tainted && !t.path.is_empty() => {
-                return Err(Refusal::denied(format!(
-                    "cannot assign to a part of protected column {}",
-                    t.column
-                ))
-                .at(t.position));
-            }
-            Some(_) => {}
-        }
-        for step in &mut t.path {
-            let parts = match step {
-                Step::Field(_) => [None, None],
-                Step::Subscript(Subscript::Index(i)) => [Some(i), None],
-                Step::Subscript(Subscript::Slice(lo, hi)) => [lo.as_mut(), hi.as_mut()],
-            };
-            for e in parts.into_iter().flatten() {
-                self.compute(e, scope, ctes)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn is_token(&self, target: &Target, column: &Ident) -> Resolve<bool> {
-        let Some(c) = target.relation.column(column) else {
-            return Ok(false);
-        };
-        Ok(matches!(
-            self.column_treatment(&target.relation, c)?,
-            Treatment::Token(_)
-        ))
-    }
-
     /// COPY FROM: the columns written, checked and made explicit.
     pub(super) fn copy_from(
         &mut self,
@@ -504,7 +290,7 @@ impl Analyzer<'_> {
         let target = self.target(r, "COPY FROM")?;
         if let Some(filter) = filter {
             // It sees the row that was sent, whose columns PostgreSQL lets it name bare.
-            let items = [row_item(&target, proposed(&target, None))];
+            let items = [proposed_row(&target, proposed(&target, None))];
             let [item] = &items;
             let scope = Scope {
                 parent: None,
@@ -548,35 +334,6 @@ impl Analyzer<'_> {
     }
 }
 
-/// The target's columns as a row proposed by the client has them: its own values, so no use of them is
-/// a use of the stored column.
-fn proposed(target: &Target, qualifier: Option<&Ident>) -> Vec<Visible> {
-    let columns = target.item.columns.iter();
-    columns
-        .map(|c| Visible {
-            reference: Column {
-                qualifier: qualifier.cloned(),
-                name: c.reference.name.clone(),
-                base: None,
-            },
-            sources: Vec::new(),
-            tainted: false,
-            ..c.clone()
-        })
-        .collect()
-}
-
-/// A row of the target that is not a relation: it has no system columns, and is no value as a whole.
-fn row_item(target: &Target, columns: Vec<Visible>) -> Item {
-    Item {
-        columns,
-        relation: None,
-        unaliased: None,
-        kind: ItemKind::Join,
-        ..target.item.clone()
-    }
-}
-
 /// `WHERE CURRENT OF` names a cursor of the session, which the planner has looked up for the
 /// statement itself only.
 fn current_of(filter: Option<&Expr>, outermost: bool) -> Resolve<()> {
@@ -587,24 +344,6 @@ fn current_of(filter: Option<&Expr>, outermost: bool) -> Resolve<()> {
         )),
         _ => Ok(()),
     }
-}
-
-/// Operator classes are not in the catalog snapshot: only PostgreSQL's own can be named.
-fn system_opclass(opclass: &mut Name) -> Resolve<()> {
-    let name = match opclass.parts.as_slice() {
-        [name] => name.clone(),
-        [schema, name] if *schema == "pg_catalog" => name.clone(),
-        _ => {
-            return Err(Refusal::error(
-                sqlstate::FEATURE_NOT_SUPPORTED,
-                "only operator classes of pg_catalog are supported in ON CONFLICT",
-            )
-            .hint("Name the constraint: ON CONFLICT ON CONSTRAINT name.")
-            .at(opclass.position));
-        }
-    };
-    opclass.parts = vec![Ident::exact("pg_catalog"), name];
-    Ok(())
 }
 
 /// The columns an INSERT without a list means: the first ones the role may name.
@@ -629,34 +368,8 @@ pub(super) fn visible_columns(item: &Item, width: usize) -> Resolve<Vec<Assignme
     Ok(visible)
 }
 
-fn is_null_or_default(value: Option<&Expr>) -> bool {
-    matches!(value, None | Some(Expr::Literal(Literal::Null)))
-}
-
-fn query_gives_null(q: &Query, n: usize) -> bool {
-    let SetExpr::Select(s) = &q.body else {
-        return false;
-    };
-    matches!(
-        s.items.get(n),
-        Some(SelectItem::Expr {
-            expr: Expr::Literal(Literal::Null),
-            ..
-        })
-    )
-}
-
 pub(super) fn no_grant(relation: &Relation, what: &str) -> Refusal {
     Refusal::denied(format!("permission denied for table {}", relation.name))
         .detail(format!("The policy does not let the role {what} here."))
         .hint("The policy's write section lists the tables a role may write to.")
-}
-
-fn token_write(relation: &Relation, column: &Ident) -> Refusal {
-    Refusal::denied(format!(
-        "cannot write to tokenized column {column} of {}",
-        relation.name
-    ))
-    .detail("Only NULL and DEFAULT may be written to a column the role sees as tokens.")
-    .hint("Leave the column out, or write as a role that sees it clearly.")
 }

@@ -4,13 +4,12 @@
 //! hand a column through unchanged.
 
 use super::lineage::{Source, Uses};
-use super::scope::{CteFrame, Env, Found, Item, ItemKind, Scope, Visible};
+use super::scope::{CteFrame, Env, Scope};
 use super::{Analyzer, Resolve};
-use crate::ident::Ident;
 use crate::pg::types::oid;
 use crate::pg::{Oid, sqlstate};
 use crate::refusal::Refusal;
-use crate::sql::tree::{BoolTest, Expr, Literal, Name, Operator, Query, Subscript};
+use crate::sql::tree::{BoolTest, Expr, Literal, Operator, Query, Subscript};
 
 /// What is known of an expression.
 #[derive(Clone, Default)]
@@ -28,7 +27,7 @@ pub(super) struct Info {
 }
 
 impl Info {
-    fn computed(tainted: bool, ty: Option<Oid>) -> Self {
+    pub(super) fn computed(tainted: bool, ty: Option<Oid>) -> Self {
         Self {
             tainted,
             ty,
@@ -270,126 +269,6 @@ impl Analyzer<'_> {
         Ok(Info::computed(tainted, None))
     }
 
-    fn name(&mut self, e: &mut Expr, name: &Name, scope: &Scope<'_>) -> Resolve<Info> {
-        // A system column is not in the lists; it belongs to a base relation only.
-        if let Some(info) = self.system_column(e, name, scope) {
-            return Ok(info);
-        }
-        match scope.find(name)? {
-            Found::Column(c) => {
-                let info = self.visible(c);
-                *e = c.expr();
-                Ok(info)
-            }
-            Found::WholeRow(item) => self.item_row(e, item),
-        }
-    }
-
-    /// A FROM item as one value.
-    fn item_row(&mut self, e: &mut Expr, item: &Item) -> Resolve<Info> {
-        if item.kind != ItemKind::Plain {
-            return Err(Refusal::error(
-                sqlstate::FEATURE_NOT_SUPPORTED,
-                format!(
-                    "\"{}\" as one value is not supported for restricted roles",
-                    item.alias
-                ),
-            )
-            .hint("Name the columns you need."));
-        }
-        let info = self.whole_row(&item.columns, item.relation)?;
-        *e = Expr::WholeRow {
-            qualifier: item.printed.clone(),
-            base: item.relation,
-        };
-        Ok(info)
-    }
-
-    /// `t.*` as one value: the whole row.
-    fn star_value(&mut self, e: &mut Expr, name: &Name, scope: &Scope<'_>) -> Resolve<Info> {
-        self.item_row(e, scope.find_item(name)?)
-    }
-
-    /// A reference to a visible column: mentioned, its use still open.
-    fn visible(&mut self, c: &Visible) -> Info {
-        self.lineage.mark_all(&c.sources, Uses::NONE);
-        Info {
-            sources: c.sources.clone(),
-            tainted: c.tainted,
-            ty: c.ty,
-            null: false,
-            named: c.named && c.merged.is_none(),
-        }
-    }
-
-    fn whole_row(
-        &mut self,
-        columns: &[Visible],
-        relation: Option<crate::sql::tree::RelationId>,
-    ) -> Resolve<Info> {
-        let mut tainted = false;
-        for c in columns {
-            if c.denied {
-                return Err(
-                    Refusal::denied("whole-row reference includes a denied column")
-                        .detail(format!("The policy denies column {} to the role.", c.name))
-                        .hint("Name the columns you need."),
-                );
-            }
-            self.lineage.mark_all(&c.sources, Uses::COMPUTE);
-            tainted |= c.tainted;
-        }
-        let mut ty = None;
-        if let Some(r) = relation.and_then(|id| self.lineage.relation_mut(id)) {
-            r.whole_row = true;
-            ty = Some(r.relation.row_type);
-        }
-        Ok(Info::computed(tainted, ty))
-    }
-
-    fn system_column(&mut self, e: &mut Expr, name: &Name, scope: &Scope<'_>) -> Option<Info> {
-        let (column, qualifier) = name.parts.split_last()?;
-        let attnum: i16 = match column.as_str() {
-            "ctid" => -1,
-            "xmin" => -2,
-            "cmin" => -3,
-            "xmax" => -4,
-            "cmax" => -5,
-            "tableoid" => -6,
-            _ => return None,
-        };
-        let item = match qualifier {
-            [] => {
-                // As for any name: the nearest query with exactly one base relation has it.
-                if scope.columns.iter().any(|c| c.name == *column) {
-                    return None;
-                }
-                let mut with_relation = scope
-                    .items
-                    .iter()
-                    .filter(|i| i.relation.is_some() && i.kind == ItemKind::Plain);
-                let first = with_relation.next()?;
-                if with_relation.next().is_some() {
-                    return None;
-                }
-                first
-            }
-            [alias] => scope.item_opt(alias)?,
-            _ => return None,
-        };
-        if item.columns.iter().any(|c| c.name == *column) {
-            return None;
-        }
-        let relation = item.relation?;
-        self.lineage.mark(Source { relation, attnum }, Uses::NONE);
-        *e = Expr::Column(crate::sql::tree::Column {
-            qualifier: Some(item.printed.clone()),
-            name: column.clone(),
-            base: Some((relation, attnum)),
-        });
-        Some(Info::computed(false, None))
-    }
-
     fn binary(
         &mut self,
         l: &mut Expr,
@@ -497,105 +376,6 @@ impl Analyzer<'_> {
                 "subquery must return only one column",
             )),
         }
-    }
-
-    fn row(
-        &mut self,
-        fields: &mut Vec<Expr>,
-        scope: &Scope<'_>,
-        ctes: Option<&CteFrame<'_>>,
-    ) -> Resolve<Info> {
-        let mut expanded = Vec::with_capacity(fields.len());
-        let mut tainted = false;
-        for mut f in fields.drain(..) {
-            if let Expr::Star(name) = &f {
-                for c in scope.find_item(name)?.columns.iter().filter(|c| !c.denied) {
-                    self.lineage.mark_all(&c.sources, Uses::COMPUTE);
-                    tainted |= c.tainted;
-                    expanded.push(c.expr());
-                }
-            } else {
-                tainted |= self.compute(&mut f, scope, ctes)?;
-                expanded.push(f);
-            }
-        }
-        *fields = expanded;
-        Ok(Info::computed(tainted, Some(oid::RECORD)))
-    }
-
-    /// `(e).field`: a column, when `e` is a whole row; else a field of a composite value.
-    fn field(
-        &mut self,
-        e: &mut Expr,
-        scope: &Scope<'_>,
-        ctes: Option<&CteFrame<'_>>,
-    ) -> Resolve<Info> {
-        let row = match e {
-            Expr::Field(inner, field) => match inner.as_ref() {
-                Expr::Name(n) | Expr::Star(n) => Some((n.clone(), field.clone())),
-                _ => None,
-            },
-            _ => None,
-        };
-        if let Some((name, field)) = row
-            && let Some(info) = self.row_field(&name, &field, scope, e)?
-        {
-            return Ok(info);
-        }
-        let Expr::Field(inner, field) = e else {
-            return Err(Refusal::error(sqlstate::INTERNAL_ERROR, "not a field"));
-        };
-        let info = self.consumed(inner, scope, ctes, Uses::COMPUTE)?;
-        let fields = info.ty.and_then(|ty| self.composite_fields(ty));
-        let known = fields.and_then(|f| f.into_iter().find(|(name, _)| name == field));
-        if known.is_none() {
-            self.no_function_of_field(field)?;
-        }
-        Ok(Info::computed(info.tainted, known.map(|(_, ty)| ty)))
-    }
-
-    /// Where there is no such field PostgreSQL reads `(e).f` as the call `f(e)`, and as a cast if `f`
-    /// is a type.
-    fn no_function_of_field(&self, field: &Ident) -> Resolve<()> {
-        let catalog = self.grounds.catalog;
-        let called = Ident::exact("pg_catalog");
-        let function = catalog
-            .functions
-            .get(field)
-            .is_some_and(|all| all.iter().any(|f| f.schema == called));
-        if function || catalog.type_by_name(&called, field).is_some() {
-            return Err(Refusal::error(
-                sqlstate::FEATURE_NOT_SUPPORTED,
-                format!("\"{field}\" is not known to be a field of this value"),
-            )
-            .hint(format!("To call a function, write {field}(…).")));
-        }
-        Ok(())
-    }
-
-    /// `(t).col` where `t` is a FROM item. `None` if `t` is something else.
-    fn row_field(
-        &mut self,
-        name: &Name,
-        field: &Ident,
-        scope: &Scope<'_>,
-        e: &mut Expr,
-    ) -> Resolve<Option<Info>> {
-        let Some(item) = self.row_item(name, scope)? else {
-            return Ok(None);
-        };
-        let c = super::scope::item_column(item, field, name.position)?.clone();
-        let info = self.visible(&c);
-        *e = c.expr();
-        Ok(Some(info))
-    }
-
-    /// The FROM item a name means as a whole row, if it does not mean a column.
-    pub(super) fn row_item<'p>(&self, name: &Name, scope: &Scope<'p>) -> Resolve<Option<&'p Item>> {
-        Ok(match scope.find(name)? {
-            Found::WholeRow(item) => Some(item),
-            Found::Column(_) => None,
-        })
     }
 }
 

@@ -5,9 +5,9 @@
 //! to ask, and the write grants of each action decide as they do for INSERT, UPDATE and DELETE.
 
 use super::dml::{Target, no_grant, visible_columns};
+use super::generated::{ColumnForm, column_form};
 use super::lineage::OutputColumn;
 use super::scope::{CteFrame, Env, Scope};
-use super::view::{ColumnForm, column_form};
 use super::{Analyzer, Resolve};
 use crate::refusal::Refusal;
 use crate::sql::tree::{Merge, MergeAction, MergeRows};

@@ -14,20 +14,30 @@
 //! them), and an output is *tainted* when a column the role does not see clearly went into it.
 //! Deliberately absent: what to do about it; that is `plan::decide`.
 
+mod assign;
 mod call;
 mod colname;
+mod column;
+mod conflict;
 mod dml;
 mod expr;
 mod from;
 mod functions;
+mod generated;
+mod join;
 mod keyword;
 pub mod lineage;
 mod merge;
 mod names;
+mod order;
+mod own_state;
 mod query;
+mod relation;
+mod row;
 mod scope;
 mod select;
 mod view;
+mod with;
 
 use std::sync::Arc;
 
@@ -41,7 +51,8 @@ use crate::refusal::Refusal;
 use crate::sql::tree::{Expr, Query, RelationId, RelationRef, Statement, TypeName};
 
 pub(crate) use self::call::scrub_sql;
-pub use self::view::{ColumnForm, Generated, ViewForm, column_form, view_form};
+pub use self::generated::{ColumnForm, Generated, column_form};
+pub use self::view::{ViewForm, view_form};
 
 /// The result of resolving something.
 pub(crate) type Resolve<T> = Result<T, Refusal>;
@@ -57,6 +68,8 @@ pub struct Grounds<'a> {
     pub search_path: &'a SearchPath,
     /// The session's temporary tables.
     pub temp: &'a TempTables,
+    /// How many views this is inside of.
+    pub views: usize,
 }
 
 /// Resolves a statement in place and says what it reads.
@@ -185,14 +198,19 @@ impl<'a> Analyzer<'a> {
         Ok(outputs)
     }
 
-    /// An alias nobody else prints in this statement.
-    fn fresh_alias(&mut self, wanted: &Ident) -> Ident {
+    /// An alias for a subquery without one.
+    fn fresh_alias(&mut self) -> Ident {
         self.aliases = self.aliases.saturating_add(1);
-        let mut base: String = wanted.as_str().chars().take(12).collect();
-        base.push('~');
-        base.push_str(&self.aliases.to_string());
-        Ident::exact(&base)
+        made_up(&Ident::exact("unnamed"), self.aliases)
     }
+}
+
+/// A name like the wanted one, for when that is taken.
+fn made_up(wanted: &Ident, number: u32) -> Ident {
+    let mut base: String = wanted.as_str().chars().take(12).collect();
+    base.push('~');
+    base.push_str(&number.to_string());
+    Ident::exact(&base)
 }
 
 /// The two sides of an equality, as sources.

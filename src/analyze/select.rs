@@ -10,14 +10,16 @@ use crate::pg::sqlstate;
 use crate::refusal::Refusal;
 use crate::sql::tree::{
     Column, Distinct, Expr, GroupItem, Literal, Locking, Name, OrderItem, Select, SelectItem,
-    Window,
 };
+
+/// PostgreSQL's `MaxTupleAttributeNumber`.
+const SELECT_LIST: usize = 1664;
 
 /// The scope of a SELECT's clauses.
 #[derive(Clone, Copy)]
-struct Inside<'s, 'p> {
-    scope: &'s Scope<'p>,
-    ctes: Option<&'s CteFrame<'p>>,
+pub(super) struct Inside<'s, 'p> {
+    pub(super) scope: &'s Scope<'p>,
+    pub(super) ctes: Option<&'s CteFrame<'p>>,
 }
 
 impl Analyzer<'_> {
@@ -60,7 +62,7 @@ impl Analyzer<'_> {
             None => {}
             Some(Distinct::All) => {
                 for o in &outputs {
-                    self.lineage.mark_all(&o.sources, Uses::EQUALITY);
+                    self.grouped(&o.sources);
                 }
             }
             Some(Distinct::On(keys)) => {
@@ -127,6 +129,13 @@ impl Analyzer<'_> {
                 SelectItem::FieldStar(inner) => {
                     self.expand_fields(inner, scope, ctes, &mut expanded, &mut outputs)?;
                 }
+            }
+            // Stars of stars double with each level: the limit holds at each.
+            if outputs.len() > SELECT_LIST {
+                return Err(Refusal::error(
+                    "54011",
+                    format!("target lists can have at most {SELECT_LIST} entries"),
+                ));
             }
         }
         *items = expanded;
@@ -279,7 +288,7 @@ impl Analyzer<'_> {
                 .any(|c| n.parts.first() == Some(&c.name));
             if !input && let Some(position) = output_by_name(n, outputs)? {
                 if let Some(o) = outputs.get(position) {
-                    self.lineage.mark_all(&o.sources, Uses::EQUALITY);
+                    self.grouped(&o.sources);
                 }
                 *e = position_literal(position);
                 return Ok(());
@@ -288,12 +297,12 @@ impl Analyzer<'_> {
         if let Expr::Literal(Literal::Number(n)) = e {
             let position = output_number(n, outputs.len(), "GROUP BY")?;
             if let Some(o) = outputs.get(position) {
-                self.lineage.mark_all(&o.sources, Uses::EQUALITY);
+                self.grouped(&o.sources);
             }
             return Ok(());
         }
         let info = self.expr(e, inside.scope, inside.ctes)?;
-        self.lineage.mark_all(&info.sources, Uses::EQUALITY);
+        self.grouped(&info.sources);
         Ok(())
     }
 
@@ -311,95 +320,6 @@ impl Analyzer<'_> {
                 });
             r.in_place |= grouped;
         }
-    }
-
-    fn order_item(
-        &mut self,
-        item: &mut OrderItem,
-        inside: Inside<'_, '_>,
-        outputs: &[OutputColumn],
-    ) -> Resolve<()> {
-        self.output_or_input(&mut item.expr, inside, outputs, Uses::ORDER, "ORDER BY")?;
-        if let Some(op) = &mut item.using {
-            self.operator(op, None, None)?;
-        }
-        Ok(())
-    }
-
-    /// ORDER BY and DISTINCT ON: a bare name is an output column first; a number is one.
-    fn output_or_input(
-        &mut self,
-        e: &mut Expr,
-        inside: Inside<'_, '_>,
-        outputs: &[OutputColumn],
-        uses: Uses,
-        clause: &str,
-    ) -> Resolve<()> {
-        let position = match e {
-            Expr::Name(n) => output_by_name(n, outputs)?,
-            Expr::Literal(Literal::Number(n)) => Some(output_number(n, outputs.len(), clause)?),
-            _ => None,
-        };
-        if let Some(position) = position {
-            if let Some(o) = outputs.get(position) {
-                self.lineage.mark_all(&o.sources, uses);
-            }
-            *e = position_literal(position);
-            return Ok(());
-        }
-        let info = self.expr(e, inside.scope, inside.ctes)?;
-        self.lineage.mark_all(&info.sources, uses);
-        Ok(())
-    }
-
-    /// PARTITION BY and ORDER BY of a window. Numbers and names have no special meaning there.
-    pub(super) fn window(
-        &mut self,
-        w: &mut Window,
-        scope: &Scope<'_>,
-        ctes: Option<&CteFrame<'_>>,
-    ) -> Resolve<bool> {
-        let mut tainted = false;
-        for e in &mut w.partition_by {
-            let info = self.expr(e, scope, ctes)?;
-            self.lineage.mark_all(&info.sources, Uses::EQUALITY);
-            tainted |= info.tainted;
-        }
-        tainted |= self.sort_keys(&mut w.order_by, scope, ctes)?;
-        if let Some(frame) = &mut w.frame {
-            let bounds = [Some(&mut frame.start), frame.end.as_mut()];
-            for bound in bounds.into_iter().flatten() {
-                use crate::sql::tree::FrameBound;
-                match bound {
-                    FrameBound::Preceding(e) | FrameBound::Following(e) => {
-                        tainted |= self.compute(e, scope, ctes)?;
-                    }
-                    FrameBound::UnboundedPreceding
-                    | FrameBound::CurrentRow
-                    | FrameBound::UnboundedFollowing => {}
-                }
-            }
-        }
-        Ok(tainted)
-    }
-
-    /// Sort keys that are plain expressions: of windows and aggregates.
-    pub(super) fn sort_keys(
-        &mut self,
-        items: &mut [OrderItem],
-        scope: &Scope<'_>,
-        ctes: Option<&CteFrame<'_>>,
-    ) -> Resolve<bool> {
-        let mut tainted = false;
-        for item in items {
-            let info = self.expr(&mut item.expr, scope, ctes)?;
-            self.lineage.mark_all(&info.sources, Uses::ORDER);
-            tainted |= info.tainted;
-            if let Some(op) = &mut item.using {
-                self.operator(op, info.ty, info.ty)?;
-            }
-        }
-        Ok(tainted)
     }
 
     fn locking(lock: &mut Locking, items: &[Item]) -> Resolve<()> {
@@ -431,6 +351,21 @@ impl Analyzer<'_> {
             };
         }
         Ok(())
+    }
+
+    /// Values of one column compared with each other. Where set operations brought several columns
+    /// together, they are compared with one another too.
+    pub(super) fn grouped(&mut self, sources: &[super::lineage::Source]) {
+        self.compare(sources, sources);
+    }
+
+    /// A key to sort by or to be distinct on.
+    pub(super) fn keyed(&mut self, sources: &[super::lineage::Source], uses: Uses) {
+        if uses == Uses::EQUALITY {
+            self.grouped(sources);
+        } else {
+            self.lineage.mark_all(sources, uses);
+        }
     }
 
     /// Compared columns: marks both sides and remembers the pair.

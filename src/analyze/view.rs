@@ -9,21 +9,21 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
+use super::generated::{ColumnForm, column_form, protected_uses};
 use super::lineage::{Lineage, OutputColumn, Uses};
 use super::scope::{Env, Scope};
 use super::{Analyzer, Grounds, Resolve};
-use crate::catalog::allow::{CatalogColumn, catalog_column};
-use crate::catalog::{Column, ColumnId, Relation, RelationKind, SearchPath};
-use crate::ident::Ident;
+use crate::catalog::{Column, ColumnId, Relation, RelationKind, SearchPath, TempTables};
 use crate::pg::{AttrNumber, sqlstate};
 use crate::policy::{Rule, Treatment};
 use crate::refusal::Refusal;
-use crate::sql::tree::{
-    Expr, Query, RelationRef, SelectItem, SetExpr, Statement, TableAlias, TableRef,
-};
+use crate::sql::tree::{Query, Statement, TableAlias, TableRef};
 
 /// Definitions from the catalog name everything with its schema.
-static CATALOG_PATH: LazyLock<SearchPath> = LazyLock::new(|| SearchPath::new(&[]));
+pub(super) static CATALOG_PATH: LazyLock<SearchPath> = LazyLock::new(|| SearchPath::new(&[]));
+
+/// And no session's temporary table stands in for anything they name.
+pub(super) static NO_TEMP: LazyLock<TempTables> = LazyLock::new(TempTables::default);
 
 /// How deep views of views may go.
 const DEPTH: usize = 32;
@@ -38,189 +38,33 @@ pub enum ViewForm {
     Expand(Box<Query>),
 }
 
-/// What a column of a base relation is to a role.
-pub enum ColumnForm {
-    /// As stored.
-    Clear,
-    /// A rule of the policy.
-    Rule(Arc<Rule>),
-    /// A catalog column with SQL text: its literals are scrubbed.
-    Scrub,
-    /// A catalog column with a node tree: only `pg_get_expr` may read it.
-    NodeTree,
-    /// A catalog column nobody restricted may read: NULL.
-    Null,
-    /// A generated column, recomputed from what the role sees of its inputs.
-    Generated(Box<Generated>),
-}
-
-/// A generated column's expression over the relation aliased [`crate::sql::print::INNER_ALIAS`].
-pub struct Generated {
-    /// The expression, resolved.
-    pub expr: Expr,
-    /// What it reads.
-    pub lineage: Lineage,
-}
-
 /// Is the relation part of the system catalogs?
-fn is_system(relation: &Relation) -> bool {
+pub(super) fn is_system(relation: &Relation) -> bool {
     matches!(
         relation.schema.as_str(),
         "pg_catalog" | "information_schema"
     )
 }
 
-/// What a column is to the role. Total.
-pub fn column_form(
-    relation: &Arc<Relation>,
-    attnum: AttrNumber,
-    grounds: Grounds<'_>,
-) -> Resolve<ColumnForm> {
-    if attnum < 0 || relation.temporary {
-        return Ok(ColumnForm::Clear);
-    }
-    let Some(column) = relation.attribute(attnum) else {
-        return Err(Refusal::error(
-            sqlstate::UNDEFINED_COLUMN,
-            "column does not exist",
-        ));
-    };
-    if is_system(relation) {
-        let seen = catalog_column(
-            relation.schema.as_str(),
-            relation.name.as_str(),
-            column.name.as_str(),
-        );
-        return Ok(match seen {
-            CatalogColumn::Clear => ColumnForm::Clear,
-            CatalogColumn::Scrub => ColumnForm::Scrub,
-            CatalogColumn::NodeTree => ColumnForm::NodeTree,
-            CatalogColumn::Null => ColumnForm::Null,
-        });
-    }
-    let id = ColumnId {
-        relation: relation.oid,
-        attnum,
-    };
-    if let Some(rule) = grounds.grants.explicit(id) {
-        return Ok(rule_form(rule));
-    }
-    if let RelationKind::View | RelationKind::MaterializedView = relation.kind {
-        return Ok(match view_form(relation, grounds)?.as_ref() {
-            ViewForm::Columns(rules) => rules.get(&attnum).map_or(ColumnForm::Clear, rule_form),
-            ViewForm::Plain | ViewForm::Expand(_) => ColumnForm::Clear,
-        });
-    }
-    let rule = grounds.grants.rule(id);
-    match (&rule.treatment, &column.generated) {
-        (Treatment::Clear, Some(expression)) => {
-            let generated = generated(relation, expression, grounds)?;
-            let hidden = protected_uses(&generated.lineage, grounds)?;
-            Ok(if hidden {
-                ColumnForm::Generated(Box::new(generated))
-            } else {
-                ColumnForm::Clear
-            })
-        }
-        _ => Ok(rule_form(rule)),
-    }
-}
-
-fn rule_form(rule: &Arc<Rule>) -> ColumnForm {
-    match rule.treatment {
-        Treatment::Clear => ColumnForm::Clear,
-        Treatment::Mask(_) | Treatment::Token(_) | Treatment::Nullify | Treatment::Deny => {
-            ColumnForm::Rule(Arc::clone(rule))
-        }
-    }
-}
-
-/// Does a lineage use a column the role does not see clearly?
-fn protected_uses(lineage: &Lineage, grounds: Grounds<'_>) -> Resolve<bool> {
-    for r in &lineage.relations {
-        for attnum in r.columns.keys() {
-            if !matches!(
-                column_form(&r.relation, *attnum, grounds)?,
-                ColumnForm::Clear
-            ) {
-                return Ok(true);
-            }
-        }
-    }
-    Ok(false)
-}
-
-/// Parses and resolves a generated column's expression.
-fn generated(
-    relation: &Arc<Relation>,
-    expression: &str,
-    grounds: Grounds<'_>,
-) -> Resolve<Generated> {
-    let mut expr = match definition(&format!("SELECT {expression}"))?.body {
-        SetExpr::Select(s) => match s.items.into_iter().next() {
-            Some(SelectItem::Expr { expr, .. }) => expr,
-            _ => return Err(not_analyzable(relation)),
-        },
-        _ => return Err(not_analyzable(relation)),
-    };
-    let grounds = Grounds {
-        search_path: &CATALOG_PATH,
-        ..grounds
-    };
-    let mut analyzer = Analyzer::new(grounds);
-    // Its own generated columns cannot be inputs (PostgreSQL forbids it), so this ends.
-    let mut plain = relation.as_ref().clone();
-    plain.columns.retain(|c| c.generated.is_none());
-    let plain = Arc::new(plain);
-    let mut reference = RelationRef {
-        name: crate::sql::tree::Name {
-            parts: vec![relation.schema.clone(), relation.name.clone()],
-            position: 0,
-        },
-        only: false,
-        alias: Some(TableAlias {
-            name: Ident::exact(crate::sql::print::INNER_ALIAS),
-            columns: Vec::new(),
-        }),
-        sample: None,
-        id: None,
-    };
-    let none = Scope {
-        parent: None,
-        items: &[],
-        columns: &[],
-    };
-    let item = analyzer.base_relation(&mut reference, &plain, &none)?;
-    let columns = item.columns.clone();
-    let items = [item];
-    let scope = Scope {
-        parent: None,
-        items: &items,
-        columns: &columns,
-    };
-    analyzer.compute(&mut expr, &scope, None)?;
-    Ok(Generated {
-        expr,
-        lineage: analyzer.lineage,
-    })
-}
-
 /// What a view is to the role.
 pub fn view_form(relation: &Arc<Relation>, grounds: Grounds<'_>) -> Resolve<Arc<ViewForm>> {
-    view_form_at(relation, grounds, 0)
-}
-
-fn view_form_at(
-    relation: &Arc<Relation>,
-    grounds: Grounds<'_>,
-    depth: usize,
-) -> Resolve<Arc<ViewForm>> {
     if is_system(relation) || grounds.grants.unrestricted {
         return Ok(Arc::new(ViewForm::Plain));
     }
-    if depth > DEPTH {
+    if let Some(known) = grounds.grants.memo.get(relation.oid) {
+        return Ok(known);
+    }
+    // Views can be made to go round in circles, with CREATE OR REPLACE.
+    if grounds.views > DEPTH {
         return Err(not_analyzable(relation));
     }
+    let form = new_view_form(relation, grounds)?;
+    // Asked for each column of each view on top: without memory that is a power of the depth.
+    grounds.grants.memo.keep(relation.oid, Arc::clone(&form));
+    Ok(form)
+}
+
+fn new_view_form(relation: &Arc<Relation>, grounds: Grounds<'_>) -> Resolve<Arc<ViewForm>> {
     let Some(text) = relation.definition.as_deref() else {
         return Err(not_analyzable(relation));
     };
@@ -241,6 +85,8 @@ fn view_form_at(
     let query = definition(text).map_err(|_r| not_analyzable(relation))?;
     let inner = Grounds {
         search_path: &CATALOG_PATH,
+        temp: &NO_TEMP,
+        views: grounds.views.saturating_add(1),
         ..grounds
     };
     let mut analyzer = Analyzer::new(inner);
@@ -367,7 +213,7 @@ fn denied_rule() -> Arc<Rule> {
 }
 
 /// Parses a definition read from the catalog.
-fn definition(text: &str) -> Resolve<Query> {
+pub(super) fn definition(text: &str) -> Resolve<Query> {
     let mut statements = crate::sql::parse(text)?.into_iter().map(|p| p.statement);
     match (statements.next(), statements.next()) {
         (Some(Statement::Query(q)), None) => Ok(*q),
@@ -378,7 +224,7 @@ fn definition(text: &str) -> Resolve<Query> {
     }
 }
 
-fn not_analyzable(relation: &Relation) -> Refusal {
+pub(super) fn not_analyzable(relation: &Relation) -> Refusal {
     Refusal::error(
         sqlstate::FEATURE_NOT_SUPPORTED,
         format!("the definition of {} cannot be analyzed", relation.name),
@@ -447,6 +293,7 @@ impl Analyzer<'_> {
         }
         let given = r.alias.take();
         let mut query = Box::new(query.clone());
+        let temp = std::mem::replace(&mut self.grounds.temp, &NO_TEMP);
         let outside = std::mem::replace(&mut self.grounds.search_path, &CATALOG_PATH);
         self.expanding.push(view.oid);
         let outputs = self.query(
@@ -458,6 +305,7 @@ impl Analyzer<'_> {
         );
         self.expanding.pop();
         self.grounds.search_path = outside;
+        self.grounds.temp = temp;
         let mut outputs = outputs.map_err(|e| because(view, &e))?;
         for (o, c) in outputs.iter_mut().zip(&view.columns) {
             o.name = c.name.clone();

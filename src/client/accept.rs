@@ -35,8 +35,27 @@ pub type Lookup<'a> =
 
 /// Verifiers are kept elsewhere, and that cannot be asked now. Nothing to do with the user.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
-#[error("the database server cannot be asked for passwords")]
-pub struct Unavailable;
+pub enum Unavailable {
+    /// Nobody answers, or not as expected.
+    #[error("cannot connect to the database server")]
+    Unreachable,
+    /// It will do later.
+    #[error("the database system is starting up")]
+    Starting,
+    /// It takes no more connections.
+    #[error("sorry, too many clients already")]
+    Full,
+}
+
+impl Unavailable {
+    fn sqlstate(self) -> &'static str {
+        match self {
+            Self::Unreachable => sqlstate::CANNOT_CONNECT,
+            Self::Starting => sqlstate::CANNOT_CONNECT_NOW,
+            Self::Full => sqlstate::TOO_MANY_CONNECTIONS,
+        }
+    }
+}
 
 /// Where verifiers come from.
 pub trait Credentials: Send + Sync {
@@ -125,7 +144,8 @@ impl AcceptError {
             }
             Self::Startup(StartupError::NotUtf8) => sqlstate::CHARACTER_NOT_IN_REPERTOIRE,
             Self::NameTooLong => sqlstate::NAME_TOO_LONG,
-            Self::Io(_) | Self::Handshake(_) | Self::Unavailable(_) => sqlstate::CONNECTION_FAILURE,
+            Self::Io(_) | Self::Handshake(_) => sqlstate::CONNECTION_FAILURE,
+            Self::Unavailable(why) => why.sqlstate(),
             Self::Scram(error) => error.sqlstate(),
             Self::Password(_) => sqlstate::INVALID_PASSWORD,
             Self::Timeout => sqlstate::QUERY_CANCELED,

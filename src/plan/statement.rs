@@ -103,6 +103,7 @@ pub(super) fn grounds<'a>(ctx: &PlanContext<'a>) -> Grounds<'a> {
         grants: ctx.grants,
         search_path: ctx.search_path,
         temp: ctx.temp,
+        views: 0,
     }
 }
 

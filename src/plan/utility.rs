@@ -64,7 +64,9 @@ pub(super) fn plan(statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, 
             };
             ("DISCARD", effect)
         }
-        Statement::Listen(_) | Statement::Unlisten(_) | Statement::Notify(..) => {
+        // What there is none of can be ended: connection pools do, to reset a session.
+        Statement::Unlisten(_) => ("UNLISTEN", Effect::None),
+        Statement::Listen(_) | Statement::Notify(..) => {
             return Err(Refusal::denied(
                 "LISTEN and NOTIFY are not available to a restricted role",
             )

@@ -220,6 +220,7 @@ impl<'a> Binder<'a> {
             system_relations: Arc::clone(system),
             functions: Arc::clone(functions),
             write: writes(self.policy, &role.name, self.catalog, &mut self.faults),
+            memo: super::memo::Memo::default(),
         }
     }
 

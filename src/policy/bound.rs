@@ -85,6 +85,8 @@ pub struct Grants {
     pub functions: Arc<HashSet<(Ident, Ident)>>,
     /// Writable tables.
     pub write: HashMap<Oid, WriteGrant>,
+    /// What follows from all this and the catalog.
+    pub memo: super::memo::Memo,
 }
 
 impl Grants {
@@ -117,6 +119,7 @@ impl Grants {
             system_relations: Arc::default(),
             functions: Arc::default(),
             write: HashMap::new(),
+            memo: super::memo::Memo::default(),
         }
     }
 

@@ -193,6 +193,13 @@ impl<'a> Treatments<'a> {
     }
 }
 
+impl Policy {
+    /// The mask of that name, if it is defined and built.
+    pub fn mask(&self, name: &str) -> Option<Mask> {
+        built(&self.masks.get(name)?.syntax, self)
+    }
+}
+
 /// The mask of `crate::mask`, or `None` if it has none for it yet.
 fn built(syntax: &MaskSyntax, policy: &Policy) -> Option<Mask> {
     Some(match syntax {

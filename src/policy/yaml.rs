@@ -268,3 +268,94 @@ fn pending(node: Node, seen: &mut HashMap<String, Span>, faults: &mut Faults) ->
         span: node.span,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::{Faults, Node, Scalar, SourceFile, Value, parse};
+    use crate::policy::read::{is_null, is_number};
+
+    fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                files(&path, found);
+            } else if path.extension().is_some_and(|e| e == "yaml") {
+                found.push(path);
+            }
+        }
+    }
+
+    /// serde_yaml, built on another parser, sees the same tree: the same keys in the same order, the
+    /// same texts, and a text where we see a text.
+    fn same(ours: &Node, theirs: &serde_yaml::Value, place: &str) {
+        match (&ours.value, theirs) {
+            (Value::Map(entries), serde_yaml::Value::Mapping(map)) => {
+                assert_eq!(entries.len(), map.len(), "{place}");
+                for ((key, value), (name, other)) in entries.iter().zip(map) {
+                    assert_eq!(name.as_str(), Some(key.text.as_str()), "{place}");
+                    same(value, other, &format!("{place}.{}", key.text));
+                }
+            }
+            (Value::List(items), serde_yaml::Value::Sequence(list)) => {
+                assert_eq!(items.len(), list.len(), "{place}");
+                for (n, (item, other)) in items.iter().zip(list).enumerate() {
+                    same(item, other, &format!("{place}[{n}]"));
+                }
+            }
+            (Value::Scalar(scalar), theirs) => same_scalar(scalar, theirs, place),
+            _ => panic!("{place}: another kind of value"),
+        }
+    }
+
+    fn same_scalar(ours: &Scalar, theirs: &serde_yaml::Value, place: &str) {
+        match theirs {
+            serde_yaml::Value::String(text) => {
+                assert_eq!(ours.text, *text, "{place}");
+                assert!(!is_null(ours) && !is_number(ours), "{place}");
+            }
+            serde_yaml::Value::Null => assert!(is_null(ours), "{place}"),
+            serde_yaml::Value::Bool(b) => assert_eq!(ours.text, b.to_string(), "{place}"),
+            serde_yaml::Value::Number(number) => {
+                assert!(is_number(ours), "{place}");
+                assert_eq!(ours.text.parse().ok(), number.as_f64(), "{place}");
+            }
+            _ => panic!("{place}: not a single value"),
+        }
+    }
+
+    #[test]
+    fn every_policy_is_the_tree_another_parser_sees() {
+        let mut found = Vec::new();
+        for folder in ["policies", "tests/corpus"] {
+            files(
+                &Path::new(env!("CARGO_MANIFEST_DIR")).join(folder),
+                &mut found,
+            );
+        }
+        assert!(found.len() > 20, "{}", found.len());
+        for path in found {
+            let text = std::fs::read_to_string(&path).expect("a file");
+            let name = path.display().to_string();
+            let file = SourceFile::new(&name, text.as_bytes()).expect("UTF-8");
+            let mut faults = Faults::default();
+            let ours = parse(&file, &mut faults).expect("YAML");
+            assert!(faults.list.is_empty(), "{name}");
+            same(&ours, &serde_yaml::from_str(&text).expect("YAML"), &name);
+        }
+    }
+
+    /// What the files have little of: quotes, escapes, blocks, flow in block, comments, odd numbers.
+    #[test]
+    fn every_style_is_the_text_another_parser_sees() {
+        let text = "a: 'it''s: # x'\nb: \"tab\\t \\u5f20 \\\"q\\\"\"\nc: |\n  two\n  lines\nd: >-\n  \
+                    folded\n  text\ne: {x: [1, -2.5, 1e3, '1'], \"y z\": ~, w: } # end\nf:\n- a: b\n  \
+                    c: d\n- - x\n  - 张三\ng: plain text, with commas\nh: true\n\"1\": 2026-11-21\n";
+        let file = SourceFile::new("styles", text.as_bytes()).expect("UTF-8");
+        let mut faults = Faults::default();
+        let ours = parse(&file, &mut faults).expect("YAML");
+        assert!(faults.list.is_empty());
+        same(&ours, &serde_yaml::from_str(&text).expect("YAML"), "styles");
+    }
+}

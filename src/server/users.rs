@@ -13,6 +13,7 @@ use super::config::{Config, UserAuth};
 use super::{Shared, StartError, upstreams};
 use crate::client::{Credentials, Lookup, ScramVerifier, Unavailable};
 use crate::limits;
+use crate::pg::sqlstate;
 use crate::upstream::{ConnectError, UpstreamConnection};
 
 /// Where verifiers come from.
@@ -78,7 +79,7 @@ impl Credentials for Users {
                 return Ok(Some(verifier.clone()));
             }
             let shared = self.shared.get().and_then(Weak::upgrade);
-            let shared = shared.ok_or(Unavailable)?;
+            let shared = shared.ok_or(Unavailable::Starting)?;
             let Some(query) = shared.config.users_query.as_deref() else {
                 return Ok(None);
             };
@@ -88,7 +89,11 @@ impl Credentials for Users {
                 .unwrap_or(Err(ConnectError::Timeout))
                 .map_err(|error| {
                     tracing::warn!(%error, "users query failed");
-                    Unavailable
+                    match error.sqlstate() {
+                        sqlstate::CANNOT_CONNECT_NOW => Unavailable::Starting,
+                        sqlstate::TOO_MANY_CONNECTIONS => Unavailable::Full,
+                        _ => Unavailable::Unreachable,
+                    }
                 })
         })
     }

@@ -141,16 +141,14 @@ impl Session {
                     }
                 }
             }
-            Some(Expected::DescribePortal { portal }) => {
-                match (body, portal.prepared.plan.outputs()) {
-                    (Some(body), Some(outputs)) => {
-                        Rows::new(outputs, body)?;
-                        rows::describe(outputs, body, io.client)?;
-                    }
-                    (None, None) => to_client::no_data(io.client),
-                    _ => return Err(unexpected()),
+            Some(Expected::DescribePortal { outputs }) => match (body, outputs) {
+                (Some(body), Some(outputs)) => {
+                    Rows::new(outputs, body)?;
+                    rows::describe(outputs, body, io.client)?;
                 }
-            }
+                (None, None) => to_client::no_data(io.client),
+                _ => return Err(unexpected()),
+            },
             _ => return Err(unexpected()),
         }
         self.replies.pop();

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use super::replies::{Expected, Portal, Prepared};
 use super::{FAILING, Fatal, Io, Moment, Session, Step, planning, to_client, to_upstream};
 use crate::ident::Ident;
+use crate::mask::OutputRule;
 use crate::pg::{Oid, sqlstate};
 use crate::plan::{Plan, Refusal};
 use crate::wire::frontend::{Bind, Execute, Named, Parse, Target};
@@ -288,10 +289,10 @@ impl Session {
         io: &mut Io<'_>,
     ) -> Result<Step, Fatal> {
         let refusal = match named.kind {
-            Target::Portal => match self.portals.get(named.name).cloned() {
-                Some(portal) => {
-                    to_upstream::describe(io.upstream, Target::Portal, &portal.upstream)?;
-                    self.replies.push(Expected::DescribePortal { portal });
+            Target::Portal => match self.portal(named.name) {
+                Some((upstream, outputs)) => {
+                    to_upstream::describe(io.upstream, Target::Portal, &upstream)?;
+                    self.replies.push(Expected::DescribePortal { outputs });
                     return Ok(Step::Continue);
                 }
                 None => missing_portal(named.name),
@@ -306,6 +307,18 @@ impl Session {
         };
         self.refuse_extended(&refusal, "", io)?;
         Ok(Step::Continue)
+    }
+
+    /// A portal's upstream name and what its rows need. SQL's DECLARE makes portals too: psycopg
+    /// describes its cursors before it fetches from them.
+    fn portal(&self, name: &[u8]) -> Option<(Vec<u8>, Option<Arc<[OutputRule]>>)> {
+        if let Some(portal) = self.portals.get(name) {
+            let outputs = portal.prepared.plan.outputs().cloned();
+            return Some((portal.upstream.clone(), outputs));
+        }
+        let cursor = self.speculative.cursors.get(&ident(name).ok()?)?;
+        let upstream = cursor.upstream.as_str().as_bytes().to_vec();
+        Some((upstream, Some(Arc::clone(&cursor.outputs))))
     }
 
     /// A statement to be described; one made by SQL's PREPARE has no details yet.

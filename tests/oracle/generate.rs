@@ -171,7 +171,7 @@ impl Generator {
             let other = self.select(kinds, outer);
             sql = format!("{sql} {op} {other}");
             if self.chance(50) {
-                sql.push_str(&format!(" ORDER BY {}", 1 + self.below(kinds.len())));
+                sql = format!("{sql} ORDER BY {}", 1 + self.below(kinds.len()));
             }
         }
         self.ctes.truncate(known);
@@ -180,7 +180,7 @@ impl Generator {
     }
 
     fn with(&mut self, outer: &[Item]) -> String {
-        let kinds: Vec<Kind> = (0..1 + self.below(3)).map(|_| self.kind()).collect();
+        let kinds: Vec<Kind> = (0..=self.below(3)).map(|_| self.kind()).collect();
         self.names += 1;
         let name = if self.chance(30) {
             "patients".to_owned()
@@ -322,7 +322,7 @@ impl Generator {
     fn item(&mut self, outer: &[Item], left: &[Item]) -> (String, Item) {
         let alias = (*self.pick(ALIASES)).to_owned();
         if self.depth < 3 && self.chance(25) {
-            let kinds: Vec<Kind> = (0..1 + self.below(3)).map(|_| self.kind()).collect();
+            let kinds: Vec<Kind> = (0..=self.below(3)).map(|_| self.kind()).collect();
             let columns: Vec<(String, Kind)> = (1..)
                 .zip(&kinds)
                 .map(|(n, k)| (format!("d{n}"), *k))

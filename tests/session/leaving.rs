@@ -159,7 +159,7 @@ async fn a_server_that_is_down_is_not_a_wrong_password() {
             .await
             .err()
             .unwrap();
-        assert_eq!(code(&error), "08006", "{user}");
+        assert_eq!(code(&error), "08001", "{user}");
     }
 }
 

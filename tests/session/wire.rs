@@ -239,3 +239,25 @@ fn malformed_messages_end_the_session_that_sent_them() {
         assert!(client.receive().is_err());
     }
 }
+
+#[test]
+fn a_cursor_of_sql_is_described_as_a_portal() {
+    agree(&[
+        &[(
+            b'Q',
+            b"BEGIN; DECLARE c CURSOR FOR SELECT city, id FROM people ORDER BY id\0",
+        )],
+        &[(b'D', b"Pc\0"), SYNC],
+        &[(b'Q', b"FETCH 2 FROM c\0"), (b'Q', b"COMMIT\0")],
+        &[(b'D', b"Pc\0"), SYNC],
+    ]);
+}
+
+#[test]
+fn what_connection_pools_send_to_reset_a_session() {
+    agree(&[
+        &[(b'Q', b"UNLISTEN *\0"), (b'Q', b"RESET ALL\0")],
+        &[(b'Q', b"CLOSE ALL; UNLISTEN *; RESET ALL;\0")],
+        &[(b'Q', b"DISCARD ALL\0"), (b'Q', b"DEALLOCATE ALL\0")],
+    ]);
+}

@@ -1,0 +1,116 @@
+//! Names in expressions: a column, a system column, the value of `t.*`.
+
+use super::expr::Info;
+use super::lineage::{Source, Uses};
+use super::scope::{Found, Item, ItemKind, Scope, Visible};
+use super::{Analyzer, Resolve};
+use crate::pg::sqlstate;
+use crate::refusal::Refusal;
+use crate::sql::tree::{Expr, Name};
+
+impl Analyzer<'_> {
+    pub(super) fn name(&mut self, e: &mut Expr, name: &Name, scope: &Scope<'_>) -> Resolve<Info> {
+        // A system column is not in the lists; it belongs to a base relation only.
+        if let Some(info) = self.system_column(e, name, scope) {
+            return Ok(info);
+        }
+        match scope.find(name)? {
+            Found::Column(c) => {
+                let info = self.visible(c);
+                *e = c.expr();
+                Ok(info)
+            }
+            Found::WholeRow(item) => self.item_row(e, item),
+        }
+    }
+
+    /// `t.*` as one value: the whole row.
+    pub(super) fn star_value(
+        &mut self,
+        e: &mut Expr,
+        name: &Name,
+        scope: &Scope<'_>,
+    ) -> Resolve<Info> {
+        self.item_row(e, scope.find_item(name)?)
+    }
+
+    /// A FROM item as one value.
+    fn item_row(&mut self, e: &mut Expr, item: &Item) -> Resolve<Info> {
+        if item.kind != ItemKind::Plain {
+            return Err(Refusal::error(
+                sqlstate::FEATURE_NOT_SUPPORTED,
+                format!(
+                    "\"{}\" as one value is not supported for restricted roles",
+                    item.alias
+                ),
+            )
+            .hint("Name the columns you need."));
+        }
+        let info = self.whole_row(&item.columns, item.relation)?;
+        *e = Expr::WholeRow {
+            qualifier: item.printed.clone(),
+            base: item.relation,
+        };
+        Ok(info)
+    }
+
+    /// A reference to a visible column: mentioned, its use still open.
+    pub(super) fn visible(&mut self, c: &Visible) -> Info {
+        self.lineage.mark_all(&c.sources, Uses::NONE);
+        Info {
+            sources: c.sources.clone(),
+            tainted: c.tainted,
+            ty: c.ty,
+            null: false,
+            named: c.named && c.merged.is_none(),
+        }
+    }
+
+    pub(super) fn system_column(
+        &mut self,
+        e: &mut Expr,
+        name: &Name,
+        scope: &Scope<'_>,
+    ) -> Option<Info> {
+        let (column, qualifier) = name.parts.split_last()?;
+        let attnum: i16 = match column.as_str() {
+            "ctid" => -1,
+            "xmin" => -2,
+            "cmin" => -3,
+            "xmax" => -4,
+            "cmax" => -5,
+            "tableoid" => -6,
+            _ => return None,
+        };
+        let item = match qualifier {
+            [] => {
+                // As for any name: the nearest query with exactly one base relation has it.
+                if scope.columns.iter().any(|c| c.name == *column) {
+                    return None;
+                }
+                let mut with_relation = scope
+                    .items
+                    .iter()
+                    .filter(|i| i.relation.is_some() && i.kind == ItemKind::Plain);
+                let first = with_relation.next()?;
+                if with_relation.next().is_some() {
+                    return None;
+                }
+                first
+            }
+            [alias] => scope.item_opt(alias)?,
+            _ => return None,
+        };
+        if item.columns.iter().any(|c| c.name == *column) {
+            return None;
+        }
+        let relation = item.relation?;
+        self.lineage.mark(Source { relation, attnum }, Uses::NONE);
+        *e = Expr::Column(crate::sql::tree::Column {
+            qualifier: Some(item.printed.clone()),
+            name: column.clone(),
+            base: Some((relation, attnum)),
+        });
+        Some(Info::computed(false, None))
+    }
+}

@@ -1,0 +1,193 @@
+//! Relations by name: which one is meant, whether it may be read, what it brings into scope.
+
+use std::sync::Arc;
+
+use super::lineage::Source;
+use super::scope::{Item, ItemKind, Scope, Visible};
+use super::{Analyzer, Resolve};
+use crate::catalog::{Relation, RelationKind};
+use crate::ident::Ident;
+use crate::pg::sqlstate;
+use crate::policy::Treatment;
+use crate::refusal::Refusal;
+use crate::sql::tree::{Column, Name, RelationRef, TableAlias};
+
+impl Analyzer<'_> {
+    /// A base relation, masked or not.
+    pub(super) fn base_relation(
+        &mut self,
+        r: &mut RelationRef,
+        relation: &Arc<Relation>,
+        scope: &Scope<'_>,
+    ) -> Resolve<Item> {
+        self.selectable(relation, r.name.position)?;
+        let id = self.add_relation(relation)?;
+        let unaliased = r
+            .alias
+            .is_none()
+            .then(|| (relation.schema.clone(), relation.name.clone()));
+        let alias = r.alias.take().unwrap_or(TableAlias {
+            name: relation.name.clone(),
+            columns: Vec::new(),
+        });
+        let printed = self.unique(&alias.name, scope);
+        let mut columns = Vec::with_capacity(relation.columns.len());
+        let mut names = alias.columns.iter();
+        for c in &relation.columns {
+            let treatment = self.column_treatment(relation, c)?;
+            let denied = matches!(treatment, Treatment::Deny);
+            // A denied column does not take part in the alias list: it is not in the masked copy.
+            let name = if denied {
+                c.name.clone()
+            } else {
+                names.next().unwrap_or(&c.name).clone()
+            };
+            columns.push(Visible {
+                name,
+                reference: Column {
+                    qualifier: Some(printed.clone()),
+                    name: c.name.clone(),
+                    base: Some((id, c.attnum)),
+                },
+                sources: vec![Source {
+                    relation: id,
+                    attnum: c.attnum,
+                }],
+                tainted: !matches!(treatment, Treatment::Clear),
+                ty: (c.type_oid != 0).then_some(c.type_oid),
+                denied,
+                named: !relation.temporary,
+                merged: None,
+            });
+        }
+        if names.next().is_some() {
+            return Err(Refusal::error(
+                "42P10",
+                format!(
+                    "table \"{}\" has fewer columns than its alias list",
+                    alias.name
+                ),
+            )
+            .at(r.name.position));
+        }
+        r.name = Name {
+            parts: vec![relation.schema.clone(), relation.name.clone()],
+            position: r.name.position,
+        };
+        r.id = Some(id);
+        r.alias = Some(TableAlias {
+            name: printed.clone(),
+            columns: Vec::new(),
+        });
+        if let Some(sample) = &mut r.sample {
+            let none = Scope {
+                parent: None,
+                items: &[],
+                columns: &[],
+            };
+            for e in sample.args.iter_mut().chain(&mut sample.repeatable) {
+                self.compute(e, &none, None)?;
+            }
+            if !matches!(sample.method.parts.as_slice(), [m] if *m == "bernoulli" || *m == "system")
+            {
+                return Err(Refusal::error(
+                    sqlstate::FEATURE_NOT_SUPPORTED,
+                    "only the tablesample methods bernoulli and system are supported",
+                ));
+            }
+            sample.method.parts.insert(0, Ident::exact("pg_catalog"));
+        }
+        Ok(Item {
+            alias: alias.name,
+            printed,
+            columns,
+            relation: Some(id),
+            unaliased,
+            kind: ItemKind::Plain,
+        })
+    }
+
+    /// May this relation stand in FROM?
+    fn selectable(&self, relation: &Relation, position: usize) -> Resolve<()> {
+        let schema = relation.schema.as_str();
+        if matches!(schema, "pg_catalog" | "information_schema") {
+            if crate::catalog::allow::catalog_relation(schema, relation.name.as_str()) {
+                return Ok(());
+            }
+            return Err(Refusal::denied(format!(
+                "permission denied for system relation {}",
+                relation.name
+            ))
+            .detail("It is not among the catalogs a restricted role may read.")
+            .at(position));
+        }
+        match relation.kind {
+            RelationKind::CompositeType => Err(Refusal::error(
+                "42809",
+                format!("\"{}\" is a composite type", relation.name),
+            )
+            .at(position)),
+            RelationKind::Table
+            | RelationKind::PartitionedTable
+            | RelationKind::View
+            | RelationKind::MaterializedView
+            | RelationKind::ForeignTable
+            | RelationKind::Sequence => self.no_extension_view(relation, position),
+        }
+    }
+
+    /// Relations of extensions (`pg_stat_statements`) show what other sessions ran.
+    fn no_extension_view(&self, relation: &Relation, position: usize) -> Resolve<()> {
+        let extension = self
+            .grounds
+            .catalog
+            .types
+            .get(&relation.row_type)
+            .and_then(|t| t.extension.as_deref());
+        match extension {
+            Some(e) => Err(Refusal::denied(format!(
+                "permission denied for relation {} of extension {e}",
+                relation.name
+            ))
+            .at(position)),
+            None => Ok(()),
+        }
+    }
+
+    /// Finds a relation by the client's search path.
+    pub(super) fn find_relation(&self, name: &Name) -> Resolve<Arc<Relation>> {
+        let catalog = self.grounds.catalog;
+        // PostgreSQL looks for relations in the temporary schema first.
+        let temporary = match name.parts.as_slice() {
+            [table] => self.grounds.temp.get(table),
+            [schema, table] if *schema == crate::catalog::temp::SCHEMA => {
+                self.grounds.temp.get(table)
+            }
+            _ => None,
+        };
+        if let Some(found) = temporary {
+            return Ok(Arc::clone(found));
+        }
+        let found = match name.parts.as_slice() {
+            [table] => self
+                .grounds
+                .search_path
+                .schemas()
+                .iter()
+                .find_map(|schema| catalog.relation(schema, table)),
+            [schema, table] => catalog.relation(schema, table),
+            [database, schema, table] if *database == catalog.database.as_str() => {
+                catalog.relation(schema, table)
+            }
+            _ => None,
+        };
+        found.cloned().ok_or_else(|| {
+            let written: Vec<&str> = name.parts.iter().map(Ident::as_str).collect();
+            Refusal::error(
+                sqlstate::UNDEFINED_TABLE,
+                format!("relation \"{}\" does not exist", written.join(".")),
+            )
+            .at(name.position)
+        })
+    }
+}

@@ -1,0 +1,141 @@
+//! Rows as values: whole rows, ROW constructors, and fields of composite values.
+
+use super::expr::Info;
+use super::lineage::Uses;
+use super::scope::{CteFrame, Found, Scope, Visible};
+use super::{Analyzer, Resolve};
+use crate::ident::Ident;
+use crate::pg::sqlstate;
+use crate::pg::types::oid;
+use crate::refusal::Refusal;
+use crate::sql::tree::{Expr, Name};
+
+impl Analyzer<'_> {
+    pub(super) fn whole_row(
+        &mut self,
+        columns: &[Visible],
+        relation: Option<crate::sql::tree::RelationId>,
+    ) -> Resolve<Info> {
+        let mut tainted = false;
+        for c in columns {
+            if c.denied {
+                return Err(
+                    Refusal::denied("whole-row reference includes a denied column")
+                        .detail(format!("The policy denies column {} to the role.", c.name))
+                        .hint("Name the columns you need."),
+                );
+            }
+            self.lineage.mark_all(&c.sources, Uses::COMPUTE);
+            tainted |= c.tainted;
+        }
+        let mut ty = None;
+        if let Some(r) = relation.and_then(|id| self.lineage.relation_mut(id)) {
+            r.whole_row = true;
+            ty = Some(r.relation.row_type);
+        }
+        Ok(Info::computed(tainted, ty))
+    }
+
+    pub(super) fn row(
+        &mut self,
+        fields: &mut Vec<Expr>,
+        scope: &Scope<'_>,
+        ctes: Option<&CteFrame<'_>>,
+    ) -> Resolve<Info> {
+        let mut expanded = Vec::with_capacity(fields.len());
+        let mut tainted = false;
+        for mut f in fields.drain(..) {
+            if let Expr::Star(name) = &f {
+                for c in scope.find_item(name)?.columns.iter().filter(|c| !c.denied) {
+                    self.lineage.mark_all(&c.sources, Uses::COMPUTE);
+                    tainted |= c.tainted;
+                    expanded.push(c.expr());
+                }
+            } else {
+                tainted |= self.compute(&mut f, scope, ctes)?;
+                expanded.push(f);
+            }
+        }
+        *fields = expanded;
+        Ok(Info::computed(tainted, Some(oid::RECORD)))
+    }
+
+    /// `(e).field`: a column, when `e` is a whole row; else a field of a composite value.
+    pub(super) fn field(
+        &mut self,
+        e: &mut Expr,
+        scope: &Scope<'_>,
+        ctes: Option<&CteFrame<'_>>,
+    ) -> Resolve<Info> {
+        let row = match e {
+            Expr::Field(inner, field) => match inner.as_ref() {
+                Expr::Name(n) | Expr::Star(n) => Some((n.clone(), field.clone())),
+                _ => None,
+            },
+            _ => None,
+        };
+        if let Some((name, field)) = row
+            && let Some(info) = self.row_field(&name, &field, scope, e)?
+        {
+            return Ok(info);
+        }
+        let Expr::Field(inner, field) = e else {
+            return Err(Refusal::error(sqlstate::INTERNAL_ERROR, "not a field"));
+        };
+        let info = self.consumed(inner, scope, ctes, Uses::COMPUTE)?;
+        let fields = info.ty.and_then(|ty| self.composite_fields(ty));
+        let known = fields.and_then(|f| f.into_iter().find(|(name, _)| name == field));
+        if known.is_none() {
+            self.no_function_of_field(field)?;
+        }
+        Ok(Info::computed(info.tainted, known.map(|(_, ty)| ty)))
+    }
+
+    /// Where there is no such field PostgreSQL reads `(e).f` as the call `f(e)`, and as a cast if `f`
+    /// is a type.
+    fn no_function_of_field(&self, field: &Ident) -> Resolve<()> {
+        let catalog = self.grounds.catalog;
+        let called = Ident::exact("pg_catalog");
+        let function = catalog
+            .functions
+            .get(field)
+            .is_some_and(|all| all.iter().any(|f| f.schema == called));
+        if function || catalog.type_by_name(&called, field).is_some() {
+            return Err(Refusal::error(
+                sqlstate::FEATURE_NOT_SUPPORTED,
+                format!("\"{field}\" is not known to be a field of this value"),
+            )
+            .hint(format!("To call a function, write {field}(…).")));
+        }
+        Ok(())
+    }
+
+    /// `(t).col` where `t` is a FROM item. `None` if `t` is something else.
+    pub(super) fn row_field(
+        &mut self,
+        name: &Name,
+        field: &Ident,
+        scope: &Scope<'_>,
+        e: &mut Expr,
+    ) -> Resolve<Option<Info>> {
+        let Some(item) = self.row_item(name, scope)? else {
+            return Ok(None);
+        };
+        let c = super::scope::item_column(item, field, name.position)?.clone();
+        let info = self.visible(&c);
+        *e = c.expr();
+        Ok(Some(info))
+    }
+
+    /// The FROM item a name means as a whole row, if it does not mean a column.
+    pub(super) fn row_item<'p>(
+        &self,
+        name: &Name,
+        scope: &Scope<'p>,
+    ) -> Resolve<Option<&'p super::scope::Item>> {
+        Ok(match scope.find(name)? {
+            Found::WholeRow(item) => Some(item),
+            Found::Column(_) => None,
+        })
+    }
+}
