@@ -64,8 +64,9 @@ fn plan(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal
         Statement::Explain {
             statement: inner, ..
         } => {
+            let involved = involves_protected(inner, ctx)?;
             let read = read(inner, Delivery::Stream, ctx)?;
-            if !read.facts.columns.is_empty() {
+            if involved || !read.facts.columns.is_empty() {
                 return Err(Refusal::denied(
                     "EXPLAIN is refused where a protected column is involved",
                 )
@@ -105,6 +106,27 @@ pub(super) fn grounds<'a>(ctx: &PlanContext<'a>) -> Grounds<'a> {
         temp: ctx.temp,
         views: 0,
     }
+}
+
+/// Does the statement involve a relation that has a protected column, used or not? Row counts and
+/// index choices in a plan come from all of a relation's columns.
+fn involves_protected(statement: &Statement, ctx: &PlanContext<'_>) -> Result<bool, Refusal> {
+    let lineage = analyze(&mut statement.clone(), grounds(ctx))?;
+    for r in &lineage.relations {
+        if matches!(
+            r.relation.schema.as_str(),
+            "pg_catalog" | "information_schema"
+        ) {
+            continue;
+        }
+        for c in &r.relation.columns {
+            let form = crate::analyze::column_form(&r.relation, c.attnum, grounds(ctx))?;
+            if !matches!(form, crate::analyze::ColumnForm::Clear) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// Analyzes and decides a statement that reads relations.
