@@ -15,6 +15,9 @@ use crate::plan::{Plan, Refusal};
 use crate::wire::frontend::{Bind, Execute, Named, Parse, Target};
 use crate::wire::write::WriteError;
 
+/// What the rows of a portal need; `None` for none.
+type Outputs = Option<Arc<[OutputRule]>>;
+
 impl Session {
     pub(super) fn on_parse(
         &mut self,
@@ -311,7 +314,7 @@ impl Session {
 
     /// A portal's upstream name and what its rows need. SQL's DECLARE makes portals too: psycopg
     /// describes its cursors before it fetches from them.
-    fn portal(&self, name: &[u8]) -> Option<(Vec<u8>, Option<Arc<[OutputRule]>>)> {
+    fn portal(&self, name: &[u8]) -> Option<(Vec<u8>, Outputs)> {
         if let Some(portal) = self.portals.get(name) {
             let outputs = portal.prepared.plan.outputs().cloned();
             return Some((portal.upstream.clone(), outputs));
