@@ -9,14 +9,10 @@ use std::sync::{Arc, OnceLock};
 use super::replies::{Expected, Portal, Prepared};
 use super::{FAILING, Fatal, Io, Moment, Session, Step, planning, to_client, to_upstream};
 use crate::ident::Ident;
-use crate::mask::OutputRule;
 use crate::pg::{Oid, sqlstate};
 use crate::plan::{Plan, Refusal};
 use crate::wire::frontend::{Bind, Execute, Named, Parse, Target};
 use crate::wire::write::WriteError;
-
-/// What the rows of a portal need; `None` for none.
-type Outputs = Option<Arc<[OutputRule]>>;
 
 impl Session {
     pub(super) fn on_parse(
@@ -122,7 +118,7 @@ impl Session {
         Ok(prepared)
     }
 
-    fn describe_statement(
+    pub(super) fn describe_statement(
         &mut self,
         prepared: &Arc<Prepared>,
         visible: bool,
@@ -286,71 +282,6 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn on_describe(
-        &mut self,
-        named: &Named<'_>,
-        io: &mut Io<'_>,
-    ) -> Result<Step, Fatal> {
-        let refusal = match named.kind {
-            Target::Portal => match self.portal(named.name) {
-                Some((upstream, outputs)) => {
-                    to_upstream::describe(io.upstream, Target::Portal, &upstream)?;
-                    self.replies.push(Expected::DescribePortal { outputs });
-                    return Ok(Step::Continue);
-                }
-                None => missing_portal(named.name),
-            },
-            Target::Statement => match self.described(named.name) {
-                Ok(prepared) => {
-                    self.describe_statement(&prepared, true, io)?;
-                    return Ok(Step::Continue);
-                }
-                Err(refusal) => refusal,
-            },
-        };
-        self.refuse_extended(&refusal, "", io)?;
-        Ok(Step::Continue)
-    }
-
-    /// A portal's upstream name and what its rows need. SQL's DECLARE makes portals too: psycopg
-    /// describes its cursors before it fetches from them.
-    fn portal(&self, name: &[u8]) -> Option<(Vec<u8>, Outputs)> {
-        if let Some(portal) = self.portals.get(name) {
-            let outputs = portal.prepared.plan.outputs().cloned();
-            return Some((portal.upstream.clone(), outputs));
-        }
-        let cursor = self.speculative.cursors.get(&ident(name).ok()?)?;
-        let upstream = cursor.upstream.as_str().as_bytes().to_vec();
-        Some((upstream, Some(Arc::clone(&cursor.outputs))))
-    }
-
-    /// A statement to be described; one made by SQL's PREPARE has no details yet.
-    fn described(&mut self, name: &[u8]) -> Result<Arc<Prepared>, Refusal> {
-        let name = ident(name)?;
-        let Some(entry) = self.speculative.prepared.get(&name) else {
-            return Err(missing_statement(&name));
-        };
-        if let Some(known) = self.details.get(&entry.upstream) {
-            return Ok(Arc::clone(known));
-        }
-        let epoch = self
-            .speculative
-            .epochs
-            .get(&entry.upstream)
-            .copied()
-            .unwrap_or_default();
-        let prepared = Arc::new(Prepared {
-            upstream: entry.upstream.clone(),
-            plan: Arc::clone(&entry.plan),
-            source: None,
-            epoch,
-            shape: Arc::new(OnceLock::new()),
-        });
-        self.details
-            .insert(entry.upstream.clone(), Arc::clone(&prepared));
-        Ok(prepared)
-    }
-
     pub(super) fn on_execute(
         &mut self,
         execute: &Execute<'_>,
@@ -429,7 +360,7 @@ impl Session {
     }
 }
 
-fn ident(name: &[u8]) -> Result<Ident, Refusal> {
+pub(super) fn ident(name: &[u8]) -> Result<Ident, Refusal> {
     let name = crate::wire::utf8(name).map_err(|_| {
         Refusal::error(
             sqlstate::CHARACTER_NOT_IN_REPERTOIRE,
@@ -439,7 +370,7 @@ fn ident(name: &[u8]) -> Result<Ident, Refusal> {
     Ok(Ident::exact(name))
 }
 
-fn missing_statement(name: &Ident) -> Refusal {
+pub(super) fn missing_statement(name: &Ident) -> Refusal {
     let message = if name.as_str().is_empty() {
         "unnamed prepared statement does not exist".to_owned()
     } else {
@@ -448,7 +379,7 @@ fn missing_statement(name: &Ident) -> Refusal {
     Refusal::error(sqlstate::INVALID_STATEMENT_NAME, message)
 }
 
-fn missing_portal(name: &[u8]) -> Refusal {
+pub(super) fn missing_portal(name: &[u8]) -> Refusal {
     let name = String::from_utf8_lossy(name);
     Refusal::error(
         sqlstate::INVALID_CURSOR_NAME,
