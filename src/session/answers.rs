@@ -226,7 +226,12 @@ impl Session {
         let (plan, epoch) = (Arc::clone(&running.plan), running.epoch);
         self.confirmed.apply(plan.effect(), completion, epoch);
         self.advance();
-        io.client.extend_from_slice(whole);
+        // Upstream it may be a SELECT of what the proxy knows.
+        if plan.facts().kind == "SHOW" {
+            to_client::command_complete(io.client, "SHOW")?;
+        } else {
+            io.client.extend_from_slice(whole);
+        }
         Ok(())
     }
 

@@ -10,14 +10,10 @@ use super::missing::{ident, missing_portal, missing_statement, outdated};
 use super::replies::{Expected, Portal, Prepared};
 use super::{FAILING, Fatal, Io, Moment, Session, Step, planning, to_client, to_upstream};
 use crate::ident::Ident;
-use crate::mask::OutputRule;
 use crate::pg::{Oid, sqlstate};
 use crate::plan::{Plan, Refusal};
 use crate::wire::frontend::{Bind, Execute, Named, Parse, Target};
 use crate::wire::write::WriteError;
-
-/// What the rows of a portal need; `None` for a result without columns.
-type Rules = Option<Arc<[OutputRule]>>;
 
 impl Session {
     pub(super) fn on_parse(
@@ -123,7 +119,7 @@ impl Session {
         Ok(prepared)
     }
 
-    fn describe_statement(
+    pub(super) fn describe_statement(
         &mut self,
         prepared: &Arc<Prepared>,
         visible: bool,
@@ -285,71 +281,6 @@ impl Session {
         self.portals.insert(bind.portal.to_vec(), Arc::new(portal));
         self.replies.push(Expected::Bind);
         Ok(())
-    }
-
-    pub(super) fn on_describe(
-        &mut self,
-        named: &Named<'_>,
-        io: &mut Io<'_>,
-    ) -> Result<Step, Fatal> {
-        let refusal = match named.kind {
-            Target::Portal => match self.portal(named.name) {
-                Some((upstream, outputs)) => {
-                    to_upstream::describe(io.upstream, Target::Portal, &upstream)?;
-                    self.replies.push(Expected::DescribePortal { outputs });
-                    return Ok(Step::Continue);
-                }
-                None => missing_portal(named.name),
-            },
-            Target::Statement => match self.described(named.name) {
-                Ok(prepared) => {
-                    self.describe_statement(&prepared, true, io)?;
-                    return Ok(Step::Continue);
-                }
-                Err(refusal) => refusal,
-            },
-        };
-        self.refuse_extended(&refusal, "", io)?;
-        Ok(Step::Continue)
-    }
-
-    /// A portal's upstream name and what its rows need. SQL's DECLARE makes portals too: psycopg
-    /// describes its cursors before it fetches from them.
-    fn portal(&self, name: &[u8]) -> Option<(Vec<u8>, Rules)> {
-        if let Some(portal) = self.portals.get(name) {
-            let outputs = portal.prepared.plan.outputs().cloned();
-            return Some((portal.upstream.clone(), outputs));
-        }
-        let cursor = self.speculative.cursors.get(&ident(name).ok()?)?;
-        let upstream = cursor.upstream.as_str().as_bytes().to_vec();
-        Some((upstream, Some(Arc::clone(&cursor.outputs))))
-    }
-
-    /// A statement to be described; one made by SQL's PREPARE has no details yet.
-    fn described(&mut self, name: &[u8]) -> Result<Arc<Prepared>, Refusal> {
-        let name = ident(name)?;
-        let Some(entry) = self.speculative.prepared.get(&name) else {
-            return Err(missing_statement(&name));
-        };
-        if let Some(known) = self.details.get(&entry.upstream) {
-            return Ok(Arc::clone(known));
-        }
-        let epoch = self
-            .speculative
-            .epochs
-            .get(&entry.upstream)
-            .copied()
-            .unwrap_or_default();
-        let prepared = Arc::new(Prepared {
-            upstream: entry.upstream.clone(),
-            plan: Arc::clone(&entry.plan),
-            source: None,
-            epoch,
-            shape: Arc::new(OnceLock::new()),
-        });
-        self.details
-            .insert(entry.upstream.clone(), Arc::clone(&prepared));
-        Ok(prepared)
     }
 
     pub(super) fn on_execute(

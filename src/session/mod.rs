@@ -9,6 +9,7 @@
 //! Unrestricted roles have no machine: `server::relay` forwards their frames.
 
 mod answers;
+mod describe;
 pub mod diagnostic;
 mod extended;
 mod missing;

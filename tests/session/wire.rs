@@ -273,6 +273,8 @@ fn what_a_failed_string_did_is_undone_before_the_next_is_planned() {
         client.until_ready();
         let answer = client.until_ready();
         let row = answer.iter().find(|message| message.kind == b'D').unwrap();
+        let told: Vec<_> = answer.iter().map(told).collect();
+        assert!(told.contains(&"C SHOW".to_owned()), "{name}: {told:?}");
         let shown = String::from_utf8_lossy(&row.body).into_owned();
         assert!(shown.ends_with("\"$user\", public"), "{name}: {shown}");
     }

@@ -1,0 +1,83 @@
+//! Describe: which statement or portal is meant, and what its rows need.
+//!
+//! Deliberately absent: the description itself, which is PostgreSQL's, checked when it comes
+//! (`answers`).
+
+use std::sync::{Arc, OnceLock};
+
+use super::missing::{ident, missing_portal, missing_statement};
+use super::replies::{Expected, Prepared};
+use super::{Fatal, Io, Session, Step, to_upstream};
+use crate::mask::OutputRule;
+use crate::plan::Refusal;
+use crate::wire::frontend::{Named, Target};
+
+/// What the rows of a portal need; `None` for none.
+type Outputs = Option<Arc<[OutputRule]>>;
+
+impl Session {
+    pub(super) fn on_describe(
+        &mut self,
+        named: &Named<'_>,
+        io: &mut Io<'_>,
+    ) -> Result<Step, Fatal> {
+        let refusal = match named.kind {
+            Target::Portal => match self.portal(named.name) {
+                Some((upstream, outputs)) => {
+                    to_upstream::describe(io.upstream, Target::Portal, &upstream)?;
+                    self.replies.push(Expected::DescribePortal { outputs });
+                    return Ok(Step::Continue);
+                }
+                None => missing_portal(named.name),
+            },
+            Target::Statement => match self.described(named.name) {
+                Ok(prepared) => {
+                    self.describe_statement(&prepared, true, io)?;
+                    return Ok(Step::Continue);
+                }
+                Err(refusal) => refusal,
+            },
+        };
+        self.refuse_extended(&refusal, "", io)?;
+        Ok(Step::Continue)
+    }
+
+    /// A portal's upstream name and what its rows need. SQL's DECLARE makes portals too: psycopg
+    /// describes its cursors before it fetches from them.
+    fn portal(&self, name: &[u8]) -> Option<(Vec<u8>, Outputs)> {
+        if let Some(portal) = self.portals.get(name) {
+            let outputs = portal.prepared.plan.outputs().cloned();
+            return Some((portal.upstream.clone(), outputs));
+        }
+        let cursor = self.speculative.cursors.get(&ident(name).ok()?)?;
+        let upstream = cursor.upstream.as_str().as_bytes().to_vec();
+        Some((upstream, Some(Arc::clone(&cursor.outputs))))
+    }
+
+    /// A statement to be described; one made by SQL's PREPARE has no details yet.
+    fn described(&mut self, name: &[u8]) -> Result<Arc<Prepared>, Refusal> {
+        let name = ident(name)?;
+        let Some(entry) = self.speculative.prepared.get(&name) else {
+            return Err(missing_statement(&name));
+        };
+        if let Some(known) = self.details.get(&entry.upstream) {
+            return Ok(Arc::clone(known));
+        }
+        let epoch = self
+            .speculative
+            .epochs
+            .get(&entry.upstream)
+            .copied()
+            .unwrap_or_default();
+        let prepared = Arc::new(Prepared {
+            upstream: entry.upstream.clone(),
+            plan: Arc::clone(&entry.plan),
+            source: None,
+            epoch,
+            shape: Arc::new(OnceLock::new()),
+        });
+        self.details
+            .insert(entry.upstream.clone(), Arc::clone(&prepared));
+        Ok(prepared)
+    }
+}
