@@ -1,7 +1,7 @@
 //! PostgreSQL's own parser as the oracle: what pgveil reads, it reads as PostgreSQL does.
 //!
-//! `oracle/statements.sql` holds statements of PostgreSQL's regression tests, each with a hash of the
-//! text pgveil printed for it, names unresolved, when `oracle/record.py` last asked PostgreSQL's parser
+//! `parser_oracle/statements.sql` holds statements of PostgreSQL's regression tests, each with a hash of the
+//! text pgveil printed for it, names unresolved, when `parser_oracle/record.py` last asked PostgreSQL's parser
 //! and got the same tree for both texts. Parser and printer are checked together: had the parser lost
 //! or moved anything, the printed text would have had another tree.
 //!
@@ -15,7 +15,7 @@
 
 use pgveil::sql::print::as_written;
 
-const RECORDED: &str = include_str!("oracle/statements.sql");
+const RECORDED: &str = include_str!("parser_oracle/statements.sql");
 
 /// The share of statements PostgreSQL accepts that pgveil must read, in percent.
 const COVERAGE: usize = 97;
@@ -69,7 +69,7 @@ fn statements_are_read_as_postgresql_reads_them() {
     assert!(
         wrong.is_empty(),
         "{} statements are read or printed in another way than PostgreSQL's parser confirmed; if \
-         that is on purpose, ask it again: tests/oracle/record.py. The first:\n{}",
+         that is on purpose, ask it again: tests/parser_oracle/record.py. The first:\n{}",
         wrong.len(),
         wrong.iter().take(5).cloned().collect::<Vec<_>>().join("\n")
     );
@@ -82,7 +82,7 @@ fn statements_are_read_as_postgresql_reads_them() {
 
 /// Not a test: how `record.py` asks what is printed.
 #[test]
-#[ignore = "called by tests/oracle/record.py"]
+#[ignore = "called by tests/parser_oracle/record.py"]
 fn print_for_recording() {
     let file = |name| std::env::var(name).unwrap();
     let texts: Vec<String> =

@@ -34,11 +34,12 @@ use pgveil::sql::print::{
 use pgveil::sql::tree::{
     Assignment, AssignmentTarget, BoolTest, Call, CallArg, ColumnDef, ConflictAction,
     ConflictTarget, Copy, CopyDirection, CopySource, CreateTable, Delete, Distinct, Expr,
-    FetchAmount, FrameBound, FrameExclusion, FrameUnits, GroupItem, Insert, InsertSource,
-    IsolationLevel, JoinConstraint, JoinKind, Limit, Literal, LockStrength, LockWait, Locking,
-    NullsOrder, OrderItem, Overriding, Quantifier, Query, RelationId, RowsFromItem, SetExpr, SetOp,
-    SortDirection, Statement, Subscript, SystemValue, TableFunction, TableRef, TableSample,
-    TempColumn, Transaction, TransactionMode, TypeName, Update, Window, WindowFrame,
+    FetchAmount, FrameBound, FrameExclusion, FrameUnits, GroupItem, IndexElement, Insert,
+    InsertSource, IsolationLevel, JoinConstraint, JoinKind, Limit, Literal, LockStrength, LockWait,
+    Locking, Name, NullsOrder, OrderItem, Overriding, Quantifier, Query, RelationId, RowsFromItem,
+    SetExpr, SetOp, SortDirection, Statement, Step, Subscript, SystemValue, TableFunction,
+    TableRef, TableSample, TempColumn, Transaction, TransactionMode, TypeName, Update, Window,
+    WindowFrame,
 };
 use pgveil::upstream::{TlsMode, UpstreamConnection, UpstreamOptions, UpstreamTls, connect};
 use proptest::prelude::*;

@@ -10,7 +10,7 @@ use crate::pg::sqlstate;
 use crate::policy::Treatment;
 use crate::refusal::Refusal;
 use crate::sql::tree::{
-    Assignment, AssignmentTarget, Expr, Literal, Query, SelectItem, SetExpr, Subscript,
+    Assignment, AssignmentTarget, Expr, Literal, Query, SelectItem, SetExpr, Step, Subscript,
 };
 
 impl Analyzer<'_> {
@@ -119,7 +119,7 @@ impl Analyzer<'_> {
                 );
             }
             // A subscripted or field assignment keeps the rest of the stored value.
-            Some(c) if c.tainted && (!t.subscripts.is_empty() || !t.fields.is_empty()) => {
+            Some(c) if c.tainted && !t.path.is_empty() => {
                 return Err(Refusal::denied(format!(
                     "cannot assign to a part of protected column {}",
                     t.column
@@ -128,10 +128,11 @@ impl Analyzer<'_> {
             }
             Some(_) => {}
         }
-        for s in &mut t.subscripts {
-            let parts = match s {
-                Subscript::Index(i) => [Some(i), None],
-                Subscript::Slice(lo, hi) => [lo.as_mut(), hi.as_mut()],
+        for step in &mut t.path {
+            let parts = match step {
+                Step::Field(_) => [None, None],
+                Step::Subscript(Subscript::Index(i)) => [Some(i), None],
+                Step::Subscript(Subscript::Slice(lo, hi)) => [lo.as_mut(), hi.as_mut()],
             };
             for e in parts.into_iter().flatten() {
                 self.compute(e, scope, ctes)?;

@@ -54,7 +54,8 @@ fn figure(expr: &Expr) -> Option<(u8, Ident)> {
         | Expr::InList { .. }
         | Expr::InQuery { .. }
         | Expr::QuantifiedArray { .. }
-        | Expr::QuantifiedQuery { .. } => None,
+        | Expr::QuantifiedQuery { .. }
+        | Expr::CurrentOf(_) => None,
     }
 }
 

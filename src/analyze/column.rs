@@ -2,8 +2,10 @@
 
 use super::expr::Info;
 use super::lineage::{Source, Uses};
-use super::scope::{Found, Scope, Visible};
+use super::scope::{Found, Item, ItemKind, Scope, Visible};
 use super::{Analyzer, Resolve};
+use crate::pg::sqlstate;
+use crate::refusal::Refusal;
 use crate::sql::tree::{Expr, Name};
 
 impl Analyzer<'_> {
@@ -18,15 +20,7 @@ impl Analyzer<'_> {
                 *e = c.expr();
                 Ok(info)
             }
-            Found::WholeRow(item) => {
-                let (printed, relation) = (item.printed.clone(), item.relation);
-                let info = self.whole_row(&item.columns, relation)?;
-                *e = Expr::WholeRow {
-                    qualifier: printed,
-                    base: relation,
-                };
-                Ok(info)
-            }
+            Found::WholeRow(item) => self.item_row(e, item),
         }
     }
 
@@ -37,12 +31,25 @@ impl Analyzer<'_> {
         name: &Name,
         scope: &Scope<'_>,
     ) -> Resolve<Info> {
-        let item = scope.find_item(name)?;
-        let (printed, relation) = (item.printed.clone(), item.relation);
-        let info = self.whole_row(&item.columns, relation)?;
+        self.item_row(e, scope.find_item(name)?)
+    }
+
+    /// A FROM item as one value.
+    fn item_row(&mut self, e: &mut Expr, item: &Item) -> Resolve<Info> {
+        if item.kind != ItemKind::Plain {
+            return Err(Refusal::error(
+                sqlstate::FEATURE_NOT_SUPPORTED,
+                format!(
+                    "\"{}\" as one value is not supported for restricted roles",
+                    item.alias
+                ),
+            )
+            .hint("Name the columns you need."));
+        }
+        let info = self.whole_row(&item.columns, item.relation)?;
         *e = Expr::WholeRow {
-            qualifier: printed,
-            base: relation,
+            qualifier: item.printed.clone(),
+            base: item.relation,
         };
         Ok(info)
     }
@@ -87,7 +94,10 @@ impl Analyzer<'_> {
                 if scope.columns.iter().any(|c| c.name == *column) {
                     return None;
                 }
-                let mut with_relation = scope.items.iter().filter(|i| i.relation.is_some());
+                let mut with_relation = scope
+                    .items
+                    .iter()
+                    .filter(|i| i.relation.is_some() && i.kind == ItemKind::Plain);
                 let first = with_relation.next()?;
                 if with_relation.next().is_some() {
                     return None;

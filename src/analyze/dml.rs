@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use super::assign::{is_null_or_default, query_gives_null, token_write};
+use super::conflict::{proposed, proposed_row};
 use super::lineage::OutputColumn;
 use super::scope::{CteFrame, Env, Item, Scope, Visible};
 use super::{Analyzer, Resolve};
@@ -17,10 +18,7 @@ use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::policy::WriteGrant;
 use crate::refusal::Refusal;
-use crate::sql::tree::{
-    AssignmentTarget, Column, ConflictAction, ConflictTarget, Delete, Expr, Insert, InsertSource,
-    RelationRef, Update,
-};
+use crate::sql::tree::{AssignmentTarget, Delete, Expr, Insert, InsertSource, RelationRef, Update};
 
 /// A write's target, resolved.
 pub(super) struct Target {
@@ -127,91 +125,8 @@ impl Analyzer<'_> {
         Ok(())
     }
 
-    fn on_conflict(
-        &mut self,
-        conflict: Option<&mut ConflictTarget>,
-        action: &mut ConflictAction,
-        target: &Target,
-        env: Env<'_>,
-    ) -> Resolve<()> {
-        if let Some(ConflictTarget::Index(exprs, filter)) = conflict {
-            for e in exprs.iter_mut() {
-                self.conflict_key(e, target)?;
-            }
-            if filter.is_some() {
-                return Err(Refusal::error(
-                    sqlstate::FEATURE_NOT_SUPPORTED,
-                    "ON CONFLICT with a WHERE for its index is not supported for restricted roles",
-                )
-                .hint("Name the constraint: ON CONFLICT ON CONSTRAINT name."));
-            }
-        }
-        let ConflictAction::Update(assignments, filter) = action else {
-            return Ok(());
-        };
-        if !target.grant.updates {
-            return Err(no_grant(&target.relation, "UPDATE"));
-        }
-        // `excluded` is the row proposed for insertion: the client's own values, or masks.
-        let excluded = Ident::exact("excluded");
-        let columns: Vec<Visible> = target
-            .item
-            .columns
-            .iter()
-            .map(|c| Visible {
-                reference: Column {
-                    qualifier: Some(excluded.clone()),
-                    name: c.reference.name.clone(),
-                    base: None,
-                },
-                sources: Vec::new(),
-                tainted: false,
-                ..c.clone()
-            })
-            .collect();
-        let items = [
-            target.item.clone(),
-            Item {
-                alias: excluded.clone(),
-                printed: excluded,
-                columns,
-                relation: None,
-                unaliased: None,
-            },
-        ];
-        let scope = Scope {
-            parent: None,
-            items: &items,
-            columns: &target.item.columns,
-        };
-        self.assignments(assignments, target, &scope, env.ctes)?;
-        if let Some(f) = filter {
-            self.compute(f, &scope, env.ctes)?;
-        }
-        Ok(())
-    }
-
-    /// An inference column: it must match an index, so it is written raw. PostgreSQL compares stored
-    /// values here, as its unique constraint does for any INSERT.
-    fn conflict_key(&mut self, e: &mut Expr, target: &Target) -> Resolve<()> {
-        let Expr::Name(n) = e else {
-            return Err(Refusal::error(
-                sqlstate::FEATURE_NOT_SUPPORTED,
-                "ON CONFLICT with an index expression is not supported for restricted roles",
-            )
-            .hint("Name the constraint: ON CONFLICT ON CONSTRAINT name."));
-        };
-        let name = n.parts.last().cloned().unwrap_or_else(|| Ident::exact(""));
-        let c = super::scope::item_column(&target.item, &name, n.position)?;
-        *e = Expr::Column(Column {
-            qualifier: None,
-            name: c.reference.name.clone(),
-            base: None,
-        });
-        Ok(())
-    }
-
     pub(super) fn update(&mut self, u: &mut Update, env: Env<'_>) -> Resolve<Vec<OutputColumn>> {
+        let outermost = env.ctes.is_none();
         let mut entries = Vec::new();
         if let Some(with) = &mut u.with {
             self.with(with, env, &mut entries)?;
@@ -229,6 +144,7 @@ impl Analyzer<'_> {
         if !target.grant.updates {
             return Err(no_grant(&target.relation, "UPDATE"));
         }
+        current_of(u.filter.as_ref(), outermost)?;
         let (items, columns) = self.with_target(&target, &mut u.from, env)?;
         let scope = Scope {
             parent: None,
@@ -236,7 +152,9 @@ impl Analyzer<'_> {
             columns: &columns,
         };
         self.assignments(&mut u.assignments, &target, &scope, env.ctes)?;
-        if let Some(f) = &mut u.filter {
+        if let Some(f) = &mut u.filter
+            && !matches!(f, Expr::CurrentOf(_))
+        {
             self.compute(f, &scope, env.ctes)?;
         }
         let outputs = self.select_list(&mut u.returning, &scope, env.ctes);
@@ -245,6 +163,7 @@ impl Analyzer<'_> {
     }
 
     pub(super) fn delete(&mut self, d: &mut Delete, env: Env<'_>) -> Resolve<Vec<OutputColumn>> {
+        let outermost = env.ctes.is_none();
         let mut entries = Vec::new();
         if let Some(with) = &mut d.with {
             self.with(with, env, &mut entries)?;
@@ -262,13 +181,16 @@ impl Analyzer<'_> {
         if !target.grant.delete {
             return Err(no_grant(&target.relation, "DELETE"));
         }
+        current_of(d.filter.as_ref(), outermost)?;
         let (items, columns) = self.with_target(&target, &mut d.using, env)?;
         let scope = Scope {
             parent: None,
             items: &items,
             columns: &columns,
         };
-        if let Some(f) = &mut d.filter {
+        if let Some(f) = &mut d.filter
+            && !matches!(f, Expr::CurrentOf(_))
+        {
             self.compute(f, &scope, env.ctes)?;
         }
         let outputs = self.select_list(&mut d.returning, &scope, env.ctes);
@@ -363,8 +285,20 @@ impl Analyzer<'_> {
         &mut self,
         r: &mut RelationRef,
         columns: &mut Vec<Ident>,
+        filter: Option<&mut Expr>,
     ) -> Resolve<()> {
         let target = self.target(r, "COPY FROM")?;
+        if let Some(filter) = filter {
+            // It sees the row that was sent, whose columns PostgreSQL lets it name bare.
+            let items = [proposed_row(&target, proposed(&target, None))];
+            let [item] = &items;
+            let scope = Scope {
+                parent: None,
+                items: &items,
+                columns: &item.columns,
+            };
+            self.compute(filter, &scope, None)?;
+        }
         if !target.grant.insert {
             return Err(no_grant(&target.relation, "INSERT"));
         }
@@ -388,8 +322,7 @@ impl Analyzer<'_> {
         for c in columns {
             let mut t = AssignmentTarget {
                 column: c.clone(),
-                subscripts: Vec::new(),
-                fields: Vec::new(),
+                path: Vec::new(),
                 position: 0,
             };
             self.assignment_target(&mut t, &target, &none, None)?;
@@ -398,6 +331,18 @@ impl Analyzer<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// `WHERE CURRENT OF` names a cursor of the session, which the planner has looked up for the
+/// statement itself only.
+fn current_of(filter: Option<&Expr>, outermost: bool) -> Resolve<()> {
+    match filter {
+        Some(Expr::CurrentOf(_)) if !outermost => Err(Refusal::error(
+            sqlstate::FEATURE_NOT_SUPPORTED,
+            "WHERE CURRENT OF inside WITH is not supported for restricted roles",
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -410,8 +355,7 @@ pub(super) fn visible_columns(item: &Item, width: usize) -> Resolve<Vec<Assignme
         .take(width)
         .map(|c| AssignmentTarget {
             column: c.reference.name.clone(),
-            subscripts: Vec::new(),
-            fields: Vec::new(),
+            path: Vec::new(),
             position: 0,
         })
         .collect();

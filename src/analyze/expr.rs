@@ -236,6 +236,10 @@ impl Analyzer<'_> {
                 Ok(Info::computed(tainted, ty))
             }
             Expr::Field(..) => self.field(e, scope, ctes),
+            Expr::CurrentOf(_) => Err(Refusal::error(
+                sqlstate::SYNTAX_ERROR,
+                "CURRENT OF is not an expression",
+            )),
             Expr::Keyword(form) => self.keyword_value(form, scope, ctes),
         }
     }

@@ -1,8 +1,9 @@
 //! FROM: relations, joins, derived tables, functions; what names they bring into scope.
 
+use super::join::join_alias;
 use super::lineage::OutputColumn;
 use super::query::rename;
-use super::scope::{Env, Item, Scope, Visible};
+use super::scope::{Env, Item, ItemKind, Scope, Visible};
 use super::view::ViewForm;
 use super::{Analyzer, Resolve, made_up};
 use crate::catalog::{RelationKind, TypeKind};
@@ -123,16 +124,10 @@ impl Analyzer<'_> {
                 no_duplicates(&visible.items, &rhs.items)?;
                 visible.items.extend(rhs.items.iter().cloned());
                 let joined = self.join(lhs, rhs, *kind, constraint, env, left)?;
-                if let Some(a) = alias {
-                    // PostgreSQL numbers a join's columns over whole tables; ours may be derived
-                    // with fewer.
-                    return Err(Refusal::error(
-                        sqlstate::FEATURE_NOT_SUPPORTED,
-                        format!("alias \"{}\" of a whole join is not supported", a.name),
-                    )
-                    .hint("Write the join as a subquery: (SELECT … FROM a JOIN b …) AS j."));
+                match alias.take() {
+                    Some(a) => join_alias(joined, a),
+                    None => Ok(joined),
                 }
-                Ok(joined)
             }
         }
     }
@@ -248,14 +243,17 @@ pub(super) fn derived_item(alias: Ident, printed: Ident, outputs: Vec<OutputColu
         columns,
         relation: None,
         unaliased: None,
+        kind: ItemKind::Plain,
     }
 }
 
 fn no_duplicates(before: &[Item], new: &[Item]) -> Resolve<()> {
     for i in new {
-        let twice = before
-            .iter()
-            .any(|b| b.alias == i.alias && (b.unaliased.is_none() || b.unaliased == i.unaliased));
+        let twice = before.iter().any(|b| {
+            b.answers_to(&i.alias)
+                && i.kind != ItemKind::Hidden
+                && (b.unaliased.is_none() || b.unaliased == i.unaliased)
+        });
         if twice {
             return Err(Refusal::error(
                 sqlstate::DUPLICATE_ALIAS,

@@ -3,12 +3,12 @@
 use super::from::Brought;
 
 use super::lineage::{Source, Uses};
-use super::scope::{Env, Scope, Visible};
+use super::scope::{Env, Item, ItemKind, Scope, Visible};
 use super::{Analyzer, Resolve, merge_sources};
 use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::refusal::Refusal;
-use crate::sql::tree::{Expr, JoinConstraint, JoinKind, Operator};
+use crate::sql::tree::{Expr, JoinConstraint, JoinKind, Operator, TableAlias};
 
 impl Analyzer<'_> {
     pub(super) fn join(
@@ -39,15 +39,10 @@ impl Analyzer<'_> {
             }
         }
         let mut on = None;
+        let mut using_alias = None;
         let merged = match constraint {
             JoinConstraint::Using(names, alias) => {
-                if alias.is_some() {
-                    return Err(Refusal::error(
-                        sqlstate::FEATURE_NOT_SUPPORTED,
-                        "an alias of JOIN … USING is not supported",
-                    )
-                    .hint("Qualify the columns with one of the joined tables."));
-                }
+                using_alias = alias.take();
                 let names = names.clone();
                 let (merged, condition) = self.using(&names, &lhs, &rhs, kind)?;
                 on = Some(condition);
@@ -57,7 +52,11 @@ impl Analyzer<'_> {
         };
         if let Some(condition) = on {
             *constraint = JoinConstraint::On(condition);
-            return Ok(joined(lhs, rhs, &merged));
+            let mut out = joined(lhs, rhs, &merged);
+            if let Some(alias) = using_alias {
+                out.items.push(joined_item(alias, merged));
+            }
+            return Ok(out);
         }
         let out = joined(lhs, rhs, &[]);
         if let JoinConstraint::On(e) = constraint {
@@ -136,6 +135,49 @@ impl Analyzer<'_> {
             both.clear();
         }
         both
+    }
+}
+
+/// `(a JOIN b …) AS j (x, y)`: the join's columns under one name. The alias is not printed: PostgreSQL
+/// would number its columns over whole tables, and ours may be derived ones with fewer. Each column
+/// stays a reference to the item inside, which no other name reaches any more.
+pub(super) fn join_alias(mut joined: Brought, alias: TableAlias) -> Resolve<Brought> {
+    let mut names = alias.columns.into_iter();
+    for c in joined.columns.iter_mut().filter(|c| !c.denied) {
+        if let Some(name) = names.next() {
+            c.name = name;
+        }
+    }
+    if names.next().is_some() {
+        return Err(Refusal::error(
+            "42P10",
+            format!(
+                "join expression \"{}\" has fewer columns than its alias list",
+                alias.name
+            ),
+        ));
+    }
+    for item in &mut joined.items {
+        item.kind = match item.kind {
+            ItemKind::Plain | ItemKind::Hidden => ItemKind::Hidden,
+            ItemKind::Join => ItemKind::Join,
+        };
+    }
+    joined.items.retain(|i| i.kind == ItemKind::Hidden);
+    let item = joined_item(alias.name, joined.columns.clone());
+    joined.items.push(item);
+    Ok(joined)
+}
+
+/// A name for columns of a join.
+fn joined_item(alias: Ident, columns: Vec<Visible>) -> Item {
+    Item {
+        printed: alias.clone(),
+        alias,
+        columns,
+        relation: None,
+        unaliased: None,
+        kind: ItemKind::Join,
     }
 }
 

@@ -18,6 +18,7 @@ mod assign;
 mod call;
 mod colname;
 mod column;
+mod conflict;
 mod dml;
 mod expr;
 mod from;
@@ -36,6 +37,7 @@ mod row;
 mod scope;
 mod select;
 mod view;
+mod with;
 
 use std::sync::Arc;
 
@@ -111,14 +113,15 @@ pub fn analyze_values(exprs: &mut [Expr], grounds: Grounds<'_>) -> Resolve<Linea
     Ok(analyzer.lineage)
 }
 
-/// Resolves the target of COPY FROM in place, its columns made explicit.
+/// Resolves the target of COPY FROM and its WHERE in place, the columns made explicit.
 pub fn analyze_copy_from(
     relation: &mut RelationRef,
     columns: &mut Vec<Ident>,
+    filter: Option<&mut Expr>,
     grounds: Grounds<'_>,
 ) -> Resolve<Lineage> {
     let mut analyzer = Analyzer::new(grounds);
-    analyzer.copy_from(relation, columns)?;
+    analyzer.copy_from(relation, columns, filter)?;
     Ok(analyzer.lineage)
 }
 

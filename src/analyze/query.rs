@@ -1,14 +1,12 @@
 //! Query expressions: WITH, set operations, VALUES, ORDER BY and LIMIT around them.
 
 use super::lineage::{Equality, OutputColumn, Uses};
-use super::scope::{CteEntry, CteFrame, Env, Scope};
+use super::scope::{CteFrame, Env, Scope};
 use super::{Analyzer, Resolve, merge_sources};
 use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::refusal::Refusal;
-use crate::sql::tree::{
-    Cte, Expr, Limit, Literal, Name, OrderItem, Query, SetExpr, SetOp, Statement, With,
-};
+use crate::sql::tree::{Expr, Limit, Literal, Name, OrderItem, Query, SetExpr, SetOp};
 
 impl Analyzer<'_> {
     /// Resolves a query; the outputs' sources are not marked yet, because only the consumer knows how
@@ -59,7 +57,7 @@ impl Analyzer<'_> {
         Ok(outputs)
     }
 
-    fn limit(&mut self, limit: &mut Limit, env: Env<'_>) -> Resolve<()> {
+    pub(super) fn limit(&mut self, limit: &mut Limit, env: Env<'_>) -> Resolve<()> {
         let none = Scope {
             parent: env.outer,
             items: &[],
@@ -71,7 +69,11 @@ impl Analyzer<'_> {
         Ok(())
     }
 
-    fn set_expr(&mut self, body: &mut SetExpr, env: Env<'_>) -> Resolve<Vec<OutputColumn>> {
+    pub(super) fn set_expr(
+        &mut self,
+        body: &mut SetExpr,
+        env: Env<'_>,
+    ) -> Resolve<Vec<OutputColumn>> {
         match body {
             SetExpr::Select(s) => self.select(s, &mut Vec::new(), &mut Vec::new(), env),
             SetExpr::Query(q) => self.query(q, env),
@@ -90,7 +92,7 @@ impl Analyzer<'_> {
     /// Outputs of a set operation. A column keeps its sources only while every arm brings some, or
     /// the constant NULL: a literal or an expression in one arm must not be masked along with the
     /// column of another.
-    fn merge_arms(
+    pub(super) fn merge_arms(
         &mut self,
         left: Vec<OutputColumn>,
         right: Vec<OutputColumn>,
@@ -229,129 +231,6 @@ impl Analyzer<'_> {
         }
         Ok(())
     }
-
-    /// Resolves WITH, adding its CTEs to `entries` as they become visible.
-    pub(super) fn with(
-        &mut self,
-        with: &mut With,
-        env: Env<'_>,
-        entries: &mut Vec<CteEntry>,
-    ) -> Resolve<()> {
-        for cte in &mut with.ctes {
-            if entries.iter().any(|e| e.name == cte.name) {
-                return Err(Refusal::error(
-                    sqlstate::DUPLICATE_ALIAS,
-                    format!("WITH query name \"{}\" specified more than once", cte.name),
-                ));
-            }
-            let outputs = if with.recursive && mentions(cte) {
-                self.recursive_cte(cte, env, entries)?
-            } else {
-                let frame = CteFrame {
-                    parent: env.ctes,
-                    entries,
-                };
-                let inner = Env {
-                    outer: env.outer,
-                    ctes: Some(&frame),
-                };
-                self.cte_body(cte, inner)?
-            };
-            let columns = rename(outputs, &cte.columns, &cte.name)?;
-            entries.push(CteEntry {
-                name: cte.name.clone(),
-                columns,
-            });
-        }
-        Ok(())
-    }
-
-    fn cte_body(&mut self, cte: &mut Cte, env: Env<'_>) -> Resolve<Vec<OutputColumn>> {
-        let top = self.top_level;
-        match cte.body.as_mut() {
-            Statement::Query(q) => self.query(q, env),
-            Statement::Insert(i) if top => self.insert(i, env),
-            Statement::Update(u) if top => self.update(u, env),
-            Statement::Delete(d) if top => self.delete(d, env),
-            Statement::Merge(m) if top => self.merge(m, env),
-            _ => Err(Refusal::error(
-                sqlstate::FEATURE_NOT_SUPPORTED,
-                "WITH clause containing a data-modifying statement must be at the top level",
-            )),
-        }
-    }
-
-    /// `r AS (first UNION [ALL] recursive)`. The first term's columns are used as values (compute):
-    /// what flows round the loop has no single origin.
-    fn recursive_cte(
-        &mut self,
-        cte: &mut Cte,
-        env: Env<'_>,
-        before: &mut Vec<CteEntry>,
-    ) -> Resolve<Vec<OutputColumn>> {
-        let malformed = || {
-            Refusal::error(
-                sqlstate::FEATURE_NOT_SUPPORTED,
-                "recursive query must have the form non-recursive-term UNION [ALL] recursive-term",
-            )
-        };
-        let Statement::Query(q) = cte.body.as_mut() else {
-            return Err(malformed());
-        };
-        if q.with.is_some() || !q.order_by.is_empty() || !q.locking.is_empty() {
-            return Err(malformed());
-        }
-        let SetExpr::Chain { first, rest } = &mut q.body else {
-            return Err(malformed());
-        };
-        let Some(((SetOp::Union, all, recursive), base)) = rest.split_last_mut() else {
-            return Err(malformed());
-        };
-        let frame = CteFrame {
-            parent: env.ctes,
-            entries: before,
-        };
-        let outside = Env {
-            outer: env.outer,
-            ctes: Some(&frame),
-        };
-        let mut outputs = self.set_expr(first, outside)?;
-        for (op, every, arm) in base {
-            let right = self.set_expr(arm, outside)?;
-            outputs = self.merge_arms(outputs, right, *op, *every)?;
-        }
-        for o in &mut outputs {
-            self.lineage.mark_all(&o.sources, Uses::COMPUTE);
-            o.sources.clear();
-            // NULL the first time round only.
-            o.null = false;
-        }
-        let columns = rename(outputs.clone(), &cte.columns, &cte.name)?;
-        before.push(CteEntry {
-            name: cte.name.clone(),
-            columns,
-        });
-        let frame = CteFrame {
-            parent: env.ctes,
-            entries: before,
-        };
-        let inside = Env {
-            outer: env.outer,
-            ctes: Some(&frame),
-        };
-        let right = self.set_expr(recursive, inside);
-        before.pop();
-        let merged = self.merge_arms(outputs, right?, SetOp::Union, *all)?;
-        if let Some(limit) = &mut q.limit {
-            self.limit(limit, env)?;
-        }
-        // Taint found in the recursive term reaches every column of the loop.
-        let tainted = merged.iter().any(|o| o.tainted);
-        Ok(merged
-            .into_iter()
-            .map(|o| OutputColumn { tainted, ..o })
-            .collect())
-    }
 }
 
 /// Applies column aliases, of which there may be fewer than columns.
@@ -429,13 +308,4 @@ fn op_word(op: SetOp) -> &'static str {
         SetOp::Intersect => "INTERSECT",
         SetOp::Except => "EXCEPT",
     }
-}
-
-/// Could the CTE refer to itself? Under RECURSIVE, a body that is a UNION is treated as a loop only
-/// if its last arm names the CTE in some FROM.
-fn mentions(cte: &Cte) -> bool {
-    let Statement::Query(q) = cte.body.as_ref() else {
-        return false;
-    };
-    super::from::query_mentions(q, &cte.name)
 }

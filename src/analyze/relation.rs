@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::lineage::Source;
-use super::scope::{Item, Scope, Visible};
+use super::scope::{Item, ItemKind, Scope, Visible};
 use super::{Analyzer, Resolve};
 use crate::catalog::{Relation, RelationKind};
 use crate::ident::Ident;
@@ -103,6 +103,7 @@ impl Analyzer<'_> {
             columns,
             relation: Some(id),
             unaliased,
+            kind: ItemKind::Plain,
         })
     }
 

@@ -49,6 +49,19 @@ pub(super) struct Item {
     pub(super) relation: Option<RelationId>,
     /// Schema and name, when it was written without an alias.
     pub(super) unaliased: Option<(Ident, Ident)>,
+    pub(super) kind: ItemKind,
+}
+
+/// What a FROM item is to names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum ItemKind {
+    /// It qualifies columns, and is a row.
+    Plain,
+    /// It qualifies columns, but is not printed: an alias of a join, whose columns are those of the
+    /// items inside.
+    Join,
+    /// It is printed, but an alias of the join around it has taken its place.
+    Hidden,
 }
 
 /// A common table expression in scope.
@@ -97,6 +110,13 @@ pub(super) struct Env<'p> {
 pub(super) enum Found<'p> {
     Column(&'p Visible),
     WholeRow(&'p Item),
+}
+
+impl Item {
+    /// Is this the item a name means?
+    pub(super) fn answers_to(&self, alias: &Ident) -> bool {
+        self.kind != ItemKind::Hidden && self.alias == *alias
+    }
 }
 
 impl<'p> Scope<'p> {
@@ -162,7 +182,7 @@ impl<'p> Scope<'p> {
     pub(super) fn item_opt(&self, alias: &Ident) -> Option<&'p Item> {
         let mut scope = Some(*self);
         while let Some(s) = scope {
-            if let Some(item) = s.items.iter().find(|i| i.alias == *alias) {
+            if let Some(item) = s.items.iter().find(|i| i.answers_to(alias)) {
                 return Some(item);
             }
             scope = s.parent.copied();
@@ -184,9 +204,10 @@ impl<'p> Scope<'p> {
         let mut scope = Some(*self);
         while let Some(s) = scope {
             let hit = s.items.iter().find(|i| {
-                i.unaliased
-                    .as_ref()
-                    .is_some_and(|(sc, t)| sc == schema && t == table)
+                i.kind != ItemKind::Hidden
+                    && i.unaliased
+                        .as_ref()
+                        .is_some_and(|(sc, t)| sc == schema && t == table)
             });
             if let Some(item) = hit {
                 return Ok(item);

@@ -3,7 +3,7 @@
 use super::colname::column_name;
 use super::lineage::{Equality, OutputColumn, Uses};
 use super::query::{output_by_name, output_number, position_literal};
-use super::scope::{CteFrame, Env, Found, Item, Scope, Visible};
+use super::scope::{CteFrame, Env, Found, Item, ItemKind, Scope, Visible};
 use super::{Analyzer, Resolve};
 use crate::ident::Ident;
 use crate::pg::sqlstate;
@@ -332,13 +332,20 @@ impl Analyzer<'_> {
                 )
                 .at(name.position));
             };
-            let item = items.iter().find(|i| i.alias == *alias).ok_or_else(|| {
+            let item = items.iter().find(|i| i.answers_to(alias)).ok_or_else(|| {
                 Refusal::error(
                     sqlstate::UNDEFINED_TABLE,
                     format!("relation \"{alias}\" in FOR UPDATE clause not found in FROM clause"),
                 )
                 .at(name.position)
             })?;
+            if item.kind != ItemKind::Plain {
+                return Err(Refusal::error(
+                    sqlstate::FEATURE_NOT_SUPPORTED,
+                    "FOR UPDATE cannot be applied to a join",
+                )
+                .at(name.position));
+            }
             *name = Name {
                 parts: vec![item.printed.clone()],
                 position: name.position,

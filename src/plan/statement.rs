@@ -114,6 +114,7 @@ pub(super) fn read(
     ctx: &PlanContext<'_>,
 ) -> Result<Read, Refusal> {
     let grounds = grounds(ctx);
+    current_of(statement, ctx)?;
     let mut lineage = analyze(statement, grounds)?;
     let decisions = decide(&mut lineage, delivery, grounds)?;
     let rewrite = rewrite(&lineage, &decisions, grounds)?;
@@ -127,6 +128,29 @@ pub(super) fn read(
         names,
         facts,
     })
+}
+
+/// `WHERE CURRENT OF` names the cursor as it is called upstream.
+fn current_of(statement: &mut Statement, ctx: &PlanContext<'_>) -> Result<(), Refusal> {
+    let filter = match statement {
+        Statement::Update(u) => &mut u.filter,
+        Statement::Delete(d) => &mut d.filter,
+        _ => return Ok(()),
+    };
+    if let Some(Expr::CurrentOf(cursor)) = filter {
+        let Some(entry) = ctx.cursors.get(cursor) else {
+            return Err(no_cursor(cursor));
+        };
+        *cursor = entry.upstream.clone();
+    }
+    Ok(())
+}
+
+fn no_cursor(cursor: &Ident) -> Refusal {
+    Refusal::error(
+        sqlstate::INVALID_CURSOR_NAME,
+        format!("cursor \"{cursor}\" does not exist"),
+    )
 }
 
 fn kind(statement: &Statement) -> &'static str {
@@ -264,10 +288,7 @@ fn fetch(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusa
         return Err(not_understood());
     };
     let Some(entry) = ctx.cursors.get(cursor) else {
-        return Err(Refusal::error(
-            sqlstate::INVALID_CURSOR_NAME,
-            format!("cursor \"{cursor}\" does not exist"),
-        ));
+        return Err(no_cursor(cursor));
     };
     let rows = !*is_move;
     *cursor = entry.upstream.clone();
@@ -295,7 +316,8 @@ fn copy(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal
         let CopySource::Relation(r, columns) = &mut c.source else {
             return Err(not_understood());
         };
-        let lineage = crate::analyze::analyze_copy_from(r, columns, grounds(ctx))?;
+        let lineage =
+            crate::analyze::analyze_copy_from(r, columns, c.filter.as_mut(), grounds(ctx))?;
         let mut facts = Facts {
             kind: "COPY",
             ..Facts::default()

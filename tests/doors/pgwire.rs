@@ -196,7 +196,7 @@ proptest! {
             | (1, BackendMessage::CopyOut(read))
             | (2, BackendMessage::CopyBoth(read))) = (n, from_server(bytes))
             else {
-                panic!("answer {n} is taken for another message")
+                panic!("answer {n} is taken for another message");
             };
             prop_assert_eq!(read.format == Format::Binary, whole == 1);
             prop_assert_eq!(read.columns.iter().collect::<Vec<_>>(), columns.clone());

@@ -201,6 +201,8 @@ pub(crate) fn with(ctes: Vec<(&str, Statement)>, recursive: bool) -> With {
         columns: Vec::new(),
         materialized: None,
         body: Box::new(body),
+        search: None,
+        cycle: None,
     };
     With {
         recursive,

@@ -2,11 +2,18 @@
 
 use super::*;
 
+fn key(key: Expr, collation: Option<Name>) -> IndexElement {
+    IndexElement {
+        key,
+        collation,
+        opclass: None,
+    }
+}
+
 fn target(column: &str) -> AssignmentTarget {
     AssignmentTarget {
         column: id(column),
-        subscripts: Vec::new(),
-        fields: Vec::new(),
+        path: Vec::new(),
         position: 0,
     }
 }
@@ -69,7 +76,7 @@ fn writes_print_with_masks_in_place() {
         vec![Assignment::One(target("v"), Some(longer))],
         Some(binary(k(), "=", string("A"))),
     );
-    let unique = ConflictTarget::Index(vec![k()], None);
+    let unique = ConflictTarget::Index(vec![key(k(), None)], None);
     upsert.on_conflict = Some((Some(unique), update));
     let upsert = Statement::Insert(Box::new(upsert));
     assert_eq!(s.rewritten(&upsert, &rewrite), ["A|41"]);
@@ -77,7 +84,7 @@ fn writes_print_with_masks_in_place() {
         None,
         Some(ConflictTarget::Constraint(id("w_k_key"))),
         Some(ConflictTarget::Index(
-            vec![Expr::Collate(boxed(k()), name(&["pg_catalog", "default"]))],
+            vec![key(k(), Some(name(&["pg_catalog", "default"])))],
             Some(binary(k(), "<>", string(""))),
         )),
     ] {
@@ -88,11 +95,11 @@ fn writes_print_with_masks_in_place() {
     }
 
     let pair = AssignmentTarget {
-        fields: vec![id("b")],
+        path: vec![Step::Field(id("b"))],
         ..target("p")
     };
     let element = AssignmentTarget {
-        subscripts: vec![Subscript::Index(number("2"))],
+        path: vec![Step::Subscript(Subscript::Index(number("2")))],
         ..target("a")
     };
     let update = Update {
@@ -175,6 +182,8 @@ fn copy_prints_lists_and_options() {
             source,
             direction,
             options,
+            forced: Vec::new(),
+            filter: None,
         }))
     };
     let table = || relation("t", "t", 0);

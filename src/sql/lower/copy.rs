@@ -3,9 +3,11 @@
 use sqlparser::tokenizer::Token;
 
 use super::{Front, Lowered};
+use crate::ident::Ident;
 use crate::sql::tree::{Copy, CopyDirection, CopySource, RelationRef, Statement};
 
 type CopyOption = (Box<str>, Box<str>);
+type ForcedColumns = (Box<str>, Vec<Ident>);
 
 impl Front<'_, '_> {
     pub(super) fn copy(&mut self) -> Lowered<Statement> {
@@ -21,7 +23,7 @@ impl Front<'_, '_> {
                 self.advance();
                 options.push(("format".into(), "binary".into()));
             }
-            let name = self.qualified_name()?;
+            let name = self.relation_name()?;
             let columns = if self.next_is(&Token::LParen) {
                 self.name_list()?
             } else {
@@ -44,14 +46,19 @@ impl Front<'_, '_> {
             return Err(self.syntax());
         };
         self.copy_end(direction)?;
-        self.copy_options(&mut options)?;
-        if self.is("where") {
-            return self.unsupported("COPY … WHERE");
-        }
+        let mut forced = Vec::new();
+        self.copy_options(&mut options, &mut forced)?;
+        let filter = if direction == CopyDirection::From {
+            self.where_clause()?
+        } else {
+            None
+        };
         Ok(Statement::Copy(Box::new(Copy {
             source,
             direction,
             options,
+            forced,
+            filter,
         })))
     }
 
@@ -70,31 +77,37 @@ impl Front<'_, '_> {
         Err(self.syntax())
     }
 
-    fn copy_options(&mut self, options: &mut Vec<CopyOption>) -> Lowered<()> {
+    fn copy_options(
+        &mut self,
+        options: &mut Vec<CopyOption>,
+        forced: &mut Vec<ForcedColumns>,
+    ) -> Lowered<()> {
         // `[USING] DELIMITERS 'c'` is older than 7.3.
         let with = self.eat("with");
         if self.next_is(&Token::LParen) {
-            options.extend(self.parenthesised(Self::copy_option)?);
+            self.parenthesised(|front| front.copy_option(options, forced))?;
             return Ok(());
         }
         let mut any = false;
-        while let Some(option) = self.old_copy_option()? {
-            options.push(option);
+        while self.old_copy_option(options, forced)? {
             any = true;
         }
-        if with && !any && !self.at_end() {
+        if with && !any && !self.at_end() && !self.is("where") {
             return Err(self.syntax());
         }
         Ok(())
     }
 
-    /// `(name value, …)`
-    fn copy_option(&mut self) -> Lowered<CopyOption> {
+    /// `name value`, of `(name value, …)`
+    fn copy_option(
+        &mut self,
+        options: &mut Vec<CopyOption>,
+        forced: &mut Vec<ForcedColumns>,
+    ) -> Lowered<()> {
         let name = self.label()?.as_str().to_ascii_lowercase();
         let value = match name.as_str() {
-            "format" | "delimiter" | "null" | "quote" | "escape" | "encoding" => {
-                self.option_value()?
-            }
+            "format" => self.option_value()?.to_ascii_lowercase(),
+            "delimiter" | "null" | "quote" | "escape" | "encoding" => self.option_value()?,
             "header" | "freeze" => {
                 if matches!(self.peek(), Token::Comma | Token::RParen) {
                     "true".into()
@@ -103,22 +116,27 @@ impl Front<'_, '_> {
                 }
             }
             "force_quote" if self.take_symbol("*") => "*".into(),
+            "force_quote" | "force_not_null" | "force_null" if self.next_is(&Token::LParen) => {
+                forced.push((name.into(), self.name_list()?));
+                return Ok(());
+            }
             _ => {
                 return self.unsupported("this COPY option");
             }
         };
-        let value = if name == "format" {
-            value.to_ascii_lowercase()
-        } else {
-            value
-        };
-        Ok((name.into(), value.into()))
+        options.push((name.into(), value.into()));
+        Ok(())
     }
 
-    /// The syntax of PostgreSQL 7.3 to 8.4, which psql's `\copy … csv header` still uses.
-    fn old_copy_option(&mut self) -> Lowered<Option<CopyOption>> {
+    /// The syntax of PostgreSQL 7.3 to 8.4, which psql's `\copy … csv header` still uses. False when
+    /// there is none.
+    fn old_copy_option(
+        &mut self,
+        options: &mut Vec<CopyOption>,
+        forced: &mut Vec<ForcedColumns>,
+    ) -> Lowered<bool> {
         let Some(word) = self.word().map(str::to_owned) else {
-            return Ok(None);
+            return Ok(false);
         };
         let option: CopyOption = match word.as_str() {
             "binary" | "csv" => {
@@ -139,17 +157,24 @@ impl Front<'_, '_> {
                 (word.into(), self.string()?)
             }
             "force" => {
-                if self.is_at(1, "quote") && matches!(self.symbol_at(2), Some("*")) {
-                    self.advance();
-                    self.advance();
-                    self.advance();
-                    ("force_quote".into(), "*".into())
+                self.advance();
+                let name = if self.eat("quote") {
+                    "force_quote"
+                } else if self.eat_all(&["not", "null"]) {
+                    "force_not_null"
                 } else {
-                    return self.unsupported("COPY … FORCE with a column list");
+                    self.expect("null")?;
+                    "force_null"
+                };
+                if name != "force_quote" || !self.take_symbol("*") {
+                    forced.push((name.into(), self.list(Self::col_id)?));
+                    return Ok(true);
                 }
+                (name.into(), "*".into())
             }
-            _ => return Ok(None),
+            _ => return Ok(false),
         };
-        Ok(Some(option))
+        options.push(option);
+        Ok(true)
     }
 }

@@ -5,8 +5,8 @@ use sqlparser::tokenizer::Token;
 use super::{Front, Lowered};
 use crate::sql::Unsupported;
 use crate::sql::tree::{
-    Assignment, AssignmentTarget, Delete, RelationRef, SelectItem, Subscript, TableAlias, Update,
-    With,
+    Assignment, AssignmentTarget, Delete, Expr, RelationRef, SelectItem, Step, Subscript,
+    TableAlias, Update, With,
 };
 
 impl Front<'_, '_> {
@@ -20,8 +20,7 @@ impl Front<'_, '_> {
         } else {
             Vec::new()
         };
-        self.no_current_of()?;
-        let filter = self.where_clause()?;
+        let filter = self.where_or_current()?;
         let returning = self.returning()?;
         Ok(Update {
             with,
@@ -42,8 +41,7 @@ impl Front<'_, '_> {
         } else {
             Vec::new()
         };
-        self.no_current_of()?;
-        let filter = self.where_clause()?;
+        let filter = self.where_or_current()?;
         let returning = self.returning()?;
         Ok(Delete {
             with,
@@ -54,11 +52,12 @@ impl Front<'_, '_> {
         })
     }
 
-    fn no_current_of(&self) -> Lowered<()> {
-        if self.is("where") && self.is_at(1, "current") && self.is_at(2, "of") {
-            return self.unsupported_hint("WHERE CURRENT OF", "Name the row by its key.");
+    /// WHERE, or `WHERE CURRENT OF cursor`.
+    fn where_or_current(&mut self) -> Lowered<Option<Expr>> {
+        if self.eat_all(&["where", "current", "of"]) {
+            return Ok(Some(Expr::CurrentOf(self.col_id()?)));
         }
-        Ok(())
+        self.where_clause()
     }
 
     /// `relation_expr_opt_alias`: SET is no alias unless AS is written.
@@ -130,29 +129,22 @@ impl Front<'_, '_> {
         }
     }
 
-    /// `col`, `col[1]`, `col.field`. A subscript after a field has no form in the tree.
+    /// `col`, `col[1]`, `col.field`, `col[1].field[2]`
     pub(super) fn assignment_target(&mut self) -> Lowered<AssignmentTarget> {
         let position = self.position();
-        let mut target = AssignmentTarget {
-            column: self.col_id()?,
-            subscripts: Vec::new(),
-            fields: Vec::new(),
-            position,
-        };
+        let column = self.col_id()?;
+        let mut path = Vec::new();
         loop {
             if self.take(&Token::Period) {
-                target.fields.push(self.label()?);
-                if !target.subscripts.is_empty() {
-                    return self.unsupported("assignment to a field of an array element");
-                }
+                path.push(Step::Field(self.label()?));
             } else if self.take(&Token::LBracket) {
-                if !target.fields.is_empty() {
-                    return self.unsupported("assignment to an element of a composite field");
-                }
-                let subscript = self.assigned_subscript()?;
-                target.subscripts.push(subscript);
+                path.push(Step::Subscript(self.assigned_subscript()?));
             } else {
-                return Ok(target);
+                return Ok(AssignmentTarget {
+                    column,
+                    path,
+                    position,
+                });
             }
         }
     }

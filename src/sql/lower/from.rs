@@ -168,12 +168,12 @@ impl Front<'_, '_> {
     /// `[ONLY] t`, `t *`, `ONLY (t)`
     pub(super) fn relation_expr(&mut self) -> Lowered<(Name, bool)> {
         if !self.eat("only") {
-            let name = self.qualified_name()?;
+            let name = self.relation_name()?;
             self.take_symbol("*");
             return Ok((name, false));
         }
         let parenthesised = self.take(&Token::LParen);
-        let name = self.qualified_name()?;
+        let name = self.relation_name()?;
         if parenthesised {
             self.expect_token(&Token::RParen)?;
         }

@@ -2,18 +2,19 @@
 
 use sqlparser::tokenizer::Token;
 
+use super::dialect::strength;
 use super::{Front, Lowered};
 use crate::sql::Unsupported;
 use crate::sql::tree::{
-    ConflictAction, ConflictTarget, Expr, Insert, InsertSource, Overriding, RelationRef,
-    TableAlias, With,
+    ConflictAction, ConflictTarget, Expr, IndexElement, Insert, InsertSource, Overriding,
+    RelationRef, TableAlias, With,
 };
 
 impl Front<'_, '_> {
     pub(super) fn insert(&mut self, with: Option<With>) -> Lowered<Insert> {
         self.expect("insert")?;
         self.expect("into")?;
-        let name = self.qualified_name()?;
+        let name = self.relation_name()?;
         // Only AS introduces an alias here.
         let alias = if self.eat("as") {
             Some(TableAlias {
@@ -133,11 +134,23 @@ impl Front<'_, '_> {
         Ok(Some((target, ConflictAction::Update(assignments, filter))))
     }
 
-    fn index_element(&mut self) -> Lowered<Expr> {
-        let element = self.expr()?;
-        if matches!(element, Expr::Collate(..)) || matches!(self.peek(), Token::Word(_)) {
-            return self.unsupported("COLLATE or an operator class in ON CONFLICT");
-        }
-        Ok(element)
+    /// `index_elem`: a column, a call or `(e)`, then COLLATE and an operator class.
+    fn index_element(&mut self) -> Lowered<IndexElement> {
+        let key = self.expr_above(strength::CAST)?;
+        let collation = if self.eat("collate") {
+            Some(self.any_name(2)?)
+        } else {
+            None
+        };
+        let opclass = if self.is_col_id_at(0) {
+            Some(self.any_name(2)?)
+        } else {
+            None
+        };
+        Ok(IndexElement {
+            key,
+            collation,
+            opclass,
+        })
     }
 }

@@ -67,7 +67,12 @@ impl Front<'_, '_> {
         Ok(Name { parts, position })
     }
 
-    /// A relation: `t`, `s.t`. A database name in front is refused.
+    /// A relation that is read or written: `t`, `s.t`, or `d.s.t` of this database.
+    pub(super) fn relation_name(&mut self) -> Lowered<Name> {
+        self.any_name(3)
+    }
+
+    /// Any other relation: `t`, `s.t`.
     pub(super) fn qualified_name(&mut self) -> Lowered<Name> {
         self.any_name(2)
     }

@@ -6,8 +6,8 @@ use super::dialect::strength;
 use super::{Front, Lowered};
 use crate::sql::Unsupported;
 use crate::sql::tree::{
-    Cte, Expr, Limit, Literal, LockStrength, LockWait, Locking, NullsOrder, OrderItem, Query,
-    RelationRef, Select, SelectItem, SetExpr, SetOp, SortDirection, TableRef, With,
+    Cte, Cycle, Expr, Limit, Literal, LockStrength, LockWait, Locking, NullsOrder, OrderItem,
+    Query, RelationRef, Search, Select, SelectItem, SetExpr, SetOp, SortDirection, TableRef, With,
 };
 
 impl Front<'_, '_> {
@@ -91,18 +91,52 @@ impl Front<'_, '_> {
         self.expect_token(&Token::LParen)?;
         let body = Box::new(self.preparable()?);
         self.expect_token(&Token::RParen)?;
-        if self.is("search") || self.is("cycle") {
-            return self.unsupported_hint(
-                "SEARCH or CYCLE of a recursive query",
-                "Carry the path as an array column of the recursive query.",
-            );
-        }
         Ok(Cte {
             name,
             columns,
             materialized,
             body,
+            search: self.search()?,
+            cycle: self.cycle()?,
         })
+    }
+
+    fn search(&mut self) -> Lowered<Option<Search>> {
+        let depth_first = self.eat_all(&["search", "depth", "first", "by"]);
+        if !depth_first && !self.eat_all(&["search", "breadth", "first", "by"]) {
+            return Ok(None);
+        }
+        let by = self.list(Self::col_id)?;
+        self.expect("set")?;
+        Ok(Some(Search {
+            depth_first,
+            by,
+            set: self.col_id()?,
+        }))
+    }
+
+    fn cycle(&mut self) -> Lowered<Option<Cycle>> {
+        if !self.eat("cycle") {
+            return Ok(None);
+        }
+        let columns = self.list(Self::col_id)?;
+        self.expect("set")?;
+        let mark = self.col_id()?;
+        let values = if self.eat("to") {
+            // Constants, which may carry a type in front.
+            let value = self.expr_above(strength::CAST)?;
+            self.expect("default")?;
+            Some((value, self.expr_above(strength::CAST)?))
+        } else {
+            None
+        };
+        self.expect("using")?;
+        Ok(Some(Cycle {
+            columns,
+            mark,
+            values,
+            path: self.col_id()?,
+        }))
     }
 
     fn set_expression(&mut self) -> Lowered<SetExpr> {

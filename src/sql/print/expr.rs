@@ -128,6 +128,10 @@ impl Printer<'_> {
                 self.ident(field)
             }
             Expr::Keyword(form) => self.keyword_form(form),
+            Expr::CurrentOf(cursor) => {
+                self.push("CURRENT OF ");
+                self.ident(cursor)
+            }
         }
     }
 

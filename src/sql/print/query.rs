@@ -2,7 +2,7 @@
 
 use super::{Printed, Printer, unresolved};
 use crate::sql::tree::{
-    Cte, Distinct, Expr, GroupItem, Limit, LockStrength, LockWait, Locking, Query, Select,
+    Cte, Distinct, Expr, GroupItem, Limit, Literal, LockStrength, LockWait, Locking, Query, Select,
     SelectItem, SetExpr, SetOp, With,
 };
 
@@ -63,7 +63,44 @@ impl Printer<'_> {
         });
         self.statement(&cte.body)?;
         self.push(")");
+        if let Some(search) = &cte.search {
+            self.push(if search.depth_first {
+                " SEARCH DEPTH FIRST BY "
+            } else {
+                " SEARCH BREADTH FIRST BY "
+            });
+            self.idents(&search.by)?;
+            self.push(" SET ");
+            self.ident(&search.set)?;
+        }
+        if let Some(cycle) = &cte.cycle {
+            self.push(" CYCLE ");
+            self.idents(&cycle.columns)?;
+            self.push(" SET ");
+            self.ident(&cycle.mark)?;
+            if let Some((value, otherwise)) = &cycle.values {
+                self.push(" TO ");
+                self.cycle_mark(value)?;
+                self.push(" DEFAULT ");
+                self.cycle_mark(otherwise)?;
+            }
+            self.push(" USING ");
+            self.ident(&cycle.path)?;
+        }
         Ok(())
+    }
+
+    /// A constant, where the grammar takes nothing else: `1`, `'x'`, `type 'x'`.
+    fn cycle_mark(&mut self, value: &Expr) -> Printed {
+        match value {
+            Expr::Literal(_) => self.expr(value),
+            Expr::Cast(inner, ty) if matches!(**inner, Expr::Literal(Literal::String(_))) => {
+                self.type_name(ty)?;
+                self.push(" ");
+                self.expr(inner)
+            }
+            _ => Err(unresolved("a mark of CYCLE that is not a constant")),
+        }
     }
 
     fn set_expr(&mut self, body: &SetExpr) -> Printed {

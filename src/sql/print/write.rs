@@ -1,9 +1,10 @@
 //! INSERT, UPDATE, DELETE, COPY. Masks stand in place of the target's columns.
 
 use super::{Printed, Printer, unresolved};
+use crate::ident::Ident;
 use crate::sql::tree::{
     Assignment, AssignmentTarget, ConflictAction, ConflictTarget, Copy, CopyDirection, CopySource,
-    Delete, Expr, Insert, InsertSource, Overriding, SelectItem, Update,
+    Delete, Expr, IndexElement, Insert, InsertSource, Overriding, SelectItem, Step, Update,
 };
 
 impl Printer<'_> {
@@ -127,10 +128,14 @@ impl Printer<'_> {
 
     pub(super) fn assigned(&mut self, target: &AssignmentTarget) -> Printed {
         self.ident(&target.column)?;
-        self.subscripts(&target.subscripts)?;
-        for field in &target.fields {
-            self.push(".");
-            self.ident(field)?;
+        for step in &target.path {
+            match step {
+                Step::Subscript(subscript) => self.subscripts(std::slice::from_ref(subscript))?,
+                Step::Field(field) => {
+                    self.push(".");
+                    self.ident(field)?;
+                }
+            }
         }
         Ok(())
     }
@@ -180,25 +185,28 @@ impl Printer<'_> {
         }
     }
 
-    fn index_element(&mut self, element: &Expr) -> Printed {
-        match element {
-            Expr::Column(column) => self.ident(&column.name),
+    fn index_element(&mut self, element: &IndexElement) -> Printed {
+        match &element.key {
+            Expr::Column(column) => self.ident(&column.name)?,
             Expr::Name(name) if name.parts.len() == 1 => {
                 self.resolved(false, "a column name")?;
-                self.name(name)
+                self.name(name)?;
             }
-            Expr::Collate(inner, collation) => {
-                self.index_element(inner)?;
-                self.push(" COLLATE ");
-                self.qualified(collation, "a collation name")
-            }
-            other => {
+            key => {
                 self.push("(");
-                self.expr(other)?;
+                self.expr(key)?;
                 self.push(")");
-                Ok(())
             }
         }
+        if let Some(collation) = &element.collation {
+            self.push(" COLLATE ");
+            self.qualified(collation, "a collation name")?;
+        }
+        if let Some(opclass) = &element.opclass {
+            self.push(" ");
+            self.qualified(opclass, "an operator class")?;
+        }
+        Ok(())
     }
 
     fn conflict_action(&mut self, action: &ConflictAction) -> Printed {
@@ -249,16 +257,25 @@ impl Printer<'_> {
             CopyDirection::To => " TO STDOUT",
             CopyDirection::From => " FROM STDIN",
         });
-        if copy.options.is_empty() {
-            return Ok(());
+        let mut separator = " WITH (";
+        for (name, value) in &copy.options {
+            self.push(separator);
+            self.ident(&Ident::exact(name))?;
+            self.push(" ");
+            self.string(value)?;
+            separator = ", ";
         }
-        self.push(" WITH (");
-        self.separated(&copy.options, ", ", |p, (name, value)| {
-            p.ident(&crate::ident::Ident::exact(name))?;
-            p.push(" ");
-            p.string(value)
-        })?;
-        self.push(")");
-        Ok(())
+        for (name, columns) in &copy.forced {
+            self.push(separator);
+            self.ident(&Ident::exact(name))?;
+            self.push(" (");
+            self.idents(columns)?;
+            self.push(")");
+            separator = ", ";
+        }
+        if separator == ", " {
+            self.push(")");
+        }
+        self.filter(copy.filter.as_ref())
     }
 }

@@ -378,6 +378,8 @@ pub enum Expr {
     Subscripts(Box<Expr>, Vec<Subscript>),
     /// `(e).field`
     Field(Box<Expr>, Ident),
+    /// `CURRENT OF cursor`, which only a whole WHERE of UPDATE or DELETE may be.
+    CurrentOf(Ident),
     /// XML and JSON forms.
     Keyword(Box<KeywordForm>),
 }

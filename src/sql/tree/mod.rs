@@ -22,13 +22,13 @@ pub use self::expr::{
 pub use self::keyword::{KeywordForm, KeywordTable, Piece};
 pub use self::merge::{Merge, MergeAction, MergeBranch, MergeRows};
 pub use self::query::{
-    ColumnDef, Cte, Distinct, GroupItem, JoinConstraint, JoinKind, Limit, LockStrength, LockWait,
-    Locking, NullsOrder, OrderItem, Query, RelationId, RelationRef, RowsFromItem, Select,
-    SelectItem, SetExpr, SetOp, SortDirection, TableAlias, TableFunction, TableRef, TableSample,
-    With,
+    ColumnDef, Cte, Cycle, Distinct, GroupItem, JoinConstraint, JoinKind, Limit, LockStrength,
+    LockWait, Locking, NullsOrder, OrderItem, Query, RelationId, RelationRef, RowsFromItem, Search,
+    Select, SelectItem, SetExpr, SetOp, SortDirection, TableAlias, TableFunction, TableRef,
+    TableSample, With,
 };
 pub use self::statement::{
     Assignment, AssignmentTarget, ConflictAction, ConflictTarget, Copy, CopyDirection, CopySource,
-    CreateTable, Delete, FetchAmount, Insert, InsertSource, IsolationLevel, Overriding, Statement,
-    TempColumn, Transaction, TransactionMode, Update,
+    CreateTable, Delete, FetchAmount, IndexElement, Insert, InsertSource, IsolationLevel,
+    Overriding, Statement, Step, TempColumn, Transaction, TransactionMode, Update,
 };

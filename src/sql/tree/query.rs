@@ -44,6 +44,34 @@ pub struct Cte {
     pub materialized: Option<bool>,
     /// `Statement::Query`, or a data-modifying statement.
     pub body: Box<Statement>,
+    /// `SEARCH …`
+    pub search: Option<Search>,
+    /// `CYCLE …`
+    pub cycle: Option<Cycle>,
+}
+
+/// `SEARCH DEPTH|BREADTH FIRST BY a, b SET column`
+#[derive(Clone)]
+pub struct Search {
+    /// `DEPTH`
+    pub depth_first: bool,
+    /// Columns of the CTE.
+    pub by: Vec<Ident>,
+    /// The column it adds.
+    pub set: Ident,
+}
+
+/// `CYCLE a, b SET mark [TO value DEFAULT value] USING path`
+#[derive(Clone)]
+pub struct Cycle {
+    /// Columns of the CTE.
+    pub columns: Vec<Ident>,
+    /// The first column it adds.
+    pub mark: Ident,
+    /// Constants of the mark: in a cycle, and not.
+    pub values: Option<(Expr, Expr)>,
+    /// The second column it adds.
+    pub path: Ident,
 }
 
 /// The body of a query.

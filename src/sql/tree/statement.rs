@@ -161,9 +161,20 @@ pub enum InsertSource {
 #[derive(Clone)]
 pub enum ConflictTarget {
     /// `(a, lower(b)) [WHERE …]`
-    Index(Vec<Expr>, Option<Expr>),
+    Index(Vec<IndexElement>, Option<Expr>),
     /// `ON CONSTRAINT name`
     Constraint(Ident),
+}
+
+/// What an index is chosen by: a column or expression, as the index has it.
+#[derive(Clone)]
+pub struct IndexElement {
+    /// The column or expression.
+    pub key: Expr,
+    /// `COLLATE`
+    pub collation: Option<Name>,
+    /// Operator class.
+    pub opclass: Option<Name>,
 }
 
 /// `DO …`
@@ -175,17 +186,24 @@ pub enum ConflictAction {
     Update(Vec<Assignment>, Option<Expr>),
 }
 
-/// A column as the target of an assignment: `a`, `a[1]`, `a.b`.
+/// A column as the target of an assignment: `a`, `a[1]`, `a.b[2].c`.
 #[derive(Clone)]
 pub struct AssignmentTarget {
     /// Column.
     pub column: Ident,
-    /// Subscripts.
-    pub subscripts: Vec<Subscript>,
-    /// Composite fields.
-    pub fields: Vec<Ident>,
+    /// What follows it, in order.
+    pub path: Vec<Step>,
     /// Byte offset in the client's text.
     pub position: usize,
+}
+
+/// One step into a column that is assigned to.
+#[derive(Clone)]
+pub enum Step {
+    /// `[1]`
+    Subscript(Subscript),
+    /// `.field`
+    Field(Ident),
 }
 
 /// `SET …`
@@ -238,8 +256,12 @@ pub struct Copy {
     pub source: CopySource,
     /// `TO STDOUT` or `FROM STDIN`; files and programs have no form.
     pub direction: CopyDirection,
-    /// Options as (lower-case name, value); column lists of `FORCE_QUOTE` and the like are not kept.
+    /// Options as (lower-case name, value).
     pub options: Vec<(Box<str>, Box<str>)>,
+    /// `force_quote`, `force_not_null` and `force_null` with their columns.
+    pub forced: Vec<(Box<str>, Vec<Ident>)>,
+    /// `WHERE`, of COPY FROM
+    pub filter: Option<Expr>,
 }
 
 /// What COPY copies.

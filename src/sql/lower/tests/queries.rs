@@ -40,6 +40,12 @@ fn from(item: &TableRef) -> String {
             if f.ordinality { " ORD" } else { "" },
             alias(&f.alias) + &list(&f.columns, |c| format!(" {}:{}", c.name, ty(&c.ty)))
         ),
+        TableRef::Keyword(t) => format!(
+            "{}({}){}",
+            super::show::pieces(&t.form),
+            list(&t.columns, ToString::to_string),
+            alias(&t.alias)
+        ),
         TableRef::Join {
             left,
             right,
@@ -121,7 +127,7 @@ fn from_items() {
             "{text}"
         );
     }
-    assert!(refusal("SELECT 1 FROM d.s.t").starts_with("0A000"));
+    assert!(refusal("SELECT 1 FROM a.d.s.t").starts_with("0A000"));
 }
 
 #[test]
@@ -290,8 +296,13 @@ fn common_table_expressions() {
     );
     assert!(matches!(*with.ctes[1].body, Statement::Delete(_)));
     assert!(matches!(&*with.ctes[2].body, Statement::Query(q) if q.with.is_some()));
-    assert!(
-        refusal("WITH x AS (TABLE t) SEARCH DEPTH FIRST BY a SET b TABLE x").starts_with("0A000")
+    let q = query(
+        "WITH RECURSIVE x AS (TABLE t) SEARCH BREADTH FIRST BY a, b SET c CYCLE a SET d TO 'x' DEFAULT 'y' USING e TABLE x",
     );
+    let cte = &q.with.as_ref().unwrap().ctes[0];
+    let (search, cycle) = (cte.search.as_ref().unwrap(), cte.cycle.as_ref().unwrap());
+    assert!(!search.depth_first && search.by.len() == 2 && search.set == "c");
+    assert!(cycle.columns.len() == 1 && cycle.mark == "d" && cycle.path == "e");
+    assert!(cycle.values.is_some());
     assert!(refusal("WITH x AS (COPY t TO STDOUT) TABLE x").starts_with("42601"));
 }

@@ -286,6 +286,26 @@ pub(super) fn expr(e: &Expr) -> String {
         Expr::Call(c) => call(c),
         Expr::Subscripts(x, l) => format!("({}){}", expr(x), l.iter().map(sub).collect::<String>()),
         Expr::Field(x, f) => format!("({}).{f}", expr(x)),
+        Expr::Keyword(form) => pieces(form),
+        Expr::CurrentOf(cursor) => format!("CURRENT OF {cursor}"),
         Expr::Column(_) | Expr::WholeRow { .. } => panic!("lowering resolves nothing"),
     }
+}
+
+pub(super) fn pieces(form: &KeywordForm) -> String {
+    let piece = |p: &Piece| match p {
+        Piece::Word(word) => (*word).to_owned(),
+        Piece::Expr(e) => expr(e),
+        Piece::Labelled(e, label) => match label {
+            Some(label) => format!("{} AS {label}", expr(e)),
+            None => expr(e),
+        },
+        Piece::Query(_) => "QUERY".into(),
+        Piece::Type(t) => ty(t),
+        Piece::Name(name) => format!("<{name}>"),
+        Piece::String(value) => format!("'{value}'"),
+        Piece::OrderBy(items) => format!("{} keys", items.len()),
+        Piece::Over(_) => "WINDOW".into(),
+    };
+    form.pieces.iter().map(piece).collect::<Vec<_>>().join(" ")
 }

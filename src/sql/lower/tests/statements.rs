@@ -16,7 +16,10 @@ fn inserts() {
     assert!(i.with.is_some() && i.overriding == Some(Overriding::User));
     assert_eq!(names(&i.target.name), "s.t");
     assert_eq!(i.columns.len(), 3);
-    assert!(i.columns[1].subscripts.len() == 1 && i.columns[2].fields.len() == 1);
+    assert!(
+        matches!(i.columns[1].path.as_slice(), [Step::Subscript(_)])
+            && matches!(i.columns[2].path.as_slice(), [Step::Field(_)])
+    );
     let InsertSource::Values(rows) = &i.source else {
         panic!()
     };
@@ -26,7 +29,7 @@ fn inserts() {
     else {
         panic!()
     };
-    assert_eq!(expr(&on[0]), "lower(a)");
+    assert_eq!(expr(&on[0].key), "lower(a)");
     assert!(matches!(&set[1], Assignment::Row(t, v) if t.len() == 2 && v[0].is_none()));
     assert_eq!(i.returning.len(), 2);
 
@@ -51,7 +54,7 @@ fn updates_and_deletes() {
     assert!(u.target.only && u.target.alias.is_some() && u.from.len() == 1 && u.filter.is_some());
     assert!(matches!(&u.assignments[0], Assignment::One(_, None)));
     assert!(
-        matches!(&u.assignments[1], Assignment::One(t, Some(_)) if matches!(t.subscripts[0], Subscript::Slice(..)))
+        matches!(&u.assignments[1], Assignment::One(t, Some(_)) if matches!(t.path[0], Step::Subscript(Subscript::Slice(..))))
     );
     assert!(matches!(&u.assignments[2], Assignment::Query(t, _) if t.len() == 2));
     assert!(refusal("UPDATE t set SET a = 1").starts_with("42601"));
@@ -59,7 +62,11 @@ fn updates_and_deletes() {
         panic!()
     };
     assert!(d.using.len() == 2 && d.filter.is_some() && d.target.alias.is_none());
-    assert!(refusal("UPDATE t SET a = 1 WHERE CURRENT OF c").starts_with("0A000"));
+    assert!(
+        matches!(one("UPDATE t SET a = 1 WHERE CURRENT OF c"), Statement::Update(u) if matches!(&u.filter, Some(Expr::CurrentOf(c)) if *c == "c"))
+    );
+    assert!(refusal("UPDATE t SET a = 1 WHERE CURRENT OF c AND true").starts_with("42601"));
+    assert!(refusal("SELECT 1 FROM t WHERE CURRENT OF c").starts_with("42601"));
     assert!(refusal("UPDATE t SET a = 1 LIMIT 1").starts_with("42601"));
 }
 
@@ -225,11 +232,19 @@ fn copies() {
     assert!(
         matches!(one("COPY (SELECT 1) TO STDOUT"), Statement::Copy(c) if matches!(c.source, CopySource::Query(_)) && c.direction == CopyDirection::To)
     );
-    for text in [
-        "COPY t TO '/tmp/x'",
-        "COPY t FROM PROGRAM 'x'",
-        "COPY t FROM STDIN WHERE a",
-    ] {
+    let Statement::Copy(from) = one(
+        "COPY t FROM STDIN WITH (FORMAT csv, FORCE_NULL (a, b), FORCE_NOT_NULL (c)) WHERE a > 1",
+    ) else {
+        panic!()
+    };
+    assert!(from.filter.is_some() && from.options.len() == 1);
+    let forced: Vec<(&str, usize)> = from.forced.iter().map(|(n, c)| (&**n, c.len())).collect();
+    assert_eq!(forced, [("force_null", 2), ("force_not_null", 1)]);
+    assert!(
+        matches!(one("COPY t TO STDOUT CSV FORCE QUOTE a, b"), Statement::Copy(c) if c.forced.len() == 1 && c.forced[0].1.len() == 2)
+    );
+    assert!(refusal("COPY t TO STDOUT WHERE a").starts_with("42601"));
+    for text in ["COPY t TO '/tmp/x'", "COPY t FROM PROGRAM 'x'"] {
         assert!(refusal(text).starts_with("0A000"), "{text}");
     }
 }

@@ -4,7 +4,7 @@ records the answers in statements.sql, where tests/parser_oracle.rs finds them.
 
     python3 -m venv /tmp/oracle && /tmp/oracle/bin/pip install 'pglast==7.*'
     git clone --branch 17-latest --depth 1 https://github.com/pganalyze/libpg_query
-    /tmp/oracle/bin/python tests/oracle/record.py libpg_query/test/sql/postgres_regress
+    /tmp/oracle/bin/python tests/parser_oracle/record.py libpg_query/test/sql/postgres_regress
 
 pglast 7 carries the parser of PostgreSQL 17 (libpg_query). Run this again after a change of the
 printer, or when something new is read; it writes nothing when a statement is read differently, and

@@ -1,0 +1,134 @@
+//! ON CONFLICT: which index is meant, and what DO UPDATE reads. The row proposed for insertion is the
+//! client's own, so reading it is no use of a stored column.
+
+use super::dml::{Target, no_grant};
+use super::scope::{CteFrame, Env, Item, ItemKind, Scope, Visible};
+use super::{Analyzer, Resolve};
+use crate::ident::Ident;
+use crate::pg::sqlstate;
+use crate::refusal::Refusal;
+use crate::sql::tree::{Column, ConflictAction, ConflictTarget, Expr, IndexElement, Name};
+
+impl Analyzer<'_> {
+    pub(super) fn on_conflict(
+        &mut self,
+        conflict: Option<&mut ConflictTarget>,
+        action: &mut ConflictAction,
+        target: &Target,
+        env: Env<'_>,
+    ) -> Resolve<()> {
+        if let Some(ConflictTarget::Index(elements, filter)) = conflict {
+            self.conflict_index(elements, filter.as_mut(), target, env.ctes)?;
+        }
+        let ConflictAction::Update(assignments, filter) = action else {
+            return Ok(());
+        };
+        if !target.grant.updates {
+            return Err(no_grant(&target.relation, "UPDATE"));
+        }
+        // `excluded` is the row proposed for insertion: the client's own values, or masks.
+        let excluded = Ident::exact("excluded");
+        let columns = proposed(target, Some(&excluded));
+        let items = [
+            target.item.clone(),
+            Item {
+                alias: excluded.clone(),
+                printed: excluded,
+                columns,
+                relation: None,
+                unaliased: None,
+                kind: ItemKind::Plain,
+            },
+        ];
+        let scope = Scope {
+            parent: None,
+            items: &items,
+            columns: &target.item.columns,
+        };
+        self.assignments(assignments, target, &scope, env.ctes)?;
+        if let Some(f) = filter {
+            self.compute(f, &scope, env.ctes)?;
+        }
+        Ok(())
+    }
+
+    /// What an index is chosen by is compared with the index's own definition, never with a row: it is
+    /// written raw, and nothing of it is a use. PostgreSQL compares stored values in that index, as its
+    /// unique constraint does for any INSERT.
+    fn conflict_index(
+        &mut self,
+        elements: &mut [IndexElement],
+        filter: Option<&mut Expr>,
+        target: &Target,
+        ctes: Option<&CteFrame<'_>>,
+    ) -> Resolve<()> {
+        let columns = proposed(target, None);
+        let items = [proposed_row(target, columns)];
+        let [item] = &items;
+        let scope = Scope {
+            parent: None,
+            items: &items,
+            columns: &item.columns,
+        };
+        for element in elements {
+            self.compute(&mut element.key, &scope, ctes)?;
+            if let Some(collation) = &mut element.collation {
+                self.collation(collation)?;
+            }
+            if let Some(opclass) = &mut element.opclass {
+                system_opclass(opclass)?;
+            }
+        }
+        if let Some(filter) = filter {
+            self.compute(filter, &scope, ctes)?;
+        }
+        Ok(())
+    }
+}
+
+/// The target's columns as a row proposed by the client has them: its own values, so no use of them is
+/// a use of the stored column.
+pub(super) fn proposed(target: &Target, qualifier: Option<&Ident>) -> Vec<Visible> {
+    let columns = target.item.columns.iter();
+    columns
+        .map(|c| Visible {
+            reference: Column {
+                qualifier: qualifier.cloned(),
+                name: c.reference.name.clone(),
+                base: None,
+            },
+            sources: Vec::new(),
+            tainted: false,
+            ..c.clone()
+        })
+        .collect()
+}
+
+/// A row of the target that is not a relation: it has no system columns, and is no value as a whole.
+pub(super) fn proposed_row(target: &Target, columns: Vec<Visible>) -> Item {
+    Item {
+        columns,
+        relation: None,
+        unaliased: None,
+        kind: ItemKind::Join,
+        ..target.item.clone()
+    }
+}
+
+/// Operator classes are not in the catalog snapshot: only PostgreSQL's own can be named.
+fn system_opclass(opclass: &mut Name) -> Resolve<()> {
+    let name = match opclass.parts.as_slice() {
+        [name] => name.clone(),
+        [schema, name] if *schema == "pg_catalog" => name.clone(),
+        _ => {
+            return Err(Refusal::error(
+                sqlstate::FEATURE_NOT_SUPPORTED,
+                "only operator classes of pg_catalog are supported in ON CONFLICT",
+            )
+            .hint("Name the constraint: ON CONFLICT ON CONSTRAINT name.")
+            .at(opclass.position));
+        }
+    };
+    opclass.parts = vec![Ident::exact("pg_catalog"), name];
+    Ok(())
+}
