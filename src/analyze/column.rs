@@ -57,6 +57,7 @@ impl Analyzer<'_> {
     /// A reference to a visible column: mentioned, its use still open.
     pub(super) fn visible(&mut self, c: &Visible) -> Info {
         self.lineage.mark_all(&c.sources, Uses::NONE);
+        self.mentioned(c);
         Info {
             sources: c.sources.clone(),
             tainted: c.tainted,
@@ -64,6 +65,11 @@ impl Analyzer<'_> {
             null: false,
             named: c.named && c.merged.is_none(),
         }
+    }
+
+    /// Counts the mention of a column the role does not see clearly.
+    pub(super) fn mentioned(&mut self, c: &Visible) {
+        self.hidden = self.hidden.saturating_add(u64::from(c.tainted));
     }
 
     pub(super) fn system_column(

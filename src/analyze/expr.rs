@@ -146,18 +146,18 @@ impl Analyzer<'_> {
                 Ok(bool_of(l.tainted || a.tainted))
             }
             Expr::Exists(query) => {
-                // Its select list is not evaluated, but its conditions are: taint is not known to be
-                // absent.
-                let outputs = self.query(
+                let before = self.hidden;
+                self.query(
                     query,
                     Env {
                         outer: Some(scope),
                         ctes,
                     },
                 )?;
-                Ok(bool_of(outputs.iter().any(|o| o.tainted)))
+                Ok(bool_of(self.hidden != before))
             }
             Expr::Subquery(query) => {
+                let before = self.hidden;
                 let outputs = self.query(
                     query,
                     Env {
@@ -165,17 +165,20 @@ impl Analyzer<'_> {
                         ctes,
                     },
                 )?;
-                self.one_column(outputs)
+                let mut info = self.one_column(outputs)?;
+                info.tainted |= self.hidden != before;
+                Ok(info)
             }
             Expr::ArrayQuery(query) => {
-                let outputs = self.computed_query(
+                let before = self.hidden;
+                self.computed_query(
                     query,
                     Env {
                         outer: Some(scope),
                         ctes,
                     },
                 )?;
-                Ok(Info::computed(outputs.iter().any(|o| o.tainted), None))
+                Ok(Info::computed(self.hidden != before, None))
             }
             Expr::Array(items) => {
                 let mut tainted = false;

@@ -91,6 +91,8 @@ impl Analyzer<'_> {
             let l = unique_column(&lhs.columns, name, "left")?;
             let r = unique_column(&rhs.columns, name, "right")?;
             self.compare(&l.sources, &r.sources);
+            self.mentioned(l);
+            self.mentioned(r);
             let mut op = Operator {
                 schema: None,
                 symbol: "=".into(),

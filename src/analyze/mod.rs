@@ -146,6 +146,9 @@ struct Analyzer<'a> {
     top_level: bool,
     /// A MERGE was met.
     merges: bool,
+    /// How often a column was mentioned that the role does not see clearly: what a subquery's
+    /// conditions read shows in no output of it.
+    hidden: u64,
 }
 
 impl<'a> Analyzer<'a> {
@@ -156,6 +159,7 @@ impl<'a> Analyzer<'a> {
             expanding: Vec::new(),
             aliases: 0,
             top_level: true,
+            hidden: 0,
             merges: false,
         }
     }

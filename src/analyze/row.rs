@@ -26,6 +26,7 @@ impl Analyzer<'_> {
                 );
             }
             self.lineage.mark_all(&c.sources, Uses::COMPUTE);
+            self.mentioned(c);
             tainted |= c.tainted;
         }
         let mut ty = None;
@@ -48,6 +49,7 @@ impl Analyzer<'_> {
             if let Expr::Star(name) = &f {
                 for c in scope.find_item(name)?.columns.iter().filter(|c| !c.denied) {
                     self.lineage.mark_all(&c.sources, Uses::COMPUTE);
+                    self.mentioned(c);
                     tainted |= c.tainted;
                     expanded.push(c.expr());
                 }

@@ -150,6 +150,7 @@ impl Analyzer<'_> {
     ) {
         for c in columns.iter().filter(|c| !c.denied) {
             self.lineage.mark_all(&c.sources, Uses::NONE);
+            self.mentioned(c);
             items.push(SelectItem::Expr {
                 expr: c.expr(),
                 alias: Some(c.name.clone()),

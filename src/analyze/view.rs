@@ -130,6 +130,16 @@ fn new_view_form(relation: &Arc<Relation>, grounds: Grounds<'_>) -> Resolve<Arc<
                 .hint("Query the tables it is made of."),
         );
     }
+    if !explicit.is_empty() {
+        return Err(
+            Refusal::denied(format!("permission denied for view {}", relation.name))
+                .detail(
+                    "It computes with protected columns, and the policy has rules for some of its \
+                     columns only.",
+                )
+                .hint("Query the tables it is made of, or have all its columns classified."),
+        );
+    }
     Ok(Arc::new(ViewForm::Expand(Box::new(query))))
 }
 
