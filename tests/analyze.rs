@@ -120,7 +120,8 @@ fn describe(lineage: &Lineage) -> String {
                 names.join(", ")
             }
         };
-        if !(e.left.is_empty() && e.right.is_empty()) {
+        // Grouped or made distinct: compared with itself, which its uses say already.
+        if e.left != e.right {
             writeln!(out, "{} = {}", side(&e.left), side(&e.right)).unwrap();
         }
     }

@@ -98,7 +98,7 @@ const RUNNERS: [(&str, &str); 10] = [
     ("clinic", "tests/e2e.rs"),
     ("e2e", "tests/e2e.rs"),
     ("language", "tests/policy.rs"),
-    ("mask", "tests/mask.rs"),
+    ("mask", "tests/mask/corpus.rs"),
     ("plan", "tests/plan.rs"),
     ("policy", "tests/policy.rs"),
     ("wire", "tests/e2e.rs"),

@@ -356,6 +356,6 @@ mod tests {
         let mut faults = Faults::default();
         let ours = parse(&file, &mut faults).expect("YAML");
         assert!(faults.list.is_empty());
-        same(&ours, &serde_yaml::from_str(&text).expect("YAML"), "styles");
+        same(&ours, &serde_yaml::from_str(text).expect("YAML"), "styles");
     }
 }

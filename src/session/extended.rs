@@ -6,6 +6,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use super::missing::{ident, missing_portal, missing_statement, outdated};
 use super::replies::{Expected, Portal, Prepared};
 use super::{FAILING, Fatal, Io, Moment, Session, Step, planning, to_client, to_upstream};
 use crate::ident::Ident;
@@ -14,6 +15,9 @@ use crate::pg::{Oid, sqlstate};
 use crate::plan::{Plan, Refusal};
 use crate::wire::frontend::{Bind, Execute, Named, Parse, Target};
 use crate::wire::write::WriteError;
+
+/// What the rows of a portal need; `None` for a result without columns.
+type Rules = Option<Arc<[OutputRule]>>;
 
 impl Session {
     pub(super) fn on_parse(
@@ -311,7 +315,7 @@ impl Session {
 
     /// A portal's upstream name and what its rows need. SQL's DECLARE makes portals too: psycopg
     /// describes its cursors before it fetches from them.
-    fn portal(&self, name: &[u8]) -> Option<(Vec<u8>, Option<Arc<[OutputRule]>>)> {
+    fn portal(&self, name: &[u8]) -> Option<(Vec<u8>, Rules)> {
         if let Some(portal) = self.portals.get(name) {
             let outputs = portal.prepared.plan.outputs().cloned();
             return Some((portal.upstream.clone(), outputs));
@@ -424,39 +428,4 @@ impl Session {
         self.skipping = true;
         Ok(())
     }
-}
-
-fn ident(name: &[u8]) -> Result<Ident, Refusal> {
-    let name = crate::wire::utf8(name).map_err(|_| {
-        Refusal::error(
-            sqlstate::CHARACTER_NOT_IN_REPERTOIRE,
-            "invalid byte sequence for encoding \"UTF8\"",
-        )
-    })?;
-    Ok(Ident::exact(name))
-}
-
-fn missing_statement(name: &Ident) -> Refusal {
-    let message = if name.as_str().is_empty() {
-        "unnamed prepared statement does not exist".to_owned()
-    } else {
-        format!("prepared statement \"{name}\" does not exist")
-    };
-    Refusal::error(sqlstate::INVALID_STATEMENT_NAME, message)
-}
-
-fn missing_portal(name: &[u8]) -> Refusal {
-    let name = String::from_utf8_lossy(name);
-    Refusal::error(
-        sqlstate::INVALID_CURSOR_NAME,
-        format!("portal \"{name}\" does not exist"),
-    )
-}
-
-fn outdated() -> Refusal {
-    // PostgreSQL's words for a statement whose ground has moved; drivers know to prepare it again.
-    Refusal::error(
-        sqlstate::FEATURE_NOT_SUPPORTED,
-        "cached plan must not change result type",
-    )
 }

@@ -11,6 +11,7 @@
 mod answers;
 pub mod diagnostic;
 mod extended;
+mod missing;
 mod planning;
 mod replies;
 mod rows;
@@ -162,7 +163,7 @@ impl Session {
     /// More client messages may be read now.
     pub fn wants_client(&self) -> bool {
         self.copy_in
-            || (!self.replies.unsettled()
+            || (!self.replies.unsettled(self.dirty)
                 && !self.replies.copying_in()
                 && self.replies.len() < crate::limits::STATEMENTS_PER_SESSION)
     }

@@ -206,9 +206,9 @@ impl Replies {
     }
 
     /// A whole segment is sent whose effects are not known yet: planning beyond it would be against
-    /// a guess.
-    pub(super) fn unsettled(&self) -> bool {
-        self.effects > 0
+    /// a guess. `dirty`: some are known, and what follows in the segment may still undo them.
+    pub(super) fn unsettled(&self, dirty: bool) -> bool {
+        (dirty || self.effects > 0)
             && matches!(
                 self.queue.back(),
                 Some(Expected::Query { .. } | Expected::Sync { .. } | Expected::Ready { .. })

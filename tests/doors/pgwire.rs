@@ -192,11 +192,11 @@ proptest! {
             encoded(&CopyBothResponse::new(whole, count, each)),
         ];
         for (n, bytes) in answers.iter().enumerate() {
-            let read = match (n, from_server(bytes)) {
-                (0, BackendMessage::CopyIn(r))
-                | (1, BackendMessage::CopyOut(r))
-                | (2, BackendMessage::CopyBoth(r)) => r,
-                _ => panic!("answer {n} is taken for another message"),
+            let ((0, BackendMessage::CopyIn(read))
+            | (1, BackendMessage::CopyOut(read))
+            | (2, BackendMessage::CopyBoth(read))) = (n, from_server(bytes))
+            else {
+                panic!("answer {n} is taken for another message");
             };
             prop_assert_eq!(read.format == Format::Binary, whole == 1);
             prop_assert_eq!(read.columns.iter().collect::<Vec<_>>(), columns.clone());

@@ -261,3 +261,19 @@ fn what_connection_pools_send_to_reset_a_session() {
         &[(b'Q', b"DISCARD ALL\0"), (b'Q', b"DEALLOCATE ALL\0")],
     ]);
 }
+
+#[test]
+fn what_a_failed_string_did_is_undone_before_the_next_is_planned() {
+    // Enough rows for the first statement's end to come long before the error.
+    let text = b"SET search_path = c; SELECT repeat('x', 100) FROM generate_series(1, 20000); \
+                 SELECT 1/0\0";
+    for (name, mut client) in clients() {
+        client.send(b'Q', text);
+        client.send(b'Q', b"SHOW search_path\0");
+        client.until_ready();
+        let answer = client.until_ready();
+        let row = answer.iter().find(|message| message.kind == b'D').unwrap();
+        let shown = String::from_utf8_lossy(&row.body).into_owned();
+        assert!(shown.ends_with("\"$user\", public"), "{name}: {shown}");
+    }
+}
