@@ -29,9 +29,10 @@ impl Analyzer<'_> {
                     self.compute(e, scope, ctes)?
                 }
                 Piece::Query(q) => {
+                    let before = self.hidden;
                     let outer = Some(scope);
-                    let outputs = self.computed_query(q, Env { outer, ctes })?;
-                    outputs.iter().any(|o| o.tainted)
+                    self.computed_query(q, Env { outer, ctes })?;
+                    self.hidden != before
                 }
                 Piece::OrderBy(items) => self.sort_keys(items, scope, ctes)?,
                 Piece::Over(window) => self.window(window, scope, ctes)?,
