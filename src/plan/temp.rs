@@ -26,7 +26,7 @@ pub(super) fn select_into(q: &mut Query) -> Option<CreateTable> {
         columns: Vec::new(),
         keys: Vec::new(),
         on_commit: None,
-        query: Some((Box::new(q.clone()), true)),
+        query: Some((Box::new(q.clone()), false)),
     })
 }
 
@@ -54,7 +54,7 @@ pub(super) fn create(mut table: Box<CreateTable>, ctx: &PlanContext<'_>) -> Resu
             .iter()
             .map(|c| (c.name.clone(), None))
             .collect(),
-        Some((query, data)) => {
+        Some((query, no_data)) => {
             let mut inner = Statement::Query(query);
             let read = read(&mut inner, Delivery::Stream, ctx)?;
             let names = table
@@ -65,7 +65,7 @@ pub(super) fn create(mut table: Box<CreateTable>, ctx: &PlanContext<'_>) -> Resu
             let columns = names.map(|n| (n, None)).collect();
             (rewrite, facts) = (read.rewrite, named(read.facts, "CREATE TABLE AS"));
             if let Statement::Query(q) = inner {
-                table.query = Some((q, data));
+                table.query = Some((q, no_data));
             }
             columns
         }
