@@ -115,7 +115,9 @@ impl Sessions {
             if let (Answer::Rows(..), Some(direct), false) =
                 (&answer, &mut direct, sql.contains("pg_"))
             {
-                let expected = in_any_order(direct.simple(sql), sql);
+                // The copy is another database; a name may start with the stored one's.
+                let there = sql.replace("clinic.public.", "public.");
+                let expected = in_any_order(direct.simple(&there), sql);
                 assert_eq!(answer, expected, "differs from the masked copy: {sql}");
             }
             out.push_str(&show(&answer));
