@@ -151,9 +151,10 @@ impl Analyzer<'_> {
             });
             let outputs = rename(cte.columns.clone(), &alias.columns, &alias.name)?;
             let printed = self.unique(&alias.name, scope);
+            let own = outputs.iter().take(cte.own);
             r.alias = Some(TableAlias {
                 name: printed.clone(),
-                columns: outputs.iter().map(|o| o.name.clone()).collect(),
+                columns: own.map(|o| o.name.clone()).collect(),
             });
             return Ok(single(derived_item(alias.name, printed, outputs)));
         }

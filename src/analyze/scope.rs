@@ -68,6 +68,8 @@ pub(super) enum ItemKind {
 pub(super) struct CteEntry {
     pub(super) name: Ident,
     pub(super) columns: Vec<super::lineage::OutputColumn>,
+    /// How many of them PostgreSQL lets an alias list name: not those of SEARCH and CYCLE.
+    pub(super) own: usize,
 }
 
 /// CTEs of one WITH, and those outside it.

@@ -37,10 +37,12 @@ impl Analyzer<'_> {
                 self.cte_body(cte, inner)?
             };
             let mut columns = rename(outputs, &cte.columns, &cte.name)?;
+            let own = columns.len();
             self.added_columns(cte, &mut columns)?;
             entries.push(CteEntry {
                 name: cte.name.clone(),
                 columns,
+                own,
             });
         }
         Ok(())
@@ -150,6 +152,7 @@ impl Analyzer<'_> {
         let columns = rename(outputs.clone(), &cte.columns, &cte.name)?;
         before.push(CteEntry {
             name: cte.name.clone(),
+            own: columns.len(),
             columns,
         });
         let frame = CteFrame {
