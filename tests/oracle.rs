@@ -108,6 +108,8 @@ fn corpus() -> Vec<String> {
     let of_now = ["pg_stat", "ctid", "regclass", "pg_views", "random()"];
     all.into_iter()
         .filter(|sql| !of_now.iter().any(|word| sql.contains(word)))
+        // SELECT INTO has no rows to compare, and no view can be made of it.
+        .filter(|sql| !sql.contains(" INTO "))
         .collect()
 }
 

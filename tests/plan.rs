@@ -254,7 +254,10 @@ impl Session<'_> {
         }
         let rows = self.server.run(sent)?;
         match original {
-            Some(original) if reads && self.role == "support" => self.compare(plan, rows, original),
+            // SELECT INTO reads, and returns nothing.
+            Some(original) if reads && plan.outputs().is_some() && self.role == "support" => {
+                self.compare(plan, rows, original)
+            }
             _ => Ok(()),
         }
     }

@@ -43,10 +43,16 @@ fn explain_rows(
     ctx: &PlanContext<'_>,
 ) -> Result<Vec<ExplainedColumn>, Refusal> {
     let (mut reading, delivery) = match statement {
-        Statement::Query(_)
-        | Statement::Insert(_)
-        | Statement::Update(_)
-        | Statement::Delete(_) => (statement, Delivery::Rows),
+        // SELECT INTO returns no rows.
+        Statement::Query(mut q) => {
+            if super::temp::select_into(&mut q).is_some() {
+                return Ok(Vec::new());
+            }
+            (Statement::Query(q), Delivery::Rows)
+        }
+        Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => {
+            (statement, Delivery::Rows)
+        }
         Statement::Prepare { statement, .. } => return explain_rows(*statement, ctx),
         Statement::Declare { query, .. } => (Statement::Query(query), Delivery::Rows),
         Statement::Copy(mut copy) if copy.direction == CopyDirection::To => {
