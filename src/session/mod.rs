@@ -165,7 +165,6 @@ impl Session {
     pub fn wants_client(&self) -> bool {
         self.copy_in
             || (!self.replies.unsettled(self.dirty)
-                && !self.replies.copying_in()
                 && self.replies.len() < crate::limits::STATEMENTS_PER_SESSION)
     }
 

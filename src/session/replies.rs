@@ -17,7 +17,6 @@ use crate::mask::OutputRule;
 use crate::pg::Oid;
 use crate::pg::types::Format;
 use crate::plan::{Effect, Plan, PreparedEntry};
-use crate::sql::tree::CopyDirection;
 
 /// A prepared statement as it exists upstream under one name, used once.
 pub(super) struct Prepared {
@@ -213,19 +212,6 @@ impl Replies {
                 self.queue.back(),
                 Some(Expected::Query { .. } | Expected::Sync { .. } | Expected::Ready { .. })
             )
-    }
-
-    /// A COPY FROM is sent, and PostgreSQL has neither asked for its data nor refused it: data that
-    /// the client sends meanwhile is data, not a mistake, so nothing is read until it is known.
-    pub(super) fn copying_in(&self) -> bool {
-        let from = |r: &Running| r.plan.copy() == Some(CopyDirection::From);
-        self.queue.iter().any(|expected| match expected {
-            Expected::Query {
-                running, failed, ..
-            } => !failed && running.iter().any(from),
-            Expected::Execute { running, .. } => from(running),
-            _ => false,
-        })
     }
 
     /// After an error in the extended protocol PostgreSQL answers nothing until Sync. True if that
