@@ -7,7 +7,7 @@
 
 use super::settings::{Elements, split_search_path};
 use crate::pg::sqlstate;
-use crate::plan::Refusal;
+use crate::plan::{Refusal, SETTABLE};
 
 /// Settings of a restricted session that PostgreSQL must not take from the client: every name is
 /// printed qualified, every text is UTF-8, every backslash is itself, `= NULL` is `= NULL`.
@@ -18,25 +18,15 @@ const PINS: [(&str, &str); 4] = [
     ("transform_null_equals", "off"),
 ];
 
-/// Settings a restricted client may give at startup (and with SET): none changes which cells a
-/// statement reads, only how long it may run, how values are written, or how it is isolated.
-const ALLOWED: [&str; 15] = [
-    "application_name",
-    "bytea_output",
-    "client_min_messages",
-    "datestyle",
-    "default_transaction_deferrable",
-    "default_transaction_isolation",
-    "default_transaction_read_only",
-    "extra_float_digits",
-    "idle_in_transaction_session_timeout",
-    "idle_session_timeout",
-    "intervalstyle",
-    "lock_timeout",
-    "statement_timeout",
-    "timezone",
-    "transaction_timeout",
-];
+/// May a restricted client give this setting at startup? What SET may change it may start with, the
+/// characteristics of one transaction apart: there is none yet.
+fn allowed(name: &str) -> bool {
+    SETTABLE.contains(&name)
+        && !matches!(
+            name,
+            "transaction_deferrable" | "transaction_isolation" | "transaction_read_only"
+        )
+}
 
 /// Settings PostgreSQL reports and a restricted client may know. `search_path` (reported since 18)
 /// is the pin, not the client's.
@@ -130,7 +120,7 @@ fn setting(
         }
         "standard_conforming_strings" if is_true(&value) => {}
         "transform_null_equals" if is_false(&value) => {}
-        _ if ALLOWED.contains(&lower.as_str()) => out.push((lower, value)),
+        _ if allowed(lower.as_str()) => out.push((lower, value)),
         _ => return Err(refused(&lower)),
     }
     Ok(())
