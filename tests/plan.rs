@@ -184,7 +184,12 @@ impl Session<'_> {
         };
         let explained = explained.unwrap();
         let sent = plan.sql().as_str();
-        writeln!(out, "send\n  {}", abbreviated(self.abbreviations, sent)).unwrap();
+        writeln!(
+            out,
+            "send\n  {}",
+            abbreviated(self.abbreviations, &self.stage.snapshot.catalog, sent)
+        )
+        .unwrap();
         let width = explained
             .iter()
             .map(|c| c.name.chars().count())
@@ -347,9 +352,60 @@ fn abbreviations(stage: &Stage) -> Vec<Abbreviation> {
     found
 }
 
-/// `<email of "p"."email">` for each mask.
-fn abbreviated(abbreviations: &[Abbreviation], sql: &str) -> String {
+/// `<pin "crm"."patients">` for the checks that tie a statement to the catalog it was planned on: each
+/// relation, then `name COLUMN` for a column checked by name, `rule` for a view's, `children`. `(…)`
+/// for the list that binds a relation's columns by position.
+fn without_pins(catalog: &pgveil::catalog::Catalog, sql: &str) -> String {
+    const START: &str = "CASE WHEN \"pg_catalog\".\"to_regclass\"('";
+    const END: &str =
+        "THEN true ELSE \"pg_catalog\".\"current_setting\"('pgveil.catalog_moved') IS NULL END";
     let mut out = sql.to_owned();
+    while let Some(at) = out.find(START) {
+        let end = out[at..].find(END).expect("a pin ends") + at;
+        let mut words = Vec::new();
+        for check in out[at..end].split(" AND ") {
+            let quoted: Vec<&str> = check.split('\'').skip(1).step_by(2).collect();
+            match () {
+                () if check.contains("to_regclass") => words.push(quoted[0].to_owned()),
+                () if check.contains("object_names") => words.push(format!("name {}", quoted[4])),
+                () if check.contains("pg_rewrite") => words.push("rule".to_owned()),
+                () if check.contains("pg_partition_tree") || check.contains("pg_inherits") => {
+                    words.push("children".to_owned());
+                }
+                () => {}
+            }
+        }
+        out.replace_range(at..end + END.len(), &format!("<pin {}>", words.join(" ")));
+    }
+    for relation in catalog.relations.values() {
+        let columns: Vec<String> = relation.columns.iter().map(|c| c.name.quoted()).collect();
+        if !columns.is_empty() {
+            let name = format!("{}.{}", relation.schema.quoted(), relation.name.quoted());
+            let list = format!(" ({})", columns.join(", "));
+            let mut from = 0;
+            while let Some(at) = out[from..].find(&name).map(|at| at + from + name.len()) {
+                from = at;
+                let rest = &out[at..];
+                if let Some(alias) = rest.strip_prefix(" AS \"")
+                    && let Some(end) = alias.find('"')
+                    && alias[end + 1..].starts_with(&list)
+                {
+                    let at = at + " AS \"".len() + end + 1;
+                    out.replace_range(at..at + list.len(), " (…)");
+                }
+            }
+        }
+    }
+    out
+}
+
+/// `<email of "p"."email">` for each mask.
+fn abbreviated(
+    abbreviations: &[Abbreviation],
+    catalog: &pgveil::catalog::Catalog,
+    sql: &str,
+) -> String {
+    let mut out = without_pins(catalog, sql);
     for a in abbreviations {
         let (Some(first), Some(second)) = (a.pieces.first(), a.pieces.get(1)) else {
             continue;

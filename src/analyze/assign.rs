@@ -126,7 +126,13 @@ impl Analyzer<'_> {
                 ))
                 .at(t.position));
             }
-            Some(_) => {}
+            Some(c) => {
+                if let Some((id, attnum)) = c.reference.base
+                    && let Some(used) = self.lineage.relation_mut(id)
+                {
+                    used.assigned.push(attnum);
+                }
+            }
         }
         for step in &mut t.path {
             let parts = match step {

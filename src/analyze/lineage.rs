@@ -72,6 +72,8 @@ pub struct RelationUse {
     pub in_place: bool,
     /// The target of a write.
     pub written: bool,
+    /// Columns of the target that are assigned.
+    pub assigned: Vec<AttrNumber>,
 }
 
 /// Two sides compared for equality; an empty side is not a column (a literal, an expression).

@@ -52,7 +52,7 @@ use crate::sql::tree::{Expr, Query, RelationId, RelationRef, Statement, TypeName
 
 pub(crate) use self::call::scrub_sql;
 pub use self::generated::{ColumnForm, Generated, column_form};
-pub use self::view::{ViewForm, view_form};
+pub use self::view::{ViewForm, is_system, view_form};
 
 /// The result of resolving something.
 pub(crate) type Resolve<T> = Result<T, Refusal>;
@@ -176,6 +176,7 @@ impl<'a> Analyzer<'a> {
             whole_row: false,
             in_place: false,
             written: false,
+            assigned: Vec::new(),
         });
         Ok(RelationId(id))
     }

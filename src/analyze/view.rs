@@ -39,7 +39,7 @@ pub enum ViewForm {
 }
 
 /// Is the relation part of the system catalogs?
-pub(super) fn is_system(relation: &Relation) -> bool {
+pub fn is_system(relation: &Relation) -> bool {
     matches!(
         relation.schema.as_str(),
         "pg_catalog" | "information_schema"

@@ -241,6 +241,7 @@ impl<'a> Builder<'a> {
                 name: row.ident(2)?,
                 kind,
                 columns: Vec::new(),
+                attributes: row.number(10)?,
                 row_type: row.number(4)?,
                 parents: Vec::new(),
                 children: Vec::new(),
@@ -248,6 +249,8 @@ impl<'a> Builder<'a> {
                 indexes: Vec::new(),
                 partition_key: row.attributes(9)?,
                 definition: None,
+                rule_xmin: None,
+                inner_views: Vec::new(),
                 security_barrier: row.boolean(7)?,
                 row_security: row.boolean(5)?,
                 rules: row.boolean(8)?,
@@ -333,6 +336,8 @@ impl<'a> Builder<'a> {
         for row in self.part(Part::Views)? {
             if let Some(relation) = self.relations.get_mut(&row.number(0)?) {
                 relation.definition = Some(Arc::from(row.text(1)?));
+                relation.rule_xmin = Some(Arc::from(row.text(2)?));
+                relation.inner_views = row.numbers(3)?;
             }
         }
         Ok(())

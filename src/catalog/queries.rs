@@ -104,7 +104,7 @@ SELECT c.oid, c.relnamespace, c.relname, c.relkind, c.reltype, c.relrowsecurity,
                WHERE o.option_name = 'security_barrier' AND o.option_value::pg_catalog.bool),
        c.relhasrules AND EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite r
                                  WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN'),
-       p.partattrs
+       p.partattrs, c.relnatts
 FROM pg_catalog.pg_class c
 LEFT JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = c.oid
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND c.relpersistence <> 't'";
@@ -145,11 +145,18 @@ WHERE c.relpersistence <> 't'
 ORDER BY i.indrelid, i.indexrelid";
 
 /// Views of the server itself are never expanded (their columns are listed instead), and printing
-/// the information schema's takes longer than all the rest.
+/// the information schema's takes longer than all the rest. What a view depends on, its rule does.
 const VIEWS: &str = "\
-SELECT c.oid, pg_catalog.pg_get_viewdef(c.oid)
+SELECT c.oid, pg_catalog.pg_get_viewdef(c.oid), r.xmin,
+       (SELECT pg_catalog.string_agg(DISTINCT d.refobjid::pg_catalog.text, ' ')
+        FROM pg_catalog.pg_depend d
+        JOIN pg_catalog.pg_class v ON v.oid = d.refobjid AND v.relkind = 'v'
+        WHERE d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.objid = r.oid
+          AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+          AND d.refobjid <> c.oid)
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_rewrite r ON r.ev_class = c.oid AND r.rulename = '_RETURN'
 WHERE c.relkind IN ('v', 'm') AND c.relpersistence <> 't'
   AND n.nspname NOT IN ('pg_catalog', 'information_schema')";
 

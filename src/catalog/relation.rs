@@ -46,6 +46,8 @@ pub struct Relation {
     pub kind: RelationKind,
     /// Live user columns in attnum order (dropped ones absent).
     pub columns: Vec<Column>,
+    /// `pg_class.relnatts`: how many attribute numbers were ever given, dropped columns included.
+    pub attributes: AttrNumber,
     /// The row type (`pg_class.reltype`).
     pub row_type: Oid,
     /// Parents by inheritance or partitioning (`pg_inherits`).
@@ -61,6 +63,10 @@ pub struct Relation {
     /// `pg_get_viewdef(oid)`, printed with an empty search path so every name is qualified; views and
     /// materialized views only. May contain literals: never logged.
     pub definition: Option<Arc<str>>,
+    /// `xmin` of a view's rule: CREATE OR REPLACE VIEW keeps every OID and changes this.
+    pub rule_xmin: Option<Arc<str>>,
+    /// Views that a view's query names.
+    pub inner_views: Vec<Oid>,
     /// `security_barrier` of a view.
     pub security_barrier: bool,
     /// Row security is enabled.

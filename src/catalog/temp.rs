@@ -77,6 +77,7 @@ pub fn temp_table(name: &Ident, columns: &[(Ident, Option<Oid>)]) -> Arc<Relatio
                 has_default: false,
             })
             .collect(),
+        attributes: 0,
         row_type: 0,
         parents: Vec::new(),
         children: Vec::new(),
@@ -84,6 +85,8 @@ pub fn temp_table(name: &Ident, columns: &[(Ident, Option<Oid>)]) -> Arc<Relatio
         indexes: Vec::new(),
         partition_key: Vec::new(),
         definition: None,
+        rule_xmin: None,
+        inner_views: Vec::new(),
         security_barrier: false,
         row_security: false,
         rules: false,

@@ -52,6 +52,8 @@ pub const TOO_MANY_CONNECTIONS: &str = "53300";
 pub const ADMIN_SHUTDOWN: &str = "57P01";
 /// `cannot_connect_now`
 pub const CANNOT_CONNECT_NOW: &str = "57P03";
+/// `serialization_failure`: the transaction may be tried again
+pub const SERIALIZATION_FAILURE: &str = "40001";
 /// `query_canceled`
 pub const QUERY_CANCELED: &str = "57014";
 /// `character_not_in_repertoire`: bytes that are not UTF-8

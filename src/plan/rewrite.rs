@@ -43,6 +43,9 @@ pub(super) fn rewrite(
     let mut rewrite = Rewrite::default();
     for (index, r) in (0_u32..).zip(&lineage.relations) {
         let id = RelationId(index);
+        if let Some(pin) = super::pin::pin(r, grounds.catalog) {
+            rewrite.pins.insert(id, pin);
+        }
         let masked = r.columns.keys().any(|a| {
             decisions
                 .columns

@@ -312,6 +312,7 @@ impl Session {
     ) -> Result<(), Fatal> {
         let fields = fields(error);
         self.copy_in = false;
+        self.moved |= diagnostic::catalog_moved(&fields);
         if matches!(fields.severity, "FATAL" | "PANIC") {
             return error_to_client(&fields, io);
         }

@@ -7,6 +7,8 @@
 
 mod texts;
 
+use crate::pg::sqlstate;
+
 /// The fields of one ErrorResponse or NoticeResponse that matter here, as PostgreSQL sent them.
 #[derive(Default, Clone)]
 pub struct Fields<'a> {
@@ -79,8 +81,48 @@ const NAMES_ONLY: [&str; 22] = [
     "xact.c",
 ];
 
+/// Does the error come from a catalog that is not the one the statement was planned on? The checks
+/// printed with it say so (`plan::pin`), or a name is gone: the planner had found it.
+pub fn catalog_moved(fields: &Fields<'_>) -> bool {
+    pin_failed(fields).is_some()
+        || matches!(fields.sqlstate, "42P01" | "42703")
+        || too_few_columns(fields)
+}
+
+/// PostgreSQL's words for it, and what helps.
+fn pin_failed(fields: &Fields<'_>) -> Option<(&'static str, &'static str)> {
+    if too_few_columns(fields)
+        || fields.sqlstate == "42704" && fields.message.contains(crate::sql::print::MOVED)
+    {
+        return Some((
+            "could not serialize access due to concurrent DDL",
+            "The catalog changed after the statement was planned. Try again.",
+        ));
+    }
+    (fields.sqlstate == "42704" && fields.message.contains(crate::sql::print::UNPROVEN)).then_some(
+        (
+            "could not serialize access: the definition of a view cannot be proven in this transaction",
+            "Read views in a READ COMMITTED transaction, or query the tables they are made of.",
+        ),
+    )
+}
+
+/// A list of column aliases is longer than the table is now.
+fn too_few_columns(fields: &Fields<'_>) -> bool {
+    fields.sqlstate == "42P10" && fields.file == Some("parse_relation.c")
+}
+
 /// An error, without the values it quotes.
 pub fn error(fields: &Fields<'_>) -> Sanitized {
+    if let Some((message, hint)) = pin_failed(fields) {
+        return vec![
+            (b'S', "ERROR".to_owned()),
+            (b'V', "ERROR".to_owned()),
+            (b'C', sqlstate::SERIALIZATION_FAILURE.to_owned()),
+            (b'M', message.to_owned()),
+            (b'H', hint.to_owned()),
+        ];
+    }
     let severity = match fields.severity {
         known @ ("FATAL" | "PANIC") => known,
         _ => "ERROR",
@@ -126,7 +168,7 @@ fn checked_sqlstate(state: &str) -> &str {
     if valid {
         state
     } else {
-        crate::pg::sqlstate::INTERNAL_ERROR
+        sqlstate::INTERNAL_ERROR
     }
 }
 

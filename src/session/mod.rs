@@ -132,6 +132,8 @@ pub struct Session {
     skipping: bool,
     /// PostgreSQL waits for CopyData.
     copy_in: bool,
+    /// PostgreSQL found that its catalog is not the snapshot's.
+    moved: bool,
     segment: u64,
     names: Names,
     decisions: u64,
@@ -155,6 +157,7 @@ impl Session {
             portals: HashMap::new(),
             skipping: false,
             copy_in: false,
+            moved: false,
             segment: 0,
             names: Names::default(),
             decisions: 0,
@@ -171,6 +174,12 @@ impl Session {
     /// Nothing is in flight and no transaction is open.
     pub fn is_idle(&self) -> bool {
         self.replies.is_empty() && self.status == TransactionStatus::Idle
+    }
+
+    /// PostgreSQL's catalog was found to differ from the snapshot since this was last asked: read it
+    /// again before the next statement is planned.
+    pub fn take_moved(&mut self) -> bool {
+        std::mem::take(&mut self.moved)
     }
 
     /// Takes one message of the client.

@@ -85,6 +85,7 @@ fn from_items_print() {
     };
     let rewrite = Rewrite {
         relations: [(RelationId(0), RelationForm::Derived(derived))].into(),
+        ..Rewrite::default()
     };
     let sum = call("sum", vec![base("x", "id", 0, 1)]);
     let masked = statement(plain(vec![sum], vec![from(sampled)]));
@@ -155,6 +156,7 @@ fn whole_rows_come_from_the_masked_form() {
     };
     let rewrite = |form| Rewrite {
         relations: [(RelationId(0), form)].into(),
+        ..Rewrite::default()
     };
     let json = statement({
         let mut select = select(

@@ -68,6 +68,7 @@ fn writes_print_with_masks_in_place() {
     let mask = InPlace::new(|operand| format!("pg_catalog.upper({operand})"));
     let rewrite = Rewrite {
         relations: [(RelationId(0), RelationForm::InPlace([(2, mask)].into()))].into(),
+        ..Rewrite::default()
     };
     let k = || base("w", "k", 0, 2);
     let mut upsert = insert(&["k"], InsertSource::Values(vec![vec![Some(string("a"))]]));
@@ -150,6 +151,7 @@ fn writes_print_with_masks_in_place() {
     let derived = RelationForm::Derived(DerivedRelation::default());
     let derived = Rewrite {
         relations: [(RelationId(7), derived)].into(),
+        ..Rewrite::default()
     };
     assert!(print(&Statement::Update(Box::new(by_query)), &derived).is_err());
 
@@ -212,6 +214,7 @@ fn copy_prints_lists_and_options() {
     assert_eq!(cluster().run("template1", sql.as_str()).unwrap(), "1\n");
     let masked = Rewrite {
         relations: [(RelationId(0), RelationForm::InPlace([].into()))].into(),
+        ..Rewrite::default()
     };
     assert!(
         print(&to, &masked).is_err(),

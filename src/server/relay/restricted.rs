@@ -164,6 +164,9 @@ impl Restricted {
                 .on_upstream(tag, &whole, Instant::now(), &mut io)
                 .map_err(fault)?;
         }
+        if self.session.take_moved() {
+            self.database.refresh().await;
+        }
         while self.takes_client(flow) {
             let header = flow
                 .from_client

@@ -43,6 +43,7 @@ impl Printer<'_> {
 
     fn relation(&mut self, relation: &RelationRef) -> Printed {
         let rewrite = self.rewrite;
+        self.meet(relation);
         if let Some(RelationForm::Derived(derived)) =
             relation.id.and_then(|id| rewrite.relations.get(&id))
         {
@@ -59,6 +60,7 @@ impl Printer<'_> {
         }
         self.resolved(relation.alias.is_some(), "a relation without an alias")?;
         self.alias(relation.alias.as_ref())?;
+        self.by_position(relation)?;
         self.sample(relation.sample.as_ref())
     }
 
@@ -105,6 +107,7 @@ impl Printer<'_> {
         self.only_name(relation)?;
         self.push(" AS ");
         self.ident(&Ident::exact(INNER_ALIAS))?;
+        self.by_position(relation)?;
         self.sample(relation.sample.as_ref())?;
         self.push(") AS ");
         self.ident(&alias.name)

@@ -1,5 +1,6 @@
 //! MERGE.
 
+use super::pinned::Place;
 use super::{Printed, Printer};
 use crate::sql::tree::{Merge, MergeAction, MergeBranch, MergeRows};
 
@@ -9,16 +10,19 @@ impl Printer<'_> {
         if let Some(with) = &merge.with {
             self.with(with)?;
         }
+        let outermost = self.begin_pinned();
         self.push("MERGE INTO ");
         self.target(&merge.target)?;
         self.push(" USING ");
         self.table_ref(&merge.source)?;
         self.push(" ON ");
+        let place = Place::Before(self.out.len());
         self.expr(&merge.on)?;
         for branch in &merge.branches {
             self.branch(branch)?;
         }
         self.returning(&merge.returning)?;
+        self.end_pinned(outermost, place);
         self.ctes.truncate(scope);
         Ok(())
     }

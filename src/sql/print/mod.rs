@@ -19,9 +19,12 @@ mod from;
 mod keyword;
 mod lexical;
 mod merge;
+mod pinned;
 mod query;
 mod statement;
 mod write;
+
+pub use self::pinned::{MOVED, UNPROVEN};
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -46,6 +49,17 @@ pub const WHOLE_ROW: &str = "pgveil row";
 pub struct Rewrite {
     /// By the reference's id, so that a self-join may treat its two sides differently.
     pub relations: HashMap<RelationId, RelationForm>,
+    /// What must hold of a reference when the statement runs.
+    pub pins: HashMap<RelationId, Pin>,
+}
+
+/// What ties one reference to a base relation to the relation that was analyzed.
+#[derive(Clone, Default)]
+pub struct Pin {
+    /// Its columns in order, which PostgreSQL then binds by position; empty where no list may stand.
+    pub columns: Vec<Ident>,
+    /// SQL conditions without columns.
+    pub checks: Vec<String>,
 }
 
 /// How one reference to a base relation is written.
@@ -163,6 +177,10 @@ struct Printer<'a> {
     shape: bool,
     /// Write unresolved names as they are.
     written: bool,
+    /// Relations met since the outermost SELECT, UPDATE or DELETE began that carries their checks.
+    met: Option<Vec<RelationId>>,
+    /// The target of the INSERT around, whose checks its query and its DO UPDATE carry.
+    target: Option<RelationId>,
 }
 
 impl<'a> Printer<'a> {
@@ -174,6 +192,8 @@ impl<'a> Printer<'a> {
             bare: false,
             shape: false,
             written: false,
+            met: None,
+            target: None,
         }
     }
 

@@ -180,6 +180,7 @@ impl Printer<'_> {
     }
 
     fn select(&mut self, select: &Select) -> Printed {
+        let outermost = self.begin_pinned();
         self.push("SELECT");
         match &select.distinct {
             None => {}
@@ -207,10 +208,7 @@ impl Printer<'_> {
             self.push(" FROM ");
             self.separated(&select.from, ", ", Self::table_ref)?;
         }
-        if let Some(filter) = &select.filter {
-            self.push(" WHERE ");
-            self.expr(filter)?;
-        }
+        let place = self.pinned_filter(select.filter.as_ref())?;
         if !select.group_by.is_empty() {
             self.push(if select.group_distinct {
                 " GROUP BY DISTINCT "
@@ -231,6 +229,7 @@ impl Printer<'_> {
                 p.window(window)
             })?;
         }
+        self.end_pinned(outermost, place);
         Ok(())
     }
 

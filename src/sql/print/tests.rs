@@ -79,6 +79,7 @@ fn masks_stand_in_place_of_columns() {
     let mask = InPlace::new(|operand| format!("mask({operand})"));
     let rewrite = Rewrite {
         relations: [(id, RelationForm::InPlace([(2, mask)].into()))].into(),
+        ..Rewrite::default()
     };
     assert_eq!(
         print_expr(&email, &rewrite).unwrap(),

@@ -15,6 +15,7 @@ impl Printer<'_> {
         }
         self.push("INSERT INTO ");
         self.target(&insert.target)?;
+        let around = std::mem::replace(&mut self.target, insert.target.id);
         let positional =
             insert.columns.is_empty() && !matches!(insert.source, InsertSource::DefaultValues);
         self.resolved(!positional, "INSERT without a column list")?;
@@ -45,6 +46,7 @@ impl Printer<'_> {
             self.conflict_target(target.as_ref())?;
             self.conflict_action(action)?;
         }
+        self.target = around;
         self.returning(&insert.returning)?;
         self.ctes.truncate(scope);
         Ok(())
@@ -63,6 +65,7 @@ impl Printer<'_> {
         if let Some(with) = &update.with {
             self.with(with)?;
         }
+        let outermost = self.begin_pinned();
         self.push("UPDATE ");
         self.target(&update.target)?;
         self.push(" SET ");
@@ -71,8 +74,9 @@ impl Printer<'_> {
             self.push(" FROM ");
             self.separated(&update.from, ", ", Self::table_ref)?;
         }
-        self.filter(update.filter.as_ref())?;
+        let place = self.pinned_filter(update.filter.as_ref())?;
         self.returning(&update.returning)?;
+        self.end_pinned(outermost, place);
         self.ctes.truncate(scope);
         Ok(())
     }
@@ -82,14 +86,16 @@ impl Printer<'_> {
         if let Some(with) = &delete.with {
             self.with(with)?;
         }
+        let outermost = self.begin_pinned();
         self.push("DELETE FROM ");
         self.target(&delete.target)?;
         if !delete.using.is_empty() {
             self.push(" USING ");
             self.separated(&delete.using, ", ", Self::table_ref)?;
         }
-        self.filter(delete.filter.as_ref())?;
+        let place = self.pinned_filter(delete.filter.as_ref())?;
         self.returning(&delete.returning)?;
+        self.end_pinned(outermost, place);
         self.ctes.truncate(scope);
         Ok(())
     }
@@ -216,9 +222,12 @@ impl Printer<'_> {
                 Ok(())
             }
             ConflictAction::Update(assignments, filter) => {
+                let outermost = self.begin_pinned();
                 self.push(" DO UPDATE SET ");
                 self.assignments(assignments)?;
-                self.filter(filter.as_ref())
+                let place = self.pinned_filter(filter.as_ref())?;
+                self.end_pinned(outermost, place);
+                Ok(())
             }
         }
     }

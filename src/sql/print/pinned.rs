@@ -1,0 +1,109 @@
+//! Where the checks of [`Pin`] are written: into the WHERE of the outermost SELECT, UPDATE or DELETE that
+//! holds the relations. PostgreSQL evaluates a condition without columns once, before it reads the
+//! first row, so one place serves everything inside, and a correlated subquery is not slowed down.
+//!
+//! Deliberately absent: what the checks say (`plan::pin`).
+
+use super::{Pin, Printed, Printer};
+use crate::sql::tree::{Expr, RelationRef};
+
+/// Reading a setting that does not exist is an error with a text of our own: no statement of a
+/// restricted role may name a setting with a dot.
+pub const MOVED: &str = "pgveil.catalog_moved";
+
+/// The same, for a view in a transaction whose snapshot is older than the statement.
+pub const UNPROVEN: &str = "pgveil.view_not_proven";
+
+/// Where the checks go.
+#[derive(Clone, Copy)]
+pub(super) enum Place {
+    /// There is no WHERE.
+    New(usize),
+    /// Behind `WHERE`.
+    Before(usize),
+    /// `WHERE CURRENT OF` takes nothing beside it; the cursor's own statement has the checks, and its
+    /// locks.
+    None,
+}
+
+impl Printer<'_> {
+    /// Starts to gather relations, unless that has begun further out.
+    pub(super) fn begin_pinned(&mut self) -> bool {
+        let outermost = self.met.is_none() && !self.rewrite.pins.is_empty();
+        if outermost {
+            self.met = Some(self.target.into_iter().collect());
+        }
+        outermost
+    }
+
+    /// A relation is written here.
+    pub(super) fn meet(&mut self, relation: &RelationRef) {
+        if let (Some(met), Some(id)) = (&mut self.met, relation.id) {
+            met.push(id);
+        }
+    }
+
+    /// ` WHERE …`, and where in it there is room.
+    pub(super) fn pinned_filter(
+        &mut self,
+        filter: Option<&Expr>,
+    ) -> Result<Place, super::Unsupported> {
+        let start = self.out.len();
+        let Some(filter) = filter else {
+            return Ok(Place::New(start));
+        };
+        self.push(" WHERE ");
+        let inside = self.out.len();
+        self.expr(filter)?;
+        Ok(match filter {
+            Expr::CurrentOf(_) => Place::None,
+            _ => Place::Before(inside),
+        })
+    }
+
+    /// Writes the checks of what was met.
+    pub(super) fn end_pinned(&mut self, outermost: bool, place: Place) {
+        if !outermost {
+            return;
+        }
+        let mut checks: Vec<&str> = Vec::new();
+        for id in self.met.take().unwrap_or_default() {
+            let pin = self.rewrite.pins.get(&id);
+            for check in pin.map_or(&[] as &[String], |p| &p.checks) {
+                if !checks.contains(&check.as_str()) {
+                    checks.push(check);
+                }
+            }
+        }
+        if checks.is_empty() {
+            return;
+        }
+        let check = one(&checks);
+        match place {
+            Place::New(at) => self.out.insert_str(at, &format!(" WHERE {check}")),
+            Place::Before(at) => self.out.insert_str(at, &format!("{check} AND ")),
+            Place::None => {}
+        }
+    }
+
+    /// ` ("a", "b")` after a relation's alias.
+    pub(super) fn by_position(&mut self, relation: &RelationRef) -> Printed {
+        let rewrite = self.rewrite;
+        let pin: Option<&Pin> = relation.id.and_then(|id| rewrite.pins.get(&id));
+        let columns = pin.map_or(&[] as &[_], |p| &p.columns);
+        if !columns.is_empty() {
+            self.push(" (");
+            self.idents(columns)?;
+            self.push(")");
+        }
+        Ok(())
+    }
+}
+
+/// The checks as one condition, which is true or an error.
+fn one(checks: &[&str]) -> String {
+    format!(
+        "CASE WHEN {} THEN true ELSE \"pg_catalog\".\"current_setting\"('{MOVED}') IS NULL END",
+        checks.join(" AND ")
+    )
+}
