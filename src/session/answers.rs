@@ -289,9 +289,8 @@ impl Session {
         }
         match message {
             BackendMessage::CopyIn(_) => {
+                running.copying = true;
                 self.copy_in = true;
-                // PostgreSQL ignores a Sync that it reads while it copies.
-                self.replies.forget_syncs();
             }
             BackendMessage::CopyData(data) => {
                 running.count = running.count.saturating_add(1);

@@ -164,10 +164,12 @@ impl Session {
         }
     }
 
-    /// More client messages may be read now.
+    /// More client messages may be read now. Behind a COPY FROM not before PostgreSQL asks for the data
+    /// or says that it will not: the data may be here already. While it copies always: it waits for more.
     pub fn wants_client(&self) -> bool {
         self.copy_in
-            || (!self.replies.unsettled(self.dirty)
+            || (!self.replies.awaits_copy_in()
+                && !self.replies.unsettled(self.dirty)
                 && self.replies.len() < crate::limits::STATEMENTS_PER_SESSION)
     }
 

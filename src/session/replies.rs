@@ -17,6 +17,7 @@ use crate::mask::OutputRule;
 use crate::pg::Oid;
 use crate::pg::types::Format;
 use crate::plan::{Effect, Plan, PreparedEntry};
+use crate::sql::tree::CopyDirection;
 
 /// A prepared statement as it exists upstream under one name, used once.
 pub(super) struct Prepared {
@@ -69,6 +70,8 @@ pub(super) struct Running {
     pub(super) ticket: Option<Ticket>,
     pub(super) count: u64,
     pub(super) bytes: u64,
+    /// CopyInResponse came.
+    pub(super) copying: bool,
 }
 
 impl Running {
@@ -81,7 +84,13 @@ impl Running {
             ticket: Some(ticket),
             count: 0,
             bytes: 0,
+            copying: false,
         }
+    }
+
+    /// PostgreSQL is to ask for its data and has not yet.
+    fn awaits_copy_in(&self) -> bool {
+        self.plan.copy() == Some(CopyDirection::From) && !self.copying
     }
 
     /// Writes its audit record.
@@ -226,12 +235,19 @@ impl Replies {
         false
     }
 
-    /// PostgreSQL began to copy in: it ignores the Syncs it was already sent.
-    pub(super) fn forget_syncs(&mut self) {
-        let mut first = true;
-        self.queue.retain(|expected| {
-            std::mem::take(&mut first) || !matches!(expected, Expected::Sync { .. })
-        });
+    /// A COPY FROM was sent and PostgreSQL has not asked for its data: what the client sends next may be
+    /// that data, or, if the COPY fails, data to be ignored. Nothing is sent behind such a statement, so
+    /// it is the last one.
+    pub(super) fn awaits_copy_in(&self) -> bool {
+        match self.queue.back() {
+            Some(Expected::Query {
+                running,
+                failed: false,
+                ..
+            }) => running.iter().any(Running::awaits_copy_in),
+            Some(Expected::Execute { running, .. }) => running.awaits_copy_in(),
+            _ => false,
+        }
     }
 
     /// The proxy's own replies whose turn has come.

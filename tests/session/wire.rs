@@ -279,3 +279,141 @@ fn what_a_failed_string_did_is_undone_before_the_next_is_planned() {
         assert!(shown.ends_with("\"$user\", public"), "{name}: {shown}");
     }
 }
+
+const DONE: Sent<'_> = (b'c', b"");
+
+/// Everything in one write, data ahead of CopyInResponse; then as many ReadyForQuery as are due.
+#[track_caller]
+fn pipelined_agree(due: usize, sent: &[Sent<'_>]) {
+    let mut heard = Vec::new();
+    for (name, mut client) in clients() {
+        client.send_at_once(sent);
+        let answers: Vec<String> = (0..due)
+            .flat_map(|_| client.until_ready())
+            .map(|message| told(&message))
+            .collect();
+        // Nothing is left over, and the session goes on.
+        let after = converse(&mut client, &[(b'Q', b"SELECT 5\0")]);
+        heard.push((name, answers, after));
+    }
+    let [(_, direct, after), rest @ ..] = heard.as_slice() else {
+        panic!("nobody was asked");
+    };
+    for (name, answers, rest) in rest {
+        assert_eq!((answers, rest), (direct, after), "{name}");
+    }
+}
+
+#[test]
+fn copy_data_ahead_of_the_answer_is_data() {
+    let copy: Sent<'_> = (b'Q', b"COPY sink FROM STDIN\0");
+    pipelined_agree(1, &[copy, (b'd', b"1\tone\n2\t"), (b'd', b"two\n"), DONE]);
+    pipelined_agree(2, &[copy, (b'd', b"1\tone\n"), DONE, (b'Q', b"SELECT 2\0")]);
+    pipelined_agree(1, &[copy, (b'd', b"1\tone\n"), (b'f', b"no\0")]);
+    // Several in one string, each with its own data, statements between and behind.
+    let several: Sent<'_> = (
+        b'Q',
+        b"COPY sink FROM STDIN; SELECT 1; COPY sink FROM STDIN; SELECT 2\0",
+    );
+    let (one, two): (Sent<'_>, Sent<'_>) = ((b'd', b"1\tone\n"), (b'd', b"2\ttwo\n3\tx\n"));
+    pipelined_agree(2, &[several, one, DONE, two, DONE, (b'Q', b"SELECT 6\0")]);
+    pipelined_agree(
+        2,
+        &[several, one, DONE, (b'f', b"no\0"), (b'Q', b"SELECT 6\0")],
+    );
+}
+
+#[test]
+fn copy_data_behind_a_failed_copy_is_ignored() {
+    let (data, bad): (Sent<'_>, Sent<'_>) = ((b'd', b"1\tone\n"), (b'd', b"x\tone\n"));
+    let next: Sent<'_> = (b'Q', b"SELECT 6\0");
+    for text in [
+        &b"COPY nowhere FROM STDIN\0"[..],
+        b"SELECT 1/0; COPY sink FROM STDIN\0",
+    ] {
+        for end in [DONE, (b'f', b"no\0")] {
+            pipelined_agree(2, &[(b'Q', text), data, data, end, next]);
+        }
+    }
+    let copy: Sent<'_> = (b'Q', b"COPY sink FROM STDIN; COPY sink FROM STDIN\0");
+    pipelined_agree(2, &[copy, bad, data, DONE, data, DONE, next]);
+    let failed: Sent<'_> = (b'Q', b"COPY sink FROM STDIN\0");
+    pipelined_agree(
+        4,
+        &[
+            (b'Q', b"BEGIN; SELECT 1/0\0"),
+            failed,
+            data,
+            DONE,
+            next,
+            (b'Q', b"ROLLBACK\0"),
+        ],
+    );
+}
+
+#[test]
+fn copy_data_ahead_of_the_answer_in_the_extended_protocol() {
+    let parse: Sent<'_> = (b'P', b"\0COPY sink FROM STDIN\0\0\0");
+    let (begin, back): (Sent<'_>, Sent<'_>) = ((b'Q', b"BEGIN READ ONLY\0"), (b'Q', b"ROLLBACK\0"));
+    let bind: Sent<'_> = (b'B', b"\0\0\0\0\0\0\0\0");
+    let run: Sent<'_> = (b'E', b"\0\0\0\0\0");
+    let (data, bad): (Sent<'_>, Sent<'_>) = ((b'd', b"1\tone\n"), (b'd', b"x\tone\n"));
+    pipelined_agree(1, &[parse, bind, run, data, data, DONE, SYNC]);
+    pipelined_agree(1, &[parse, bind, run, FLUSH, data, DONE, SYNC]);
+    pipelined_agree(1, &[parse, bind, run, data, (b'f', b"no\0"), SYNC]);
+    // libpq's way: PostgreSQL ignores the Sync it reads while it copies.
+    pipelined_agree(1, &[parse, bind, run, SYNC, data, DONE, SYNC]);
+    pipelined_agree(1, &[parse, bind, run, bad, data, DONE, SYNC]);
+    // It fails at once: what follows is not data.
+    pipelined_agree(3, &[begin, parse, bind, run, data, DONE, SYNC, back]);
+    pipelined_agree(4, &[begin, parse, bind, run, SYNC, data, DONE, SYNC, back]);
+    pipelined_agree(
+        2,
+        &[
+            parse,
+            bind,
+            run,
+            data,
+            DONE,
+            parse,
+            bind,
+            run,
+            data,
+            DONE,
+            SYNC,
+            (b'Q', b"SELECT 6\0"),
+        ],
+    );
+}
+
+#[test]
+fn a_refused_copy_takes_its_data_with_it() {
+    let mut client = Client::connect(Stage::shared().addr, "support", PASSWORD, "stage").unwrap();
+    let data: Sent<'_> = (b'd', b"4\tCANARY\tx\n");
+    let expected = ["E 42501", "Z I", "T", "D [Some([54])]", "C SELECT 1", "Z I"];
+    client.send_at_once(&[
+        (b'Q', b"COPY people FROM STDIN\0"),
+        data,
+        DONE,
+        (b'Q', b"SELECT 6\0"),
+    ]);
+    let heard: Vec<String> = (0..2)
+        .flat_map(|_| client.until_ready())
+        .map(|message| told(&message))
+        .collect();
+    assert_eq!(heard, expected);
+    client.send_at_once(&[
+        (b'P', b"\0COPY people FROM STDIN\0\0\0"),
+        (b'B', b"\0\0\0\0\0\0\0\0"),
+        (b'E', b"\0\0\0\0\0"),
+        data,
+        DONE,
+        SYNC,
+        (b'Q', b"SELECT 6\0"),
+    ]);
+    let heard: Vec<String> = (0..2)
+        .flat_map(|_| client.until_ready())
+        .map(|message| told(&message))
+        .collect();
+    assert_eq!(heard, expected);
+}

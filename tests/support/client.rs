@@ -108,11 +108,19 @@ impl Client {
 
     /// Sends one frontend message.
     pub(crate) fn send(&mut self, kind: u8, body: &[u8]) {
-        let mut frame = vec![kind];
-        frame.extend_from_slice(&i32::try_from(body.len() + 4).unwrap().to_be_bytes());
-        frame.extend_from_slice(body);
+        self.send_at_once(&[(kind, body)]);
+    }
+
+    /// Sends several, in one write.
+    pub(crate) fn send_at_once(&mut self, messages: &[(u8, &[u8])]) {
+        let mut frames = Vec::new();
+        for (kind, body) in messages {
+            frames.push(*kind);
+            frames.extend_from_slice(&i32::try_from(body.len() + 4).unwrap().to_be_bytes());
+            frames.extend_from_slice(body);
+        }
         // A closed connection shows when the answer is read.
-        self.stream.write_all(&frame).unwrap_or_default();
+        self.stream.write_all(&frames).unwrap_or_default();
     }
 
     /// Receives one backend message.
