@@ -89,6 +89,12 @@ pub const SCRAM_ITERATIONS: u32 = 4096;
 /// Bytes of randomness in a SCRAM nonce: PostgreSQL's SCRAM_RAW_NONCE_LEN.
 pub const SCRAM_NONCE_BYTES: usize = 18;
 
+/// Messages of one observed session that wait to be planned; more are dropped and counted.
+pub const OBSERVED_MESSAGES: usize = 256;
+
+/// Bytes of texts of all observed sessions that wait to be planned.
+pub const OBSERVED_BYTES: usize = 16 * 1024 * 1024;
+
 /// Audit records on their way to the writer: some seconds of the busiest session.
 pub const AUDIT_RECORDS: usize = 8 * 1024;
 

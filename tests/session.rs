@@ -15,6 +15,8 @@
 mod client;
 #[path = "session/leaving.rs"]
 mod leaving;
+#[path = "session/observed.rs"]
+mod observed;
 #[path = "session/process.rs"]
 mod process;
 #[path = "session/restricted.rs"]

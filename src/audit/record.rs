@@ -49,6 +49,8 @@ pub enum Outcome {
     Error,
     /// Its reply never came: a message before it failed, or the session ended.
     Abandoned,
+    /// Went through as it was: the role is observed, and `would` says what enforcing had done.
+    Observe,
     /// A reply came that the plan does not explain; the session was closed.
     Unexpected,
 }
@@ -93,6 +95,12 @@ pub struct Record {
     /// The SQLSTATE, when it is a refusal or an error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sqlstate: Option<String>,
+    /// Of an observed role: `mask` or `refuse`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub would: Option<Outcome>,
+    /// Why it would have been refused, without any word of the client's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 fn serialize_who<S: Serializer>(who: &Who, serializer: S) -> Result<S::Ok, S::Error> {
@@ -114,6 +122,8 @@ impl Record {
             bytes: 0,
             duration_us: 0,
             sqlstate: None,
+            would: None,
+            reason: None,
         }
     }
 

@@ -53,10 +53,20 @@ pub fn channel(capacity: usize) -> (Sink, Records) {
 impl Sink {
     /// Reserves room for `record`, which is sent when the ticket is finished or dropped.
     pub fn reserve(&self, record: Record) -> Result<Ticket, SinkUnavailable> {
+        self.reserve_below(self.slots.capacity, record)
+    }
+
+    /// The same for a record nothing waits for: only while at least half of the room is free, so that
+    /// it is never the reason why a statement that needs a ticket gets none.
+    pub fn reserve_spare(&self, record: Record) -> Result<Ticket, SinkUnavailable> {
+        self.reserve_below(self.slots.capacity.div_ceil(2), record)
+    }
+
+    fn reserve_below(&self, most: usize, record: Record) -> Result<Ticket, SinkUnavailable> {
         if self.is_closed() {
             return Err(SinkUnavailable);
         }
-        let free = |taken: usize| (taken < self.slots.capacity).then(|| taken.saturating_add(1));
+        let free = |taken: usize| (taken < most).then(|| taken.saturating_add(1));
         self.slots
             .taken
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, free)
@@ -174,6 +184,18 @@ mod tests {
         drop(ticket);
         assert!(receiver.next_now().is_some());
         assert!(sink.reserve(record()).is_ok());
+    }
+
+    #[test]
+    fn spare_records_leave_half_of_the_room() {
+        let (sink, mut receiver) = channel(4);
+        let held: Vec<_> = (0..2).map(|_| sink.reserve_spare(record())).collect();
+        assert!(held.iter().all(Result::is_ok));
+        assert_eq!(sink.reserve_spare(record()).err(), Some(SinkUnavailable));
+        assert!(sink.reserve(record()).is_ok());
+        drop(held);
+        while receiver.next_now().is_some() {}
+        assert!(sink.reserve_spare(record()).is_ok());
     }
 
     #[test]

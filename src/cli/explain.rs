@@ -101,6 +101,11 @@ fn explained(args: &ExplainArgs) -> Result<(String, bool), Errors> {
         let text = format!("{role} is unrestricted: its statements go through as they are.\n");
         return Ok((text, true));
     }
+    let observed = if grants.observe {
+        format!("{role} is observed: its statements go through as they are. Were it enforced:\n")
+    } else {
+        String::new()
+    };
     let path: Vec<Ident> = args
         .search_path
         .iter()
@@ -118,16 +123,19 @@ fn explained(args: &ExplainArgs) -> Result<(String, bool), Errors> {
     };
     let statements = match parse(&args.sql) {
         Ok(statements) => statements,
-        Err(unsupported) => return Ok((refusal(&unsupported.into()), false)),
+        Err(unsupported) => {
+            let said = refusal(&unsupported.into());
+            return Ok((format!("{observed}{said}"), grants.observe));
+        }
     };
-    let mut text = String::new();
+    let mut text = observed;
     let mut allowed = true;
     for parsed in statements {
         match one(parsed.statement, &context, args.show_sql) {
             Ok(lines) => text.push_str(&lines),
             Err(r) => {
                 text.push_str(&refusal(&r));
-                allowed = false;
+                allowed &= grants.observe;
             }
         }
     }

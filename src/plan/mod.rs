@@ -4,6 +4,7 @@
 
 mod decide;
 mod explain;
+mod observe;
 mod pin;
 mod plan;
 mod rewrite;
@@ -12,6 +13,7 @@ mod temp;
 mod utility;
 
 pub use self::explain::{ExplainedColumn, explain_statement};
+pub use self::observe::observe_statement;
 pub use self::plan::{CursorEntry, Effect, Facts, Plan, PlanContext, PreparedEntry, plan_verbatim};
 pub use self::statement::plan_statement;
 pub use self::utility::SETTABLE;

@@ -208,10 +208,10 @@ impl Plan {
     }
 }
 
-/// An unrestricted role's statement: a decision too, not a way round it. `None` if the role is
-/// restricted.
+/// An unrestricted or observed role's statement: a decision too, not a way round it. `None` if the
+/// role is restricted.
 pub fn plan_verbatim(grants: &Grants) -> Option<Plan> {
-    grants.unrestricted.then(|| Plan {
+    grants.is_verbatim().then(|| Plan {
         sql: SqlText::new(String::new()),
         verbatim: true,
         outputs: None,

@@ -10,8 +10,9 @@ use super::bound::{BoundPolicy, Grants, Rule, Treatment};
 use super::error::{Errors, Faults, PolicyError};
 use super::inherit::{Joined, families, heirs, strictest};
 use super::names::{ColumnName, QualifiedName};
+use super::observe::Observation;
 use super::policy::{Answer, Policy, Reason};
-use super::role::{Mode, Role};
+use super::role::Role;
 use super::source::Span;
 use super::treat::Word;
 use super::treatment::{Keys, Treatments, closest};
@@ -204,11 +205,11 @@ impl<'a> Binder<'a> {
         let clear = |treatment: &Treatment| matches!(treatment, Treatment::Clear);
         let unrestricted =
             clear(&default.treatment) && rules.values().all(|rule| clear(&rule.treatment));
-        let observed = role.mode.unwrap_or(self.policy.mode) == Mode::Observe;
+        let observed = self.policy.observation(role) == Observation::On;
         Grants {
             role: Arc::clone(&role.name),
             unrestricted,
-            observe: observed,
+            observe: observed && !unrestricted,
             rules,
             default: Arc::new(default),
             clear: Arc::new(Rule {

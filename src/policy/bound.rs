@@ -70,7 +70,8 @@ pub struct Grants {
     pub role: Arc<str>,
     /// Every cell is clear and the role's default is clear: statements go through verbatim.
     pub unrestricted: bool,
-    /// `mode: observe` for this role. Not built: nothing acts on it, and `check` says so.
+    /// `mode: observe` applies: statements go through as they are, and what the rules would have done
+    /// is recorded. The rules themselves are those of `enforce`.
     pub observe: bool,
     /// Rules of classified columns that are not the default (inherited to partitions, children,
     /// identity columns of views).
@@ -133,9 +134,18 @@ impl Grants {
 }
 
 impl Grants {
-    /// Settings the role's upstream sessions start with: the keys of its tokens with an SQL form.
+    /// The role's own text goes to PostgreSQL.
+    pub fn is_verbatim(&self) -> bool {
+        self.unrestricted || self.observe
+    }
+
+    /// Settings the role's upstream sessions start with: the keys of its tokens with an SQL form. None
+    /// for a session that could show them.
     pub fn session_settings(&self) -> Vec<(String, Zeroizing<String>)> {
         let mut settings: Vec<(String, Zeroizing<String>)> = Vec::new();
+        if self.is_verbatim() {
+            return settings;
+        }
         for rule in self.rules.values().chain([&self.default]) {
             let Treatment::Token(token) = &rule.treatment else {
                 continue;

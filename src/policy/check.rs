@@ -9,6 +9,7 @@ use super::document::Draft;
 use super::error::{Faults, PolicyError};
 use super::json_mask::JsonAction;
 use super::masks::MaskSyntax;
+use super::observe::{Observation, observation};
 use super::role::{Mode, Role, RoleKind};
 use super::source::{Span, shown};
 use super::suggest::nearest;
@@ -187,20 +188,59 @@ fn credentials(draft: &Draft, faults: &mut Faults) {
     }
 }
 
-/// `observe` is not built: enforcing is what cannot show more than the policy meant.
-fn observed(whose: &str, at: &Span) -> PolicyError {
-    let message = format!(
-        "`mode: observe` of {whose}: not built in this version, so it is enforced as `enforce`"
-    );
-    PolicyError::at(at, message).warning()
+/// What `observe` does, and where it does nothing.
+fn observed(draft: &Draft, faults: &mut Faults) {
+    let (mode, at) = match &draft.mode {
+        Some((mode, span)) => (*mode, Some(span)),
+        None => (Mode::Enforce, None),
+    };
+    let mut lifted: Vec<String> = Vec::new();
+    let mut said = Vec::new();
+    for role in draft.roles.values() {
+        let name = format!("`{}`", shown(&role.name));
+        let barred = match observation(mode, role, &draft.classes, &draft.columns) {
+            Observation::Off => continue,
+            Observation::On if role.mode.is_some() => {
+                said.push((&role.span, lifts(&format!("role {name}"))));
+                continue;
+            }
+            Observation::On => {
+                lifted.push(name);
+                continue;
+            }
+            Observation::Console => "a console role never reads data".to_owned(),
+            Observation::Secret(column) => {
+                format!("{column} is C3, which a human never sees clear")
+            }
+        };
+        let message = format!(
+            "`mode: observe` does not apply to role {name}, whose masks stay in force: {barred}"
+        );
+        said.push((&role.span, message));
+    }
+    if let (Mode::Observe, Some(span)) = (mode, at) {
+        let message = match lifted.as_slice() {
+            [] => "`mode: observe` applies to no role".to_owned(),
+            roles => lifts(&roles.join(", ")),
+        };
+        faults.push(PolicyError::at(span, message).warning());
+    }
+    for (span, message) in said {
+        faults.push(PolicyError::at(span, message).warning());
+    }
+}
+
+fn lifts(whose: &str) -> String {
+    format!(
+        "`mode: observe` of {whose}: data is shown as stored, and what `enforce` would mask or refuse \
+         is only recorded"
+    )
 }
 
 /// What is accepted and does less than it says.
 fn remarks(draft: &Draft, faults: &mut Faults) {
     const LATER: &str = "accepted, not enforced in this version";
-    if let Some((Mode::Observe, span)) = &draft.mode {
-        faults.push(observed("the policy", span));
-    }
+    observed(draft, faults);
     let mut said: Vec<&str> = Vec::new();
     for found in &draft.unenforced {
         if said.contains(&found.section) {
@@ -227,12 +267,6 @@ fn remarks(draft: &Draft, faults: &mut Faults) {
                 .or_insert((Vec::new(), &role.span))
                 .0
                 .push(&role.name);
-        }
-        if role.mode == Some(Mode::Observe) {
-            faults.push(observed(
-                &format!("role `{}`", shown(&role.name)),
-                &role.span,
-            ));
         }
     }
     for (key, (roles, span)) in keys {

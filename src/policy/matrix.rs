@@ -2,9 +2,11 @@
 //!
 //! Asks [`Policy::answer`], which is what binding asks: the matrix cannot disagree with the proxy.
 
-use super::policy::Policy;
+use super::observe::Observation;
+use super::policy::{Answer, Policy};
 use super::render::text_width;
 use super::role::Role;
+use super::treat::Word;
 
 /// What every role gets of every column the policy names.
 pub struct Matrix {
@@ -18,7 +20,10 @@ impl Matrix {
     pub fn of(policy: &Policy) -> Self {
         let roles: Vec<_> = policy.roles.values().collect();
         let mut header = vec!["column".to_owned(), "class".to_owned()];
-        header.extend(roles.iter().map(|r| r.name.to_string()));
+        header.extend(roles.iter().map(|r| match policy.observation(r) {
+            Observation::On => format!("{} (observed)", r.name),
+            _ => r.name.to_string(),
+        }));
         let mut rows: Vec<Vec<String>> = Vec::new();
         for column in policy.named_columns().keys() {
             let class = policy.columns.get(*column).map_or("-", |c| &*c.class);
@@ -26,12 +31,12 @@ impl Matrix {
             row.extend(
                 roles
                     .iter()
-                    .map(|r| policy.answer(r, column).word.to_string()),
+                    .map(|r| cell(policy, r, &policy.answer(r, column))),
             );
             rows.push(row);
         }
         let mut other = vec!["(any other)".to_owned(), "-".to_owned()];
-        let default = |role: &&Role| policy.default_answer(role).word.to_string();
+        let default = |role: &&Role| cell(policy, role, &policy.default_answer(role));
         other.extend(roles.iter().map(default));
         rows.push(other);
         Self { header, rows }
@@ -109,7 +114,7 @@ impl Matrix {
                 let kind = if i < 2 {
                     ""
                 } else {
-                    cell.split('(').next().unwrap_or_default()
+                    cell.split('(').next().unwrap_or_default().trim_end()
                 };
                 out.push_str("<td class=\"");
                 out.push_str(&escaped(kind));
@@ -121,6 +126,14 @@ impl Matrix {
         }
         out.push_str("</table>\n</html>\n");
         out
+    }
+}
+
+/// What the role gets. An observed one gets everything; what it would get stands in parentheses.
+fn cell(policy: &Policy, role: &Role, answer: &Answer) -> String {
+    match (policy.observation(role), &answer.word) {
+        (Observation::On, word) if *word != Word::Clear => format!("clear (enforced: {word})"),
+        (_, word) => word.to_string(),
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use super::clock;
 use super::database::{Database, Failure, Published};
 use super::metrics::Metrics;
+use super::observe::Ear;
 use super::relay::End;
 use super::relay::restricted::Restricted;
 use super::relay::verbatim::Verbatim;
@@ -20,7 +21,7 @@ use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::plan::{Plan, Refusal, plan_verbatim};
 use crate::policy::{ClientIdentity, Date};
-use crate::session::{self, Session, UpstreamStartup};
+use crate::session::{self, Observer, Session, UpstreamStartup};
 use crate::upstream::{Registration, Upstream, UpstreamConnection, cancel};
 use crate::wire::Report;
 
@@ -109,7 +110,7 @@ struct Prepared {
 
 enum Kind {
     /// Under this epoch.
-    Unrestricted(Plan, u64),
+    Unrestricted(Plan, u64, Option<Box<Observer>>),
     Restricted {
         search_path: Vec<Ident>,
         user: Ident,
@@ -179,7 +180,17 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
     let connected = upstreams::open(shared, login, &name, parameters, startup.minor).await;
     let mut upstream = connected.map_err(|e| super::binding::failure(&e))?;
     let kind = match plan {
-        Some(plan) => Kind::Unrestricted(plan, published.snapshot.epoch),
+        Some(plan) => {
+            let observer = if grants.observe {
+                let user = Ident::exact(&login.user);
+                let path = observed_path(&asked, replication, &mut upstream).await;
+                let (who, sink) = (Arc::clone(&who), shared.sink.clone());
+                Some(Box::new(Observer::new(who, sink, path, user)))
+            } else {
+                None
+            };
+            Kind::Unrestricted(plan, published.snapshot.epoch, observer)
+        }
         None => Kind::Restricted {
             search_path: match search_path {
                 Some(path) => path,
@@ -203,13 +214,35 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
     })
 }
 
+/// The search path an observed session most probably starts with. Not to know it costs only the sense of
+/// what is recorded.
+async fn observed_path(
+    asked: &[(String, String)],
+    replication: Option<Replication>,
+    upstream: &mut UpstreamConnection,
+) -> Vec<Ident> {
+    if let Ok(UpstreamStartup {
+        search_path: Some(path),
+        ..
+    }) = session::restricted(asked)
+    {
+        return path;
+    }
+    if matches!(replication, None | Some(Replication::Off))
+        && let Ok(path) = upstreams::default_search_path(upstream).await
+    {
+        return path;
+    }
+    session::split_search_path("\"$user\", public").unwrap_or_default()
+}
+
 /// Whoever replicates can copy the cluster's files, and so read every database as stored: clear cells
 /// in one database are not enough. (What the policy does not list is up to the login upstream, which
 /// needs PostgreSQL's REPLICATION.)
 fn may_replicate(published: &Published, role: &str) -> Result<(), Denied> {
     let policy = &published.rules.policy;
     let found = policy.roles.get(role);
-    if found.is_some_and(|role| policy.is_unrestricted(role)) {
+    if found.is_some_and(|role| policy.is_verbatim(role)) {
         return Ok(());
     }
     Err(denied(
@@ -304,14 +337,19 @@ async fn run(shared: &Arc<Shared>, mut client: ClientConnection, prepared: Prepa
     let end = match welcome {
         Ok(reply) => match send(&mut client, reply).await {
             Ok(()) => match kind {
-                Kind::Unrestricted(plan, epoch) => {
-                    Metrics::add(&shared.metrics.unrestricted_sessions);
+                Kind::Unrestricted(plan, epoch, observer) => {
+                    Metrics::add(match observer {
+                        Some(_) => &shared.metrics.observed_sessions,
+                        None => &shared.metrics.unrestricted_sessions,
+                    });
+                    let ear = observer.map(|observer| Ear::open(shared, &database, *observer));
                     let relay = Verbatim {
                         plan,
                         role,
                         database,
                         epoch,
                         drain: shared.drain.subscribe(),
+                        ear,
                     };
                     relay.run(&mut client.stream, &mut stream, buffer).await
                 }

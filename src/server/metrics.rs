@@ -16,6 +16,16 @@ pub(crate) struct Metrics {
     pub(crate) restricted_sessions: AtomicU64,
     /// Sessions of unrestricted roles, ever.
     pub(crate) unrestricted_sessions: AtomicU64,
+    /// Sessions of observed roles, ever.
+    pub(crate) observed_sessions: AtomicU64,
+    /// Messages of observed roles that were planned.
+    pub(crate) observed_statements: AtomicU64,
+    /// Statements of theirs that would have been masked.
+    pub(crate) observed_masked: AtomicU64,
+    /// Statements of theirs that would have been refused.
+    pub(crate) observed_refused: AtomicU64,
+    /// What of theirs was not planned or not recorded, for want of room.
+    pub(crate) observations_dropped: AtomicU64,
     /// Sessions that ended with a protocol fault.
     pub(crate) faults: AtomicU64,
     /// Tasks that panicked.
@@ -41,7 +51,7 @@ impl Metrics {
 
     /// Prometheus text format.
     pub(crate) fn render(&self) -> String {
-        let rows: [(&str, &str, &str, &AtomicU64); 10] = [
+        let rows: [(&str, &str, &str, &AtomicU64); 15] = [
             (
                 "connections_total",
                 "counter",
@@ -66,6 +76,36 @@ impl Metrics {
                 "counter",
                 "Sessions of unrestricted roles.",
                 &self.unrestricted_sessions,
+            ),
+            (
+                "observed_sessions_total",
+                "counter",
+                "Sessions of observed roles.",
+                &self.observed_sessions,
+            ),
+            (
+                "observed_statements_total",
+                "counter",
+                "Messages of observed roles that were planned.",
+                &self.observed_statements,
+            ),
+            (
+                "observed_masked_total",
+                "counter",
+                "Statements of observed roles that would have been masked.",
+                &self.observed_masked,
+            ),
+            (
+                "observed_refused_total",
+                "counter",
+                "Statements of observed roles that would have been refused.",
+                &self.observed_refused,
+            ),
+            (
+                "observations_dropped_total",
+                "counter",
+                "What of observed roles was not planned or not recorded, for want of room.",
+                &self.observations_dropped,
             ),
             (
                 "protocol_faults_total",

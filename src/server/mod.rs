@@ -11,6 +11,7 @@ pub mod config;
 mod connection;
 mod database;
 mod metrics;
+mod observe;
 pub mod policy_files;
 mod relay;
 mod replication;
@@ -35,6 +36,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use self::config::Config;
 use self::database::{Database, Failure};
 use self::metrics::Metrics;
+use self::observe::Observing;
 use self::slots::Slots;
 pub use self::upstreams::read_catalog;
 use self::users::Users;
@@ -105,6 +107,7 @@ pub(crate) struct Shared {
     cancels: Arc<CancelRegistry>,
     sink: Sink,
     metrics: Metrics,
+    observing: Observing,
     drain: watch::Sender<bool>,
     sessions: AtomicU64,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -290,6 +293,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         cancels: Arc::new(CancelRegistry::new()),
         sink,
         metrics: Metrics::default(),
+        observing: Observing::default(),
         drain: watch::Sender::new(false),
         sessions: AtomicU64::new(1),
         tasks: Mutex::new(Vec::new()),

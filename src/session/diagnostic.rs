@@ -5,8 +5,10 @@
 //! the source file that raised it quotes nothing but names. DETAIL, HINT, CONTEXT, the internal query
 //! and the source position go. Deliberately absent: wire encoding; this maps fields to fields.
 
+mod reason;
 mod texts;
 
+pub(crate) use self::reason::reason;
 use crate::pg::sqlstate;
 
 /// The fields of one ErrorResponse or NoticeResponse that matter here, as PostgreSQL sent them.

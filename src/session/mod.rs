@@ -13,6 +13,7 @@ mod describe;
 pub mod diagnostic;
 mod extended;
 mod missing;
+mod observe;
 mod planning;
 mod replies;
 mod rows;
@@ -28,6 +29,7 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 
+pub use self::observe::{Observer, Seen, Verdict};
 use self::planning::Names;
 use self::replies::{Expected, Portal, Prepared, Replies};
 pub use self::settings::split_search_path;
@@ -168,7 +170,7 @@ impl Session {
     /// or says that it will not: the data may be here already. While it copies always: it waits for more.
     pub fn wants_client(&self) -> bool {
         self.copy_in
-            || (!self.replies.awaits_copy_in()
+            || (!self.replies.holds_for_copy()
                 && !self.replies.unsettled(self.dirty)
                 && self.replies.len() < crate::limits::STATEMENTS_PER_SESSION)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::transaction::State;
 use crate::ident::Ident;
 use crate::pg::sqlstate;
-use crate::plan::{Plan, PlanContext, Refusal, plan_statement};
+use crate::plan::{Facts, Plan, PlanContext, Refusal, observe_statement, plan_statement};
 use crate::snapshot::Snapshot;
 use crate::sql::parse::{Parsed, parse as parse_text};
 use crate::sql::tree::Statement;
@@ -40,14 +40,42 @@ pub(super) fn plan(
     state: &State,
     names: &mut Names,
 ) -> Result<Arc<Plan>, Refusal> {
+    stale(&statement, snapshot, state)?;
+    in_context(role, snapshot, state, names, |context| {
+        plan_statement(statement, context)
+    })?
+    .map(Arc::new)
+}
+
+/// What planning one statement would say, for a role that is observed.
+pub(super) fn observe(
+    statement: Statement,
+    role: &str,
+    snapshot: &Snapshot,
+    state: &State,
+    names: &mut Names,
+) -> (Result<Plan, Refusal>, Facts) {
+    in_context(role, snapshot, state, names, |context| {
+        observe_statement(statement, context)
+    })
+    .unwrap_or_else(|refusal| (Err(refusal), Facts::default()))
+}
+
+/// Calls the planner with what it may know of a session.
+fn in_context<T>(
+    role: &str,
+    snapshot: &Snapshot,
+    state: &State,
+    names: &mut Names,
+    decide: impl FnOnce(&PlanContext<'_>) -> T,
+) -> Result<T, Refusal> {
     let grants = snapshot
         .policy
         .roles
         .get(role)
         .ok_or_else(|| Refusal::denied("the policy does not know this role any more"))?;
-    stale(&statement, snapshot, state)?;
     let search_path = state.settings.search_path();
-    let context = PlanContext {
+    Ok(decide(&PlanContext {
         snapshot,
         grants,
         search_path: &search_path,
@@ -56,8 +84,7 @@ pub(super) fn plan(
         prepared: &state.prepared,
         cursors: &state.cursors,
         fresh_name: names.fresh(),
-    };
-    plan_statement(statement, &context).map(Arc::new)
+    }))
 }
 
 /// A statement made by PREPARE, or a cursor, whose plan is older than catalog or policy: its masks

@@ -89,7 +89,7 @@ impl Running {
     }
 
     /// PostgreSQL is to ask for its data and has not yet.
-    fn awaits_copy_in(&self) -> bool {
+    fn holds_for_copy(&self) -> bool {
         self.plan.copy() == Some(CopyDirection::From) && !self.copying
     }
 
@@ -238,14 +238,14 @@ impl Replies {
     /// A COPY FROM was sent and PostgreSQL has not asked for its data: what the client sends next may be
     /// that data, or, if the COPY fails, data to be ignored. Nothing is sent behind such a statement, so
     /// it is the last one.
-    pub(super) fn awaits_copy_in(&self) -> bool {
+    pub(super) fn holds_for_copy(&self) -> bool {
         match self.queue.back() {
             Some(Expected::Query {
                 running,
                 failed: false,
                 ..
-            }) => running.iter().any(Running::awaits_copy_in),
-            Some(Expected::Execute { running, .. }) => running.awaits_copy_in(),
+            }) => running.iter().any(Running::holds_for_copy),
+            Some(Expected::Execute { running, .. }) => running.holds_for_copy(),
             _ => false,
         }
     }

@@ -32,8 +32,9 @@ masks: {email: {keep_first: 1, stop_at: '@'}}
 roles:
   app: {match: {login: app}, kind: service}
   support: {match: {login: support}, kind: human}
+  watched: {match: {login: watched}, kind: service, mode: observe}
 treat:
-  class: {email: {app: clear, support: mask(email)}}
+  class: {email: {app: clear, support: mask(email), watched: mask(email)}}
 write: {support: {public.sink: all}}
 ";
 
@@ -154,7 +155,7 @@ fn config(cluster: &Cluster, policies: PathBuf, folder: &tempfile::TempDir) -> C
             logins: BTreeMap::from([("*".to_owned(), login.clone())]),
             catalog: login,
         },
-        users: ["app", "support", "nobody"]
+        users: ["app", "support", "watched", "nobody"]
             .map(|u| (u.to_owned(), user()))
             .into(),
         users_query: None,

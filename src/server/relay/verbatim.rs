@@ -17,10 +17,11 @@ use crate::client::ClientStream;
 use crate::pg::sqlstate;
 use crate::plan::{Plan, plan_verbatim};
 use crate::server::database::Database;
+use crate::server::observe::{Ear, Tap};
 use crate::upstream::{Request, UpstreamStream};
 use crate::wire::frame::{FrameBuffer, Limits};
 use crate::wire::write::backend as to_client;
-use crate::wire::{Report, backend, frontend};
+use crate::wire::{Report, TransactionStatus, backend, frontend};
 
 /// One unrestricted session.
 pub(in crate::server) struct Verbatim {
@@ -30,6 +31,8 @@ pub(in crate::server) struct Verbatim {
     /// The epoch `plan` was made under.
     pub(in crate::server) epoch: u64,
     pub(in crate::server) drain: watch::Receiver<bool>,
+    /// Of an observed role.
+    pub(in crate::server) ear: Option<Ear>,
 }
 
 /// What both directions know. They run in one task: the atomics only say so to the compiler.
@@ -44,6 +47,10 @@ struct Shared {
     changed: AtomicBool,
     /// The client will send no more.
     left: AtomicBool,
+    /// An error came since the last ReadyForQuery.
+    failed: AtomicBool,
+    /// How many ReadyForQuery came.
+    segments: AtomicU64,
 }
 
 impl Shared {
@@ -66,6 +73,8 @@ impl Verbatim {
             idle: AtomicBool::new(true),
             changed: AtomicBool::new(false),
             left: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+            segments: AtomicU64::new(0),
         };
         let (client_read, client_write) = tokio::io::split(client);
         let (upstream_read, upstream_write) = tokio::io::split(upstream);
@@ -76,7 +85,7 @@ impl Verbatim {
             walk: Walk::new(Limits::BACKEND),
         };
         let end = tokio::select! {
-            end = up(client_read, upstream_write, &shared, &self.plan) => end,
+            end = up(client_read, upstream_write, &shared, &self) => end,
             end = self.down(&mut down, &shared) => end,
         };
         let end = if shared.left.load(Relaxed) {
@@ -145,6 +154,7 @@ impl Verbatim {
                 (backend::COMMAND_COMPLETE, Some(tag)) if changes_catalog(tag) => {
                     shared.changed.store(true, Relaxed);
                 }
+                (backend::ERROR, _) => shared.failed.store(true, Relaxed),
                 _ => {}
             })
             .map_err(|_| End::Fault("malformed message from the server"))?;
@@ -162,6 +172,11 @@ impl Verbatim {
         if due == 0 {
             // The data of a COPY is answered by its ReadyForQuery too.
             shared.open.store(false, Relaxed);
+        }
+        let failed = shared.failed.swap(false, Relaxed);
+        let segment = shared.segments.fetch_add(1, Relaxed).saturating_add(1);
+        if let (Some(ear), Ok(status)) = (&self.ear, TransactionStatus::read(body)) {
+            ear.ready(segment, status, failed);
         }
         let idle = body == b"I";
         shared.idle.store(idle, Relaxed);
@@ -184,9 +199,9 @@ async fn up(
     reader: ReadHalf<&mut ClientStream>,
     mut writer: WriteHalf<&mut UpstreamStream>,
     shared: &Shared,
-    plan: &Plan,
+    relay: &Verbatim,
 ) -> End {
-    let end = read_client(reader, &mut writer, shared, plan).await;
+    let end = read_client(reader, &mut writer, shared, relay).await;
     if matches!(end, End::Client) {
         shared.left.store(true, Relaxed);
         if writer.shutdown().await.is_ok() {
@@ -200,8 +215,9 @@ async fn read_client(
     mut reader: ReadHalf<&mut ClientStream>,
     writer: &mut WriteHalf<&mut UpstreamStream>,
     shared: &Shared,
-    plan: &Plan,
+    relay: &Verbatim,
 ) -> End {
+    let mut tap = relay.ear.clone().map(Tap::new);
     let mut buffer = FrameBuffer::new();
     let mut walk = Walk::new(Limits::FRONTEND);
     loop {
@@ -227,7 +243,7 @@ async fn read_client(
             return End::Fault("invalid frontend message");
         };
         if n > 0 {
-            let Some(request) = Request::verbatim(buffer.take(n).freeze(), plan) else {
+            let Some(request) = Request::verbatim(buffer.take(n).freeze(), &relay.plan) else {
                 return End::Revoked;
             };
             let sent = async {
@@ -236,6 +252,9 @@ async fn read_client(
             };
             if let Err(error) = sent.await {
                 return End::Io(error);
+            }
+            if let Some(tap) = &mut tap {
+                tap.feed(request.as_bytes());
             }
         }
         if terminated {
