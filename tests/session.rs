@@ -19,6 +19,8 @@ mod leaving;
 mod observed;
 #[path = "session/process.rs"]
 mod process;
+#[path = "session/reload.rs"]
+mod reload;
 #[path = "session/restricted.rs"]
 mod restricted;
 #[path = "session/stage.rs"]

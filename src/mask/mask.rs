@@ -139,6 +139,14 @@ impl CompiledMask {
         &self.describe
     }
 
+    /// Does it do the same to every value? Both forms follow from the template and the type.
+    pub fn same(&self, other: &Self) -> bool {
+        let ty = |mask: &Self| (mask.ty.oid, mask.ty.typmod);
+        self.template == other.template
+            && ty(self) == ty(other)
+            && self.wire.is_some() == other.wire.is_some()
+    }
+
     /// The type it was bound to.
     pub fn column_type(&self) -> &ColumnType {
         &self.ty

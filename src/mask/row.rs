@@ -24,6 +24,27 @@ pub enum Transform {
     Token(Arc<TokenColumn>),
 }
 
+impl Transform {
+    /// Does it do the same to every value?
+    fn same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Pass, Self::Pass) => true,
+            (Self::Mask(a), Self::Mask(b)) => a.same(b),
+            (Self::Token(a), Self::Token(b)) => a.same(b),
+            (Self::Pass | Self::Mask(_) | Self::Token(_), _) => false,
+        }
+    }
+}
+
+impl OutputRule {
+    /// Would rows under one be rows under the other?
+    pub fn same(&self, other: &Self) -> bool {
+        self.transform.same(&other.transform)
+            && (self.expect, self.origin) == (other.expect, other.origin)
+            && self.name == other.name
+    }
+}
+
 /// One output column of a plan, by position.
 #[derive(Clone)]
 pub struct OutputRule {

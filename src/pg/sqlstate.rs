@@ -24,6 +24,8 @@ pub const NAME_TOO_LONG: &str = "42622";
 pub const INVALID_STATEMENT_NAME: &str = "26000";
 /// `invalid_cursor_name`: a portal that does not exist
 pub const INVALID_CURSOR_NAME: &str = "34000";
+/// A cursor that cannot be read any more.
+pub const INVALID_CURSOR_STATE: &str = "24000";
 /// `duplicate_prepared_statement`
 pub const DUPLICATE_PREPARED_STATEMENT: &str = "42P05";
 /// `duplicate_cursor`

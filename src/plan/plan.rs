@@ -6,10 +6,11 @@ use std::sync::Arc;
 use crate::catalog::{Relation, SearchPath, TempTables};
 use crate::ident::Ident;
 use crate::mask::{OutputRule, Transform};
+use crate::pg::Oid;
 use crate::policy::Grants;
 use crate::snapshot::Snapshot;
 use crate::sql::SqlText;
-use crate::sql::tree::CopyDirection;
+use crate::sql::tree::{CopyDirection, Statement};
 
 /// What a successful completion of a plan does to the session's own state. The session applies it
 /// speculatively when it sends the plan (later messages of the pipeline are planned against that)
@@ -69,6 +70,10 @@ pub struct PreparedEntry {
     pub upstream: Ident,
     /// The statement's own plan.
     pub plan: Arc<Plan>,
+    /// What it was planned from, to plan it again: PREPARE, or a statement that came by Parse.
+    pub source: Arc<Statement>,
+    /// The search path it was planned with.
+    pub search_path: SearchPath,
 }
 
 /// A cursor of the session.
@@ -76,10 +81,14 @@ pub struct PreparedEntry {
 pub struct CursorEntry {
     /// Its name upstream, made by the proxy.
     pub upstream: Ident,
-    /// What its rows need.
-    pub outputs: Arc<[OutputRule]>,
+    /// The plan of its rows.
+    pub plan: Arc<Plan>,
     /// `WITH HOLD`: it outlives its transaction.
     pub hold: bool,
+    /// The DECLARE it was planned from, to plan it again.
+    pub source: Arc<Statement>,
+    /// The search path it was planned with; it keeps what was found by that.
+    pub search_path: SearchPath,
 }
 
 /// What planning may know of the session.
@@ -121,6 +130,8 @@ pub struct Facts {
     pub kind: &'static str,
     /// Relations read or written, `schema.name`.
     pub relations: Vec<String>,
+    /// Their OIDs.
+    pub oids: Vec<Oid>,
     /// Protected columns used, `schema.name.column`, with what was done: `mask at the output`,
     /// `mask at the source`, `token`, `nullify`.
     pub columns: Vec<(String, &'static str)>,
@@ -169,6 +180,18 @@ impl Plan {
     pub(super) fn at_epoch(mut self, epoch: u64) -> Self {
         self.epoch = epoch;
         self
+    }
+
+    /// Would rows that came for `other` have come for this plan, and gone to the client alike? The same
+    /// text over the same relations, with the same masks behind it.
+    pub fn same(&self, other: &Self) -> bool {
+        let outputs = |plan: &Self| plan.outputs.clone().unwrap_or_default();
+        let (mine, others) = (outputs(self), outputs(other));
+        self.sql == other.sql
+            && self.facts.oids == other.facts.oids
+            && self.outputs.is_some() == other.outputs.is_some()
+            && mine.len() == others.len()
+            && mine.iter().zip(others.iter()).all(|(a, b)| a.same(b))
     }
 
     /// The statement enters COPY mode.

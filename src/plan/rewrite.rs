@@ -310,6 +310,7 @@ pub(super) fn facts(lineage: &Lineage, decisions: &Decisions) -> super::plan::Fa
         if !facts.relations.contains(&name) {
             facts.relations.push(name);
         }
+        facts.oids.push(r.relation.oid);
     }
     facts
 }

@@ -188,6 +188,7 @@ fn kind(statement: &Statement) -> &'static str {
 /// `PREPARE name (types) AS …`: created upstream under a fresh name, so that the name's masks are the
 /// statement's whatever happens to the client's.
 fn prepare(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
+    let source = statement.clone();
     let Statement::Prepare {
         name,
         types,
@@ -202,6 +203,7 @@ fn prepare(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
             format!("prepared statement \"{name}\" already exists"),
         ));
     }
+    let source = Arc::new(source);
     crate::analyze::resolve_types(types, grounds(ctx))?;
     let client_name = std::mem::replace(name, ctx.fresh_name.clone());
     let read = read(inner, Delivery::Rows, ctx)?;
@@ -217,6 +219,8 @@ fn prepare(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
     let entry = PreparedEntry {
         upstream: ctx.fresh_name.clone(),
         plan: Arc::new(of.at_epoch(ctx.snapshot.epoch)),
+        source,
+        search_path: ctx.search_path.clone(),
     };
     let sql = print(&statement, &read.rewrite)?;
     Ok(Plan::decided(
@@ -237,11 +241,7 @@ fn execute(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
         ));
     };
     if entry.plan.epoch() != ctx.snapshot.epoch {
-        return Err(Refusal::error(
-            sqlstate::FEATURE_NOT_SUPPORTED,
-            format!("prepared statement \"{name}\" was planned under an older policy or catalog"),
-        )
-        .hint("DEALLOCATE it and PREPARE it again."));
+        return Err(outdated("prepared statement"));
     }
     if !analyze_values(args, grounds(ctx))?.relations.is_empty() {
         return Err(Refusal::error(
@@ -260,6 +260,7 @@ fn execute(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
 }
 
 fn declare(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
+    let source = Arc::new(statement.clone());
     let Statement::Declare {
         name,
         binary,
@@ -287,12 +288,16 @@ fn declare(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
     if let Statement::Query(q) = inner {
         *query = q;
     }
+    let sql = print(&statement, &read.rewrite)?;
+    let mut of = Plan::decided(sql.clone(), Effect::None, read.facts.clone());
+    of.set_outputs(shared(read.outputs));
     let entry = CursorEntry {
         upstream: ctx.fresh_name.clone(),
-        outputs: shared(read.outputs),
+        plan: Arc::new(of.at_epoch(ctx.snapshot.epoch)),
         hold,
+        source,
+        search_path: ctx.search_path.clone(),
     };
-    let sql = print(&statement, &read.rewrite)?;
     Ok(Plan::decided(
         sql,
         Effect::Declare(client_name, entry),
@@ -312,6 +317,9 @@ fn fetch(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusa
     let Some(entry) = ctx.cursors.get(cursor) else {
         return Err(no_cursor(cursor));
     };
+    if entry.plan.epoch() != ctx.snapshot.epoch {
+        return Err(outdated("cursor"));
+    }
     let rows = !*is_move;
     *cursor = entry.upstream.clone();
     let mut facts = Facts {
@@ -322,10 +330,18 @@ fn fetch(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusa
         facts.kind = "MOVE";
     }
     let mut plan = Plan::decided(print(&statement, &Rewrite::default())?, Effect::None, facts);
-    if rows {
-        plan.set_outputs(Arc::clone(&entry.outputs));
+    if let Some(outputs) = entry.plan.outputs().filter(|_| rows) {
+        plan.set_outputs(Arc::clone(outputs));
     }
     Ok(plan)
+}
+
+/// What a session has not planned again: its masks may not be today's.
+fn outdated(what: &str) -> Refusal {
+    Refusal::error(
+        sqlstate::FEATURE_NOT_SUPPORTED,
+        format!("{what} is older than the current catalog or policy"),
+    )
 }
 
 /// COPY … TO STDOUT: planned as COPY (SELECT visible columns) TO, masked at the source.

@@ -223,9 +223,12 @@ impl Session {
         } else {
             Completion::AsPlanned
         };
-        let (plan, epoch) = (Arc::clone(&running.plan), running.epoch);
-        self.confirmed.apply(plan.effect(), completion, epoch);
+        let (plan, hidden) = (Arc::clone(&running.plan), running.hidden);
+        self.confirmed.apply(plan.effect(), completion);
         self.advance();
+        if hidden {
+            return Ok(());
+        }
         // Upstream it may be a SELECT of what the proxy knows.
         if plan.facts().kind == "SHOW" {
             to_client::command_complete(io.client, "SHOW")?;
@@ -311,6 +314,7 @@ impl Session {
     ) -> Result<(), Fatal> {
         let fields = fields(error);
         self.copy_in = false;
+        self.waits_for = None;
         self.moved |= diagnostic::catalog_moved(&fields);
         if matches!(fields.severity, "FATAL" | "PANIC") {
             return error_to_client(&fields, io);

@@ -9,7 +9,7 @@ use super::missing::{ident, missing_portal, missing_statement};
 use super::replies::{Expected, Prepared};
 use super::{Fatal, Io, Session, Step, to_upstream};
 use crate::mask::OutputRule;
-use crate::plan::Refusal;
+use crate::plan::{PreparedEntry, Refusal};
 use crate::wire::frontend::{Named, Target};
 
 /// What the rows of a portal need; `None` for none.
@@ -51,7 +51,7 @@ impl Session {
         }
         let cursor = self.speculative.cursors.get(&ident(name).ok()?)?;
         let upstream = cursor.upstream.as_str().as_bytes().to_vec();
-        Some((upstream, Some(Arc::clone(&cursor.outputs))))
+        Some((upstream, cursor.plan.outputs().cloned()))
     }
 
     /// A statement to be described; one made by SQL's PREPARE has no details yet.
@@ -60,24 +60,33 @@ impl Session {
         let Some(entry) = self.speculative.prepared.get(&name) else {
             return Err(missing_statement(&name));
         };
-        if let Some(known) = self.details.get(&entry.upstream) {
-            return Ok(Arc::clone(known));
+        let entry = entry.clone();
+        Ok(self.details_of(entry))
+    }
+
+    /// What the extended protocol knows of a statement; one made by SQL's PREPARE has no details until
+    /// it is asked for, and again after it was renewed.
+    pub(super) fn details_of(&mut self, entry: PreparedEntry) -> Arc<Prepared> {
+        let known = self.details.get(&entry.upstream);
+        if let Some(known) = known
+            && (known.types.is_some() || Arc::ptr_eq(&known.plan, &entry.plan))
+        {
+            return Arc::clone(known);
         }
-        let epoch = self
-            .speculative
-            .epochs
-            .get(&entry.upstream)
-            .copied()
-            .unwrap_or_default();
-        let prepared = Arc::new(Prepared {
-            upstream: entry.upstream.clone(),
-            plan: Arc::clone(&entry.plan),
-            source: None,
-            epoch,
-            shape: Arc::new(OnceLock::new()),
-        });
-        self.details
-            .insert(entry.upstream.clone(), Arc::clone(&prepared));
-        Ok(prepared)
+        let prepared = match known {
+            Some(known) => known.renewed(&entry.plan, entry.search_path),
+            None => Prepared {
+                upstream: entry.upstream.clone(),
+                plan: entry.plan,
+                types: None,
+                source: entry.source,
+                search_path: entry.search_path,
+                shape: Arc::new(OnceLock::new()),
+                told: None,
+            },
+        };
+        let prepared = Arc::new(prepared);
+        self.details.insert(entry.upstream, Arc::clone(&prepared));
+        prepared
     }
 }

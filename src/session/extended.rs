@@ -7,13 +7,23 @@
 use std::sync::{Arc, OnceLock};
 
 use super::missing::{ident, missing_portal, missing_statement, outdated};
-use super::replies::{Expected, Portal, Prepared};
+use super::renew::closed;
+use super::replies::{Expected, Portal, Prepared, Told};
 use super::{FAILING, Fatal, Io, Moment, Session, Step, planning, to_client, to_upstream};
 use crate::ident::Ident;
 use crate::pg::{Oid, sqlstate};
 use crate::plan::{Plan, Refusal};
+use crate::sql::tree::Statement;
 use crate::wire::frontend::{Bind, Execute, Named, Parse, Target};
 use crate::wire::write::WriteError;
+
+/// Why a statement is prepared upstream.
+enum Occasion {
+    /// The client asks for it.
+    Asked,
+    /// In place of another, of which the client was told this; it knows nothing of the new one.
+    Again(Option<Vec<Told>>),
+}
 
 impl Session {
     pub(super) fn on_parse(
@@ -27,8 +37,8 @@ impl Session {
             .statement_name(parse.name)
             .and_then(|name| Ok((name, self.plan_one(parse.query, at)?)));
         match planned {
-            Ok((name, (text, plan))) => {
-                self.send_parse(name, plan, (text, types), at, io, true)?;
+            Ok((name, (source, plan))) => {
+                self.send_parse(name, plan, (source, types), Occasion::Asked, io)?;
                 Ok(Step::Continue)
             }
             Err(refusal) if !at.last && planning::is_unknown_name(&refusal) => Ok(Step::Unknown),
@@ -58,18 +68,35 @@ impl Session {
         Ok(name)
     }
 
-    fn plan_one(&mut self, query: &[u8], at: &Moment<'_>) -> Result<(String, Arc<Plan>), Refusal> {
-        let (text, parsed) = planning::parse(query)?;
+    fn plan_one(
+        &mut self,
+        query: &[u8],
+        at: &Moment<'_>,
+    ) -> Result<(Arc<Statement>, Arc<Plan>), Refusal> {
+        let (_, parsed) = planning::parse(query)?;
         let mut statements = parsed.into_iter().map(|p| p.statement);
-        let statement = statements
-            .next()
-            .unwrap_or(crate::sql::tree::Statement::Empty);
+        let statement = statements.next().unwrap_or(Statement::Empty);
         if statements.next().is_some() {
             return Err(Refusal::error(
                 sqlstate::SYNTAX_ERROR,
                 "cannot insert multiple commands into a prepared statement",
             ));
         }
+        self.plan_source(Arc::new(statement), at)
+    }
+
+    fn plan_source(
+        &mut self,
+        source: Arc<Statement>,
+        at: &Moment<'_>,
+    ) -> Result<(Arc<Statement>, Arc<Plan>), Refusal> {
+        let [statement] = self
+            .renewed(source.as_ref().clone(), at)?
+            .try_into()
+            .map_err(
+                // To prepare anew takes a string of several.
+                |_| outdated().hint("DEALLOCATE it and PREPARE it again."),
+            )?;
         let plan = planning::plan(
             statement,
             &self.role,
@@ -77,17 +104,16 @@ impl Session {
             &self.speculative,
             &mut self.names,
         )?;
-        Ok((text, plan))
+        Ok((source, plan))
     }
 
     fn send_parse(
         &mut self,
         name: Ident,
         plan: Arc<Plan>,
-        source: (String, Vec<Oid>),
-        at: &Moment<'_>,
+        (source, types): (Arc<Statement>, Vec<Oid>),
+        occasion: Occasion,
         io: &mut Io<'_>,
-        visible: bool,
     ) -> Result<Arc<Prepared>, Fatal> {
         if let Some(old) = self.speculative.prepared.remove(&name) {
             self.close_upstream(&old.upstream, None, io)?;
@@ -97,14 +123,20 @@ impl Session {
             io.upstream,
             upstream.as_str().as_bytes(),
             plan.sql().as_str(),
-            &source.1,
+            &types,
         )?;
+        let (visible, told) = match occasion {
+            Occasion::Asked => (true, None),
+            Occasion::Again(told) => (false, told),
+        };
         let prepared = Arc::new(Prepared {
             upstream: upstream.clone(),
             plan,
-            source: Some(source),
-            epoch: at.snapshot.epoch,
+            types: Some(types),
+            source,
+            search_path: self.speculative.settings.search_path(),
             shape: Arc::new(OnceLock::new()),
+            told,
         });
         self.speculative
             .prepared
@@ -148,13 +180,14 @@ impl Session {
         Ok(())
     }
 
-    /// The statement a client names, planned in the current snapshot, with its shape asked for.
+    /// The statement a client names, planned in the current snapshot, with its shape asked for; `None`
+    /// while it is not known what that is.
     fn prepared(
         &mut self,
         name: &[u8],
         at: &Moment<'_>,
         io: &mut Io<'_>,
-    ) -> Result<Result<Arc<Prepared>, Refusal>, Fatal> {
+    ) -> Result<Result<Option<Arc<Prepared>>, Refusal>, Fatal> {
         let name = match ident(name) {
             Ok(name) => name,
             Err(refusal) => return Ok(Err(refusal)),
@@ -163,70 +196,87 @@ impl Session {
             return Ok(Err(missing_statement(&name)));
         };
         let known = self.details.get(&entry.upstream).cloned();
-        match known {
-            Some(known) if known.epoch == at.snapshot.epoch => Ok(Ok(known)),
-            Some(known) => self.prepared_again(name, &known, at, io),
-            None => {
-                let epoch = self.speculative.epochs.get(&entry.upstream).copied();
-                if epoch != Some(at.snapshot.epoch) {
-                    return Ok(Err(outdated()));
-                }
-                let prepared = Arc::new(Prepared {
-                    upstream: entry.upstream.clone(),
-                    plan: entry.plan,
-                    source: None,
-                    epoch: at.snapshot.epoch,
-                    shape: Arc::new(OnceLock::new()),
-                });
-                self.details.insert(entry.upstream, Arc::clone(&prepared));
-                self.describe_statement(&prepared, false, io)?;
-                Ok(Ok(prepared))
-            }
+        if let Some(known) = known
+            && let Some(types) = known.types.clone()
+        {
+            return self.prepared_again(name, &known, types, at, io);
         }
+        let execute = Statement::Execute {
+            name: name.clone(),
+            args: Vec::new(),
+        };
+        if let Err(refusal) = self.plan_source(Arc::new(execute), at) {
+            return Ok(Err(refusal));
+        }
+        let Some(entry) = self.speculative.prepared.get(&name).cloned() else {
+            return Ok(Err(missing_statement(&name)));
+        };
+        let asked = self.details.contains_key(&entry.upstream);
+        let prepared = self.details_of(entry);
+        if !asked {
+            self.describe_statement(&prepared, false, io)?;
+        }
+        Ok(usable(prepared))
     }
 
-    /// A statement of an older snapshot, decided anew.
+    /// A statement made by Parse, decided anew if the snapshot or the search path is another.
     fn prepared_again(
         &mut self,
         name: Ident,
         known: &Arc<Prepared>,
+        types: Vec<Oid>,
         at: &Moment<'_>,
         io: &mut Io<'_>,
-    ) -> Result<Result<Arc<Prepared>, Refusal>, Fatal> {
-        let Some((text, types)) = &known.source else {
-            return Ok(Err(outdated()));
-        };
-        let (text, plan) = match self.plan_one(text.as_bytes(), at) {
+    ) -> Result<Result<Option<Arc<Prepared>>, Refusal>, Fatal> {
+        let search_path = self.speculative.settings.search_path();
+        if known.plan.epoch() == at.snapshot.epoch && known.search_path == search_path {
+            return Ok(usable(Arc::clone(known)));
+        }
+        let (source, plan) = match self.plan_source(Arc::clone(&known.source), at) {
             Ok(planned) => planned,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        if let Some(renewed) = known.renewed(&plan, at.snapshot.epoch) {
-            let renewed = Arc::new(renewed);
+        if plan.sql() == known.plan.sql() {
+            let renewed = Arc::new(known.renewed(&plan, search_path));
             self.speculative.prepared.insert(name, renewed.entry());
             self.dirty = true;
             self.details
                 .insert(renewed.upstream.clone(), Arc::clone(&renewed));
-            return Ok(Ok(renewed));
+            return Ok(usable(renewed));
         }
-        let types = types.clone();
-        self.send_parse(name, plan, (text, types), at, io, false)
-            .map(Ok)
+        let told = known.told.clone().or_else(|| known.tells());
+        let prepared = self.send_parse(name, plan, (source, types), Occasion::Again(told), io)?;
+        if prepared.told.is_none() {
+            return Ok(Ok(Some(prepared)));
+        }
+        // PostgreSQL would refuse to return something else than it said it would. Whether it does is
+        // known when it has described the statement.
+        to_upstream::flush(io.upstream);
+        self.waits_for = Some(prepared);
+        Ok(Ok(None))
     }
 
-    /// A portal of an older snapshot: its columns may have got tighter since it was opened.
+    /// A portal of an older snapshot: what it shows may be something else today.
     fn portal_again(&mut self, portal: &Portal, at: &Moment<'_>) -> Result<Arc<Portal>, Refusal> {
-        let Some((text, _)) = &portal.prepared.source else {
-            return Err(outdated());
-        };
-        let (_, plan) = self.plan_one(text.as_bytes(), at)?;
-        let renewed = portal.prepared.renewed(&plan, at.snapshot.epoch);
-        let prepared = renewed.ok_or_else(outdated)?;
-        Ok(Arc::new(Portal {
-            upstream: portal.upstream.clone(),
-            prepared: Arc::new(prepared),
-            formats: portal.formats.clone(),
-            segment: portal.segment,
-        }))
+        let prepared = &portal.prepared;
+        let planned = planning::again(
+            &prepared.source,
+            &prepared.upstream,
+            &self.role,
+            at.snapshot,
+            &self.speculative,
+            Some(&prepared.search_path),
+        );
+        match planned {
+            Ok(plan) if plan.same(&prepared.plan) => Ok(Arc::new(Portal {
+                upstream: portal.upstream.clone(),
+                prepared: Arc::new(prepared.renewed(&Arc::new(plan), prepared.search_path.clone())),
+                formats: portal.formats.clone(),
+                segment: portal.segment,
+            })),
+            Err(refusal) if !at.last && planning::is_unknown_name(&refusal) => Err(refusal),
+            _ => Err(closed("portal", "Bind it")),
+        }
     }
 
     pub(super) fn on_bind(
@@ -248,9 +298,14 @@ impl Session {
             Refusal::error(sqlstate::PROGRAM_LIMIT_EXCEEDED, "too many portals")
         } else {
             match self.prepared(bind.statement, at, io)? {
-                Ok(prepared) => {
+                Ok(Some(prepared)) => {
+                    self.waits_for = None;
                     self.send_bind(bind, prepared, io)?;
                     return Ok(Step::Continue);
+                }
+                Ok(None) => return Ok(Step::Later),
+                Err(refusal) if !at.last && planning::is_unknown_name(&refusal) => {
+                    return Ok(Step::Unknown);
                 }
                 Err(refusal) => refusal,
             }
@@ -291,8 +346,19 @@ impl Session {
     ) -> Result<Step, Fatal> {
         let ready = match self.portals.get(execute.portal).cloned() {
             None => Err(missing_portal(execute.portal)),
-            Some(portal) if portal.prepared.epoch == at.snapshot.epoch => Ok(portal),
-            Some(portal) => self.portal_again(&portal, at),
+            Some(portal) if portal.prepared.plan.epoch() == at.snapshot.epoch => Ok(portal),
+            Some(portal) => match self.portal_again(&portal, at) {
+                Ok(portal) => {
+                    self.portals
+                        .insert(execute.portal.to_vec(), Arc::clone(&portal));
+                    Ok(portal)
+                }
+                Err(refusal) if planning::is_unknown_name(&refusal) => return Ok(Step::Unknown),
+                Err(refusal) => {
+                    self.portals.remove(execute.portal);
+                    Err(refusal)
+                }
+            },
         };
         let ready = ready.and_then(|portal| {
             let running = self.running(&portal.prepared.plan, at)?;
@@ -302,7 +368,7 @@ impl Session {
             Ok((portal, running)) => {
                 to_upstream::execute(io.upstream, &portal.upstream, execute.max_rows)?;
                 let plan = Arc::clone(&portal.prepared.plan);
-                self.assume(&plan, at.snapshot.epoch);
+                self.assume(&plan);
                 self.replies.push(Expected::Execute { running, portal });
             }
             Err(refusal) => self.refuse_extended(&refusal, "", io)?,
@@ -349,6 +415,8 @@ impl Session {
         io: &mut Io<'_>,
     ) -> Result<(), Fatal> {
         let reply = self.refusal(refusal, text);
+        self.close_doomed(io)?;
+        self.waits_for = None;
         // Asks for the answer now: the client may send Flush instead of Sync, and that is discarded.
         to_upstream::parse(io.upstream, b"", FAILING, &[])?;
         to_upstream::flush(io.upstream);
@@ -359,4 +427,12 @@ impl Session {
         self.skipping = true;
         Ok(())
     }
+}
+
+/// The statement, unless it returns something else than the client was told.
+fn usable(prepared: Arc<Prepared>) -> Result<Option<Arc<Prepared>>, Refusal> {
+    if prepared.changed() {
+        return Err(outdated());
+    }
+    Ok(Some(prepared))
 }

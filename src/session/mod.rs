@@ -15,6 +15,7 @@ mod extended;
 mod missing;
 mod observe;
 mod planning;
+mod renew;
 mod replies;
 mod rows;
 mod settings;
@@ -65,6 +66,8 @@ pub enum Step {
     /// The statement names something the catalog does not know. Nothing was changed: refresh the
     /// catalog and offer the message again, with `last` set.
     Unknown,
+    /// PostgreSQL has to answer something first: offer the message again when more may be read.
+    Later,
     /// The client said good-bye.
     Terminate,
 }
@@ -132,6 +135,10 @@ pub struct Session {
     portals: HashMap<Vec<u8>, Arc<Portal>>,
     /// Up to the client's next Sync, its messages are discarded, as PostgreSQL does after an error.
     skipping: bool,
+    /// Upstream names of cursors that are to be closed there.
+    doomed: Vec<Ident>,
+    /// A statement was prepared anew, and what it returns has to be known before it is bound.
+    waits_for: Option<Arc<Prepared>>,
     /// PostgreSQL waits for CopyData.
     copy_in: bool,
     /// PostgreSQL found that its catalog is not the snapshot's.
@@ -158,6 +165,8 @@ impl Session {
             details: HashMap::new(),
             portals: HashMap::new(),
             skipping: false,
+            doomed: Vec::new(),
+            waits_for: None,
             copy_in: false,
             moved: false,
             segment: 0,
@@ -171,6 +180,10 @@ impl Session {
     pub fn wants_client(&self) -> bool {
         self.copy_in
             || (!self.replies.holds_for_copy()
+                && self
+                    .waits_for
+                    .as_ref()
+                    .is_none_or(|p| p.shape.get().is_some())
                 && !self.replies.unsettled(self.dirty)
                 && self.replies.len() < crate::limits::STATEMENTS_PER_SESSION)
     }

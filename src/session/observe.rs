@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::diagnostic;
 use super::planning::{self, Names};
+use super::renew::renew;
 use super::transaction::{Completion, State};
 use crate::audit::{Event, Outcome, Record, Sink, Who};
 use crate::ident::Ident;
@@ -51,7 +52,7 @@ pub struct Observer {
     confirmed: State,
     speculative: State,
     /// Effects not confirmed yet, by segment.
-    pending: VecDeque<(u64, Arc<Plan>, u64)>,
+    pending: VecDeque<(u64, Arc<Plan>)>,
     status: TransactionStatus,
     names: Names,
     decisions: u64,
@@ -110,6 +111,13 @@ impl Observer {
         let mut decided = Vec::new();
         let statements = parsed.into_iter().map(|p| p.statement);
         for statement in statements.filter(|s| !matches!(s, Statement::Empty)) {
+            // What cannot be renewed is what the plan refuses.
+            drop(renew(
+                &statement,
+                &self.role,
+                snapshot,
+                &mut self.speculative,
+            ));
             let (plan, facts) = planning::observe(
                 statement,
                 &self.role,
@@ -119,7 +127,7 @@ impl Observer {
             );
             match plan {
                 Ok(plan) => {
-                    self.assume(plan, segment, snapshot.epoch);
+                    self.assume(plan, segment);
                     decided.push((None, facts));
                 }
                 Err(refusal) if !last && planning::is_unknown_name(&refusal) => {
@@ -143,22 +151,21 @@ impl Observer {
     }
 
     /// A plan's effect as if it had succeeded.
-    fn assume(&mut self, plan: Plan, segment: u64, epoch: u64) {
+    fn assume(&mut self, plan: Plan, segment: u64) {
         if matches!(plan.effect(), Effect::None) {
             return;
         }
         let plan = Arc::new(plan);
-        self.speculative
-            .apply(plan.effect(), Completion::AsPlanned, epoch);
+        self.speculative.apply(plan.effect(), Completion::AsPlanned);
         if self.pending.len() < limits::STATEMENTS_PER_SESSION {
-            self.pending.push_back((segment, plan, epoch));
+            self.pending.push_back((segment, plan));
         }
     }
 
     /// The `segment`-th ReadyForQuery came; `failed`: after an error.
     pub fn ready(&mut self, segment: u64, status: TransactionStatus, failed: bool) {
         while self.pending.front().is_some_and(|(of, ..)| *of <= segment) {
-            let Some((_, plan, epoch)) = self.pending.pop_front() else {
+            let Some((_, plan)) = self.pending.pop_front() else {
                 break;
             };
             let completion = if self.status == TransactionStatus::Failed {
@@ -167,15 +174,14 @@ impl Observer {
                 Completion::AsPlanned
             };
             if !failed {
-                self.confirmed.apply(plan.effect(), completion, epoch);
+                self.confirmed.apply(plan.effect(), completion);
             }
         }
         self.status = status;
         self.confirmed.ready(status, failed);
         self.speculative = self.confirmed.clone();
-        for (_, plan, epoch) in &self.pending {
-            self.speculative
-                .apply(plan.effect(), Completion::AsPlanned, *epoch);
+        for (_, plan) in &self.pending {
+            self.speculative.apply(plan.effect(), Completion::AsPlanned);
         }
     }
 

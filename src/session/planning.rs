@@ -1,8 +1,10 @@
 //! From a client's text to plans: the one place where the session calls the planner.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::transaction::State;
+use crate::catalog::SearchPath;
 use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::plan::{Facts, Plan, PlanContext, Refusal, observe_statement, plan_statement};
@@ -40,8 +42,7 @@ pub(super) fn plan(
     state: &State,
     names: &mut Names,
 ) -> Result<Arc<Plan>, Refusal> {
-    stale(&statement, snapshot, state)?;
-    in_context(role, snapshot, state, names, |context| {
+    in_context(role, snapshot, state, names.fresh(), |context| {
         plan_statement(statement, context)
     })?
     .map(Arc::new)
@@ -55,7 +56,7 @@ pub(super) fn observe(
     state: &State,
     names: &mut Names,
 ) -> (Result<Plan, Refusal>, Facts) {
-    in_context(role, snapshot, state, names, |context| {
+    in_context(role, snapshot, state, names.fresh(), |context| {
         observe_statement(statement, context)
     })
     .unwrap_or_else(|refusal| (Err(refusal), Facts::default()))
@@ -66,7 +67,7 @@ fn in_context<T>(
     role: &str,
     snapshot: &Snapshot,
     state: &State,
-    names: &mut Names,
+    fresh_name: Ident,
     decide: impl FnOnce(&PlanContext<'_>) -> T,
 ) -> Result<T, Refusal> {
     let grants = snapshot
@@ -83,34 +84,30 @@ fn in_context<T>(
         temp: state.temp.tables(),
         prepared: &state.prepared,
         cursors: &state.cursors,
-        fresh_name: names.fresh(),
+        fresh_name,
     }))
 }
 
-/// A statement made by PREPARE, or a cursor, whose plan is older than catalog or policy: its masks
-/// may not be today's.
-fn stale(statement: &Statement, snapshot: &Snapshot, state: &State) -> Result<(), Refusal> {
-    let (upstream, what, hint) = match statement {
-        Statement::Execute { name, .. } => (
-            state.prepared.get(name).map(|p| &p.upstream),
-            "prepared statement",
-            "DEALLOCATE it and PREPARE it again.",
-        ),
-        Statement::Fetch { cursor, .. } => (
-            state.cursors.get(cursor).map(|c| &c.upstream),
-            "cursor",
-            "CLOSE it and DECLARE it again.",
-        ),
-        _ => return Ok(()),
-    };
-    match upstream.and_then(|u| state.epochs.get(u)) {
-        Some(epoch) if *epoch != snapshot.epoch => Err(Refusal::error(
-            sqlstate::FEATURE_NOT_SUPPORTED,
-            format!("{what} is older than the current catalog or policy"),
-        )
-        .hint(hint)),
-        _ => Ok(()),
-    }
+/// Plans again what was planned before, as if it were not there yet: under its own upstream name, and
+/// with the search path it keeps, if it keeps one.
+pub(super) fn again(
+    source: &Statement,
+    upstream: &Ident,
+    role: &str,
+    snapshot: &Snapshot,
+    state: &State,
+    search_path: Option<&SearchPath>,
+) -> Result<Plan, Refusal> {
+    let nothing = HashMap::new();
+    in_context(role, snapshot, state, upstream.clone(), |context| {
+        let context = PlanContext {
+            search_path: search_path.unwrap_or(context.search_path),
+            prepared: &nothing,
+            fresh_name: context.fresh_name.clone(),
+            ..*context
+        };
+        plan_statement(source.clone(), &context)
+    })?
 }
 
 /// A refusal that a newer catalog might not give: the name may have been created a moment ago.

@@ -9,45 +9,74 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 
-use super::rows::{Rows, Shape};
+use super::rows::{self, Rows, Shape};
 use super::transaction::{Completion, State};
 use crate::audit::{Outcome, Ticket};
+use crate::catalog::SearchPath;
 use crate::ident::Ident;
 use crate::mask::OutputRule;
 use crate::pg::Oid;
 use crate::pg::types::Format;
 use crate::plan::{Effect, Plan, PreparedEntry};
-use crate::sql::tree::CopyDirection;
+use crate::sql::tree::{CopyDirection, Statement};
 
 /// A prepared statement as it exists upstream under one name, used once.
 pub(super) struct Prepared {
     pub(super) upstream: Ident,
     pub(super) plan: Arc<Plan>,
-    /// The client's text and parameter types, to plan it again; absent for SQL's PREPARE.
-    pub(super) source: Option<(String, Vec<Oid>)>,
-    /// The snapshot it was planned in.
-    pub(super) epoch: u64,
+    /// The client's parameter types, to prepare it again; absent for SQL's PREPARE.
+    pub(super) types: Option<Vec<Oid>>,
+    /// What the client wrote.
+    pub(super) source: Arc<Statement>,
+    /// The search path it was planned with.
+    pub(super) search_path: SearchPath,
     /// Set when PostgreSQL has described it.
     pub(super) shape: Arc<OnceLock<Shape>>,
+    /// What the client believes that it returns, if it was prepared before.
+    pub(super) told: Option<Vec<Told>>,
 }
 
+/// What a client is told of a result's column, and may rely on.
+pub(super) type Told = (Vec<u8>, Oid, i32);
+
 impl Prepared {
-    /// The same statement, decided on a newer snapshot: only if what was sent would be sent again, so
+    /// The same statement upstream, decided on a newer snapshot: what was sent would be sent again, so
     /// that PostgreSQL's rows are those the new plan speaks of.
-    pub(super) fn renewed(&self, plan: &Arc<Plan>, epoch: u64) -> Option<Self> {
-        (plan.sql() == self.plan.sql()).then(|| Self {
+    pub(super) fn renewed(&self, plan: &Arc<Plan>, search_path: SearchPath) -> Self {
+        Self {
             upstream: self.upstream.clone(),
             plan: Arc::clone(plan),
-            source: self.source.clone(),
-            epoch,
+            types: self.types.clone(),
+            source: Arc::clone(&self.source),
+            search_path,
             shape: Arc::clone(&self.shape),
-        })
+            told: self.told.clone().or_else(|| self.tells()),
+        }
+    }
+
+    /// What the client is told of its result; `None` while that is not known.
+    pub(super) fn tells(&self) -> Option<Vec<Told>> {
+        let shape = self.shape.get()?.as_ref();
+        let (Some(description), Some(outputs)) = (shape, self.plan.outputs()) else {
+            return Some(Vec::new());
+        };
+        rows::told(outputs, description)
+    }
+
+    /// Its result is not what the client was told of it.
+    pub(super) fn changed(&self) -> bool {
+        match (&self.told, self.tells()) {
+            (Some(told), Some(tells)) => *told != tells,
+            _ => false,
+        }
     }
 
     pub(super) fn entry(&self) -> PreparedEntry {
         PreparedEntry {
             upstream: self.upstream.clone(),
             plan: Arc::clone(&self.plan),
+            source: Arc::clone(&self.source),
+            search_path: self.search_path.clone(),
         }
     }
 }
@@ -64,7 +93,8 @@ pub(super) struct Portal {
 /// A statement that was sent and is not complete.
 pub(super) struct Running {
     pub(super) plan: Arc<Plan>,
-    pub(super) epoch: u64,
+    /// The client did not ask for it: it is not told of its end.
+    pub(super) hidden: bool,
     pub(super) rows: Option<Rows>,
     pub(super) started: Instant,
     pub(super) ticket: Option<Ticket>,
@@ -75,10 +105,10 @@ pub(super) struct Running {
 }
 
 impl Running {
-    pub(super) fn new(plan: Arc<Plan>, epoch: u64, started: Instant, ticket: Ticket) -> Self {
+    pub(super) fn new(plan: Arc<Plan>, started: Instant, ticket: Ticket) -> Self {
         Self {
             plan,
-            epoch,
+            hidden: false,
             rows: None,
             started,
             ticket: Some(ticket),
@@ -264,11 +294,11 @@ impl Replies {
             match expected {
                 Expected::Query { running, .. } => {
                     for r in running {
-                        state.apply(r.plan.effect(), Completion::AsPlanned, r.epoch);
+                        state.apply(r.plan.effect(), Completion::AsPlanned);
                     }
                 }
                 Expected::Execute { running, .. } => {
-                    state.apply(running.plan.effect(), Completion::AsPlanned, running.epoch);
+                    state.apply(running.plan.effect(), Completion::AsPlanned);
                 }
                 Expected::Parse { name, prepared, .. } => {
                     state.prepared.insert(name.clone(), prepared.entry());

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use super::Fatal;
 use crate::mask::{OutputRule, RowMasker, parse_row_description, rewrite_row_description};
 use crate::pg::types::Format;
-use crate::wire::frame;
+use crate::wire::{Field, RowDescription, frame};
 
 /// A RowDescription as PostgreSQL sent it, kept with the statement; `None` is NoData.
 pub(super) type Shape = Option<Bytes>;
@@ -57,6 +57,18 @@ pub(super) fn describe(
     out: &mut BytesMut,
 ) -> Result<(), Fatal> {
     rewrite_row_description(outputs, description, out).map_err(|_| shape())
+}
+
+/// What the client is told of a result: names, types, modifiers.
+pub(super) fn told(
+    outputs: &[OutputRule],
+    description: &[u8],
+) -> Option<Vec<super::replies::Told>> {
+    let mut out = BytesMut::new();
+    describe(outputs, description, &mut out).ok()?;
+    let described = RowDescription::read(frame::body(&out)).ok()?;
+    let told = |field: Field<'_>| (field.name.to_vec(), field.type_oid, field.typmod);
+    Some(described.iter().map(told).collect())
 }
 
 fn shape() -> Fatal {

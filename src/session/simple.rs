@@ -15,6 +15,13 @@ use crate::sql::tree::Statement;
 use crate::wire::backend::TransactionStatus;
 use crate::wire::frontend::Query;
 
+/// A plan to be sent.
+struct Planned {
+    plan: Arc<Plan>,
+    /// The client did not write it.
+    hidden: bool,
+}
+
 impl Session {
     pub(super) fn on_query(
         &mut self,
@@ -35,12 +42,15 @@ impl Session {
             .map(|p| p.statement)
             .filter(|s| !matches!(s, Statement::Empty))
             .collect();
-        let before = (statements.len() > 1).then(|| self.speculative.clone());
+        let executes = |s: &Statement| matches!(s, Statement::Execute { .. });
+        let several = statements.len() > 1 || statements.iter().any(executes);
+        let before = several.then(|| self.speculative.clone());
         match self.plan_all(statements, at) {
             Ok(plans) => self.send_query(&plans, at, io).map(|()| Step::Continue),
             Err(refusal) => {
                 if let Some(before) = before {
                     self.speculative = before;
+                    self.forget_doomed();
                 }
                 if !at.last && planning::is_unknown_name(&refusal) {
                     return Ok(Step::Unknown);
@@ -57,31 +67,39 @@ impl Session {
         &mut self,
         statements: Vec<Statement>,
         at: &Moment<'_>,
-    ) -> Result<Vec<Arc<Plan>>, Refusal> {
-        let mut plans: Vec<Arc<Plan>> = Vec::with_capacity(statements.len());
+    ) -> Result<Vec<Planned>, Refusal> {
+        let mut plans: Vec<Planned> = Vec::with_capacity(statements.len());
         for statement in statements {
             if let Some(last) = plans.last() {
-                self.assume(&Arc::clone(last), at.snapshot.epoch);
+                self.assume(&Arc::clone(&last.plan));
             }
-            plans.push(planning::plan(
-                statement,
-                &self.role,
-                at.snapshot,
-                &self.speculative,
-                &mut self.names,
-            )?);
+            let mut todo = self.renewed(statement, at)?.into_iter().peekable();
+            while let Some(statement) = todo.next() {
+                let plan = planning::plan(
+                    statement,
+                    &self.role,
+                    at.snapshot,
+                    &self.speculative,
+                    &mut self.names,
+                )?;
+                let hidden = todo.peek().is_some();
+                if hidden {
+                    self.assume(&plan);
+                }
+                plans.push(Planned { plan, hidden });
+            }
         }
         Ok(plans)
     }
 
     /// Applies a plan's effect as if it had succeeded.
-    pub(super) fn assume(&mut self, plan: &Arc<Plan>, epoch: u64) {
+    pub(super) fn assume(&mut self, plan: &Arc<Plan>) {
         use crate::plan::Effect;
         match plan.effect() {
             Effect::None => {}
             effect => {
                 self.dirty = true;
-                self.speculative.apply(effect, Completion::AsPlanned, epoch);
+                self.speculative.apply(effect, Completion::AsPlanned);
                 if matches!(
                     effect,
                     Effect::Commit | Effect::Rollback | Effect::DiscardAll
@@ -94,16 +112,18 @@ impl Session {
 
     fn send_query(
         &mut self,
-        plans: &[Arc<Plan>],
+        plans: &[Planned],
         at: &Moment<'_>,
         io: &mut Io<'_>,
     ) -> Result<(), Fatal> {
-        let epoch = at.snapshot.epoch;
         let mut running = VecDeque::with_capacity(plans.len());
         let mut text = String::new();
-        for plan in plans {
+        for Planned { plan, hidden } in plans {
             match self.running(plan, at) {
-                Ok(r) => running.push_back(r),
+                Ok(r) => running.push_back(Running {
+                    hidden: *hidden,
+                    ..r
+                }),
                 Err(refusal) => return self.refuse_query(&refusal, "", io),
             }
             if !text.is_empty() {
@@ -112,7 +132,7 @@ impl Session {
             text.push_str(plan.sql().as_str());
         }
         if let Some(last) = plans.last() {
-            self.assume(last, epoch);
+            self.assume(&last.plan);
         }
         to_upstream::query(io.upstream, &text)?;
         let segment = self.next_segment();
@@ -133,7 +153,6 @@ impl Session {
         let ticket = self.ticket()?;
         Ok(Running::new(
             Arc::clone(plan),
-            at.snapshot.epoch,
             at.now,
             ticket.with(|record| record.set_facts(plan.facts())),
         ))
@@ -147,6 +166,7 @@ impl Session {
         io: &mut Io<'_>,
     ) -> Result<(), Fatal> {
         let reply = self.refusal(refusal, text);
+        self.close_doomed(io)?;
         if self.replies.is_empty() && self.status == TransactionStatus::Idle {
             io.client.extend_from_slice(&reply);
             to_client::ready(io.client, TransactionStatus::Idle);

@@ -29,8 +29,6 @@ pub(crate) struct State {
     pub(crate) temp: Temp,
     pub(crate) prepared: HashMap<Ident, PreparedEntry>,
     pub(crate) cursors: HashMap<Ident, CursorEntry>,
-    /// The epoch an SQL-level statement or cursor was planned in.
-    pub(crate) epochs: HashMap<Ident, u64>,
     /// Cursors declared in this transaction, in order; savepoints cut it.
     declared: Vec<Ident>,
     marks: Vec<(Ident, usize)>,
@@ -46,7 +44,6 @@ impl State {
             temp: Temp::default(),
             prepared: HashMap::new(),
             cursors: HashMap::new(),
-            epochs: HashMap::new(),
             declared: Vec::new(),
             marks: Vec::new(),
             block: false,
@@ -54,7 +51,7 @@ impl State {
     }
 
     /// Applies what a plan said its completion does.
-    pub(crate) fn apply(&mut self, effect: &Effect, completion: Completion, epoch: u64) {
+    pub(crate) fn apply(&mut self, effect: &Effect, completion: Completion) {
         match effect {
             Effect::None => {}
             Effect::CreateTemp {
@@ -84,13 +81,11 @@ impl State {
             Effect::RollbackTo(name) => self.rollback_to(name),
             Effect::Prepare(name, entry) => {
                 self.prepared.insert(name.clone(), entry.clone());
-                self.epochs.insert(entry.upstream.clone(), epoch);
             }
-            Effect::Deallocate(Some(name)) => self.deallocate(name),
+            Effect::Deallocate(Some(name)) => drop(self.prepared.remove(name)),
             Effect::Deallocate(None) => self.prepared.clear(),
             Effect::Declare(name, entry) => {
                 self.declared.push(name.clone());
-                self.epochs.insert(entry.upstream.clone(), epoch);
                 self.cursors.insert(name.clone(), entry.clone());
             }
             Effect::CloseCursor(Some(name)) => self.close(name),
@@ -100,22 +95,13 @@ impl State {
                 self.temp.discard();
                 self.prepared.clear();
                 self.cursors.clear();
-                self.epochs.clear();
             }
-        }
-    }
-
-    fn deallocate(&mut self, name: &Ident) {
-        if let Some(entry) = self.prepared.remove(name) {
-            self.epochs.remove(&entry.upstream);
         }
     }
 
     /// A cursor or portal is gone.
     pub(crate) fn close(&mut self, name: &Ident) {
-        if let Some(entry) = self.cursors.remove(name) {
-            self.epochs.remove(&entry.upstream);
-        }
+        self.cursors.remove(name);
     }
 
     fn mark(&self, name: &Ident) -> Option<usize> {
@@ -157,11 +143,6 @@ impl State {
     fn end(&mut self) {
         self.marks.clear();
         self.block = false;
-        let (prepared, cursors) = (&self.prepared, &self.cursors);
-        self.epochs.retain(|upstream, _| {
-            prepared.values().any(|p| p.upstream == *upstream)
-                || cursors.values().any(|c| c.upstream == *upstream)
-        });
     }
 
     /// ReadyForQuery: outside a block an implicit transaction ended here.
@@ -179,8 +160,11 @@ mod tests {
     use std::sync::Arc;
 
     use super::{Completion, State};
+    use crate::catalog::SearchPath;
     use crate::ident::Ident;
-    use crate::plan::{CursorEntry, Effect};
+    use crate::plan::{CursorEntry, Effect, Plan, plan_verbatim};
+    use crate::policy::{Grants, Treatment};
+    use crate::sql::tree::Statement;
     use crate::wire::backend::TransactionStatus;
 
     fn state() -> State {
@@ -194,20 +178,29 @@ mod tests {
         }
     }
 
+    /// A plan, whatever it says.
+    fn nothing() -> Arc<Plan> {
+        let mut grants = Grants::for_tests("r", Treatment::Clear, []);
+        grants.unrestricted = true;
+        Arc::new(plan_verbatim(&grants).unwrap())
+    }
+
     fn declare(name: &str, hold: bool) -> Effect {
         Effect::Declare(
             Ident::exact(name),
             CursorEntry {
                 upstream: Ident::exact(&format!("up_{name}")),
-                outputs: Arc::from([]),
+                plan: nothing(),
                 hold,
+                source: Arc::new(Statement::Empty),
+                search_path: SearchPath::new(&[]),
             },
         )
     }
 
     fn run(state: &mut State, effects: &[Effect]) {
         for effect in effects {
-            state.apply(effect, Completion::AsPlanned, 1);
+            state.apply(effect, Completion::AsPlanned);
         }
     }
 
@@ -234,7 +227,7 @@ mod tests {
         run(&mut s, &[Effect::Begin, set("a")]);
         s.ready(TransactionStatus::InTransaction, false);
         assert!(s.block);
-        s.apply(&Effect::Commit, Completion::RolledBack, 1);
+        s.apply(&Effect::Commit, Completion::RolledBack);
         assert_eq!(s.settings.text(), "public");
         assert!(!s.block);
     }
@@ -262,7 +255,6 @@ mod tests {
             &[Effect::Begin, declare("k", true), Effect::Rollback],
         );
         assert_eq!(names(&s), ["h"]);
-        assert_eq!(s.epochs.len(), 1);
     }
 
     #[test]

@@ -229,7 +229,7 @@ fn a_flood_of_texts_is_dropped_and_counted_and_the_client_waits_for_none_of_it()
     assert!(of("pgveil_observations_dropped_total ") > 0);
 }
 
-fn metrics(addr: SocketAddr) -> String {
+pub(crate) fn metrics(addr: SocketAddr) -> String {
     let mut stream = TcpStream::connect(addr).unwrap();
     let request = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     stream.write_all(request).unwrap();

@@ -16,7 +16,9 @@ use pgveil::server::config::{
 use pgveil::server::{Running, start};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::NoTls;
+
+use super::client::Client;
 
 /// Everyone's password.
 pub(crate) const PASSWORD: &str = "stage";
@@ -123,6 +125,11 @@ impl Stage {
             .unwrap()
     }
 
+    /// PostgreSQL itself, as the owner of everything.
+    pub(crate) fn owner(&self) -> Client {
+        Client::connect(self.cluster.address(), "stage_login", PASSWORD, "stage").unwrap()
+    }
+
     /// psql through the proxy.
     pub(crate) fn psql(&self, user: &str) -> Command {
         let mut psql = self.cluster.psql("stage");
@@ -185,7 +192,7 @@ pub(crate) fn options(addr: SocketAddr, user: &str) -> tokio_postgres::Config {
 }
 
 /// A client through the shared proxy; its connection task ends with it.
-pub(crate) async fn connect(user: &str) -> (Client, JoinHandle<()>) {
+pub(crate) async fn connect(user: &str) -> (tokio_postgres::Client, JoinHandle<()>) {
     let (client, connection) = options(Stage::shared().addr, user)
         .connect(NoTls)
         .await

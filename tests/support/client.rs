@@ -157,10 +157,15 @@ impl Client {
         }
     }
 
+    /// What was received until ReadyForQuery, as rows or an error.
+    pub(crate) fn answer(&mut self) -> Answer {
+        answer(&self.until_ready())
+    }
+
     /// Runs a text by the simple protocol.
     pub(crate) fn simple(&mut self, sql: &str) -> Answer {
         self.send(b'Q', format!("{sql}\0").as_bytes());
-        answer(&self.until_ready())
+        self.answer()
     }
 
     /// Runs one statement by the extended protocol, without parameters, in text format.

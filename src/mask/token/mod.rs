@@ -102,6 +102,14 @@ impl TokenColumn {
         })
     }
 
+    /// Does it make the same token of every value?
+    pub fn same(&self, other: &Self) -> bool {
+        self.domain == other.domain
+            && self.key.id() == other.key.id()
+            && self.type_oid == other.type_oid
+            && std::mem::discriminant(&self.cipher) == std::mem::discriminant(&other.cipher)
+    }
+
     /// Appends the token of a value as it stands in a DataRow, in the same format.
     pub fn encode_wire(
         &self,

@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::watch;
 
@@ -49,6 +49,8 @@ struct Flow {
     to_client: Outgoing,
     to_upstream: Outgoing,
     leaving: Leaving,
+    /// A message of the client that has to wait for PostgreSQL.
+    held: Option<(u8, Bytes)>,
 }
 
 impl Flow {
@@ -117,6 +119,7 @@ impl Restricted {
             to_client: Outgoing::default(),
             to_upstream: Outgoing::default(),
             leaving: Leaving::No,
+            held: None,
         };
         let (client_read, client_write) = tokio::io::split(client);
         let (upstream_read, upstream_write) = tokio::io::split(upstream);
@@ -168,6 +171,10 @@ impl Restricted {
             self.database.refresh().await;
         }
         while self.takes_client(flow) {
+            if let Some((tag, whole)) = flow.held.take() {
+                self.client_message(tag, &whole, flow).await?;
+                continue;
+            }
             let header = flow
                 .from_client
                 .next_header(&Limits::FRONTEND)
@@ -197,7 +204,7 @@ impl Restricted {
             && !flow.to_client.is_full()
     }
 
-    async fn client_message(&mut self, tag: u8, whole: &[u8], flow: &mut Flow) -> Result<(), End> {
+    async fn client_message(&mut self, tag: u8, whole: &Bytes, flow: &mut Flow) -> Result<(), End> {
         let message = FrontendMessage::read(tag, frame::body(whole))
             .map_err(|_| End::Fault("invalid message format"))?;
         let mut last = false;
@@ -220,6 +227,10 @@ impl Restricted {
                 .map_err(fault)?
             {
                 Step::Continue => return Ok(()),
+                Step::Later => {
+                    flow.held = Some((tag, whole.clone()));
+                    return Ok(());
+                }
                 Step::Terminate => {
                     flow.leave();
                     return Ok(());
