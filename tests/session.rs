@@ -13,6 +13,8 @@
 #[path = "support/client.rs"]
 #[expect(dead_code, reason = "its conveniences are for other tests")]
 mod client;
+#[path = "session/encodings.rs"]
+mod encodings;
 #[path = "session/leaving.rs"]
 mod leaving;
 #[path = "session/observed.rs"]

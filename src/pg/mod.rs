@@ -1,6 +1,7 @@
-//! Facts fixed by PostgreSQL, not by us: type OIDs, SQLSTATEs, format codes. No behaviour beyond
-//! looking them up.
+//! Facts fixed by PostgreSQL, not by us: type OIDs, SQLSTATEs, format codes, character sets. No
+//! behaviour beyond looking them up.
 
+pub mod encoding;
 pub mod sqlstate;
 pub mod types;
 
