@@ -155,6 +155,7 @@ impl Oracle<'_> {
             grants,
             search_path: &public_path(),
             search_path_text: "public",
+            client_encoding: pgveil::pg::encoding::Encoding::utf8(),
             prepared: &HashMap::new(),
             cursors: &HashMap::new(),
             temp: &TempTables::default(),

@@ -168,6 +168,7 @@ impl Session<'_> {
             grants: &self.stage.snapshot.policy.roles[self.role.as_str()],
             search_path: &self.search_path,
             search_path_text: "\"$user\", public",
+            client_encoding: pgveil::pg::encoding::Encoding::utf8(),
             prepared: &self.prepared,
             cursors: &self.cursors,
             temp: &self.temp,

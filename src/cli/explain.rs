@@ -17,6 +17,7 @@ use super::serve::runtime;
 use crate::catalog::SearchPath;
 use crate::catalog::temp::TempTables;
 use crate::ident::Ident;
+use crate::pg::encoding::Encoding;
 use crate::plan::{ExplainedColumn, PlanContext, Refusal, explain_statement, plan_statement};
 use crate::policy::{Errors, Policy, PolicyError, bind_without_keys};
 use crate::server::config::{Config, Upstream};
@@ -116,6 +117,7 @@ fn explained(args: &ExplainArgs) -> Result<(String, bool), Errors> {
         grants,
         search_path: &SearchPath::new(&path),
         search_path_text: &args.search_path.join(", "),
+        client_encoding: Encoding::utf8(),
         prepared: &HashMap::new(),
         cursors: &HashMap::new(),
         temp: &TempTables::default(),

@@ -60,6 +60,8 @@ pub const SERIALIZATION_FAILURE: &str = "40001";
 pub const QUERY_CANCELED: &str = "57014";
 /// `character_not_in_repertoire`: bytes that are not UTF-8
 pub const CHARACTER_NOT_IN_REPERTOIRE: &str = "22021";
+/// A character that the other encoding has not.
+pub const UNTRANSLATABLE_CHARACTER: &str = "22P05";
 /// `invalid_parameter_value`
 pub const INVALID_PARAMETER_VALUE: &str = "22023";
 /// `internal_error`

@@ -16,5 +16,5 @@ pub use self::explain::{ExplainedColumn, explain_statement};
 pub use self::observe::observe_statement;
 pub use self::plan::{CursorEntry, Effect, Facts, Plan, PlanContext, PreparedEntry, plan_verbatim};
 pub use self::statement::plan_statement;
-pub use self::utility::SETTABLE;
+pub use self::utility::{SETTABLE, encoding};
 pub use crate::refusal::Refusal;

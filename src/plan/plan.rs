@@ -7,6 +7,7 @@ use crate::catalog::{Relation, SearchPath, TempTables};
 use crate::ident::Ident;
 use crate::mask::{OutputRule, Transform};
 use crate::pg::Oid;
+use crate::pg::encoding::Encoding;
 use crate::policy::Grants;
 use crate::snapshot::Snapshot;
 use crate::sql::SqlText;
@@ -27,6 +28,15 @@ pub enum Effect {
         /// The new value.
         path: Option<Vec<Ident>>,
     },
+    /// `SET [LOCAL] client_encoding`; `None` returns to the session's default. A stand-in, too.
+    ClientEncoding {
+        /// `LOCAL`
+        local: bool,
+        /// The new value.
+        encoding: Option<Encoding>,
+    },
+    /// `RESET ALL`
+    ResetAll,
     /// BEGIN
     Begin,
     /// COMMIT (also when PostgreSQL answers ROLLBACK)
@@ -101,6 +111,8 @@ pub struct PlanContext<'a> {
     pub search_path: &'a SearchPath,
     /// The search path as the client set it, for `SHOW search_path`.
     pub search_path_text: &'a str,
+    /// The client's encoding, for `SHOW client_encoding`.
+    pub client_encoding: Encoding,
     /// The session's temporary tables.
     pub temp: &'a TempTables,
     /// Prepared statements.
@@ -118,6 +130,8 @@ pub struct Plan {
     verbatim: bool,
     outputs: Option<Arc<[OutputRule]>>,
     copy: Option<CopyDirection>,
+    /// The data of its COPY is UTF-8 whatever the client's encoding is.
+    utf8: bool,
     effect: Effect,
     facts: Facts,
     epoch: u64,
@@ -145,6 +159,7 @@ impl Plan {
             verbatim: false,
             outputs: None,
             copy: None,
+            utf8: false,
             effect,
             facts,
             epoch: 0,
@@ -175,6 +190,17 @@ impl Plan {
     pub(super) fn copying(mut self, direction: CopyDirection) -> Self {
         self.copy = Some(direction);
         self
+    }
+
+    /// With `ENCODING 'UTF8'`.
+    pub(super) fn in_utf8(mut self, utf8: bool) -> Self {
+        self.utf8 = utf8;
+        self
+    }
+
+    /// The data of its COPY is not to be converted.
+    pub fn copies_utf8(&self) -> bool {
+        self.utf8
     }
 
     pub(super) fn at_epoch(mut self, epoch: u64) -> Self {
@@ -239,6 +265,7 @@ pub fn plan_verbatim(grants: &Grants) -> Option<Plan> {
         verbatim: true,
         outputs: None,
         copy: None,
+        utf8: false,
         effect: Effect::None,
         facts: Facts::default(),
         epoch: 0,

@@ -349,7 +349,7 @@ fn copy(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal
     let Statement::Copy(c) = &mut statement else {
         return Err(not_understood());
     };
-    utility::copy_options(&c.options)?;
+    let utf8 = utility::copy_options(&c.options, ctx.client_encoding)?;
     if c.direction == CopyDirection::From {
         let CopySource::Relation(r, columns) = &mut c.source else {
             return Err(not_understood());
@@ -366,13 +366,15 @@ fn copy(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal
             .map(|r| format!("{}.{}", r.relation.schema, r.relation.name))
             .collect();
         let sql = print(&statement, &Rewrite::default())?;
-        return Ok(Plan::decided(sql, Effect::None, facts).copying(CopyDirection::From));
+        let plan = Plan::decided(sql, Effect::None, facts);
+        return Ok(plan.copying(CopyDirection::From).in_utf8(utf8));
     }
     let mut inner = copied_query(c)?;
     let read = read(&mut inner, Delivery::Stream, ctx)?;
     c.source = CopySource::Query(Box::new(inner));
     let sql = print(&statement, &read.rewrite)?;
-    Ok(Plan::decided(sql, Effect::None, named(read.facts, "COPY")).copying(CopyDirection::To))
+    let plan = Plan::decided(sql, Effect::None, named(read.facts, "COPY"));
+    Ok(plan.copying(CopyDirection::To).in_utf8(utf8))
 }
 
 /// The query a COPY TO copies.

@@ -2,6 +2,7 @@
 
 use super::plan::{Effect, Facts, Plan, PlanContext};
 use crate::ident::Ident;
+use crate::pg::encoding::Encoding;
 use crate::pg::sqlstate;
 use crate::refusal::Refusal;
 use crate::sql::SqlText;
@@ -139,14 +140,17 @@ fn set(
         "search_path" => {
             let path = (!values.is_empty())
                 .then(|| values.iter().map(|v| Ident::exact(v)).collect::<Vec<_>>());
-            return Ok(search_path_stand_in(local, path, false));
+            let effect = Effect::SearchPath { local, path };
+            return Ok(stand_in("search_path", local, false, effect));
         }
-        "client_encoding" if values.is_empty() || only.is_some_and(is_utf8) => {}
         "client_encoding" => {
-            return Err(Refusal::error(
-                sqlstate::FEATURE_NOT_SUPPORTED,
-                "only the client encoding UTF8 is supported for restricted roles",
-            ));
+            let encoding = match values {
+                [] => None,
+                [name] => Some(encoding(name)?),
+                _ => return Err(no_encoding()),
+            };
+            let effect = Effect::ClientEncoding { local, encoding };
+            return Ok(stand_in("client_encoding", local, false, effect));
         }
         "standard_conforming_strings" if only == Some("on") => {}
         "names" => {}
@@ -161,31 +165,47 @@ fn set(
 }
 
 fn is_utf8(v: &str) -> bool {
-    let v = v.to_ascii_lowercase();
-    matches!(v.as_str(), "utf8" | "utf-8" | "unicode")
+    Encoding::by_name(v).is_some_and(|e| e == Encoding::utf8())
 }
 
-/// PostgreSQL's own search path is pinned; the client's is the proxy's state. A setting of that name
-/// in our own namespace gives the client PostgreSQL's command tag, and its error in a failed
-/// transaction.
-fn search_path_stand_in(local: bool, path: Option<Vec<Ident>>, is_reset: bool) -> Plan {
-    let sql = match (is_reset, local) {
-        (true, _) => "RESET \"pgveil\".\"search_path\"",
-        (false, true) => "SET LOCAL \"pgveil\".\"search_path\" TO ''",
-        (false, false) => "SET \"pgveil\".\"search_path\" TO ''",
-    };
-    Plan::decided(
-        SqlText::new(sql.to_owned()),
-        Effect::SearchPath { local, path },
-        facts(if is_reset { "RESET" } else { "SET" }),
+/// The encoding of that name, if the proxy converts it as PostgreSQL does.
+pub fn encoding(name: &str) -> Result<Encoding, Refusal> {
+    Encoding::by_name(name).ok_or_else(no_encoding)
+}
+
+fn no_encoding() -> Refusal {
+    let names: Vec<&str> = Encoding::all().map(Encoding::name).collect();
+    Refusal::error(
+        sqlstate::FEATURE_NOT_SUPPORTED,
+        "this client encoding is not supported for restricted roles",
     )
+    .hint(format!("Supported are {}.", names.join(", ")))
+}
+
+/// PostgreSQL's own search path and client encoding are pinned; the client's are the proxy's state. A
+/// setting of that name in our own namespace gives the client PostgreSQL's command tag, and its error
+/// in a failed transaction.
+fn stand_in(name: &str, local: bool, is_reset: bool, effect: Effect) -> Plan {
+    let name = format!("\"pgveil\".\"{name}\"");
+    let sql = match (is_reset, local) {
+        (true, _) => format!("RESET {name}"),
+        (false, true) => format!("SET LOCAL {name} TO ''"),
+        (false, false) => format!("SET {name} TO ''"),
+    };
+    let kind = if is_reset { "RESET" } else { "SET" };
+    Plan::decided(SqlText::new(sql), effect, facts(kind))
 }
 
 fn show(name: &str, statement: &Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
-    if name == "search_path" {
-        let quoted = ctx.search_path_text.replace('\'', "''");
+    let own = match name {
+        "search_path" => Some(ctx.search_path_text),
+        "client_encoding" => Some(ctx.client_encoding.name()),
+        _ => None,
+    };
+    if let Some(own) = own {
+        let quoted = own.replace('\'', "''");
         let sql = SqlText::new(format!(
-            "SELECT '{quoted}'::\"pg_catalog\".\"text\" AS \"search_path\""
+            "SELECT '{quoted}'::\"pg_catalog\".\"text\" AS \"{name}\""
         ));
         return Ok(Plan::decided(sql, Effect::None, facts("SHOW")).passing(1));
     }
@@ -205,20 +225,30 @@ fn show(name: &str, statement: &Statement, ctx: &PlanContext<'_>) -> Result<Plan
 
 fn reset(name: &str, statement: &Statement) -> Result<Plan, Refusal> {
     match name {
-        "search_path" => return Ok(search_path_stand_in(false, None, true)),
+        "search_path" => {
+            let effect = Effect::SearchPath {
+                local: false,
+                path: None,
+            };
+            return Ok(stand_in("search_path", false, true, effect));
+        }
+        "client_encoding" => {
+            let effect = Effect::ClientEncoding {
+                local: false,
+                encoding: None,
+            };
+            return Ok(stand_in("client_encoding", false, true, effect));
+        }
         "all" => {
             let mut plan = Plan::decided(
                 print(statement, &Rewrite::default())?,
                 Effect::None,
                 facts("RESET"),
             );
-            plan.set_effect(Effect::SearchPath {
-                local: false,
-                path: None,
-            });
+            plan.set_effect(Effect::ResetAll);
             return Ok(plan);
         }
-        "client_encoding" | "standard_conforming_strings" => {}
+        "standard_conforming_strings" => {}
         _ if SETTABLE.contains(&name) => {}
         _ => return Err(not_settable(name)),
     }
@@ -275,9 +305,22 @@ fn close(
     ))
 }
 
-/// Refuses COPY options that are not about the text format.
-pub(super) fn copy_options(options: &[(Box<str>, Box<str>)]) -> Result<(), Refusal> {
+/// Refuses COPY options that are not about the text format. True if the data is UTF-8 whatever the
+/// client's encoding.
+pub(super) fn copy_options(
+    options: &[(Box<str>, Box<str>)],
+    client: Encoding,
+) -> Result<bool, Refusal> {
+    let mut utf8 = false;
     for (name, value) in options {
+        utf8 |= &**name == "encoding";
+        if &**name == "format" && value.eq_ignore_ascii_case("binary") && !client.is_same() {
+            return Err(Refusal::error(
+                sqlstate::FEATURE_NOT_SUPPORTED,
+                "COPY in binary format is not converted to the client encoding",
+            )
+            .hint("SET client_encoding = 'UTF8', or copy in text format."));
+        }
         let encoding_ok = &**name == "encoding" && is_utf8(value);
         if !encoding_ok && !COPY_OPTIONS.contains(&&**name) {
             return Err(Refusal::error(
@@ -286,5 +329,5 @@ pub(super) fn copy_options(options: &[(Box<str>, Box<str>)]) -> Result<(), Refus
             ));
         }
     }
-    Ok(())
+    Ok(utf8)
 }

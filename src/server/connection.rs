@@ -18,10 +18,11 @@ use super::{Shared, upstreams};
 use crate::audit::{Event, Outcome, Record, Ticket, Who};
 use crate::client::{Accepted, ClientConnection, Reply, accept, dismiss};
 use crate::ident::Ident;
+use crate::pg::encoding::Encoding;
 use crate::pg::sqlstate;
 use crate::plan::{Plan, Refusal, plan_verbatim};
 use crate::policy::{ClientIdentity, Date};
-use crate::session::{self, Observer, Session, UpstreamStartup};
+use crate::session::{self, Observer, Session, Start, UpstreamStartup};
 use crate::upstream::{Registration, Upstream, UpstreamConnection, cancel};
 use crate::wire::Report;
 
@@ -111,10 +112,7 @@ struct Prepared {
 enum Kind {
     /// Under this epoch.
     Unrestricted(Plan, u64, Option<Box<Observer>>),
-    Restricted {
-        search_path: Vec<Ident>,
-        user: Ident,
-    },
+    Restricted(Start),
 }
 
 async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prepared, Denied> {
@@ -151,6 +149,7 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
     let UpstreamStartup {
         mut parameters,
         search_path,
+        client_encoding: encoding,
     } = start;
     let keys = grants.session_settings();
     parameters.extend(keys.iter().map(|(n, v)| (n.clone(), v.to_string())));
@@ -182,24 +181,27 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
     let kind = match plan {
         Some(plan) => {
             let observer = if grants.observe {
-                let user = Ident::exact(&login.user);
-                let path = observed_path(&asked, replication, &mut upstream).await;
+                let start = Start {
+                    user: Ident::exact(&login.user),
+                    ..observed(&asked, replication, &mut upstream).await
+                };
                 let (who, sink) = (Arc::clone(&who), shared.sink.clone());
-                Some(Box::new(Observer::new(who, sink, path, user)))
+                Some(Box::new(Observer::new(who, sink, start)))
             } else {
                 None
             };
             Kind::Unrestricted(plan, published.snapshot.epoch, observer)
         }
-        None => Kind::Restricted {
+        None => Kind::Restricted(Start {
             search_path: match search_path {
                 Some(path) => path,
                 None => upstreams::default_search_path(&mut upstream)
                     .await
                     .map_err(|e| super::binding::failure(&e))?,
             },
+            encoding,
             user: Ident::exact(&login.user),
-        },
+        }),
     };
     let registration = register(shared, &upstream, startup.minor)?;
     Ok(Prepared {
@@ -214,26 +216,28 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
     })
 }
 
-/// The search path an observed session most probably starts with. Not to know it costs only the sense of
-/// what is recorded.
-async fn observed_path(
+/// What an observed session most probably starts with. Not to know it costs only the sense of what is
+/// recorded.
+async fn observed(
     asked: &[(String, String)],
     replication: Option<Replication>,
     upstream: &mut UpstreamConnection,
-) -> Vec<Ident> {
-    if let Ok(UpstreamStartup {
-        search_path: Some(path),
-        ..
-    }) = session::restricted(asked)
-    {
-        return path;
+) -> Start {
+    let asked = session::restricted(asked).ok();
+    let named = asked.as_ref().and_then(|start| start.search_path.clone());
+    let search_path = match named {
+        Some(path) => Some(path),
+        None if matches!(replication, None | Some(Replication::Off)) => {
+            upstreams::default_search_path(upstream).await.ok()
+        }
+        None => None,
+    };
+    let usual = || session::split_search_path("\"$user\", public").unwrap_or_default();
+    Start {
+        search_path: search_path.unwrap_or_else(usual),
+        encoding: asked.map_or_else(Encoding::utf8, |start| start.client_encoding),
+        user: Ident::exact(""),
     }
-    if matches!(replication, None | Some(Replication::Off))
-        && let Ok(path) = upstreams::default_search_path(upstream).await
-    {
-        return path;
-    }
-    session::split_search_path("\"$user\", public").unwrap_or_default()
 }
 
 /// Whoever replicates can copy the cluster's files, and so read every database as stored: clear cells
@@ -324,12 +328,18 @@ async fn run(shared: &Arc<Shared>, mut client: ClientConnection, prepared: Prepa
     login.finish(|record| record.decision = Outcome::Allow);
     Metrics::add(&shared.metrics.sessions);
     tracing::info!(session = who.session, login = who.login, %role, "session begins");
-    let restricted = matches!(kind, Kind::Restricted { .. });
+    let own = match &kind {
+        Kind::Restricted(start) => Some(start.encoding),
+        Kind::Unrestricted(..) => None,
+    };
     let visible = upstream
         .parameters
         .iter()
-        .filter(|(name, _)| !restricted || session::is_reported(name))
-        .map(|(name, value)| (name.as_str(), value.as_str()));
+        .filter(|(name, _)| own.is_none() || session::is_reported(name))
+        .map(|(name, value)| match own {
+            Some(own) if name == "client_encoding" => (name.as_str(), own.name()),
+            _ => (name.as_str(), value.as_str()),
+        });
     let welcome = Reply::new().welcome(visible, registration.pid(), registration.key());
     let UpstreamConnection {
         mut stream, buffer, ..
@@ -353,11 +363,11 @@ async fn run(shared: &Arc<Shared>, mut client: ClientConnection, prepared: Prepa
                     };
                     relay.run(&mut client.stream, &mut stream, buffer).await
                 }
-                Kind::Restricted { search_path, user } => {
+                Kind::Restricted(start) => {
                     Metrics::add(&shared.metrics.restricted_sessions);
                     let sink = shared.sink.clone();
                     let relay = Restricted {
-                        session: Session::new(Arc::clone(&who), sink, search_path, user),
+                        session: Session::new(Arc::clone(&who), sink, start),
                         database,
                         drain: shared.drain.subscribe(),
                     };
@@ -393,6 +403,14 @@ fn note_end(shared: &Shared, who: &Who, end: &End) {
         End::Fault(what) => {
             Metrics::add(&shared.metrics.faults);
             tracing::warn!(session, what, "session ends: protocol fault");
+        }
+        End::Failed(fatal) => {
+            let what = fatal.message;
+            tracing::info!(
+                session,
+                what,
+                "session ends: nothing more can be said to the client"
+            );
         }
         End::Io(error) => tracing::info!(session, %error, "session ends: connection lost"),
     }

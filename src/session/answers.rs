@@ -5,16 +5,18 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::diagnostic::{self, Fields};
+use super::diagnostic;
+use super::errors::{error_to_client, fields, notice_to_client};
 use super::replies::{Expected, Running};
 use super::rows::{self, Rows};
 use super::transaction::Completion;
 use super::{Fatal, Io, Session, startup, to_client};
 use crate::audit::Outcome;
 use crate::sql::tree::CopyDirection;
-use crate::wire::Diagnostic;
 use crate::wire::backend::{self, BackendMessage, TransactionStatus};
 use crate::wire::frame;
+use crate::wire::frontend::ParameterTypes;
+use crate::wire::{Diagnostic, Reader};
 
 impl Session {
     /// Takes one whole frame of PostgreSQL.
@@ -28,6 +30,18 @@ impl Session {
         if tag == backend::DATA_ROW {
             return self.on_row(whole, io);
         }
+        let start = io.client.len();
+        self.take_upstream(tag, whole, now, io)?;
+        self.in_clients(start, io)
+    }
+
+    fn take_upstream(
+        &mut self,
+        tag: u8,
+        whole: &Bytes,
+        now: Instant,
+        io: &mut Io<'_>,
+    ) -> Result<(), Fatal> {
         let body = frame::body(whole);
         let message = BackendMessage::read(tag, body)
             .map_err(|_| Fatal::unexpected("malformed message from the server"))?;
@@ -36,7 +50,9 @@ impl Session {
             // Triggers notify with raw rows.
             BackendMessage::Notification(_) => {}
             BackendMessage::ParameterStatus(p) => {
-                if crate::wire::utf8(p.name).is_ok_and(startup::is_reported) {
+                let name = crate::wire::utf8(p.name).unwrap_or_default();
+                // The encoding upstream is the proxy's.
+                if startup::is_reported(name) && name != "client_encoding" {
                     io.client.extend_from_slice(whole);
                 }
             }
@@ -68,7 +84,7 @@ impl Session {
     }
 
     /// The statement at the head that is running.
-    fn running_head(&mut self) -> Result<&mut Running, Fatal> {
+    pub(super) fn running_head(&mut self) -> Result<&mut Running, Fatal> {
         match self.replies.head() {
             Some(Expected::Query {
                 running,
@@ -92,10 +108,14 @@ impl Session {
             };
             running.rows = Some(Rows::bound(outputs, shape, &portal.formats)?);
         }
+        let encoding = self.confirmed.settings.encoding();
         let running = self.running_head()?;
         let rows = running.rows.as_mut().ok_or_else(unexpected)?;
         let before = io.client.len();
         rows.row(whole, io.client)?;
+        if !encoding.is_same() {
+            rows.recode(before, io.client, encoding)?;
+        }
         let sent = io.client.len().saturating_sub(before);
         running.count = running.count.saturating_add(1);
         running.bytes = running
@@ -158,11 +178,15 @@ impl Session {
     fn on_parameters(&mut self, whole: &Bytes, io: &mut Io<'_>) -> Result<(), Fatal> {
         match self.replies.head() {
             Some(Expected::DescribeStatement {
+                prepared,
                 visible,
                 parameters: parameters @ false,
-                ..
             }) => {
                 *parameters = true;
+                let types = ParameterTypes::read(&mut Reader::new(frame::body(whole)));
+                let types = types.map_err(|_| unexpected())?;
+                // A second Describe tells the same.
+                drop(prepared.parameters.set(types.iter().collect()));
                 if *visible {
                     io.client.extend_from_slice(whole);
                 }
@@ -293,7 +317,11 @@ impl Session {
         match message {
             BackendMessage::CopyIn(_) => {
                 running.copying = true;
+                let utf8 = running.plan.copies_utf8();
                 self.copy_in = true;
+                let encoding = self.confirmed.settings.encoding();
+                self.copy_encoding = Some(encoding).filter(|e| !e.is_same() && !utf8);
+                self.copy_rest.clear();
             }
             BackendMessage::CopyData(data) => {
                 running.count = running.count.saturating_add(1);
@@ -349,7 +377,7 @@ impl Session {
             Some(_) => self.skipping = !self.replies.skip_to_sync(),
         }
         self.failed = true;
-        error_to_client(&fields, io)
+        self.own_error(&fields, io)
     }
 
     fn on_ready(
@@ -381,38 +409,10 @@ impl Session {
             self.details.retain(|upstream, _| live.contains(upstream));
         }
         self.failed = false;
+        self.report_encoding(io)?;
         io.client.extend_from_slice(whole);
         Ok(())
     }
-}
-
-fn fields<'a>(diagnostic: &Diagnostic<'a>) -> Fields<'a> {
-    let mut fields = Fields::default();
-    for (code, value) in diagnostic.iter() {
-        if let Ok(value) = crate::wire::utf8(value) {
-            fields.set(code, value);
-        }
-    }
-    fields
-}
-
-fn error_to_client(fields: &Fields<'_>, io: &mut Io<'_>) -> Result<(), Fatal> {
-    let sanitized = diagnostic::error(fields);
-    let fields = sanitized
-        .iter()
-        .map(|(code, text)| (*code, text.as_bytes()));
-    crate::wire::write::backend::diagnostic_fields(io.client, backend::ERROR, fields)?;
-    Ok(())
-}
-
-fn notice_to_client(notice: &Diagnostic<'_>, io: &mut Io<'_>) -> Result<(), Fatal> {
-    if let Some(sanitized) = diagnostic::notice(&fields(notice)) {
-        let fields = sanitized
-            .iter()
-            .map(|(code, text)| (*code, text.as_bytes()));
-        crate::wire::write::backend::diagnostic_fields(io.client, backend::NOTICE, fields)?;
-    }
-    Ok(())
 }
 
 fn unexpected() -> Fatal {

@@ -82,6 +82,7 @@ impl Session {
                 source: entry.source,
                 search_path: entry.search_path,
                 shape: Arc::new(OnceLock::new()),
+                parameters: Arc::new(OnceLock::new()),
                 told: None,
             },
         };

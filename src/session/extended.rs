@@ -136,6 +136,7 @@ impl Session {
             source,
             search_path: self.speculative.settings.search_path(),
             shape: Arc::new(OnceLock::new()),
+            parameters: Arc::new(OnceLock::new()),
             told,
         });
         self.speculative

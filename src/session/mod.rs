@@ -9,8 +9,11 @@
 //! Unrestricted roles have no machine: `server::relay` forwards their frames.
 
 mod answers;
+mod binary;
 mod describe;
 pub mod diagnostic;
+mod encoding;
+mod errors;
 mod extended;
 mod missing;
 mod observe;
@@ -38,6 +41,7 @@ pub use self::startup::{UpstreamStartup, is_reported, restricted, unrestricted};
 use self::transaction::State;
 use crate::audit::{Event, Outcome, Record, Sink, Ticket, Who};
 use crate::ident::Ident;
+use crate::pg::encoding::Encoding;
 use crate::pg::sqlstate;
 use crate::plan::Refusal;
 use crate::snapshot::Snapshot;
@@ -117,6 +121,16 @@ pub struct Moment<'a> {
     pub last: bool,
 }
 
+/// How a session starts.
+pub struct Start {
+    /// Its default search path.
+    pub search_path: Vec<Ident>,
+    /// Its client's encoding.
+    pub encoding: Encoding,
+    /// Its login upstream.
+    pub user: Ident,
+}
+
 /// The conversation of one restricted role.
 pub struct Session {
     who: Arc<Who>,
@@ -135,6 +149,14 @@ pub struct Session {
     portals: HashMap<Vec<u8>, Arc<Portal>>,
     /// Up to the client's next Sync, its messages are discarded, as PostgreSQL does after an error.
     skipping: bool,
+    /// The encoding the client was last told that it has.
+    reported: Encoding,
+    /// What the data of the running COPY is in, if it has to be converted.
+    copy_encoding: Option<Encoding>,
+    /// The begin of a character at the end of what came of it.
+    copy_rest: Vec<u8>,
+    /// Why the proxy failed it.
+    copy_fault: Option<Refusal>,
     /// Upstream names of cursors that are to be closed there.
     doomed: Vec<Ident>,
     /// A statement was prepared anew, and what it returns has to be known before it is bound.
@@ -149,9 +171,10 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session that has just started: `search_path` is its default, `user` its login upstream.
-    pub fn new(who: Arc<Who>, sink: Sink, search_path: Vec<Ident>, user: Ident) -> Self {
-        let state = State::new(search_path, user);
+    /// A session that has just started.
+    pub fn new(who: Arc<Who>, sink: Sink, start: Start) -> Self {
+        let encoding = start.encoding;
+        let state = State::new(start.search_path, encoding, start.user);
         Self {
             role: Arc::from(who.role.as_str()),
             who,
@@ -166,6 +189,10 @@ impl Session {
             portals: HashMap::new(),
             skipping: false,
             doomed: Vec::new(),
+            reported: encoding,
+            copy_encoding: None,
+            copy_rest: Vec::new(),
+            copy_fault: None,
             waits_for: None,
             copy_in: false,
             moved: false,
@@ -206,6 +233,18 @@ impl Session {
         at: &Moment<'_>,
         io: &mut Io<'_>,
     ) -> Result<Step, Fatal> {
+        let start = io.client.len();
+        let step = self.take_client(message, at, io)?;
+        self.in_clients(start, io)?;
+        Ok(step)
+    }
+
+    fn take_client(
+        &mut self,
+        message: &FrontendMessage<'_>,
+        at: &Moment<'_>,
+        io: &mut Io<'_>,
+    ) -> Result<Step, Fatal> {
         if let FrontendMessage::Terminate = message {
             return Ok(Step::Terminate);
         }
@@ -216,6 +255,35 @@ impl Session {
         if self.skipping && !matches!(message, FrontendMessage::Sync) {
             return Ok(Step::Continue);
         }
+        let encoding = self.speculative.settings.encoding();
+        if encoding.is_same() {
+            return self.understood(message, at, io);
+        }
+        match self.in_utf8(message, encoding) {
+            Ok(None) => self.understood(message, at, io),
+            Ok(Some((tag, body))) => {
+                let message = FrontendMessage::read(tag, &body)
+                    .map_err(|_| Fatal::protocol("invalid message format"))?;
+                self.understood(&message, at, io)
+            }
+            Err(refusal) => {
+                if matches!(message, FrontendMessage::Query(_)) {
+                    self.refuse_query(&refusal, "", io)?;
+                } else {
+                    self.refuse_extended(&refusal, "", io)?;
+                }
+                Ok(Step::Continue)
+            }
+        }
+    }
+
+    /// Takes a message whose texts are UTF-8.
+    fn understood(
+        &mut self,
+        message: &FrontendMessage<'_>,
+        at: &Moment<'_>,
+        io: &mut Io<'_>,
+    ) -> Result<Step, Fatal> {
         let step = match message {
             FrontendMessage::Query(query) => self.on_query(query, at, io)?,
             FrontendMessage::Parse(parse) => self.on_parse(parse, at, io)?,
@@ -248,11 +316,8 @@ impl Session {
     /// Between CopyInResponse and its end only COPY's own messages mean something.
     fn on_copy(&mut self, message: &FrontendMessage<'_>, io: &mut Io<'_>) -> Result<(), Fatal> {
         match message {
-            FrontendMessage::CopyData(data) => to_upstream::copy_data(io.upstream, data)?,
-            FrontendMessage::CopyDone => {
-                self.copy_in = false;
-                to_upstream::copy_done(io.upstream);
-            }
+            FrontendMessage::CopyData(data) => self.copy_data(data, io)?,
+            FrontendMessage::CopyDone => self.copy_done(io)?,
             FrontendMessage::CopyFail(_) => {
                 self.copy_in = false;
                 to_upstream::copy_fail(io.upstream, "COPY was cancelled by the client")?;

@@ -8,12 +8,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::Start;
 use super::diagnostic;
 use super::planning::{self, Names};
 use super::renew::renew;
 use super::transaction::{Completion, State};
 use crate::audit::{Event, Outcome, Record, Sink, Who};
-use crate::ident::Ident;
 use crate::limits;
 use crate::pg::sqlstate;
 use crate::plan::{Effect, Facts, Plan, Refusal};
@@ -59,9 +59,9 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// A session that has just started: `search_path` is its default, `user` its login upstream.
-    pub fn new(who: Arc<Who>, sink: Sink, search_path: Vec<Ident>, user: Ident) -> Self {
-        let state = State::new(search_path, user);
+    /// A session that has just started.
+    pub fn new(who: Arc<Who>, sink: Sink, start: Start) -> Self {
+        let state = State::new(start.search_path, start.encoding, start.user);
         Self {
             role: Arc::from(who.role.as_str()),
             who,
@@ -100,6 +100,9 @@ impl Observer {
                 return verdict;
             }
         };
+        let text = self.speculative.settings.encoding().decode(text);
+        // What is not of the encoding is left for the parser to refuse.
+        let text = text.as_deref().map_or(&b"\xff"[..], str::as_bytes);
         let parsed = match planning::parse(text) {
             Ok((_, parsed)) => parsed,
             Err(refusal) => {

@@ -81,6 +81,7 @@ fn in_context<T>(
         grants,
         search_path: &search_path,
         search_path_text: &state.settings.text(),
+        client_encoding: state.settings.encoding(),
         temp: state.temp.tables(),
         prepared: &state.prepared,
         cursors: &state.cursors,

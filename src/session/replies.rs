@@ -32,6 +32,8 @@ pub(super) struct Prepared {
     pub(super) search_path: SearchPath,
     /// Set when PostgreSQL has described it.
     pub(super) shape: Arc<OnceLock<Shape>>,
+    /// Its parameters' types, when PostgreSQL has described it.
+    pub(super) parameters: Arc<OnceLock<Vec<Oid>>>,
     /// What the client believes that it returns, if it was prepared before.
     pub(super) told: Option<Vec<Told>>,
 }
@@ -50,6 +52,7 @@ impl Prepared {
             source: Arc::clone(&self.source),
             search_path,
             shape: Arc::clone(&self.shape),
+            parameters: Arc::clone(&self.parameters),
             told: self.told.clone().or_else(|| self.tells()),
         }
     }

@@ -2,14 +2,19 @@
 //!
 //! Deliberately absent: what a mask does ([`crate::mask`]) and when a row may come (`replies`).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::Fatal;
+use super::binary::{self, Trouble};
+use super::encoding::{unwritable, writable};
+use super::{Fatal, to_client};
 use crate::mask::{OutputRule, RowMasker, parse_row_description, rewrite_row_description};
+use crate::pg::encoding::{Encoding, Unconvertible};
 use crate::pg::types::Format;
-use crate::wire::{Field, RowDescription, frame};
+use crate::pg::{Oid, sqlstate};
+use crate::wire::{DataRow, Field, RowDescription, frame};
 
 /// A RowDescription as PostgreSQL sent it, kept with the statement; `None` is NoData.
 pub(super) type Shape = Option<Bytes>;
@@ -17,6 +22,8 @@ pub(super) type Shape = Option<Bytes>;
 /// The rows of one result.
 pub(super) struct Rows {
     masker: RowMasker,
+    types: Vec<Oid>,
+    formats: Vec<Format>,
 }
 
 impl Rows {
@@ -24,7 +31,11 @@ impl Rows {
     pub(super) fn new(outputs: &Arc<[OutputRule]>, description: &[u8]) -> Result<Self, Fatal> {
         let fields = parse_row_description(description).map_err(|_| shape())?;
         let masker = RowMasker::new(Arc::clone(outputs), &fields).map_err(|_| shape())?;
-        Ok(Self { masker })
+        Ok(Self {
+            masker,
+            types: fields.iter().map(|field| field.type_oid).collect(),
+            formats: fields.iter().map(|field| field.format).collect(),
+        })
     }
 
     /// The same for a statement's description, with the formats its Bind asked for.
@@ -35,6 +46,11 @@ impl Rows {
     ) -> Result<Self, Fatal> {
         let mut rows = Self::new(outputs, description)?;
         rows.masker.set_formats(formats).map_err(|_| shape())?;
+        match *formats {
+            [] => {}
+            [one] => rows.formats.fill(one),
+            _ => rows.formats = formats.to_vec(),
+        }
         Ok(rows)
     }
 
@@ -47,6 +63,52 @@ impl Rows {
         self.masker
             .mask_row(frame::body(row), out)
             .map_err(|_| shape())
+    }
+}
+
+impl Rows {
+    /// Converts the row that stands in `out` from `start` on.
+    pub(super) fn recode(
+        &self,
+        start: usize,
+        out: &mut BytesMut,
+        encoding: Encoding,
+    ) -> Result<(), Fatal> {
+        let frame = out.split_off(start);
+        let row = DataRow::read(frame::body(&frame)).map_err(|_| shape())?;
+        let mut values: Vec<Option<Cow<'_, [u8]>>> = Vec::with_capacity(row.values.len());
+        for (at, value) in row.values.iter().enumerate() {
+            let Some(value) = value else {
+                values.push(None);
+                continue;
+            };
+            let format = self.formats.get(at).copied().unwrap_or(Format::Text);
+            values.push(Some(match format {
+                _ if value.is_ascii() => Cow::Borrowed(value),
+                Format::Text => Cow::Owned(writable(value, encoding)?),
+                Format::Binary => {
+                    let ty = self.types.get(at).copied().unwrap_or(0);
+                    let to_clients = |text: &[u8]| {
+                        let text = std::str::from_utf8(text).map_err(|_| Unconvertible::Invalid)?;
+                        let mut out = Vec::with_capacity(text.len());
+                        encoding.encode(text, &mut out).map(|()| out)
+                    };
+                    binary::convert(ty, value, &to_clients).map_err(|trouble| match trouble {
+                        Trouble::Characters(_) => unwritable(),
+                        Trouble::Type => unknown_binary(),
+                    })?
+                }
+            }));
+        }
+        let values = values.iter().map(Option::as_deref);
+        Ok(to_client::data_row(out, values)?)
+    }
+}
+
+fn unknown_binary() -> Fatal {
+    Fatal {
+        sqlstate: sqlstate::FEATURE_NOT_SUPPORTED,
+        message: "a result of this type in binary format is not converted to the client encoding",
     }
 }
 

@@ -1,97 +1,89 @@
-//! A setting that is the proxy's own state, with PostgreSQL's transaction semantics: SET lasts if
+//! Settings that are the proxy's own state, with PostgreSQL's transaction semantics: SET lasts if
 //! the transaction commits, SET LOCAL until it ends, and savepoints nest.
 //!
-//! Restricted sessions have one such setting, `search_path`: upstream it stays pinned, because every
-//! name is printed qualified. Deliberately absent: settings PostgreSQL itself keeps for the session.
+//! Restricted sessions have two, pinned upstream: `search_path`, because every name is printed
+//! qualified, and `client_encoding`, because nothing but UTF-8 may reach PostgreSQL's parser. Deliberately absent: settings PostgreSQL itself keeps for the session.
 
 use crate::catalog::SearchPath;
 use crate::ident::Ident;
+use crate::pg::encoding::Encoding;
 
 /// The search path's elements as written; `$user` stands for the session's user.
 pub(crate) type Elements = Vec<Ident>;
 
 #[derive(Clone, PartialEq, Eq)]
-struct Value {
+struct Value<T> {
     /// What a commit would keep; `None` is the session's default.
-    session: Option<Elements>,
+    session: Option<T>,
     /// `SET LOCAL`: until the transaction ends.
-    local: Local,
+    local: Local<T>,
 }
 
 #[derive(Clone, PartialEq, Eq)]
-enum Local {
+enum Local<T> {
     /// Not used in this transaction.
     Unset,
-    /// `SET LOCAL search_path = DEFAULT`
+    /// `SET LOCAL … = DEFAULT`
     Default,
-    /// `SET LOCAL search_path = …`
-    Path(Elements),
+    /// `SET LOCAL …`
+    Set(T),
 }
 
-/// `search_path` of one session.
+/// One setting.
 #[derive(Clone)]
-pub(crate) struct Settings {
-    default: Elements,
-    /// `current_user` upstream, for `$user`.
-    user: Ident,
-    committed: Value,
-    current: Value,
-    savepoints: Vec<(Ident, Value)>,
+struct Setting<T> {
+    default: T,
+    committed: Value<T>,
+    current: Value<T>,
+    savepoints: Vec<(Ident, Value<T>)>,
 }
 
-impl Settings {
-    /// A session that starts with `default`, acting as `user` upstream.
-    pub(crate) fn new(default: Elements, user: Ident) -> Self {
+impl<T: Clone> Setting<T> {
+    fn new(default: T) -> Self {
         let value = Value {
             session: None,
             local: Local::Unset,
         };
         Self {
             default,
-            user,
             committed: value.clone(),
             current: value,
             savepoints: Vec::new(),
         }
     }
 
-    /// `SET [LOCAL] search_path`, `RESET search_path` (`path` is `None`).
-    pub(crate) fn set(&mut self, local: bool, path: Option<Elements>) {
+    fn set(&mut self, local: bool, value: Option<T>) {
         if local {
-            self.current.local = path.map_or(Local::Default, Local::Path);
+            self.current.local = value.map_or(Local::Default, Local::Set);
         } else {
-            self.current.session = path;
+            self.current.session = value;
             self.current.local = Local::Unset;
         }
     }
 
-    /// The transaction, explicit or implicit, committed.
-    pub(crate) fn commit(&mut self) {
+    fn commit(&mut self) {
         self.current.local = Local::Unset;
         self.committed = self.current.clone();
         self.savepoints.clear();
     }
 
-    /// The transaction rolled back.
-    pub(crate) fn rollback(&mut self) {
+    fn rollback(&mut self) {
         self.current = self.committed.clone();
         self.savepoints.clear();
     }
 
-    /// SAVEPOINT
-    pub(crate) fn savepoint(&mut self, name: Ident) {
-        self.savepoints.push((name, self.current.clone()));
+    fn abort(&mut self) {
+        let before = self.savepoints.last().map(|(_, value)| value);
+        self.current = before.unwrap_or(&self.committed).clone();
     }
 
-    /// RELEASE: the savepoint and those after it are forgotten, their changes kept.
-    pub(crate) fn release(&mut self, name: &Ident) {
+    fn release(&mut self, name: &Ident) {
         if let Some(at) = self.find(name) {
             self.savepoints.truncate(at);
         }
     }
 
-    /// ROLLBACK TO: the savepoint stays, what came after it is undone.
-    pub(crate) fn rollback_to(&mut self, name: &Ident) {
+    fn rollback_to(&mut self, name: &Ident) {
         if let Some(at) = self.find(name) {
             self.savepoints.truncate(at.saturating_add(1));
             if let Some((_, value)) = self.savepoints.last() {
@@ -104,12 +96,89 @@ impl Settings {
         self.savepoints.iter().rposition(|(n, _)| n == name)
     }
 
-    fn elements(&self) -> &Elements {
+    fn value(&self) -> &T {
         match &self.current.local {
-            Local::Path(path) => path,
+            Local::Set(value) => value,
             Local::Default => &self.default,
             Local::Unset => self.current.session.as_ref().unwrap_or(&self.default),
         }
+    }
+}
+
+/// `search_path` and `client_encoding` of one session.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    /// `current_user` upstream, for `$user`.
+    user: Ident,
+    path: Setting<Elements>,
+    encoding: Setting<Encoding>,
+}
+
+impl Settings {
+    /// A session that starts with these defaults, acting as `user` upstream.
+    pub(crate) fn new(path: Elements, encoding: Encoding, user: Ident) -> Self {
+        Self {
+            user,
+            path: Setting::new(path),
+            encoding: Setting::new(encoding),
+        }
+    }
+
+    /// `SET [LOCAL] search_path`, `RESET search_path` (`path` is `None`).
+    pub(crate) fn set(&mut self, local: bool, path: Option<Elements>) {
+        self.path.set(local, path);
+    }
+
+    /// The same for `client_encoding`.
+    pub(crate) fn set_encoding(&mut self, local: bool, encoding: Option<Encoding>) {
+        self.encoding.set(local, encoding);
+    }
+
+    /// The transaction, explicit or implicit, committed.
+    pub(crate) fn commit(&mut self) {
+        self.path.commit();
+        self.encoding.commit();
+    }
+
+    /// The transaction rolled back.
+    pub(crate) fn rollback(&mut self) {
+        self.path.rollback();
+        self.encoding.rollback();
+    }
+
+    /// An error aborted the transaction or what follows the last savepoint: PostgreSQL undoes settings at
+    /// once, before the client says ROLLBACK.
+    pub(crate) fn abort(&mut self) {
+        self.path.abort();
+        self.encoding.abort();
+    }
+
+    /// SAVEPOINT
+    pub(crate) fn savepoint(&mut self, name: Ident) {
+        let (path, encoding) = (self.path.current.clone(), self.encoding.current.clone());
+        self.path.savepoints.push((name.clone(), path));
+        self.encoding.savepoints.push((name, encoding));
+    }
+
+    /// RELEASE: the savepoint and those after it are forgotten, their changes kept.
+    pub(crate) fn release(&mut self, name: &Ident) {
+        self.path.release(name);
+        self.encoding.release(name);
+    }
+
+    /// ROLLBACK TO: the savepoint stays, what came after it is undone.
+    pub(crate) fn rollback_to(&mut self, name: &Ident) {
+        self.path.rollback_to(name);
+        self.encoding.rollback_to(name);
+    }
+
+    /// `client_encoding`
+    pub(crate) fn encoding(&self) -> Encoding {
+        *self.encoding.value()
+    }
+
+    fn elements(&self) -> &Elements {
+        self.path.value()
     }
 
     /// The path with `$user` resolved, for name lookup.
@@ -210,13 +279,18 @@ fn split_quoted(text: &str) -> Option<(Ident, &str)> {
 mod tests {
     use super::{Settings, split_search_path};
     use crate::ident::Ident;
+    use crate::pg::encoding::Encoding;
 
     fn path(names: &[&str]) -> Vec<Ident> {
         names.iter().map(|n| Ident::exact(n)).collect()
     }
 
     fn settings() -> Settings {
-        Settings::new(path(&["$user", "public"]), Ident::exact("bob"))
+        Settings::new(
+            path(&["$user", "public"]),
+            Encoding::utf8(),
+            Ident::exact("bob"),
+        )
     }
 
     #[test]

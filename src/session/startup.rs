@@ -6,8 +6,9 @@
 //! allow-list elsewhere. Deliberately absent: the user and password (`client`), and sockets.
 
 use super::settings::{Elements, split_search_path};
+use crate::pg::encoding::Encoding;
 use crate::pg::sqlstate;
-use crate::plan::{Refusal, SETTABLE};
+use crate::plan::{Refusal, SETTABLE, encoding};
 
 /// Settings of a restricted session that PostgreSQL must not take from the client: every name is
 /// printed qualified, every text is UTF-8, every backslash is itself, `= NULL` is `= NULL`.
@@ -52,6 +53,8 @@ pub struct UpstreamStartup {
     pub parameters: Vec<(String, String)>,
     /// The client's own search path, when it named one: for restricted sessions only.
     pub search_path: Option<Vec<crate::ident::Ident>>,
+    /// The client's encoding: for restricted sessions only.
+    pub client_encoding: Encoding,
 }
 
 /// May a restricted client see this setting in ParameterStatus?
@@ -70,54 +73,60 @@ pub fn unrestricted(parameters: &[(String, String)]) -> UpstreamStartup {
     UpstreamStartup {
         parameters,
         search_path: None,
+        client_encoding: Encoding::utf8(),
     }
 }
 
 /// A restricted session: pins, allow-list, search path kept by the proxy.
 pub fn restricted(parameters: &[(String, String)]) -> Result<UpstreamStartup, Refusal> {
     let mut out: Vec<(String, String)> = Vec::new();
-    let mut search_path = None;
+    let mut own = Own {
+        search_path: None,
+        encoding: Encoding::utf8(),
+    };
     for (name, value) in parameters {
         match name.as_str() {
             "user" | "database" => {}
             "options" => {
                 for (name, value) in split_options(value)? {
-                    setting(&name, value, &mut out, &mut search_path)?;
+                    setting(&name, value, &mut out, &mut own)?;
                 }
             }
             "replication" if is_false(value) => {}
             "replication" => return Err(refused("replication")),
             // Protocol extensions are negotiated by the listener.
             name if name.starts_with("_pq_.") => {}
-            name => setting(name, value.clone(), &mut out, &mut search_path)?,
+            name => setting(name, value.clone(), &mut out, &mut own)?,
         }
     }
     out.extend(PINS.map(|(name, value)| (name.to_owned(), value.to_owned())));
     Ok(UpstreamStartup {
         parameters: out,
-        search_path,
+        search_path: own.search_path,
+        client_encoding: own.encoding,
     })
+}
+
+/// Settings the proxy keeps itself.
+struct Own {
+    search_path: Option<Elements>,
+    encoding: Encoding,
 }
 
 fn setting(
     name: &str,
     value: String,
     out: &mut Vec<(String, String)>,
-    search_path: &mut Option<Elements>,
+    own: &mut Own,
 ) -> Result<(), Refusal> {
     let lower = name.to_ascii_lowercase();
     match lower.as_str() {
         "search_path" => {
-            *search_path = Some(split_search_path(&value).ok_or_else(|| invalid(&lower))?);
+            own.search_path = Some(split_search_path(&value).ok_or_else(|| invalid(&lower))?);
         }
-        "client_encoding" if is_utf8(&value) => {}
-        "client_encoding" => {
-            let refusal = Refusal::error(
-                sqlstate::FEATURE_NOT_SUPPORTED,
-                "this client_encoding is not supported for restricted roles",
-            );
-            return Err(refusal.hint("Set client_encoding to UTF8."));
-        }
+        // Some clients say the empty name for the default.
+        "client_encoding" if value.is_empty() => {}
+        "client_encoding" => own.encoding = encoding(&value)?,
         "standard_conforming_strings" if is_true(&value) => {}
         "transform_null_equals" if is_false(&value) => {}
         _ if allowed(lower.as_str()) => out.push((lower, value)),
@@ -145,16 +154,6 @@ fn invalid(name: &str) -> Refusal {
         sqlstate::INVALID_PARAMETER_VALUE,
         format!("invalid value for parameter \"{name}\""),
     )
-}
-
-/// PostgreSQL's names of UTF-8, and of "no conversion"; `auto` is libpq's word for a UTF-8 locale's.
-fn is_utf8(value: &str) -> bool {
-    let plain: String = value
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .map(|c| c.to_ascii_lowercase())
-        .collect();
-    matches!(plain.as_str(), "utf8" | "unicode" | "sqlascii" | "")
 }
 
 fn is_true(value: &str) -> bool {
@@ -293,17 +292,24 @@ mod tests {
     }
 
     #[test]
-    fn other_encodings_are_refused_naming_utf8() {
-        let refusal = restricted(&params(&[("client_encoding", "LATIN1")]))
+    fn an_encoding_is_the_proxys_own_and_one_it_cannot_convert_is_refused() {
+        let refusal = restricted(&params(&[("client_encoding", "BIG5")]))
             .err()
             .unwrap();
         assert_eq!(refusal.sqlstate, "0A000");
         assert!(refusal.hint.unwrap().contains("UTF8"));
-        for fine in ["UTF8", "'utf-8'", "UNICODE", "SQL_ASCII"] {
-            assert!(
-                restricted(&params(&[("client_encoding", fine)])).is_ok(),
-                "{fine}"
-            );
+        for (name, want) in [
+            ("UTF8", "UTF8"),
+            ("'utf-8'", "UTF8"),
+            ("UNICODE", "UTF8"),
+            ("SQL_ASCII", "SQL_ASCII"),
+            ("", "UTF8"),
+            ("latin1", "LATIN1"),
+        ] {
+            let started = restricted(&params(&[("client_encoding", name)])).unwrap();
+            assert_eq!(started.client_encoding.name(), want);
+            let pinned = ("client_encoding".to_owned(), "UTF8".to_owned());
+            assert!(started.parameters.contains(&pinned), "{name}");
         }
     }
 

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use super::settings::{Elements, Settings};
 use super::temp::Temp;
 use crate::ident::Ident;
+use crate::pg::encoding::Encoding;
 use crate::plan::{CursorEntry, Effect, PreparedEntry};
 use crate::wire::backend::TransactionStatus;
 
@@ -37,10 +38,10 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// A session that starts with this search path, acting as `user` upstream.
-    pub(crate) fn new(search_path: Elements, user: Ident) -> Self {
+    /// A session that starts with these settings, acting as `user` upstream.
+    pub(crate) fn new(search_path: Elements, encoding: Encoding, user: Ident) -> Self {
         Self {
-            settings: Settings::new(search_path, user),
+            settings: Settings::new(search_path, encoding, user),
             temp: Temp::default(),
             prepared: HashMap::new(),
             cursors: HashMap::new(),
@@ -61,6 +62,10 @@ impl State {
             Effect::DropTemp(names) => self.temp.drop(names),
             Effect::DiscardTemp => self.temp.discard(),
             Effect::SearchPath { local, path } => self.settings.set(*local, path.clone()),
+            Effect::ClientEncoding { local, encoding } => {
+                self.settings.set_encoding(*local, *encoding);
+            }
+            Effect::ResetAll => self.reset(),
             // BEGIN inside an implicit transaction does not commit what came before it: the block
             // takes it over.
             Effect::Begin => self.block = true,
@@ -91,12 +96,17 @@ impl State {
             Effect::CloseCursor(Some(name)) => self.close(name),
             Effect::CloseCursor(None) => self.cursors.clear(),
             Effect::DiscardAll => {
-                self.settings.set(false, None);
+                self.reset();
                 self.temp.discard();
                 self.prepared.clear();
                 self.cursors.clear();
             }
         }
+    }
+
+    fn reset(&mut self) {
+        self.settings.set(false, None);
+        self.settings.set_encoding(false, None);
     }
 
     /// A cursor or portal is gone.
@@ -150,7 +160,11 @@ impl State {
         match status {
             TransactionStatus::Idle if failed => self.rollback(),
             TransactionStatus::Idle => self.commit(),
-            TransactionStatus::InTransaction | TransactionStatus::Failed => self.block = true,
+            TransactionStatus::InTransaction => self.block = true,
+            TransactionStatus::Failed => {
+                self.block = true;
+                self.settings.abort();
+            }
         }
     }
 }
@@ -162,13 +176,15 @@ mod tests {
     use super::{Completion, State};
     use crate::catalog::SearchPath;
     use crate::ident::Ident;
+    use crate::pg::encoding::Encoding;
     use crate::plan::{CursorEntry, Effect, Plan, plan_verbatim};
     use crate::policy::{Grants, Treatment};
     use crate::sql::tree::Statement;
     use crate::wire::backend::TransactionStatus;
 
     fn state() -> State {
-        State::new(vec![Ident::exact("public")], Ident::exact("u"))
+        let path = vec![Ident::exact("public")];
+        State::new(path, Encoding::utf8(), Ident::exact("u"))
     }
 
     fn set(name: &str) -> Effect {

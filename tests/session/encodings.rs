@@ -90,17 +90,19 @@ fn every_character_is_the_one_postgresql_has() {
             .take(8)
             .collect();
         assert!(differing.is_empty(), "{name}: {differing:?}");
-        back(&mut owner, encoding);
+        back(&mut owner, encoding, long);
     }
 }
 
 /// Every character of the basic plane, and some beyond.
-fn back(owner: &mut Client, encoding: Encoding) {
+fn back(owner: &mut Client, encoding: Encoding, long: bool) {
     let name = encoding.name();
+    // Those of one byte a character know none above the box drawings.
+    let last = if long { 65_535 } else { 9_999 };
     let sql = format!(
-        "SELECT c, pg_temp.encoded(c, '{name}') FROM (SELECT generate_series(128, 65535) AS c \
-         UNION ALL SELECT generate_series(128512, 128600)) s \
-         WHERE NOT c BETWEEN 55296 AND 57343 AND pg_temp.encoded(c, '{name}') IS NOT NULL"
+        "SELECT c, e FROM (SELECT c, pg_temp.encoded(c, '{name}') AS e FROM \
+         (SELECT generate_series(128, {last}) AS c UNION ALL SELECT generate_series(128512, 128600)) s \
+         WHERE NOT c BETWEEN 55296 AND 57343 OFFSET 0) t WHERE e IS NOT NULL"
     );
     let theirs: BTreeMap<String, String> = rows(owner, &sql).into_iter().collect();
     for c in (128..=0xFFFF)
@@ -114,5 +116,302 @@ fn back(owner: &mut Client, encoding: Encoding) {
             .map(|()| hex(&out));
         let theirs = theirs.get(&u32::from(c).to_string());
         assert_eq!(ours.as_ref(), theirs, "{name}: {c:?}");
+    }
+}
+
+/// A text in an encoding, with a NUL behind it.
+fn said(encoding: Encoding, text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    encoding.encode(text, &mut out).unwrap();
+    out.push(0);
+    out
+}
+
+/// What was received, texts included, in the client's own bytes.
+fn told(client: &mut Client) -> Vec<String> {
+    client
+        .until_ready()
+        .iter()
+        .map(|message| match message.kind {
+            // Names, not where they come from: tables differ between a query and its rewriting.
+            b'T' => {
+                let names = message.body[2..].split(|b| *b == 0).next().unwrap();
+                format!("T {}", hex(names))
+            }
+            b'E' => format!("E {}", message.error()[0]),
+            kind => format!("{} {}", char::from(kind), hex(&message.body)),
+        })
+        .collect()
+}
+
+#[track_caller]
+fn alike(start: &[(&str, &str)], conversation: impl Fn(&mut Client) -> Vec<String>) {
+    let stage = Stage::shared();
+    let connect = |addr, user| Client::connect_with(addr, user, PASSWORD, "stage", start).unwrap();
+    let mut direct = connect(stage.cluster.address(), "stage_login");
+    let expected = conversation(&mut direct);
+    for user in ["app", "support"] {
+        let mut client = connect(stage.addr, user);
+        assert_eq!(conversation(&mut client), expected, "{user} {start:?}");
+    }
+}
+
+/// Encodings, with a text that is no ASCII in any of them.
+const SPOKEN: [(&str, &str); 12] = [
+    ("UTF8", "é€ソ"),
+    ("SQL_ASCII", "é€ソ"),
+    ("LATIN1", "é§\u{80}"),
+    ("LATIN9", "é€"),
+    ("WIN1252", "é€"),
+    ("WIN1251", "Привет"),
+    ("KOI8R", "Привет"),
+    ("SJIS", "ソ表ｱ"),
+    ("EUC_JP", "日本ｱ丂"),
+    ("GBK", "中国"),
+    ("EUC_KR", "한국"),
+    ("UHC", "한국똠"),
+];
+
+#[test]
+fn texts_are_the_clients_everywhere() {
+    for (name, text) in SPOKEN {
+        let encoding = Encoding::by_name(name).unwrap();
+        let say = |sql: &str| said(encoding, &sql.replace('%', text));
+        let run: (u8, &[u8]) = (b'E', b"\0\0\0\0\0");
+        alike(&[("client_encoding", name)], |client| {
+            let mut heard = Vec::new();
+            for sql in [
+                "SELECT '%' AS \"%\", length('%'), upper('%'), NULL, 7",
+                "SELECT 1 AS \"%\"; SELECT '%%'; SELECT 2",
+                "SELECT U&'\\0041', 'it''s %\\'",
+                "SHOW client_encoding",
+                "SELECT \"%\" FROM people",
+                "SELECT '{\"%\": 1}'::jsonb, ARRAY['%'], ROW('%', 1)",
+                "COPY (SELECT '%', 1) TO STDOUT",
+            ] {
+                client.send(b'Q', &say(sql));
+                heard.push(told(client));
+            }
+            // Names of statements and portals, parameters in both formats, results in both.
+            let value = said(encoding, text);
+            let value = &value[..value.len() - 1];
+            let name = say("%");
+            for (parameter, result) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                client.send(
+                    b'P',
+                    &[
+                        &name[..],
+                        &say("SELECT $1::text || '%', ARRAY[$1::text]"),
+                        b"\0\0",
+                    ]
+                    .concat(),
+                );
+                client.send(b'D', &[b"S", &name[..]].concat());
+                client.send(b'H', b"");
+                let length = u32::try_from(value.len()).unwrap().to_be_bytes();
+                let bind = [
+                    &name[..],
+                    &name[..],
+                    &[0, 1, 0, parameter, 0, 1],
+                    &length[..],
+                    value,
+                    &[0, 1, 0, result],
+                ];
+                // The types are known when the client knows them.
+                for kind in b"1tT" {
+                    let message = client.receive().unwrap();
+                    assert_eq!(
+                        message.kind,
+                        *kind,
+                        "{heard:?} {parameter} {:?}",
+                        message.error()
+                    );
+                }
+                client.send(b'B', &bind.concat());
+                client.send(b'D', &[b"P", &name[..]].concat());
+                client.send(b'E', &[&name[..], &[0; 4]].concat());
+                client.send(b'C', &[b"S", &name[..]].concat());
+                client.send(b'S', b"");
+                heard.push(told(client));
+            }
+            client.send(run.0, run.1);
+            client.send(b'S', b"");
+            heard.push(told(client));
+            heard.concat()
+        });
+    }
+}
+
+#[test]
+fn copies_are_converted_both_ways_wherever_they_are_cut() {
+    for (name, text) in SPOKEN {
+        let encoding = Encoding::by_name(name).unwrap();
+        let mut data = said(encoding, &format!("1\t{text}\n2\tx{text}\n"));
+        data.pop();
+        for size in 1..=data.len().min(12) {
+            alike(&[("client_encoding", name)], |client| {
+                client.send(b'Q', b"BEGIN; DELETE FROM sink; COPY sink FROM STDIN\0");
+                for piece in data.chunks(size) {
+                    client.send(b'd', piece);
+                }
+                client.send(b'c', b"");
+                let mut heard = told(client);
+                for sql in [
+                    &b"SELECT id, note, length(note) FROM sink ORDER BY id\0"[..],
+                    b"COPY (SELECT note FROM sink ORDER BY id) TO STDOUT\0",
+                    b"COPY (SELECT note FROM sink ORDER BY id) TO STDOUT (ENCODING 'UTF8')\0",
+                    b"ROLLBACK\0",
+                ] {
+                    client.send(b'Q', sql);
+                    heard.extend(told(client));
+                }
+                heard
+            });
+        }
+    }
+}
+
+#[test]
+fn what_is_not_of_the_encoding_is_refused_as_postgresql_does() {
+    for (name, wrong) in [
+        ("WIN1252", &b"\x81"[..]),
+        ("SJIS", b"\x83'"),
+        ("SJIS", b"\xf0\x40"),
+        ("EUC_JP", b"\xa4A"),
+        ("EUC_KR", b"\xc7"),
+        ("GBK", b"\x80A"),
+        ("UTF8", b"\xff"),
+        ("SQL_ASCII", b"\xff"),
+    ] {
+        alike(&[("client_encoding", name)], |client| {
+            let mut heard = Vec::new();
+            client.send(b'Q', &[b"SELECT '", wrong, b"'\0"].concat());
+            heard.extend(told(client));
+            client.send(b'P', &[b"\0SELECT '", wrong, b"'\0\0\0"].concat());
+            client.send(b'B', b"\0\0\0\0\0\0\0\0");
+            client.send(b'S', b"");
+            heard.extend(told(client));
+            if name == "SQL_ASCII" {
+                // COPY takes it unread there, and stores what is no text in the database's encoding.
+                return heard;
+            }
+            client.send(b'Q', b"BEGIN\0");
+            heard.extend(told(client));
+            client.send(b'Q', b"COPY sink FROM STDIN\0");
+            client.send(b'd', &[b"1\tx", wrong].concat());
+            client.send(b'd', b"\n");
+            client.send(b'c', b"");
+            heard.extend(told(client));
+            client.send(b'Q', b"SELECT 1\0");
+            heard.extend(told(client));
+            client.send(b'Q', b"ROLLBACK\0");
+            heard.extend(told(client));
+            heard
+        });
+    }
+}
+
+#[test]
+fn the_encoding_follows_the_transaction() {
+    let show: &[u8] = b"SHOW client_encoding\0";
+    alike(&[], |client| {
+        let mut heard = Vec::new();
+        for sql in [
+            &b"SET client_encoding = latin1\0"[..],
+            show,
+            b"SELECT '\xe9'\0",
+            b"BEGIN; SET client_encoding TO 'win1251'; SAVEPOINT s\0",
+            b"SELECT '\xef'\0",
+            b"SET LOCAL client_encoding = sjis\0",
+            show,
+            b"SELECT '\x83\x5c'\0",
+            b"ROLLBACK TO s\0",
+            show,
+            b"SELECT '\xef'\0",
+            b"COMMIT\0",
+            show,
+            b"BEGIN; SET client_encoding TO latin9\0",
+            b"SELECT 1/0\0",
+            b"ROLLBACK\0",
+            show,
+            b"SET NAMES 'latin1'; SELECT 'x'; SELECT 1/0\0",
+            show,
+            b"RESET client_encoding\0",
+            show,
+            b"SET client_encoding TO koi8r\0",
+            b"RESET ALL\0",
+            show,
+            b"SET client_encoding TO koi8r\0",
+            b"DISCARD ALL\0",
+            show,
+        ] {
+            client.send(b'Q', sql);
+            heard.extend(told(client));
+        }
+        // In one pipeline of the extended protocol.
+        client.send(b'P', b"\0SET client_encoding TO latin1\0\0\0");
+        client.send(b'B', b"\0\0\0\0\0\0\0\0");
+        client.send(b'E', b"\0\0\0\0\0");
+        client.send(b'P', b"\0SELECT '\xe9'\0\0\0");
+        client.send(b'B', b"\0\0\0\0\0\0\0\0");
+        client.send(b'E', b"\0\0\0\0\0");
+        client.send(b'S', b"");
+        heard.extend(told(client));
+        heard
+    });
+    alike(&[("options", "-c client_encoding=latin1")], |client| {
+        client.send(b'Q', b"SELECT '\xe9'\0");
+        told(client)
+    });
+}
+
+#[test]
+fn masks_count_characters_whatever_the_client_speaks() {
+    let stage = Stage::shared();
+    let mut owner = stage.owner();
+    owner.simple("INSERT INTO people VALUES (70, 'éàü@example.com', 'é')");
+    for (name, want) in [
+        ("UTF8", "é**@example.com".as_bytes()),
+        ("LATIN1", b"\xe9**@example.com"),
+        ("EUC_JP", b"\x8f\xab\xb1**@example.com"),
+    ] {
+        let start = [("client_encoding", name)];
+        let mut client =
+            Client::connect_with(stage.addr, "support", PASSWORD, "stage", &start).unwrap();
+        for sql in [
+            "SELECT email FROM people WHERE id = 70",
+            "SELECT email || '' FROM people WHERE id = 70",
+        ] {
+            client.send(b'Q', format!("{sql}\0").as_bytes());
+            let row = client
+                .until_ready()
+                .into_iter()
+                .find(|m| m.kind == b'D')
+                .unwrap();
+            assert_eq!(row.values(), [Some(want.to_vec())], "{name}");
+        }
+    }
+    owner.simple("DELETE FROM people WHERE id = 70");
+}
+
+#[test]
+fn what_the_client_has_no_character_for_ends_the_session_with_postgresqls_error() {
+    let start = [("client_encoding", "LATIN1")];
+    let stage = Stage::shared();
+    for sql in [
+        "SELECT U&'\\20AC'",
+        "SELECT 1 AS U&\"\\20AC\"",
+        "COPY (SELECT U&'\\20AC') TO STDOUT",
+    ] {
+        let mut client =
+            Client::connect_with(stage.addr, "support", PASSWORD, "stage", &start).unwrap();
+        client.send(b'Q', format!("{sql}\0").as_bytes());
+        let error = client
+            .until_ready()
+            .into_iter()
+            .find(|m| m.kind == b'E')
+            .unwrap();
+        assert_eq!(error.error()[0], "22P05", "{sql}");
+        assert!(client.receive().is_err());
     }
 }

@@ -41,6 +41,17 @@ impl Client {
         password: &str,
         database: &str,
     ) -> Result<Self, String> {
+        Self::connect_with(address, user, password, database, &[])
+    }
+
+    /// The same with settings in the startup packet.
+    pub(crate) fn connect_with(
+        address: SocketAddr,
+        user: &str,
+        password: &str,
+        database: &str,
+        settings: &[(&str, &str)],
+    ) -> Result<Self, String> {
         let stream = TcpStream::connect(address).map_err(|e| e.to_string())?;
         stream
             .set_read_timeout(Some(PATIENCE))
@@ -51,14 +62,13 @@ impl Client {
             received: Vec::new(),
         };
         let mut startup = 196_608_i32.to_be_bytes().to_vec();
-        for text in [
-            "user",
-            user,
-            "database",
-            database,
-            "application_name",
-            "tests",
-        ] {
+        let named = [
+            ("user", user),
+            ("database", database),
+            ("application_name", "tests"),
+        ];
+        let settings = named.iter().chain(settings);
+        for text in settings.flat_map(|(name, value)| [name, value]) {
             startup.extend_from_slice(text.as_bytes());
             startup.push(0);
         }

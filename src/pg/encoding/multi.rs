@@ -66,7 +66,7 @@ pub(super) static UHC: Multi = multi(Facts {
         (0xC9A1, 0xE000, 94),
         (0xFEA1, 0xE05E, 94),
     ],
-    ..facts(encoding_rs::EUC_KR, uhc)
+    ..facts(encoding_rs::EUC_KR, wide)
 });
 
 /// GB 2312
@@ -139,7 +139,7 @@ pub(super) static GBK: Multi = multi(Facts {
     ],
     // It writes the euro as a byte that it does not read.
     back: &[('€', 0x80)],
-    ..facts(encoding_rs::GBK, gbk)
+    ..facts(encoding_rs::GBK, wide)
 });
 
 /// Code page 932
@@ -280,13 +280,9 @@ fn sjis(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// PostgreSQL looks at the first byte alone.
-fn gbk(_bytes: &[u8]) -> Option<usize> {
-    Some(2)
-}
-
-fn uhc(_bytes: &[u8]) -> Option<usize> {
-    Some(2)
+/// PostgreSQL takes any second byte that is not NUL, and then looks for the character.
+fn wide(bytes: &[u8]) -> Option<usize> {
+    (bytes.get(1) != Some(&0)).then_some(2)
 }
 
 /// Bytes as one number.

@@ -9,6 +9,8 @@ mod walk;
 
 use std::io;
 
+use crate::session::Fatal;
+
 /// Why a relay ended.
 #[derive(Debug)]
 pub(super) enum End {
@@ -22,6 +24,8 @@ pub(super) enum End {
     Revoked,
     /// A peer broke the protocol.
     Fault(&'static str),
+    /// What is to be said to the client cannot be.
+    Failed(Fatal),
     /// A socket failed.
     Io(io::Error),
 }

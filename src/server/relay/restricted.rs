@@ -289,7 +289,10 @@ struct Sockets<'a> {
 }
 
 fn fault(fatal: Fatal) -> End {
-    End::Fault(fatal.message)
+    if fatal.sqlstate == sqlstate::PROTOCOL_VIOLATION {
+        return End::Fault(fatal.message);
+    }
+    End::Failed(fatal)
 }
 
 /// Writes what is still owed to the client, with the reason last.
@@ -300,6 +303,7 @@ async fn finish(end: &End, flow: &mut Flow, sockets: &mut Sockets<'_>) {
             "terminating connection due to administrator command",
         )),
         End::Fault(message) => Some(Report::fatal(sqlstate::PROTOCOL_VIOLATION, message)),
+        End::Failed(fatal) => Some(Report::fatal(fatal.sqlstate, fatal.message)),
         End::Client | End::Upstream | End::Revoked | End::Io(_) => None,
     };
     if let Some(report) = report {

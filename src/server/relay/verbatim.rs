@@ -278,6 +278,7 @@ fn farewell(end: &End) -> Option<Report<'static>> {
             )
         }),
         End::Fault(message) => Some(Report::fatal(sqlstate::PROTOCOL_VIOLATION, message)),
+        End::Failed(fatal) => Some(Report::fatal(fatal.sqlstate, fatal.message)),
         End::Client | End::Upstream | End::Io(_) => None,
     }
 }

@@ -181,6 +181,26 @@ pub fn parameter_status(out: &mut BytesMut, name: &str, value: &str) -> Result<(
     })
 }
 
+/// ParameterStatus with a value in the client's encoding.
+pub fn raw_parameter_status(
+    out: &mut BytesMut,
+    name: &[u8],
+    value: &[u8],
+) -> Result<(), WriteError> {
+    frame(out, tag::PARAMETER_STATUS, |b| {
+        cstr(b, name)?;
+        cstr(b, value)
+    })
+}
+
+/// CopyData
+pub fn copy_data(out: &mut BytesMut, data: &[u8]) -> Result<(), WriteError> {
+    frame(out, tag::COPY_DATA, |b| {
+        b.put_slice(data);
+        Ok(())
+    })
+}
+
 /// BackendKeyData
 pub fn backend_key_data(out: &mut BytesMut, pid: i32, key: &[u8]) -> Result<(), WriteError> {
     frame(out, tag::BACKEND_KEY_DATA, |b| {
