@@ -361,7 +361,7 @@ fn without_pins(catalog: &pgveil::catalog::Catalog, sql: &str) -> String {
         "THEN true ELSE \"pg_catalog\".\"current_setting\"('pgveil.catalog_moved') IS NULL END";
     let mut out = sql.to_owned();
     while let Some(at) = out.find(START) {
-        let end = out[at..].find(END).expect("a pin ends") + at;
+        let end = out[at..].find(END).unwrap() + at;
         let mut words = Vec::new();
         for check in out[at..end].split(" AND ") {
             let quoted: Vec<&str> = check.split('\'').skip(1).step_by(2).collect();

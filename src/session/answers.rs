@@ -114,8 +114,15 @@ impl Session {
                 let running = running.front_mut().ok_or_else(unexpected)?;
                 let outputs = running.plan.outputs().ok_or_else(unexpected)?;
                 let body = body.ok_or_else(unexpected)?;
-                running.rows = Some(Rows::new(outputs, body)?);
-                rows::describe(outputs, body, io.client)?;
+                // A catalog that moved shows here first. The statement's own checks fail next; until
+                // they do, no row has a place to go.
+                match Rows::new(outputs, body) {
+                    Ok(rows) => {
+                        running.rows = Some(rows);
+                        rows::describe(outputs, body, io.client)?;
+                    }
+                    Err(_) => self.moved = true,
+                }
                 return Ok(());
             }
             Some(Expected::DescribeStatement {
