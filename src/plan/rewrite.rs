@@ -12,6 +12,7 @@ use crate::analyze::lineage::{Lineage, RelationUse, Source};
 use crate::analyze::{ColumnForm, Generated, Grounds, column_form, scrub_sql};
 use crate::catalog::{Catalog, Column};
 use crate::ident::Ident;
+use crate::pg::types::oid;
 use crate::pg::{AttrNumber, sqlstate};
 use crate::policy::Treatment;
 use crate::refusal::Refusal;
@@ -59,6 +60,7 @@ pub(super) fn rewrite(
         if !masked {
             continue;
         }
+        rewrite.computed.extend(computed(r, id, decisions));
         if r.written && hidden_row {
             return Err(Refusal::denied(format!(
                 "cannot return whole rows of {}, which has protected columns",
@@ -80,6 +82,39 @@ pub(super) fn rewrite(
         rewrite.relations.insert(id, form);
     }
     Ok(rewrite)
+}
+
+/// The text columns of a reference that are masked at the source, under collations whose equality is
+/// that of bytes.
+fn computed(
+    used: &RelationUse,
+    id: RelationId,
+    decisions: &Decisions,
+) -> Vec<(RelationId, AttrNumber)> {
+    let attnums = used.columns.keys().copied();
+    let computed = attnums.filter(|attnum| {
+        let source = Source {
+            relation: id,
+            attnum: *attnum,
+        };
+        let masked = decisions.columns.get(&source).is_some_and(|d| {
+            let ColumnForm::Rule(rule) = &d.form else {
+                return false;
+            };
+            let varied = match &rule.treatment {
+                Treatment::Mask(m) => !m.is_constant(),
+                Treatment::Token(_) => true,
+                Treatment::Clear | Treatment::Nullify | Treatment::Deny => false,
+            };
+            d.place == Place::Source && varied
+        });
+        let text = used
+            .relation
+            .attribute(*attnum)
+            .is_some_and(|c| matches!(c.type_oid, oid::TEXT | oid::VARCHAR) && c.deterministic);
+        masked && text
+    });
+    computed.map(|attnum| (id, attnum)).collect()
 }
 
 struct Writer<'a> {

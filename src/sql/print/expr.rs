@@ -40,6 +40,9 @@ impl Printer<'_> {
                 self.push(")");
                 Ok(())
             }
+            Expr::Binary(left, op, right) if self.is_blind_join(left, op, right) => {
+                self.blind_join(left, op, right)
+            }
             Expr::Binary(left, op, right) => {
                 self.push("(");
                 self.expr(left)?;

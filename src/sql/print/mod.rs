@@ -26,7 +26,7 @@ mod write;
 
 pub use self::pinned::{MOVED, UNPROVEN};
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::tree::{Expr, Query, RelationId, Statement, TypeName};
@@ -51,6 +51,8 @@ pub struct Rewrite {
     pub relations: HashMap<RelationId, RelationForm>,
     /// What must hold of a reference when the statement runs.
     pub pins: HashMap<RelationId, Pin>,
+    /// Text columns that are computed at the source, so that PostgreSQL has no statistics of them.
+    pub computed: HashSet<(RelationId, AttrNumber)>,
 }
 
 /// What ties one reference to a base relation to the relation that was analyzed.
