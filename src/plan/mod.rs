@@ -4,6 +4,7 @@
 
 mod decide;
 mod explain;
+mod order;
 mod plan;
 mod rewrite;
 mod statement;
