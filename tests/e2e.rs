@@ -18,6 +18,9 @@ use std::collections::HashMap;
 use support::client::{Answer, Client};
 use support::stage::{Role, Stage};
 
+/// How often a draw is repeated. Of two equal chances the same comes each time once in 10¹⁴.
+const DRAWS: usize = 48;
+
 /// Rows, else the command tags, else the error. A refusal's words are the business of `corpus/plan`.
 fn show(answer: &Answer) -> String {
     match answer {
@@ -102,6 +105,44 @@ impl Sessions {
         show(&answer)
     }
 
+    /// `draws role=R`: a statement whose rows PostgreSQL may choose, and below it one that gives all it
+    /// may choose from. It is run again and again: every answer must be of rows of the masked copy, and
+    /// what PostgreSQL would always have chosen, because it is stored first or indexed first, must not
+    /// come every time.
+    fn draws(&mut self, role: Role, script: &str) -> String {
+        let (sql, all) = script.split_once('\n').unwrap();
+        let mut client = self.stage.connect(role);
+        let possible = match role.masked_copy() {
+            Some(copy) => self.stage.direct(copy).simple(all),
+            None => client.simple(all),
+        };
+        let Answer::Rows(possible, _) = possible else {
+            panic!("no rows: {all}")
+        };
+        let mut seen = Vec::new();
+        for turn in 0..DRAWS {
+            let answer = if turn % 2 == 0 {
+                client.simple(sql)
+            } else {
+                client.extended(sql)
+            };
+            self.stage.assert_silent(role, &mut client, sql);
+            let Answer::Rows(rows, _) = answer else {
+                return show(&answer);
+            };
+            assert!(!rows.is_empty(), "nothing was drawn: {sql}");
+            for row in &rows {
+                assert!(possible.contains(row), "{row} is not possible: {sql}");
+            }
+            seen.push(rows);
+        }
+        if seen.iter().all(|rows| *rows == seen[0]) {
+            format!("always\n{}\n", seen[0].join("\n"))
+        } else {
+            "varies\n".to_owned()
+        }
+    }
+
     /// `attack role=R`: each line one message of the same session, a new one for each case. What is
     /// answered must be what PostgreSQL answers on R's masked copy, the system catalogs aside, which
     /// know of the stored database only.
@@ -134,6 +175,7 @@ fn run(folder: &str) {
             match case.directive.as_str() {
                 "rows" => sessions.rows(role, input),
                 "attack" => sessions.attack(role, input),
+                "draws" => sessions.draws(role, input),
                 other => panic!("no directive {other}"),
             }
         });

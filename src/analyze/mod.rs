@@ -20,6 +20,7 @@ mod colname;
 mod column;
 mod conflict;
 mod dml;
+mod exposed;
 mod expr;
 mod from;
 mod functions;
@@ -51,6 +52,7 @@ use crate::refusal::Refusal;
 use crate::sql::tree::{Expr, Query, RelationId, RelationRef, Statement, TypeName};
 
 pub(crate) use self::call::scrub_sql;
+pub use self::exposed::exposed_order;
 pub use self::generated::{ColumnForm, Generated, column_form};
 pub use self::view::{ViewForm, is_system, view_form};
 

@@ -48,6 +48,8 @@ pub(super) struct Decisions {
 pub(super) enum Delivery {
     /// Through a `RowMasker`, to the client.
     Rows,
+    /// The same, as the client fetches them: a cursor.
+    Cursor,
     /// Past it (COPY), so everything is masked at the source.
     Stream,
 }
@@ -60,7 +62,7 @@ pub(super) fn decide(
     grounds: Grounds<'_>,
 ) -> Result<Decisions, Refusal> {
     let reach = match delivery {
-        Delivery::Rows => Uses::IDENTITY,
+        Delivery::Rows | Delivery::Cursor => Uses::IDENTITY,
         Delivery::Stream => Uses::COMPUTE,
     };
     let outputs = std::mem::take(&mut lineage.outputs);

@@ -4,6 +4,7 @@
 
 mod decide;
 mod explain;
+mod order;
 mod pin;
 mod plan;
 mod rewrite;

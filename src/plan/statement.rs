@@ -139,6 +139,7 @@ pub(super) fn read(
     current_of(statement, ctx)?;
     let mut lineage = analyze(statement, grounds)?;
     let decisions = decide(&mut lineage, delivery, grounds)?;
+    super::order::settle(statement, delivery, &lineage, &decisions, grounds)?;
     let rewrite = rewrite(&lineage, &decisions, grounds)?;
     let outputs = decisions.output_rules(&lineage);
     let mut facts = facts(&lineage, &decisions);
@@ -273,7 +274,7 @@ fn declare(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
     let (binary, hold) = (*binary, *hold);
     let client_name: Ident = std::mem::replace(name, ctx.fresh_name.clone());
     let mut inner = Statement::Query(query.clone());
-    let read = read(&mut inner, Delivery::Rows, ctx)?;
+    let read = read(&mut inner, Delivery::Cursor, ctx)?;
     if binary
         && read
             .outputs

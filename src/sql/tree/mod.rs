@@ -14,6 +14,7 @@ mod keyword;
 mod merge;
 mod query;
 mod statement;
+mod walk;
 
 pub use self::expr::{
     BoolTest, Call, CallArg, Column, Expr, FrameBound, FrameExclusion, FrameUnits, Literal, Name,
@@ -32,3 +33,4 @@ pub use self::statement::{
     CreateTable, Delete, FetchAmount, IndexElement, Insert, InsertSource, IsolationLevel,
     Overriding, Statement, Step, TempColumn, Transaction, TransactionMode, Update,
 };
+pub use self::walk::{Part, Visit, Walked};
