@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::decide::{Delivery, decide};
+use super::param::Parameters;
 use super::plan::{CursorEntry, Effect, Facts, Plan, PlanContext, PreparedEntry};
 use super::rewrite::{facts, rewrite, shared};
 use super::utility;
@@ -10,16 +11,18 @@ use crate::analyze::{Grounds, analyze, analyze_values};
 use crate::ident::Ident;
 use crate::mask::OutputRule;
 use crate::pg::sqlstate;
+use crate::pg::types::oid;
 use crate::refusal::Refusal;
 use crate::sql::print::{Rewrite, print};
 use crate::sql::tree::{
-    Copy, CopyDirection, CopySource, Expr, Query, SelectItem, SetExpr, Statement,
+    Copy, CopyDirection, CopySource, Expr, Name, Query, SelectItem, SetExpr, Statement, TypeName,
 };
 
 /// A statement whose relations are decided.
 pub(super) struct Read {
     pub(super) rewrite: Rewrite,
     pub(super) outputs: Vec<OutputRule>,
+    pub(super) parameters: Option<Arc<Parameters>>,
     pub(super) names: Vec<Ident>,
     pub(super) facts: Facts,
 }
@@ -56,6 +59,7 @@ fn plan(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal
             let rows = returns_rows(&statement);
             let mut plan =
                 Plan::decided(print(&statement, &read.rewrite)?, Effect::None, read.facts);
+            plan.set_parameters(read.parameters);
             if rows {
                 plan.set_outputs(shared(read.outputs));
             }
@@ -140,7 +144,8 @@ pub(super) fn read(
     let mut lineage = analyze(statement, grounds)?;
     let decisions = decide(&mut lineage, delivery, grounds)?;
     super::order::settle(statement, delivery, &lineage, &decisions, grounds)?;
-    let rewrite = rewrite(&lineage, &decisions, grounds)?;
+    let mut rewrite = rewrite(&lineage, &decisions, grounds)?;
+    let parameters = decisions.decode(&lineage, &mut rewrite)?;
     let outputs = decisions.output_rules(&lineage);
     let mut facts = facts(&lineage, &decisions);
     facts.kind = kind(statement);
@@ -148,6 +153,7 @@ pub(super) fn read(
     Ok(Read {
         rewrite,
         outputs,
+        parameters,
         names,
         facts,
     })
@@ -203,7 +209,7 @@ fn prepare(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
             format!("prepared statement \"{name}\" already exists"),
         ));
     }
-    crate::analyze::resolve_types(types, grounds(ctx))?;
+    let declared = crate::analyze::resolve_types(types, grounds(ctx))?;
     let client_name = std::mem::replace(name, ctx.fresh_name.clone());
     let read = read(inner, Delivery::Rows, ctx)?;
     let rows = returns_rows(inner);
@@ -215,6 +221,10 @@ fn prepare(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
     if rows {
         of.set_outputs(shared(read.outputs));
     }
+    if let Some(parameters) = &read.parameters {
+        *types = parameter_types(parameters, &declared, ctx)?;
+    }
+    of.set_parameters(read.parameters);
     let entry = PreparedEntry {
         upstream: ctx.fresh_name.clone(),
         plan: Arc::new(of.at_epoch(ctx.snapshot.epoch)),
@@ -225,6 +235,31 @@ fn prepare(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
         Effect::Prepare(client_name, entry),
         named(read.facts, "PREPARE"),
     ))
+}
+
+/// PREPARE's types, of PostgreSQL's parameters.
+fn parameter_types(
+    parameters: &Parameters,
+    declared: &[crate::pg::Oid],
+    ctx: &PlanContext<'_>,
+) -> Result<Vec<TypeName>, Refusal> {
+    let named = |ty: crate::pg::Oid| {
+        // An open one is `unknown`.
+        let ty = if ty == 0 { oid::UNKNOWN } else { ty };
+        let info = ctx.snapshot.catalog.types.get(&ty)?;
+        Some(TypeName {
+            name: Name {
+                parts: vec![info.schema.clone(), info.name.clone()],
+                position: 0,
+            },
+            typmods: Vec::new(),
+            interval_fields: None,
+            array_dims: 0,
+        })
+    };
+    let types = parameters.types(declared)?;
+    let names: Option<Vec<TypeName>> = types.into_iter().map(named).collect();
+    names.ok_or_else(|| Refusal::error(sqlstate::UNDEFINED_OBJECT, "type does not exist"))
 }
 
 fn execute(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
@@ -249,6 +284,9 @@ fn execute(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
             sqlstate::FEATURE_NOT_SUPPORTED,
             "cannot use subquery in EXECUTE parameter",
         ));
+    }
+    if let Some(parameters) = entry.plan.parameters() {
+        *args = parameters.decode_arguments(args)?;
     }
     *name = entry.upstream.clone();
     let facts = named(entry.plan.facts().clone(), "EXECUTE");
@@ -294,11 +332,10 @@ fn declare(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
         hold,
     };
     let sql = print(&statement, &read.rewrite)?;
-    Ok(Plan::decided(
-        sql,
-        Effect::Declare(client_name, entry),
-        named(read.facts, "DECLARE"),
-    ))
+    let effect = Effect::Declare(client_name, entry);
+    let mut plan = Plan::decided(sql, effect, named(read.facts, "DECLARE"));
+    plan.set_parameters(read.parameters);
+    Ok(plan)
 }
 
 fn fetch(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
@@ -357,7 +394,9 @@ fn copy(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal
     let read = read(&mut inner, Delivery::Stream, ctx)?;
     c.source = CopySource::Query(Box::new(inner));
     let sql = print(&statement, &read.rewrite)?;
-    Ok(Plan::decided(sql, Effect::None, named(read.facts, "COPY")).copying(CopyDirection::To))
+    let mut plan = Plan::decided(sql, Effect::None, named(read.facts, "COPY"));
+    plan.set_parameters(read.parameters);
+    Ok(plan.copying(CopyDirection::To))
 }
 
 /// The query a COPY TO copies.
@@ -376,7 +415,7 @@ pub(super) fn copied_query(c: &mut Copy) -> Result<Statement, Refusal> {
                 columns
                     .iter()
                     .map(|c| SelectItem::Expr {
-                        expr: Expr::Name(crate::sql::tree::Name {
+                        expr: Expr::Name(Name {
                             parts: vec![c.clone()],
                             position: r.name.position,
                         }),

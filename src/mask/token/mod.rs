@@ -6,6 +6,7 @@
 //! [`TokenColumn::joins_with`]).
 
 mod codec;
+mod decode;
 mod ff1;
 mod hmac;
 pub mod keyring;
@@ -17,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 pub use self::codec::Family;
+pub use self::decode::{NotDecoded, Stored, UpstreamType};
 use self::codec::{plain_text, with_canonical};
 pub use self::hmac::HmacPads;
 pub use self::keyring::{KeyRing, KeyRingError, KeyRingFile, NewKey, TokenKey};
