@@ -37,21 +37,20 @@ impl Analyzer<'_> {
         let Some(member) = constant_form(e) else {
             return false;
         };
-        let id = match *list {
-            Some(id) => id,
-            None => {
-                let Ok(id) = u32::try_from(self.lineage.lists.len()).map(ListId) else {
-                    return false;
-                };
-                self.lineage.lists.push(List {
-                    members: Vec::new(),
-                    uses: Uses::NONE,
-                    placed,
-                    stored: None,
-                });
-                *list = Some(id);
-                id
-            }
+        let id = if let Some(id) = *list {
+            id
+        } else {
+            let Ok(id) = u32::try_from(self.lineage.lists.len()).map(ListId) else {
+                return false;
+            };
+            self.lineage.lists.push(List {
+                members: Vec::new(),
+                uses: Uses::NONE,
+                placed,
+                stored: None,
+            });
+            *list = Some(id);
+            id
         };
         let Some(l) = self.lineage.list_mut(id) else {
             return false;
@@ -85,7 +84,9 @@ impl Analyzer<'_> {
             }
             // What is not cast is an array by what it is compared with.
             whole => {
-                if self.member(&mut list, whole, placed)
+                let array = constant_form(whole).is_some_and(|m| m.array || m.cast.is_none());
+                if array
+                    && self.member(&mut list, whole, placed)
                     && let Some(l) = list.and_then(|id| self.lineage.list_mut(id))
                 {
                     l.members.iter_mut().for_each(|m| m.array = true);
@@ -114,7 +115,9 @@ impl Analyzer<'_> {
         ctes: Option<&CteFrame<'_>>,
     ) -> Resolve<bool> {
         if let Expr::Row { fields, .. } = expr
-            && list.iter().all(|m| matches!(m, Expr::Row { fields: f, .. } if f.len() == fields.len()))
+            && list
+                .iter()
+                .all(|m| matches!(m, Expr::Row { fields: f, .. } if f.len() == fields.len()))
         {
             return self.in_rows(fields, list, scope, ctes);
         }

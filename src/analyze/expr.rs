@@ -117,9 +117,7 @@ impl Analyzer<'_> {
                 }
                 Ok(bool_of(tainted))
             }
-            Expr::InList { expr, list, .. } => {
-                self.in_list(expr, list, scope, ctes).map(bool_of)
-            }
+            Expr::InList { expr, list, .. } => self.in_list(expr, list, scope, ctes).map(bool_of),
             Expr::InQuery { expr, query, .. } => {
                 self.in_query(expr, query, None, scope, ctes).map(bool_of)
             }

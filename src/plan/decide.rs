@@ -245,7 +245,10 @@ impl Decisions {
             origin: None,
             name: None,
         };
-        let columns = o.sources.iter().filter_map(|s| Some((s, self.columns.get(s)?)));
+        let columns = o
+            .sources
+            .iter()
+            .filter_map(|s| Some((s, self.columns.get(s)?)));
         let Some((source, decided)) = columns.into_iter().next() else {
             let list = o.sources.iter().find_map(|s| match s {
                 Source::List(id) => self.lists.get(id),

@@ -75,7 +75,10 @@ fn explain_output(o: &OutputColumn, lineage: &Lineage, decisions: &Decisions) ->
         .iter()
         .filter_map(|s| {
             let (relation, column) = lineage.column(*s)?;
-            Some(format!("{}.{}.{}", relation.schema, relation.name, column.name))
+            Some(format!(
+                "{}.{}.{}",
+                relation.schema, relation.name, column.name
+            ))
         })
         .collect();
     let mut explained = ExplainedColumn {

@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use crate::catalog::Catalog;
 use crate::mask::TokenColumn;
 use crate::mask::token::TokenKind;
 use crate::pg::types::{Format, oid};
 use crate::pg::{Oid, sqlstate};
 use crate::refusal::Refusal;
-use crate::sql::tree::{Expr, ListId, Literal};
+use crate::sql::tree::{Expr, ListId, Literal, Name, TypeName};
 use crate::wire::{Formats, Values};
 
 /// Where a constant stands: its list and number.
@@ -51,42 +52,66 @@ pub struct Bound<'v> {
     pub values: Vec<Option<Cow<'v, [u8]>>>,
 }
 
+/// What a statement's parameters became.
+pub(super) struct Numbered {
+    pub(super) parameters: Parameters,
+    /// New numbers of those that are no tokens.
+    pub(super) plain: HashMap<u16, u16>,
+    /// Numbers of the constants that are tokens.
+    pub(super) tokens: Vec<(At, u16)>,
+}
+
 impl Parameters {
     /// Numbers PostgreSQL's parameters: those the client's text names otherwise than as tokens, and
-    /// one for each way the others are used. Returns the new numbers of both.
+    /// one for each way the others are used.
     pub(super) fn number(
         written: &BTreeMap<u16, u32>,
         used: Vec<(At, u16, TokenParameter)>,
-    ) -> (Self, HashMap<u16, u16>, Vec<(At, u16)>) {
+    ) -> Result<Numbered, Refusal> {
         let last = written.keys().next_back().copied().unwrap_or(0);
+        // How often each is a token, and the type it then has.
+        let mut as_token: HashMap<u16, (u32, Oid)> = HashMap::new();
+        for (_, n, parameter) in &used {
+            let (times, _) = as_token.entry(*n).or_insert((0, parameter.shown()));
+            *times = times.saturating_add(1);
+        }
         let mut upstream = Vec::new();
         let mut plain = HashMap::new();
         for n in 1..=last {
-            let as_token = used.iter().filter(|(_, m, _)| *m == n).count();
+            let token = as_token.get(&n);
             let times = written.get(&n).copied().unwrap_or(0);
-            if as_token == 0 || usize::try_from(times).is_ok_and(|times| times > as_token) {
+            if token.is_none_or(|(as_token, _)| times > *as_token) {
                 // Beside a token it is of the token's type: PostgreSQL has one type for one `$n`.
-                let beside = used.iter().find(|(_, m, _)| *m == n);
-                upstream.push((n, Use::Plain(beside.map(|(_, _, t)| t.shown()))));
-                plain.insert(n, number(upstream.len()));
+                upstream.push((n, Use::Plain(token.map(|(_, shown)| *shown))));
+                plain.insert(n, number(upstream.len())?);
             }
         }
         let mut tokens = Vec::with_capacity(used.len());
+        let mut uses: HashMap<u16, Vec<u16>> = HashMap::new();
         for (at, n, parameter) in used {
-            let same = upstream.iter().position(|(m, use_)| {
-                *m == n && matches!(use_, Use::Token(known) if known.same(&parameter))
+            let known = uses.entry(n).or_default();
+            let same = known.iter().copied().find(|k| {
+                let use_ = upstream.get(index(*k));
+                matches!(use_, Some((_, Use::Token(t))) if t.same(&parameter))
             });
-            let position = same.unwrap_or_else(|| {
+            let own = if let Some(own) = same {
+                own
+            } else {
                 upstream.push((n, Use::Token(parameter)));
-                upstream.len().saturating_sub(1)
-            });
-            tokens.push((at, number(position.saturating_add(1))));
+                let own = number(upstream.len())?;
+                known.push(own);
+                own
+            };
+            tokens.push((at, own));
         }
-        let parameters = Self {
-            upstream,
-            client: usize::from(last),
-        };
-        (parameters, plain, tokens)
+        Ok(Numbered {
+            parameters: Self {
+                upstream,
+                client: usize::from(last),
+            },
+            plain,
+            tokens,
+        })
     }
 
     /// The types of PostgreSQL's parameters, given those the client names; 0 leaves one open.
@@ -94,13 +119,37 @@ impl Parameters {
         let types = self.upstream.iter().map(|(n, use_)| {
             let named = declared.get(index(*n)).copied().unwrap_or(0);
             match use_ {
-                Use::Plain(None) => Ok(named),
                 Use::Plain(Some(beside)) if named == 0 => Ok(*beside),
-                Use::Plain(Some(_)) => Ok(named),
+                Use::Plain(_) => Ok(named),
                 Use::Token(t) => t.upstream(*n, named),
             }
         });
         types.collect()
+    }
+
+    /// The same types as PREPARE lists them.
+    pub(super) fn type_names(
+        &self,
+        declared: &[Oid],
+        catalog: &Catalog,
+    ) -> Result<Vec<TypeName>, Refusal> {
+        let named = |ty: Oid| {
+            // An open one is `unknown`.
+            let ty = if ty == 0 { oid::UNKNOWN } else { ty };
+            let info = catalog.types.get(&ty)?;
+            Some(TypeName {
+                name: Name {
+                    parts: vec![info.schema.clone(), info.name.clone()],
+                    position: 0,
+                },
+                typmods: Vec::new(),
+                interval_fields: None,
+                array_dims: 0,
+            })
+        };
+        let types = self.types(declared)?;
+        let names: Option<Vec<TypeName>> = types.into_iter().map(named).collect();
+        names.ok_or_else(|| Refusal::error(sqlstate::UNDEFINED_OBJECT, "type does not exist"))
     }
 
     /// The client's parameters, given the types PostgreSQL found for its own.
@@ -269,11 +318,7 @@ impl TokenParameter {
     }
 
     /// The plaintext.
-    fn stored(
-        &self,
-        value: &[u8],
-        format: Format,
-    ) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+    fn stored(&self, value: &[u8], format: Format) -> Result<Zeroizing<Vec<u8>>, Refusal> {
         let decoded = if self.array {
             self.token.stored_array(value, format, self.exact)
         } else {
@@ -300,6 +345,9 @@ fn index(n: u16) -> usize {
 }
 
 /// A count of parameters as `$n`. PostgreSQL has no more than these either.
-fn number(count: usize) -> u16 {
-    u16::try_from(count).unwrap_or(u16::MAX)
+fn number(count: usize) -> Result<u16, Refusal> {
+    u16::try_from(count).map_err(|_e| {
+        Refusal::error(sqlstate::PROGRAM_LIMIT_EXCEEDED, "too many parameters")
+            .hint("Bind an array: column = ANY ($1).")
+    })
 }

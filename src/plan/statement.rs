@@ -11,11 +11,10 @@ use crate::analyze::{Grounds, analyze, analyze_values};
 use crate::ident::Ident;
 use crate::mask::OutputRule;
 use crate::pg::sqlstate;
-use crate::pg::types::oid;
 use crate::refusal::Refusal;
 use crate::sql::print::{Rewrite, print};
 use crate::sql::tree::{
-    Copy, CopyDirection, CopySource, Expr, Name, Query, SelectItem, SetExpr, Statement, TypeName,
+    Copy, CopyDirection, CopySource, Expr, Name, Query, SelectItem, SetExpr, Statement,
 };
 
 /// A statement whose relations are decided.
@@ -222,7 +221,7 @@ fn prepare(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
         of.set_outputs(shared(read.outputs));
     }
     if let Some(parameters) = &read.parameters {
-        *types = parameter_types(parameters, &declared, ctx)?;
+        *types = parameters.type_names(&declared, &ctx.snapshot.catalog)?;
     }
     of.set_parameters(read.parameters);
     let entry = PreparedEntry {
@@ -235,31 +234,6 @@ fn prepare(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
         Effect::Prepare(client_name, entry),
         named(read.facts, "PREPARE"),
     ))
-}
-
-/// PREPARE's types, of PostgreSQL's parameters.
-fn parameter_types(
-    parameters: &Parameters,
-    declared: &[crate::pg::Oid],
-    ctx: &PlanContext<'_>,
-) -> Result<Vec<TypeName>, Refusal> {
-    let named = |ty: crate::pg::Oid| {
-        // An open one is `unknown`.
-        let ty = if ty == 0 { oid::UNKNOWN } else { ty };
-        let info = ctx.snapshot.catalog.types.get(&ty)?;
-        Some(TypeName {
-            name: Name {
-                parts: vec![info.schema.clone(), info.name.clone()],
-                position: 0,
-            },
-            typmods: Vec::new(),
-            interval_fields: None,
-            array_dims: 0,
-        })
-    };
-    let types = parameters.types(declared)?;
-    let names: Option<Vec<TypeName>> = types.into_iter().map(named).collect();
-    names.ok_or_else(|| Refusal::error(sqlstate::UNDEFINED_OBJECT, "type does not exist"))
 }
 
 fn execute(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {

@@ -18,8 +18,8 @@ use crate::catalog::Column;
 use crate::ident::Ident;
 use crate::mask::TokenColumn;
 use crate::mask::token::{NotDecoded, TokenKind};
-use crate::pg::types::{Format, oid};
 use crate::pg::Oid;
+use crate::pg::types::{Format, oid};
 use crate::policy::{Rule, Treatment};
 use crate::refusal::Refusal;
 use crate::sql::print::{Rewrite, quote};
@@ -40,6 +40,7 @@ struct Group {
     first: Option<Met>,
     /// They meet something that is not of that column's domain and type.
     mixed: bool,
+    uses: Uses,
     exact: bool,
 }
 
@@ -100,8 +101,7 @@ impl Decisions {
                 continue;
             };
             let group = groups.entry(root).or_default();
-            let allowed = Uses::IDENTITY.with(Uses::PRESENCE).with(Uses::EQUALITY);
-            group.mixed |= !list.uses.within(allowed);
+            group.uses = group.uses.with(list.uses);
             group.exact |= list.uses.has(Uses::IDENTITY) || list.stored.is_some();
             if let Some((relation, attnum)) = &list.stored
                 && let ColumnForm::Rule(rule) = column_form(relation, *attnum, grounds)?
@@ -110,6 +110,7 @@ impl Decisions {
                 group.meets(&relation.name, column, &rule);
             }
         }
+        let shown = Uses::IDENTITY.with(Uses::PRESENCE).with(Uses::EQUALITY);
         for (id, _) in all_lists(lineage) {
             let Some(group) = find(&roots, id).and_then(|root| groups.get(&root)) else {
                 continue;
@@ -118,6 +119,9 @@ impl Decisions {
             let Treatment::Token(token) = &met.rule.treatment else {
                 continue;
             };
+            if !group.uses.within(shown) {
+                return Err(met.subject().token_use(group.uses));
+            }
             if group.mixed {
                 return Err(met.subject().token_compared());
             }
@@ -227,11 +231,13 @@ impl Decisions {
         if used.is_empty() {
             return Ok(None);
         }
-        let (parameters, plain, tokens) = Parameters::number(&lineage.params, used);
-        rewrite.params = Some(plain);
-        let numbered = tokens.into_iter().map(|(at, n)| (at, format!("${n}")));
-        rewrite.constants.extend(numbered);
-        Ok(Some(Arc::new(parameters)))
+        let numbered = Parameters::number(&lineage.params, used)?;
+        rewrite.params = Some(numbered.plain);
+        let tokens = numbered.tokens.into_iter();
+        rewrite
+            .constants
+            .extend(tokens.map(|(at, n)| (at, format!("${n}"))));
+        Ok(Some(Arc::new(numbered.parameters)))
     }
 
     /// A token of the kind `siv` is a varchar, one of `ff1` a uuid: PostgreSQL would compare them with
@@ -268,10 +274,7 @@ impl TokenList {
         let brackets = if member.array { "[]" } else { "" };
         Ok(match ty.oid {
             oid::TEXT | oid::BPCHAR if !member.array => quoted,
-            _ => format!(
-                "CAST({quoted} AS \"pg_catalog\".\"{}\"{brackets})",
-                ty.name
-            ),
+            _ => format!("CAST({quoted} AS \"pg_catalog\".\"{}\"{brackets})", ty.name),
         })
     }
 

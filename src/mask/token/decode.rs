@@ -153,8 +153,9 @@ impl TokenColumn {
     }
 }
 
-/// An array's elements; `None` is NULL.
-type Elements = Vec<Option<Zeroizing<Vec<u8>>>>;
+/// An array's element; `None` is NULL.
+type Element = Option<Zeroizing<Vec<u8>>>;
+type Elements = Vec<Element>;
 
 /// `{a,"b c",NULL}`, of one dimension, as `array_in()` reads it.
 fn text_elements(text: &[u8]) -> Option<Elements> {
@@ -177,7 +178,7 @@ fn text_elements(text: &[u8]) -> Option<Elements> {
 }
 
 /// The first element and what follows it, from its comma on.
-fn text_element(text: &[u8]) -> Option<(Option<Zeroizing<Vec<u8>>>, &[u8])> {
+fn text_element(text: &[u8]) -> Option<(Element, &[u8])> {
     let mut element = Zeroizing::new(Vec::new());
     let quoted = text.first() == Some(&b'"');
     let mut bytes = text.iter().enumerate().skip(usize::from(quoted));

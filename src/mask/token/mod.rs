@@ -18,8 +18,8 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 pub use self::codec::Family;
-pub use self::decode::{NotDecoded, Stored, UpstreamType};
 use self::codec::{plain_text, with_canonical};
+pub use self::decode::{NotDecoded, Stored, UpstreamType};
 pub use self::hmac::HmacPads;
 pub use self::keyring::{KeyRing, KeyRingError, KeyRingFile, NewKey, TokenKey};
 use super::column_type::ColumnType;
