@@ -81,7 +81,13 @@ impl Analyzer<'_> {
                 let ty = self.operator(op, None, info.ty)?;
                 Ok(Info::computed(info.tainted, ty))
             }
-            Expr::Binary(l, op, r) => self.binary(l, op, r, scope, ctes),
+            Expr::Binary(l, op, r) => {
+                if let Some((field, info)) = self.json_field(l, op, r, scope)? {
+                    *e = field;
+                    return Ok(info);
+                }
+                self.binary(l, op, r, scope, ctes)
+            }
             Expr::And(list) | Expr::Or(list) => {
                 let mut tainted = false;
                 for inner in list {

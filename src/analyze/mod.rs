@@ -27,6 +27,7 @@ mod from;
 mod functions;
 mod generated;
 mod join;
+mod json_field;
 mod keyword;
 pub mod lineage;
 mod merge;
