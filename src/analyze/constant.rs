@@ -25,6 +25,21 @@ impl Analyzer<'_> {
         Ok(info)
     }
 
+    /// Makes a list of an item of a select list, if it is a constant, or the members of an array of
+    /// them.
+    pub(super) fn selected_constant(&mut self, e: &mut Expr, info: &mut Info) {
+        if let Expr::Call(call) = e
+            && let [arg] = call.args.as_mut_slice()
+            && matches!(call.function.parts.as_slice(),
+                [schema, name] if *schema == "pg_catalog" && *name == "unnest")
+        {
+            info.sources
+                .extend(self.array_constants(&mut arg.value, true));
+            return;
+        }
+        self.constant(e, info, true);
+    }
+
     /// Makes a list of a resolved expression, if it is a constant.
     pub(super) fn constant(&mut self, e: &mut Expr, info: &mut Info, placed: bool) {
         let mut list = None;

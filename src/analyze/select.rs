@@ -100,7 +100,7 @@ impl Analyzer<'_> {
                 SelectItem::Expr { mut expr, alias } => {
                     let name = alias.unwrap_or_else(|| column_name(&expr));
                     let mut info = self.expr(&mut expr, scope, ctes)?;
-                    self.constant(&mut expr, &mut info, true);
+                    self.selected_constant(&mut expr, &mut info);
                     outputs.push(OutputColumn {
                         name: name.clone(),
                         sources: info.sources,
