@@ -93,7 +93,7 @@ fn computed(
 ) -> Vec<(RelationId, AttrNumber)> {
     let attnums = used.columns.keys().copied();
     let computed = attnums.filter(|attnum| {
-        let source = Source {
+        let source = Source::Column {
             relation: id,
             attnum: *attnum,
         };

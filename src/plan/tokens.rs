@@ -188,6 +188,12 @@ impl Decisions {
         }
     }
 
+    /// Does a list of tokens stand where rows come from it?
+    pub(super) fn lists_rows(&self, lineage: &Lineage) -> bool {
+        let mut lists = self.lists.keys().filter_map(|id| lineage.list(*id));
+        lists.any(|list| list.placed)
+    }
+
     /// The rule of a list of tokens.
     pub(super) fn token_list(&self, s: Source) -> Option<&Rule> {
         match s {
