@@ -10,6 +10,8 @@
 
 mod support;
 
+#[path = "e2e/tokens.rs"]
+mod tokens;
 #[path = "e2e/wire.rs"]
 mod wire;
 
@@ -171,13 +173,16 @@ fn run(folder: &str) {
     let mut sessions = Sessions::new();
     datadriven::walk(folder, |file| {
         file.run(|case| -> String {
-            let (role, input) = (role_of(case), case.input.trim_end());
-            match case.directive.as_str() {
+            let stage = Stage::shared();
+            let (role, input) = (role_of(case), tokens::put_in(stage, case.input.trim_end()));
+            let input = input.as_str();
+            let out = match case.directive.as_str() {
                 "rows" => sessions.rows(role, input),
                 "attack" => sessions.attack(role, input),
                 "draws" => sessions.draws(role, input),
                 other => panic!("no directive {other}"),
-            }
+            };
+            tokens::take_out(stage, &out)
         });
     });
 }

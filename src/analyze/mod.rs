@@ -19,6 +19,7 @@ mod call;
 mod colname;
 mod column;
 mod conflict;
+mod constant;
 mod dml;
 mod exposed;
 mod expr;
@@ -26,6 +27,7 @@ mod from;
 mod functions;
 mod generated;
 mod join;
+mod json_field;
 mod keyword;
 pub mod lineage;
 mod merge;
@@ -128,12 +130,9 @@ pub fn analyze_copy_from(
 }
 
 /// Resolves the parameter types of PREPARE in place.
-pub fn resolve_types(types: &mut [TypeName], grounds: Grounds<'_>) -> Resolve<()> {
+pub fn resolve_types(types: &mut [TypeName], grounds: Grounds<'_>) -> Resolve<Vec<crate::pg::Oid>> {
     let analyzer = Analyzer::new(grounds);
-    for t in types {
-        analyzer.type_name(t)?;
-    }
-    Ok(())
+    types.iter_mut().map(|t| analyzer.type_name(t)).collect()
 }
 
 /// One walk over one statement.

@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::param::Parameters;
 use crate::catalog::{Relation, SearchPath, TempTables};
 use crate::ident::Ident;
 use crate::mask::{OutputRule, Transform};
+use crate::pg::Oid;
 use crate::policy::Grants;
+use crate::refusal::Refusal;
 use crate::snapshot::Snapshot;
 use crate::sql::SqlText;
 use crate::sql::tree::CopyDirection;
@@ -109,6 +112,7 @@ pub struct Plan {
     verbatim: bool,
     outputs: Option<Arc<[OutputRule]>>,
     copy: Option<CopyDirection>,
+    parameters: Option<Arc<Parameters>>,
     effect: Effect,
     facts: Facts,
     epoch: u64,
@@ -134,6 +138,7 @@ impl Plan {
             verbatim: false,
             outputs: None,
             copy: None,
+            parameters: None,
             effect,
             facts,
             epoch: 0,
@@ -142,6 +147,10 @@ impl Plan {
 
     pub(super) fn set_outputs(&mut self, outputs: Arc<[OutputRule]>) {
         self.outputs = Some(outputs);
+    }
+
+    pub(super) fn set_parameters(&mut self, parameters: Option<Arc<Parameters>>) {
+        self.parameters = parameters;
     }
 
     pub(super) fn set_effect(&mut self, effect: Effect) {
@@ -197,6 +206,28 @@ impl Plan {
         self.outputs.as_ref()
     }
 
+    /// How the client's parameters become PostgreSQL's; `None`: they are the same.
+    pub fn parameters(&self) -> Option<&Arc<Parameters>> {
+        self.parameters.as_ref()
+    }
+
+    /// The types of PostgreSQL's parameters, given those the client names for its own.
+    pub fn parameter_types(&self, named: &[Oid]) -> Result<Vec<Oid>, Refusal> {
+        match &self.parameters {
+            None => Ok(named.to_vec()),
+            Some(parameters) => parameters.types(named),
+        }
+    }
+
+    /// Values bound for the one plan stand for the same in the other.
+    pub fn binds_like(&self, other: &Self) -> bool {
+        match (&self.parameters, &other.parameters) {
+            (None, None) => true,
+            (Some(a), Some(b)) => a.agree(b),
+            (None, Some(_)) | (Some(_), None) => false,
+        }
+    }
+
     /// What its completion does to the session.
     pub fn effect(&self) -> &Effect {
         &self.effect
@@ -216,6 +247,7 @@ pub fn plan_verbatim(grants: &Grants) -> Option<Plan> {
         verbatim: true,
         outputs: None,
         copy: None,
+        parameters: None,
         effect: Effect::None,
         facts: Facts::default(),
         epoch: 0,

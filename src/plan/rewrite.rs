@@ -50,7 +50,7 @@ pub(super) fn rewrite(
         let masked = r.columns.keys().any(|a| {
             decisions
                 .columns
-                .get(&Source {
+                .get(&Source::Column {
                     relation: id,
                     attnum: *a,
                 })
@@ -93,7 +93,7 @@ fn computed(
 ) -> Vec<(RelationId, AttrNumber)> {
     let attnums = used.columns.keys().copied();
     let computed = attnums.filter(|attnum| {
-        let source = Source {
+        let source = Source::Column {
             relation: id,
             attnum: *attnum,
         };
@@ -126,7 +126,7 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn decided(&self, attnum: AttrNumber) -> Option<&Decided> {
-        self.decisions.columns.get(&Source {
+        self.decisions.columns.get(&Source::Column {
             relation: self.id,
             attnum,
         })
@@ -281,14 +281,17 @@ fn generated_sql(
                 Place::Source
             };
             columns.insert(
-                Source {
+                Source::Column {
                     relation: id,
                     attnum: *attnum,
                 },
                 Decided { form, place },
             );
         }
-        let decisions = Decisions { columns };
+        let decisions = Decisions {
+            columns,
+            lists: std::collections::BTreeMap::new(),
+        };
         let writer = Writer {
             relation: r,
             id,
@@ -317,7 +320,7 @@ pub(super) fn facts(lineage: &Lineage, decisions: &Decisions) -> super::plan::Fa
     for (index, r) in (0_u32..).zip(&lineage.relations) {
         let name = format!("{}.{}", r.relation.schema, r.relation.name);
         for attnum in r.columns.keys() {
-            let source = Source {
+            let source = Source::Column {
                 relation: RelationId(index),
                 attnum: *attnum,
             };

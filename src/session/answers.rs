@@ -11,6 +11,7 @@ use super::rows::{self, Rows};
 use super::transaction::Completion;
 use super::{Fatal, Io, Session, startup, to_client};
 use crate::audit::Outcome;
+use crate::pg::Oid;
 use crate::sql::tree::CopyDirection;
 use crate::wire::Diagnostic;
 use crate::wire::backend::{self, BackendMessage, TransactionStatus};
@@ -48,7 +49,10 @@ impl Session {
             }
             BackendMessage::RowDescription(_) => self.on_description(Some(body), io)?,
             BackendMessage::NoData => self.on_description(None, io)?,
-            BackendMessage::ParameterDescription(_) => self.on_parameters(whole, io)?,
+            BackendMessage::ParameterDescription(types) => {
+                let types: Vec<_> = types.iter().collect();
+                self.on_parameters(&types, whole, io)?;
+            }
             BackendMessage::ParseComplete => self.on_parsed(whole, io)?,
             BackendMessage::BindComplete => self.on_bound(whole, io)?,
             BackendMessage::CloseComplete => self.on_closed(whole, io)?,
@@ -162,16 +166,26 @@ impl Session {
         Ok(())
     }
 
-    fn on_parameters(&mut self, whole: &Bytes, io: &mut Io<'_>) -> Result<(), Fatal> {
+    fn on_parameters(
+        &mut self,
+        types: &[Oid],
+        whole: &Bytes,
+        io: &mut Io<'_>,
+    ) -> Result<(), Fatal> {
         match self.replies.head() {
             Some(Expected::DescribeStatement {
+                prepared,
                 visible,
                 parameters: parameters @ false,
-                ..
             }) => {
                 *parameters = true;
-                if *visible {
-                    io.client.extend_from_slice(whole);
+                match prepared.plan.parameters() {
+                    _ if !*visible => {}
+                    None => io.client.extend_from_slice(whole),
+                    Some(own) => {
+                        let own = own.describe(prepared.declared(), types);
+                        to_client::parameter_description(io.client, &own.ok_or_else(unexpected)?)?;
+                    }
                 }
                 Ok(())
             }

@@ -10,6 +10,7 @@ use super::missing::{ident, missing_portal, missing_statement, outdated};
 use super::replies::{Expected, Portal, Prepared};
 use super::{FAILING, Fatal, Io, Moment, Session, Step, planning, to_client, to_upstream};
 use crate::ident::Ident;
+use crate::pg::types::Format;
 use crate::pg::{Oid, sqlstate};
 use crate::plan::{Plan, Refusal};
 use crate::wire::frontend::{Bind, Execute, Named, Parse, Target};
@@ -25,7 +26,7 @@ impl Session {
         let types: Vec<Oid> = parse.types.iter().collect();
         let planned = self
             .statement_name(parse.name)
-            .and_then(|name| Ok((name, self.plan_one(parse.query, at)?)));
+            .and_then(|name| Ok((name, self.plan_one(parse.query, &types, at)?)));
         match planned {
             Ok((name, (text, plan))) => {
                 self.send_parse(name, plan, (text, types), at, io, true)?;
@@ -58,7 +59,12 @@ impl Session {
         Ok(name)
     }
 
-    fn plan_one(&mut self, query: &[u8], at: &Moment<'_>) -> Result<(String, Arc<Plan>), Refusal> {
+    fn plan_one(
+        &mut self,
+        query: &[u8],
+        types: &[Oid],
+        at: &Moment<'_>,
+    ) -> Result<(String, Arc<Plan>), Refusal> {
         let (text, parsed) = planning::parse(query)?;
         let mut statements = parsed.into_iter().map(|p| p.statement);
         let statement = statements
@@ -77,6 +83,7 @@ impl Session {
             &self.speculative,
             &mut self.names,
         )?;
+        plan.parameter_types(types)?;
         Ok((text, plan))
     }
 
@@ -93,11 +100,14 @@ impl Session {
             self.close_upstream(&old.upstream, None, io)?;
         }
         let upstream = self.names.fresh();
+        let types = plan.parameter_types(&source.1).map_err(|_refusal| {
+            Fatal::unexpected("the types of parameters changed after they were checked")
+        })?;
         to_upstream::parse(
             io.upstream,
             upstream.as_str().as_bytes(),
             plan.sql().as_str(),
-            &source.1,
+            &types,
         )?;
         let prepared = Arc::new(Prepared {
             upstream: upstream.clone(),
@@ -196,7 +206,7 @@ impl Session {
         let Some((text, types)) = &known.source else {
             return Ok(Err(outdated()));
         };
-        let (text, plan) = match self.plan_one(text.as_bytes(), at) {
+        let (text, plan) = match self.plan_one(text.as_bytes(), types, at) {
             Ok(planned) => planned,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -215,10 +225,10 @@ impl Session {
 
     /// A portal of an older snapshot: its columns may have got tighter since it was opened.
     fn portal_again(&mut self, portal: &Portal, at: &Moment<'_>) -> Result<Arc<Portal>, Refusal> {
-        let Some((text, _)) = &portal.prepared.source else {
+        let Some((text, types)) = &portal.prepared.source else {
             return Err(outdated());
         };
-        let (_, plan) = self.plan_one(text.as_bytes(), at)?;
+        let (_, plan) = self.plan_one(text.as_bytes(), types, at)?;
         let renewed = portal.prepared.renewed(&plan, at.snapshot.epoch);
         let prepared = renewed.ok_or_else(outdated)?;
         Ok(Arc::new(Portal {
@@ -248,10 +258,10 @@ impl Session {
             Refusal::error(sqlstate::PROGRAM_LIMIT_EXCEEDED, "too many portals")
         } else {
             match self.prepared(bind.statement, at, io)? {
-                Ok(prepared) => {
-                    self.send_bind(bind, prepared, io)?;
-                    return Ok(Step::Continue);
-                }
+                Ok(prepared) => match self.send_bind(bind, prepared, io)? {
+                    Ok(()) => return Ok(Step::Continue),
+                    Err(refusal) => refusal,
+                },
                 Err(refusal) => refusal,
             }
         };
@@ -264,23 +274,38 @@ impl Session {
         bind: &Bind<'_>,
         prepared: Arc<Prepared>,
         io: &mut Io<'_>,
-    ) -> Result<(), WriteError> {
+    ) -> Result<Result<(), Refusal>, WriteError> {
+        let bound = match prepared.bound(bind) {
+            Ok(bound) => bound,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let formats: Vec<Format> = bind.result_formats.iter().collect();
         let upstream = if bind.portal.is_empty() {
             Vec::new()
         } else {
             self.names.fresh().as_str().as_bytes().to_vec()
         };
         let statement = prepared.upstream.as_str().as_bytes().to_vec();
-        to_upstream::bind_raw(io.upstream, &upstream, &statement, bind.raw)?;
+        match &bound {
+            None => to_upstream::bind_raw(io.upstream, &upstream, &statement, bind.raw)?,
+            Some(bound) => to_upstream::bind(
+                io.upstream,
+                &upstream,
+                &statement,
+                &bound.formats,
+                bound.values.iter().map(Option::as_deref),
+                &formats,
+            )?,
+        }
         let portal = Portal {
             upstream,
             prepared,
-            formats: bind.result_formats.iter().collect(),
+            formats,
             segment: self.segment,
         };
         self.portals.insert(bind.portal.to_vec(), Arc::new(portal));
         self.replies.push(Expected::Bind);
-        Ok(())
+        Ok(Ok(()))
     }
 
     pub(super) fn on_execute(

@@ -16,7 +16,8 @@ use crate::ident::Ident;
 use crate::mask::OutputRule;
 use crate::pg::Oid;
 use crate::pg::types::Format;
-use crate::plan::{Effect, Plan, PreparedEntry};
+use crate::plan::{Bound, Effect, Plan, PreparedEntry, Refusal};
+use crate::wire::frontend::Bind;
 
 /// A prepared statement as it exists upstream under one name, used once.
 pub(super) struct Prepared {
@@ -34,13 +35,29 @@ impl Prepared {
     /// The same statement, decided on a newer snapshot: only if what was sent would be sent again, so
     /// that PostgreSQL's rows are those the new plan speaks of.
     pub(super) fn renewed(&self, plan: &Arc<Plan>, epoch: u64) -> Option<Self> {
-        (plan.sql() == self.plan.sql()).then(|| Self {
+        let same = plan.sql() == self.plan.sql() && plan.binds_like(&self.plan);
+        same.then(|| Self {
             upstream: self.upstream.clone(),
             plan: Arc::clone(plan),
             source: self.source.clone(),
             epoch,
             shape: Arc::clone(&self.shape),
         })
+    }
+
+    /// The parameter types the client named.
+    pub(super) fn declared(&self) -> &[Oid] {
+        self.source.as_ref().map_or(&[], |(_, types)| types)
+    }
+
+    /// PostgreSQL's values of a client's; `None` if they are the same.
+    pub(super) fn bound<'v>(&self, bind: &Bind<'v>) -> Result<Option<Bound<'v>>, Refusal> {
+        let Some(parameters) = self.plan.parameters() else {
+            return Ok(None);
+        };
+        parameters
+            .bind(self.declared().len(), bind.formats, bind.values)
+            .map(Some)
     }
 
     pub(super) fn entry(&self) -> PreparedEntry {

@@ -151,7 +151,7 @@ pub(super) fn base(e: &Expr) -> Option<Base> {
 fn constant(e: &Expr) -> bool {
     match e {
         Expr::Literal(_) | Expr::Param(_) => true,
-        Expr::Cast(inner, _) => constant(inner),
+        Expr::Cast(inner, _) | Expr::Constant { expr: inner, .. } => constant(inner),
         _ => false,
     }
 }

@@ -89,6 +89,9 @@ struct Order<'a> {
     indexed: Vec<bool>,
     /// By relation reference: tokens of it are compared as stored.
     compared: Vec<bool>,
+    /// A list of tokens has rows of its own: wherever those come together, they are compared as
+    /// stored.
+    listed: bool,
     /// Relation references met so far, with those behind the names of CTEs.
     met: Vec<RelationId>,
     ctes: Vec<Seen>,
@@ -108,11 +111,14 @@ pub(super) fn settle(
     for (source, decided) in &decisions.columns {
         let stored = decided.place == Place::Output
             && matches!(&decided.form, ColumnForm::Rule(r) if matches!(r.treatment, Treatment::Token(_)));
+        let Source::Column { relation, attnum } = *source else {
+            continue;
+        };
         let uses = lineage
-            .relation(source.relation)
-            .and_then(|r| r.columns.get(&source.attnum));
+            .relation(relation)
+            .and_then(|r| r.columns.get(&attnum));
         if stored && uses.is_some_and(|u| u.has(Uses::EQUALITY)) {
-            set(&mut compared, source.relation);
+            set(&mut compared, relation);
         }
     }
     let order = Order {
@@ -122,6 +128,7 @@ pub(super) fn settle(
             .map(|r| exposed_order(&r.relation, grounds))
             .collect(),
         compared,
+        listed: decisions.lists_rows(lineage),
         lineage,
         decisions,
         grounds,
@@ -129,7 +136,8 @@ pub(super) fn settle(
         ctes: Vec::new(),
         above: false,
     };
-    if !order.indexed.iter().chain(&order.compared).any(|e| *e) {
+    let exposed = order.indexed.iter().chain(&order.compared);
+    if !order.listed && !exposed.copied().any(|e| e) {
         return Ok(());
     }
     let reader = match delivery {
@@ -335,9 +343,14 @@ impl Order<'_> {
         }
     }
 
+    /// Are tokens among what these bring compared as stored?
+    fn compares(&self, met: &[RelationId]) -> bool {
+        self.listed || any(&self.compared, met)
+    }
+
     /// Is a column compared as it is stored, and shown so?
     fn clear(&self, (relation, attnum): Base) -> bool {
-        let source = Source { relation, attnum };
+        let source = Source::Column { relation, attnum };
         let decided = self.decisions.columns.get(&source);
         decided.is_some_and(|d| d.place == Place::Stored)
     }

@@ -43,7 +43,7 @@ impl Order<'_> {
         }
         self.ctes.truncate(scope);
         let met = self.met.get(first..).unwrap_or_default();
-        let compared = any(&self.compared, met);
+        let compared = self.compares(met);
         if body.settled || !(compared || any(&self.indexed, met)) {
             return Ok(true);
         }
@@ -121,9 +121,9 @@ impl Order<'_> {
         }
         // What WHERE reads may be joined, and then rows come in its order.
         let read = self.met.get(beside..).unwrap_or_default();
-        settled &= !(any(&self.indexed, read) || any(&self.compared, read));
+        settled &= !(any(&self.indexed, read) || self.compares(read));
         let met = self.met.get(first..).unwrap_or_default();
-        let compared = any(&self.compared, met);
+        let compared = self.compares(met);
         let clear = |b| self.clear(b);
         let reader = identity::Reader {
             lineage: self.lineage,

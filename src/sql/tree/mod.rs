@@ -23,10 +23,10 @@ pub use self::expr::{
 pub use self::keyword::{KeywordForm, KeywordTable, Piece};
 pub use self::merge::{Merge, MergeAction, MergeBranch, MergeRows};
 pub use self::query::{
-    ColumnDef, Cte, Cycle, Distinct, GroupItem, JoinConstraint, JoinKind, Limit, LockStrength,
-    LockWait, Locking, NullsOrder, OrderItem, Query, RelationId, RelationRef, RowsFromItem, Search,
-    Select, SelectItem, SetExpr, SetOp, SortDirection, TableAlias, TableFunction, TableRef,
-    TableSample, With,
+    ColumnDef, Cte, Cycle, Distinct, GroupItem, JoinConstraint, JoinKind, Limit, ListId,
+    LockStrength, LockWait, Locking, NullsOrder, OrderItem, Query, RelationId, RelationRef,
+    RowsFromItem, Search, Select, SelectItem, SetExpr, SetOp, SortDirection, TableAlias,
+    TableFunction, TableRef, TableSample, With,
 };
 pub use self::statement::{
     Assignment, AssignmentTarget, ConflictAction, ConflictTarget, Copy, CopyDirection, CopySource,

@@ -38,7 +38,12 @@ impl Expr {
             | Self::SystemValue(_)
             | Self::Star(_)
             | Self::CurrentOf(_) => Ok(()),
-            Self::Unary(_, e)
+            Self::Constant {
+                list: _,
+                member: _,
+                expr: e,
+            }
+            | Self::Unary(_, e)
             | Self::Not(e)
             | Self::Test(e, _)
             | Self::Cast(e, _)
