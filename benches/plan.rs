@@ -98,6 +98,7 @@ fn plan(criterion: &mut Criterion) {
         grants: snapshot.policy.roles.get("support").unwrap(),
         search_path: &search_path,
         search_path_text: "public",
+        client_encoding: pgveil::pg::encoding::Encoding::utf8(),
         prepared: &prepared,
         cursors: &cursors,
         temp: &temp,

@@ -169,9 +169,19 @@ fn table(lineage: &Lineage, id: pgveil::sql::tree::RelationId) -> String {
 }
 
 fn column(lineage: &Lineage, s: Source) -> String {
-    let relation = &lineage.relations[usize::try_from(s.relation.0).unwrap()].relation;
-    let name = relation
-        .attribute(s.attnum)
+    let (relation, attnum) = match s {
+        Source::Column { relation, attnum } => (relation, attnum),
+        Source::List(list) => {
+            let list = &lineage.lists[usize::try_from(list.0).unwrap()];
+            return match list.members.len() {
+                1 => "a constant".to_owned(),
+                many => format!("{many} constants"),
+            };
+        }
+    };
+    let used = &lineage.relations[usize::try_from(relation.0).unwrap()].relation;
+    let name = used
+        .attribute(attnum)
         .map_or("(system)", |c| c.name.as_str());
-    format!("{}.{name}", table(lineage, s.relation))
+    format!("{}.{name}", table(lineage, relation))
 }

@@ -10,6 +10,8 @@
 
 mod support;
 
+#[path = "e2e/tokens.rs"]
+mod tokens;
 #[path = "e2e/wire.rs"]
 mod wire;
 
@@ -17,6 +19,9 @@ use std::collections::HashMap;
 
 use support::client::{Answer, Client};
 use support::stage::{Role, Stage};
+
+/// How often a draw is repeated. Of two equal chances the same comes each time once in 10¹⁴.
+const DRAWS: usize = 48;
 
 /// Rows, else the command tags, else the error. A refusal's words are the business of `corpus/plan`.
 fn show(answer: &Answer) -> String {
@@ -102,6 +107,44 @@ impl Sessions {
         show(&answer)
     }
 
+    /// `draws role=R`: a statement whose rows PostgreSQL may choose, and below it one that gives all it
+    /// may choose from. It is run again and again: every answer must be of rows of the masked copy, and
+    /// what PostgreSQL would always have chosen, because it is stored first or indexed first, must not
+    /// come every time.
+    fn draws(&mut self, role: Role, script: &str) -> String {
+        let (sql, all) = script.split_once('\n').unwrap();
+        let mut client = self.stage.connect(role);
+        let possible = match role.masked_copy() {
+            Some(copy) => self.stage.direct(copy).simple(all),
+            None => client.simple(all),
+        };
+        let Answer::Rows(possible, _) = possible else {
+            panic!("no rows: {all}")
+        };
+        let mut seen = Vec::new();
+        for turn in 0..DRAWS {
+            let answer = if turn % 2 == 0 {
+                client.simple(sql)
+            } else {
+                client.extended(sql)
+            };
+            self.stage.assert_silent(role, &mut client, sql);
+            let Answer::Rows(rows, _) = answer else {
+                return show(&answer);
+            };
+            assert!(!rows.is_empty(), "nothing was drawn: {sql}");
+            for row in &rows {
+                assert!(possible.contains(row), "{row} is not possible: {sql}");
+            }
+            seen.push(rows);
+        }
+        if seen.iter().all(|rows| *rows == seen[0]) {
+            format!("always\n{}\n", seen[0].join("\n"))
+        } else {
+            "varies\n".to_owned()
+        }
+    }
+
     /// `attack role=R`: each line one message of the same session, a new one for each case. What is
     /// answered must be what PostgreSQL answers on R's masked copy, the system catalogs aside, which
     /// know of the stored database only.
@@ -130,12 +173,16 @@ fn run(folder: &str) {
     let mut sessions = Sessions::new();
     datadriven::walk(folder, |file| {
         file.run(|case| -> String {
-            let (role, input) = (role_of(case), case.input.trim_end());
-            match case.directive.as_str() {
+            let stage = Stage::shared();
+            let (role, input) = (role_of(case), tokens::put_in(stage, case.input.trim_end()));
+            let input = input.as_str();
+            let out = match case.directive.as_str() {
                 "rows" => sessions.rows(role, input),
                 "attack" => sessions.attack(role, input),
+                "draws" => sessions.draws(role, input),
                 other => panic!("no directive {other}"),
-            }
+            };
+            tokens::take_out(stage, &out)
         });
     });
 }

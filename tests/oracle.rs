@@ -113,6 +113,9 @@ fn corpus() -> Vec<String> {
         .collect()
 }
 
+/// What the planner adds where the order of rows would tell.
+const ORDER_KEY: &str = "\"pg_catalog\".\"gen_random_uuid\"()";
+
 struct Oracle<'s> {
     stage: &'s Stage,
     /// With the client's search path.
@@ -183,7 +186,18 @@ impl Oracle<'_> {
         if sql.contains('$') {
             return Ok(());
         }
-        let rows = self.upstream.run(sent).map(|mut rows| {
+        // A key that draws the order of rows is one of PostgreSQL's choices: it is sent as it is, but the
+        // rows to compare are those of PostgreSQL's own choice.
+        let drawn = !sql.contains("gen_random_uuid") && sent.contains(ORDER_KEY);
+        if drawn && let Err(e) = self.upstream.run(sent) {
+            return original.run(sql).err().map_or(Err(e), |_| Ok(()));
+        }
+        let chosen = if drawn {
+            sent.replace(ORDER_KEY, "NULL::pg_catalog.int4")
+        } else {
+            sent.to_owned()
+        };
+        let rows = self.upstream.run(&chosen).map(|mut rows| {
             mask_rows(plan, &mut rows);
             sorted(rows)
         });
@@ -259,6 +273,15 @@ impl Oracle<'_> {
                 .extend(r.relation.columns.iter().map(|c| c.attnum));
         }
         if named == expected {
+            return Ok(());
+        }
+        // A field of a row made JSON is the whole relation to PostgreSQL, and one column to the
+        // analyzer: it may name more than PostgreSQL then, but no less.
+        let of_json = sql.contains("to_json") && sql.contains("->>");
+        let no_less = |(oid, columns): (&u32, &BTreeSet<i16>)| {
+            named.get(oid).is_some_and(|n| n.is_superset(columns))
+        };
+        if of_json && expected.iter().all(no_less) {
             return Ok(());
         }
         Err(format!("columns {named:?}, a view depends on {expected:?}"))

@@ -146,19 +146,58 @@ impl Session<'_> {
         let mut out = String::new();
         self.server.run("DEALLOCATE ALL; BEGIN").unwrap();
         self.copy.run("ROLLBACK; BEGIN").unwrap();
-        match parse(&case.input) {
+        let input = self.with_tokens(&case.input);
+        match parse(&input) {
             Err(e) => show_refusal(&Refusal::from(e), &mut out),
             Ok(statements) => {
                 let only = statements.len() == 1;
                 for parsed in statements {
                     // The client's own text, when it is one statement: to run on the masked copy.
-                    let original = only.then_some(case.input.as_str());
+                    let original = only.then_some(input.as_str());
                     self.statement(parsed.statement, original, &mut out);
                 }
             }
         }
         self.server.run("ROLLBACK").unwrap();
         out
+    }
+
+    /// `<person:ada@example.com>` is the token of that text in that domain.
+    fn with_tokens(&self, sql: &str) -> String {
+        let grants = &self.stage.snapshot.policy.roles[self.role.as_str()];
+        let mut out = String::new();
+        let mut rest = sql;
+        while let Some((before, after)) = rest.split_once('<') {
+            out.push_str(before);
+            let named = after.split_once('>').and_then(|(inside, after)| {
+                let (domain, plain) = inside.split_once(':')?;
+                let tokens = self
+                    .stage
+                    .snapshot
+                    .catalog
+                    .relations
+                    .values()
+                    .flat_map(|r| {
+                        r.columns.iter().filter_map(|c| {
+                            let rule = grants.explicit(pgveil::catalog::ColumnId {
+                                relation: r.oid,
+                                attnum: c.attnum,
+                            })?;
+                            match &rule.treatment {
+                                Treatment::Token(t) if &*rule.name == domain => Some(t),
+                                _ => None,
+                            }
+                        })
+                    });
+                let mut token = Vec::new();
+                let column = tokens.into_iter().next()?;
+                column.encode(plain.as_bytes(), &mut token).unwrap();
+                Some((String::from_utf8(token).unwrap(), after))
+            });
+            let (token, after) = named.unwrap_or_else(|| ("<".to_owned(), after));
+            (out, rest) = (out + &token, after);
+        }
+        out + rest
     }
 
     fn statement(&mut self, statement: Statement, original: Option<&str>, out: &mut String) {
@@ -252,7 +291,8 @@ impl Session<'_> {
             }
             None => {}
         }
-        if sent.contains('$') && reads {
+        // A parameter stands where PREPARE's own text does not.
+        if sent.contains('$') && !sent.starts_with("PREPARE") {
             return runtime
                 .block_on(client.prepare(sent))
                 .map(drop)
@@ -362,7 +402,7 @@ fn without_pins(catalog: &pgveil::catalog::Catalog, sql: &str) -> String {
         "THEN true ELSE \"pg_catalog\".\"current_setting\"('pgveil.catalog_moved') IS NULL END";
     let mut out = sql.to_owned();
     while let Some(at) = out.find(START) {
-        let end = out[at..].find(END).expect("a pin ends") + at;
+        let end = out[at..].find(END).unwrap() + at;
         let mut words = Vec::new();
         for check in out[at..end].split(" AND ") {
             let quoted: Vec<&str> = check.split('\'').skip(1).step_by(2).collect();

@@ -1,7 +1,9 @@
 //! Assignments of INSERT, UPDATE and MERGE: which columns may be written, and what tokens become.
 
-use super::dml::Target;
+use std::sync::Arc;
 
+use super::dml::Target;
+use super::lineage::{Source, Uses};
 use super::scope::{CteFrame, Env, Scope};
 use super::{Analyzer, Resolve};
 use crate::catalog::Relation;
@@ -10,7 +12,8 @@ use crate::pg::sqlstate;
 use crate::policy::Treatment;
 use crate::refusal::Refusal;
 use crate::sql::tree::{
-    Assignment, AssignmentTarget, Expr, Literal, Query, SelectItem, SetExpr, Step, Subscript,
+    Assignment, AssignmentTarget, Expr, ListId, Literal, Query, SelectItem, SetExpr, Step,
+    Subscript,
 };
 
 impl Analyzer<'_> {
@@ -24,17 +27,13 @@ impl Analyzer<'_> {
         for a in assignments {
             match a {
                 Assignment::One(t, value) => {
-                    self.updated(t, target, scope, ctes, is_null_or_default(value.as_ref()))?;
-                    if let Some(e) = value {
-                        self.compute(e, scope, ctes)?;
-                    }
+                    let harmless = self.assigned(value.as_mut(), t, target, (scope, ctes))?;
+                    self.updated(t, target, scope, ctes, harmless)?;
                 }
                 Assignment::Row(targets, values) => {
                     for (t, v) in targets.iter_mut().zip(values.iter_mut()) {
-                        self.updated(t, target, scope, ctes, is_null_or_default(v.as_ref()))?;
-                        if let Some(e) = v {
-                            self.compute(e, scope, ctes)?;
-                        }
+                        let harmless = self.assigned(v.as_mut(), t, target, (scope, ctes))?;
+                        self.updated(t, target, scope, ctes, harmless)?;
                     }
                     if targets.len() != values.len() {
                         return Err(Refusal::error(
@@ -58,6 +57,58 @@ impl Analyzer<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Resolves an assigned value: may it be stored in a token column? A token may, and the column's
+    /// own value of the row proposed for insertion, which is one.
+    fn assigned(
+        &mut self,
+        value: Option<&mut Expr>,
+        t: &AssignmentTarget,
+        target: &Target,
+        (scope, ctes): (&Scope<'_>, Option<&CteFrame<'_>>),
+    ) -> Resolve<bool> {
+        let Some(e) = value else { return Ok(true) };
+        let info = self.expr(e, scope, ctes)?;
+        let relation = &target.relation;
+        if let [Source::List(id)] = info.sources.as_slice()
+            && let Some((stored, attnum)) = self.lineage.list(*id).and_then(|l| l.stored.as_ref())
+            && Arc::ptr_eq(stored, relation)
+            && relation.column(&t.column).map(|c| c.attnum) == Some(*attnum)
+        {
+            return Ok(true);
+        }
+        self.lineage.mark_all(&info.sources, Uses::COMPUTE);
+        if is_null_or_default(Some(e)) || target.grant.plaintext {
+            return Ok(true);
+        }
+        self.stored(&mut None, e, target, &t.column)
+    }
+
+    /// Makes a value that is stored in a token column a member of a list, if it is a constant and the
+    /// column's tokens can be turned back.
+    pub(super) fn stored(
+        &mut self,
+        list: &mut Option<ListId>,
+        e: &mut Expr,
+        target: &Target,
+        column: &Ident,
+    ) -> Resolve<bool> {
+        let relation = &target.relation;
+        let Some(c) = relation.column(column) else {
+            return Ok(false);
+        };
+        let reversible = match self.column_treatment(relation, c)? {
+            Treatment::Token(t) => t.is_reversible(),
+            Treatment::Clear | Treatment::Mask(_) | Treatment::Nullify | Treatment::Deny => false,
+        };
+        if !reversible || !self.member(list, e, false) {
+            return Ok(false);
+        }
+        if let Some(l) = list.and_then(|id| self.lineage.list_mut(id)) {
+            l.stored = Some((Arc::clone(relation), c.attnum));
+        }
+        Ok(true)
     }
 
     /// Checks that a column may be updated.
@@ -180,6 +231,9 @@ pub(super) fn token_write(relation: &Relation, column: &Ident) -> Refusal {
         "cannot write to tokenized column {column} of {}",
         relation.name
     ))
-    .detail("Only NULL and DEFAULT may be written to a column the role sees as tokens.")
-    .hint("Leave the column out, or write as a role that sees it clearly.")
+    .detail("Only a token, NULL or DEFAULT may be written to a column the role sees as tokens.")
+    .hint(
+        "Write the token as a string constant or a parameter, leave the column out, or write as a \
+         role that sees it clearly.",
+    )
 }

@@ -165,6 +165,13 @@ impl Analyzer<'_> {
                 ));
             }
             let (chosen, tainted) = self.resolve_call(&mut item.call, At { scope, ctes })?;
+            let mut lists = Vec::new();
+            if chosen.is_builtin("unnest") {
+                for arg in &mut item.call.args {
+                    lists.push(self.array_constants(&mut arg.value, true));
+                }
+            }
+            let mut lists = lists.into_iter();
             if chosen.scrub {
                 return Err(Refusal::denied(format!(
                     "function {} may not stand in FROM for a restricted role",
@@ -195,7 +202,7 @@ impl Analyzer<'_> {
             };
             outputs.extend(columns.into_iter().map(|(name, ty)| OutputColumn {
                 name,
-                sources: Vec::new(),
+                sources: lists.next().unwrap_or_default(),
                 tainted,
                 ty,
                 null: false,

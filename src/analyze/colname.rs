@@ -25,7 +25,9 @@ fn figure(expr: &Expr) -> Option<(u8, Ident)> {
             _ => ty.name.parts.last().map(|p| (1, p.clone())),
         },
         Expr::Literal(Literal::Bool(_)) => Some((1, Ident::exact("bool"))),
-        Expr::Collate(inner, _) | Expr::Subscripts(inner, _) => figure(inner),
+        Expr::Collate(inner, _)
+        | Expr::Subscripts(inner, _)
+        | Expr::Constant { expr: inner, .. } => figure(inner),
         Expr::Field(_, name) => Some((2, name.clone())),
         Expr::Grouping(_) => strong("grouping"),
         Expr::Exists(_) => strong("exists"),

@@ -111,7 +111,8 @@ impl Analyzer<'_> {
             return None;
         }
         let relation = item.relation?;
-        self.lineage.mark(Source { relation, attnum }, Uses::NONE);
+        self.lineage
+            .mark(Source::Column { relation, attnum }, Uses::NONE);
         *e = Expr::Column(crate::sql::tree::Column {
             qualifier: Some(item.printed.clone()),
             name: column.clone(),

@@ -1,7 +1,8 @@
 //! ON CONFLICT: which index is meant, and what DO UPDATE reads. The row proposed for insertion is the
 //! client's own, so reading it is no use of a stored column.
 
-use super::dml::{Target, no_grant};
+use super::dml::{StoredLists, Target, no_grant};
+use super::lineage::Source;
 use super::scope::{CteFrame, Env, Item, ItemKind, Scope, Visible};
 use super::{Analyzer, Resolve};
 use crate::ident::Ident;
@@ -14,7 +15,7 @@ impl Analyzer<'_> {
         &mut self,
         conflict: Option<&mut ConflictTarget>,
         action: &mut ConflictAction,
-        target: &Target,
+        (target, lists): (&Target, &StoredLists),
         env: Env<'_>,
     ) -> Resolve<()> {
         if let Some(ConflictTarget::Index(elements, filter)) = conflict {
@@ -28,7 +29,12 @@ impl Analyzer<'_> {
         }
         // `excluded` is the row proposed for insertion: the client's own values, or masks.
         let excluded = Ident::exact("excluded");
-        let columns = proposed(target, Some(&excluded));
+        let mut columns = proposed(target, Some(&excluded));
+        // Tokens are decoded by now: what is done with them is tracked as with a token column.
+        for c in &mut columns {
+            let list = lists.get(&c.reference.name);
+            c.sources.extend(list.map(|id| Source::List(*id)));
+        }
         let items = [
             target.item.clone(),
             Item {

@@ -6,6 +6,7 @@
 //!
 //! Deliberately absent: MERGE (`merge`), and writes through views.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::assign::{is_null_or_default, query_gives_null, token_write};
@@ -18,7 +19,12 @@ use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::policy::WriteGrant;
 use crate::refusal::Refusal;
-use crate::sql::tree::{AssignmentTarget, Delete, Expr, Insert, InsertSource, RelationRef, Update};
+use crate::sql::tree::{
+    AssignmentTarget, Delete, Expr, Insert, InsertSource, ListId, RelationRef, Update,
+};
+
+/// The tokens an INSERT gives for each token column.
+pub(super) type StoredLists = HashMap<Ident, ListId>;
 
 /// A write's target, resolved.
 pub(super) struct Target {
@@ -64,9 +70,9 @@ impl Analyzer<'_> {
         for c in &mut i.columns {
             self.assignment_target(c, &target, &none, env.ctes)?;
         }
-        self.inserted_values(i, &target)?;
+        let lists = self.inserted_values(i, &target)?;
         if let Some((conflict, action)) = &mut i.on_conflict {
-            self.on_conflict(conflict.as_mut(), action, &target, env)?;
+            self.on_conflict(conflict.as_mut(), action, (&target, &lists), env)?;
         }
         let items = [target.item.clone()];
         let scope = Scope {
@@ -105,24 +111,38 @@ impl Analyzer<'_> {
         }
     }
 
-    /// Token columns take NULL or DEFAULT; anything else would have to be a token, decoded.
-    fn inserted_values(&mut self, i: &Insert, target: &Target) -> Resolve<()> {
+    /// Token columns take tokens, NULL or DEFAULT. Returns the tokens of each.
+    fn inserted_values(&mut self, i: &mut Insert, target: &Target) -> Resolve<StoredLists> {
+        let mut lists = StoredLists::new();
         for (n, c) in i.columns.iter().enumerate() {
             if !self.is_token(target, &c.column)? || target.grant.plaintext {
                 continue;
             }
-            let harmless = match &i.source {
+            let mut list = None;
+            let harmless = match &mut i.source {
                 InsertSource::DefaultValues => true,
-                InsertSource::Values(rows) => rows
-                    .iter()
-                    .all(|r| r.get(n).is_some_and(|v| is_null_or_default(v.as_ref()))),
+                InsertSource::Values(rows) => {
+                    let mut harmless = true;
+                    for value in rows.iter_mut().map(|row| row.get_mut(n)) {
+                        harmless &= match value {
+                            Some(Some(e)) => {
+                                is_null_or_default(Some(e))
+                                    || self.stored(&mut list, e, target, &c.column)?
+                            }
+                            Some(None) => true,
+                            None => false,
+                        };
+                    }
+                    harmless
+                }
                 InsertSource::Query(q) => query_gives_null(q, n),
             };
             if !harmless {
                 return Err(token_write(&target.relation, &c.column));
             }
+            lists.extend(list.map(|id| (c.column.clone(), id)));
         }
-        Ok(())
+        Ok(lists)
     }
 
     pub(super) fn update(&mut self, u: &mut Update, env: Env<'_>) -> Resolve<Vec<OutputColumn>> {

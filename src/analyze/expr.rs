@@ -58,7 +58,7 @@ impl Analyzer<'_> {
                 self.name(e, &name, scope)
             }
             // Already resolved: an output number, or an expression met twice.
-            Expr::Column(_) | Expr::WholeRow { .. } => Err(Refusal::error(
+            Expr::Column(_) | Expr::WholeRow { .. } | Expr::Constant { .. } => Err(Refusal::error(
                 sqlstate::INTERNAL_ERROR,
                 "expression is resolved twice",
             )),
@@ -66,7 +66,11 @@ impl Analyzer<'_> {
                 let name = name.clone();
                 self.star_value(e, &name, scope)
             }
-            Expr::Param(_) => Ok(Info::default()),
+            Expr::Param(n) => {
+                let times = self.lineage.params.entry(*n).or_default();
+                *times = times.saturating_add(1);
+                Ok(Info::default())
+            }
             Expr::Literal(l) => Ok(literal_info(l)),
             Expr::SystemValue(value) => {
                 let value = *value;
@@ -77,7 +81,13 @@ impl Analyzer<'_> {
                 let ty = self.operator(op, None, info.ty)?;
                 Ok(Info::computed(info.tainted, ty))
             }
-            Expr::Binary(l, op, r) => self.binary(l, op, r, scope, ctes),
+            Expr::Binary(l, op, r) => {
+                if let Some((field, info)) = self.json_field(l, op, r, scope)? {
+                    *e = field;
+                    return Ok(info);
+                }
+                self.binary(l, op, r, scope, ctes)
+            }
             Expr::And(list) | Expr::Or(list) => {
                 let mut tainted = false;
                 for inner in list {
@@ -99,9 +109,9 @@ impl Analyzer<'_> {
                 Ok(bool_of(self.consumed(inner, scope, ctes, uses)?.tainted))
             }
             Expr::IsDistinct { left, right, .. } => {
-                let l = self.expr(left, scope, ctes)?;
-                let r = self.expr(right, scope, ctes)?;
-                self.compare(&l.sources, &r.sources);
+                let l = self.operand(left, scope, ctes)?;
+                let r = self.operand(right, scope, ctes)?;
+                self.compare_infos(&l, &r);
                 Ok(bool_of(l.tainted || r.tainted))
             }
             Expr::Between {
@@ -113,17 +123,7 @@ impl Analyzer<'_> {
                 }
                 Ok(bool_of(tainted))
             }
-            Expr::InList { expr, list, .. } => {
-                let l = self.expr(expr, scope, ctes)?;
-                self.lineage.mark_all(&l.sources, Uses::EQUALITY);
-                let mut tainted = l.tainted;
-                for member in list {
-                    let r = self.expr(member, scope, ctes)?;
-                    self.compare(&l.sources, &r.sources);
-                    tainted |= r.tainted;
-                }
-                Ok(bool_of(tainted))
-            }
+            Expr::InList { expr, list, .. } => self.in_list(expr, list, scope, ctes).map(bool_of),
             Expr::InQuery { expr, query, .. } => {
                 self.in_query(expr, query, None, scope, ctes).map(bool_of)
             }
@@ -135,13 +135,14 @@ impl Analyzer<'_> {
             Expr::QuantifiedArray {
                 left, op, array, ..
             } => {
-                let l = self.expr(left, scope, ctes)?;
+                let l = self.operand(left, scope, ctes)?;
                 let uses = operator_uses(op);
                 self.lineage.mark_all(&l.sources, uses);
-                if uses == Uses::EQUALITY {
-                    self.compare(&l.sources, &[]);
-                }
                 let a = self.consumed(array, scope, ctes, Uses::COMPUTE)?;
+                if uses == Uses::EQUALITY {
+                    let members = self.array_constants(array, false);
+                    self.compare(&l.sources, &members);
+                }
                 self.operator(op, l.ty, self.element_type(a.ty))?;
                 Ok(bool_of(l.tainted || a.tainted))
             }
@@ -193,12 +194,8 @@ impl Analyzer<'_> {
                 branches,
                 otherwise,
             } => {
-                let parts = operand
-                    .as_deref_mut()
-                    .into_iter()
-                    .chain(branches.iter_mut().flat_map(|(w, t)| [w, t]))
-                    .chain(otherwise.as_deref_mut());
-                self.all(parts, scope, ctes)
+                let (operand, otherwise) = (operand.as_deref_mut(), otherwise.as_deref_mut());
+                self.case(operand, branches, otherwise, scope, ctes)
             }
             Expr::Coalesce(list)
             | Expr::Greatest(list)
@@ -287,18 +284,20 @@ impl Analyzer<'_> {
         {
             let mut tainted = false;
             for (x, y) in a.iter_mut().zip(b) {
-                let (x, y) = (self.expr(x, scope, ctes)?, self.expr(y, scope, ctes)?);
-                self.compare(&x.sources, &y.sources);
+                let (x, y) = (self.operand(x, scope, ctes)?, self.operand(y, scope, ctes)?);
+                self.compare_infos(&x, &y);
                 tainted |= x.tainted || y.tainted;
             }
             self.operator(op, None, None)?;
             return Ok(Info::computed(tainted, Some(oid::BOOL)));
         }
-        let left = self.expr(l, scope, ctes)?;
-        let right = self.expr(r, scope, ctes)?;
+        let mut left = self.expr(l, scope, ctes)?;
+        let mut right = self.expr(r, scope, ctes)?;
         let ty = self.operator(op, left.ty, right.ty)?;
         if uses == Uses::EQUALITY {
-            self.compare(&left.sources, &right.sources);
+            self.constant(l, &mut left, false);
+            self.constant(r, &mut right, false);
+            self.compare_infos(&left, &right);
         } else {
             self.lineage.mark_all(&left.sources, uses);
             self.lineage.mark_all(&right.sources, uses);
@@ -320,11 +319,11 @@ impl Analyzer<'_> {
             Expr::Row { fields, .. } => {
                 let mut infos = Vec::with_capacity(fields.len());
                 for f in fields {
-                    infos.push(self.expr(f, scope, ctes)?);
+                    infos.push(self.operand(f, scope, ctes)?);
                 }
                 infos
             }
-            other => vec![self.expr(other, scope, ctes)?],
+            other => vec![self.operand(other, scope, ctes)?],
         };
         let outputs = self.query(
             query,

@@ -8,18 +8,57 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::catalog::Relation;
+use crate::catalog::{Column, Relation};
 use crate::ident::Ident;
 use crate::pg::{AttrNumber, Oid};
-use crate::sql::tree::RelationId;
+use crate::sql::tree::{ListId, RelationId};
 
-/// A column of one reference to a base relation.
+/// Where a value comes from, unchanged.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Source {
-    /// Which reference.
-    pub relation: RelationId,
-    /// Which column.
-    pub attnum: AttrNumber,
+pub enum Source {
+    /// A column of one reference to a base relation.
+    Column {
+        /// Which reference.
+        relation: RelationId,
+        /// Which column.
+        attnum: AttrNumber,
+    },
+    /// Constants the client wrote: tokens, perhaps.
+    List(ListId),
+}
+
+/// A constant or parameter as the client wrote it. No `Debug`: it holds a value.
+#[derive(Clone)]
+pub struct Member {
+    /// What it says.
+    pub value: Value,
+    /// The type it was cast to, of the element if it is an array.
+    pub cast: Option<Oid>,
+    /// It is an array.
+    pub array: bool,
+}
+
+/// What a [`Member`] says.
+#[derive(Clone)]
+pub enum Value {
+    /// A string constant.
+    Text(Box<str>),
+    /// `$n`
+    Param(u16),
+}
+
+/// Constants that stand for one column of values: the one beside an `=`, the members of an IN list, a
+/// column of VALUES.
+pub struct List {
+    /// In the order of the text.
+    pub members: Vec<Member>,
+    /// How its values are used.
+    pub uses: Uses,
+    /// It stands where a type is settled without a look at what it is compared with: in VALUES, a
+    /// select list, `unnest()`.
+    pub placed: bool,
+    /// The column its one member is stored in.
+    pub stored: Option<(Arc<Relation>, AttrNumber)>,
 }
 
 /// How a column reference is used: a set, from weakest to strongest.
@@ -76,7 +115,7 @@ pub struct RelationUse {
     pub assigned: Vec<AttrNumber>,
 }
 
-/// Two sides compared for equality; an empty side is not a column (a literal, an expression).
+/// Two sides compared for equality; an empty side is neither column nor constant (an expression).
 pub struct Equality {
     /// Sources of the left side.
     pub left: Vec<Source>,
@@ -89,7 +128,7 @@ pub struct Equality {
 pub struct OutputColumn {
     /// Its name.
     pub name: Ident,
-    /// Base columns that reach it unchanged; several when set operations merge them.
+    /// What reaches it unchanged; several when set operations merge them.
     pub sources: Vec<Source>,
     /// A column the role does not see clearly went into it.
     pub tainted: bool,
@@ -110,6 +149,10 @@ pub struct Lineage {
     pub equalities: Vec<Equality>,
     /// Columns of the result.
     pub outputs: Vec<OutputColumn>,
+    /// Constants by [`ListId`].
+    pub lists: Vec<List>,
+    /// How often each parameter is written.
+    pub params: BTreeMap<u16, u32>,
 }
 
 impl Lineage {
@@ -125,10 +168,38 @@ impl Lineage {
 
     /// Adds a use of a column.
     pub fn mark(&mut self, source: Source, uses: Uses) {
-        if let Some(r) = self.relation_mut(source.relation) {
-            let u = r.columns.entry(source.attnum).or_default();
-            *u = u.with(uses);
+        match source {
+            Source::Column { relation, attnum } => {
+                if let Some(r) = self.relation_mut(relation) {
+                    let u = r.columns.entry(attnum).or_default();
+                    *u = u.with(uses);
+                }
+            }
+            Source::List(id) => {
+                if let Some(l) = self.list_mut(id) {
+                    l.uses = l.uses.with(uses);
+                }
+            }
         }
+    }
+
+    /// One list of constants.
+    pub fn list(&self, id: ListId) -> Option<&List> {
+        self.lists.get(usize::try_from(id.0).ok()?)
+    }
+
+    /// One list of constants, to add to.
+    pub fn list_mut(&mut self, id: ListId) -> Option<&mut List> {
+        self.lists.get_mut(usize::try_from(id.0).ok()?)
+    }
+
+    /// The relation and column a source is, if it is one.
+    pub fn column(&self, source: Source) -> Option<(&Arc<Relation>, &Column)> {
+        let Source::Column { relation, attnum } = source else {
+            return None;
+        };
+        let relation = &self.relation(relation)?.relation;
+        Some((relation, relation.attribute(attnum)?))
     }
 
     /// Adds a use of several columns.

@@ -19,12 +19,15 @@ mod call;
 mod colname;
 mod column;
 mod conflict;
+mod constant;
 mod dml;
+mod exposed;
 mod expr;
 mod from;
 mod functions;
 mod generated;
 mod join;
+mod json_field;
 mod keyword;
 pub mod lineage;
 mod merge;
@@ -51,6 +54,7 @@ use crate::refusal::Refusal;
 use crate::sql::tree::{Expr, Query, RelationId, RelationRef, Statement, TypeName};
 
 pub(crate) use self::call::scrub_sql;
+pub use self::exposed::exposed_order;
 pub use self::generated::{ColumnForm, Generated, column_form};
 pub use self::view::{ViewForm, is_system, view_form};
 
@@ -126,12 +130,9 @@ pub fn analyze_copy_from(
 }
 
 /// Resolves the parameter types of PREPARE in place.
-pub fn resolve_types(types: &mut [TypeName], grounds: Grounds<'_>) -> Resolve<()> {
+pub fn resolve_types(types: &mut [TypeName], grounds: Grounds<'_>) -> Resolve<Vec<crate::pg::Oid>> {
     let analyzer = Analyzer::new(grounds);
-    for t in types {
-        analyzer.type_name(t)?;
-    }
-    Ok(())
+    types.iter_mut().map(|t| analyzer.type_name(t)).collect()
 }
 
 /// One walk over one statement.

@@ -1,6 +1,6 @@
 //! Query expressions: WITH, set operations, VALUES, ORDER BY and LIMIT around them.
 
-use super::lineage::{Equality, OutputColumn, Uses};
+use super::lineage::{Equality, OutputColumn, Source, Uses};
 use super::scope::{CteFrame, Env, Scope};
 use super::{Analyzer, Resolve, merge_sources};
 use crate::ident::Ident;
@@ -161,6 +161,8 @@ impl Analyzer<'_> {
                 named: false,
             })
             .collect();
+        // A column of nothing but constants and NULLs is a list; any other is computed.
+        let mut lists = vec![(None, true); width];
         for row in rows {
             if row.len() != width {
                 return Err(Refusal::error(
@@ -168,13 +170,21 @@ impl Analyzer<'_> {
                     "VALUES lists must all be the same length",
                 ));
             }
-            for (e, o) in row.iter_mut().zip(&mut outputs) {
+            for ((e, o), (list, constant)) in row.iter_mut().zip(&mut outputs).zip(&mut lists) {
                 let info = self.expr(e, &scope, env.ctes)?;
                 self.lineage.mark_all(&info.sources, Uses::COMPUTE);
+                *constant &= self.member(list, e, true) || info.null;
                 o.tainted |= info.tainted;
                 if o.ty.is_none() {
                     o.ty = info.ty;
                 }
+            }
+        }
+        for (o, (list, constant)) in outputs.iter_mut().zip(lists) {
+            o.sources.extend(list.map(Source::List));
+            if !constant {
+                self.lineage.mark_all(&o.sources, Uses::COMPUTE);
+                o.sources.clear();
             }
         }
         Ok(outputs)

@@ -49,7 +49,7 @@ impl Analyzer<'_> {
                     name: c.name.clone(),
                     base: Some((id, c.attnum)),
                 },
-                sources: vec![Source {
+                sources: vec![Source::Column {
                     relation: id,
                     attnum: c.attnum,
                 }],

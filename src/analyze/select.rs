@@ -99,7 +99,8 @@ impl Analyzer<'_> {
             match item {
                 SelectItem::Expr { mut expr, alias } => {
                     let name = alias.unwrap_or_else(|| column_name(&expr));
-                    let info = self.expr(&mut expr, scope, ctes)?;
+                    let mut info = self.expr(&mut expr, scope, ctes)?;
+                    self.selected_constant(&mut expr, &mut info);
                     outputs.push(OutputColumn {
                         name: name.clone(),
                         sources: info.sources,

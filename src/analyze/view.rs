@@ -193,16 +193,13 @@ fn output_rule(
 ) -> Resolve<Option<Arc<Rule>>> {
     let mut found: Option<Arc<Rule>> = None;
     for s in &output.sources {
-        let Some(r) = lineage.relation(s.relation) else {
-            return Ok(None);
-        };
-        let Some(base) = r.relation.attribute(s.attnum) else {
+        let Some((relation, base)) = lineage.column(*s) else {
             return Ok(None);
         };
         if base.type_oid != column.type_oid || base.typmod != column.typmod {
             return Ok(None);
         }
-        let ColumnForm::Rule(rule) = column_form(&r.relation, s.attnum, grounds)? else {
+        let ColumnForm::Rule(rule) = column_form(relation, base.attnum, grounds)? else {
             return Ok(None);
         };
         match &found {

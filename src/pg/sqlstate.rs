@@ -64,6 +64,8 @@ pub const CHARACTER_NOT_IN_REPERTOIRE: &str = "22021";
 pub const UNTRANSLATABLE_CHARACTER: &str = "22P05";
 /// `invalid_parameter_value`
 pub const INVALID_PARAMETER_VALUE: &str = "22023";
+/// `invalid_text_representation`
+pub const INVALID_TEXT_REPRESENTATION: &str = "22P02";
 /// `internal_error`
 pub const INTERNAL_ERROR: &str = "XX000";
 /// `insufficient_resources`

@@ -13,13 +13,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::subject::Subject;
+use super::tokens::TokenList;
 use crate::analyze::lineage::{Lineage, OutputColumn, Source, Uses};
 use crate::analyze::{ColumnForm, Grounds, column_form};
-use crate::ident::Ident;
 use crate::mask::{OutputRule, TokenColumn, Transform};
 use crate::pg::types::oid;
-use crate::policy::{Rule, Treatment};
+use crate::policy::Treatment;
 use crate::refusal::Refusal;
+use crate::sql::tree::ListId;
 
 /// Where a column is masked.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,6 +43,8 @@ pub(super) struct Decided {
 /// What was decided for a statement.
 pub(super) struct Decisions {
     pub(super) columns: BTreeMap<Source, Decided>,
+    /// Constants that are tokens.
+    pub(super) lists: BTreeMap<ListId, TokenList>,
 }
 
 /// Where the rows go.
@@ -48,6 +52,8 @@ pub(super) struct Decisions {
 pub(super) enum Delivery {
     /// Through a `RowMasker`, to the client.
     Rows,
+    /// The same, as the client fetches them: a cursor.
+    Cursor,
     /// Past it (COPY), so everything is masked at the source.
     Stream,
 }
@@ -60,7 +66,7 @@ pub(super) fn decide(
     grounds: Grounds<'_>,
 ) -> Result<Decisions, Refusal> {
     let reach = match delivery {
-        Delivery::Rows => Uses::IDENTITY,
+        Delivery::Rows | Delivery::Cursor => Uses::IDENTITY,
         Delivery::Stream => Uses::COMPUTE,
     };
     let outputs = std::mem::take(&mut lineage.outputs);
@@ -71,7 +77,7 @@ pub(super) fn decide(
     let mut columns = BTreeMap::new();
     for (index, r) in (0_u32..).zip(&lineage.relations) {
         for (attnum, uses) in &r.columns {
-            let source = Source {
+            let source = Source::Column {
                 relation: crate::sql::tree::RelationId(index),
                 attnum: *attnum,
             };
@@ -80,8 +86,12 @@ pub(super) fn decide(
             columns.insert(source, Decided { form, place });
         }
     }
-    let mut decisions = Decisions { columns };
+    let mut decisions = Decisions {
+        columns,
+        lists: BTreeMap::new(),
+    };
     decisions.settle(lineage);
+    decisions.bind_lists(lineage, grounds)?;
     decisions.verify(lineage)?;
     Ok(decisions)
 }
@@ -152,17 +162,19 @@ impl Decisions {
     }
 
     fn agree(&self, o: &OutputColumn, lineage: &Lineage) -> bool {
+        let constants = o.sources.iter().any(|s| matches!(s, Source::List(_)));
         let mut first: Option<(&Decided, (u32, i32))> = None;
         for s in &o.sources {
-            let Some(d) = self.columns.get(s) else {
+            if let Source::List(_) = s {
+                continue;
+            }
+            let (Some(d), Some((_, c))) = (self.columns.get(s), lineage.column(*s)) else {
                 return false;
             };
-            let Some(c) = lineage
-                .relation(s.relation)
-                .and_then(|r| r.relation.attribute(s.attnum))
-            else {
+            // A constant is masked by nobody; among reversible tokens it is one of them.
+            if constants && d.place == Place::Output && !reversible(&d.form) {
                 return false;
-            };
+            }
             let ty = (c.type_oid, c.typmod);
             match &first {
                 None => first = Some((d, ty)),
@@ -182,10 +194,13 @@ impl Decisions {
             let ColumnForm::Rule(rule) = &d.form else {
                 continue;
             };
-            let Some(r) = lineage.relation(s.relation) else {
+            let Source::Column { relation, attnum } = *s else {
                 continue;
             };
-            let Some(c) = r.relation.attribute(s.attnum) else {
+            let Some(r) = lineage.relation(relation) else {
+                continue;
+            };
+            let Some(c) = r.relation.attribute(attnum) else {
                 continue;
             };
             let subject = Subject {
@@ -196,7 +211,7 @@ impl Decisions {
             match &rule.treatment {
                 Treatment::Deny => return Err(subject.denied()),
                 Treatment::Token(t) if !has_sql(t) => {
-                    let uses = r.columns.get(&s.attnum).copied().unwrap_or_default();
+                    let uses = r.columns.get(&attnum).copied().unwrap_or_default();
                     let stored = Uses::IDENTITY.with(Uses::PRESENCE).with(Uses::EQUALITY);
                     if d.place == Place::Source || !uses.within(stored) || r.whole_row {
                         return Err(subject.token_use(uses));
@@ -212,53 +227,6 @@ impl Decisions {
             }
         }
         self.verify_equalities(lineage)
-    }
-
-    /// Stored values may be compared only between columns this role sees tokenized in one domain:
-    /// joining a tokenized column with a clear one of the same data would undo the tokens.
-    fn verify_equalities(&self, lineage: &Lineage) -> Result<(), Refusal> {
-        for e in &lineage.equalities {
-            for (mine, other) in [(&e.left, &e.right), (&e.right, &e.left)] {
-                for s in mine {
-                    let Some(rule) = self.stored_token(*s) else {
-                        continue;
-                    };
-                    let partners = !other.is_empty()
-                        && other.iter().all(|o| {
-                            self.stored_token(*o)
-                                .is_some_and(|r| r.name == rule.name && same_type(lineage, *s, *o))
-                        });
-                    if !partners {
-                        let Some(r) = lineage.relation(s.relation) else {
-                            continue;
-                        };
-                        let Some(c) = r.relation.attribute(s.attnum) else {
-                            continue;
-                        };
-                        return Err(Subject {
-                            table: &r.relation.name,
-                            column: &c.name,
-                            rule,
-                        }
-                        .token_compared());
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The rule of a column whose stored values stand for reversible tokens.
-    fn stored_token(&self, s: Source) -> Option<&Arc<Rule>> {
-        let d = self.columns.get(&s)?;
-        match &d.form {
-            ColumnForm::Rule(rule)
-                if d.place == Place::Output && matches!(rule.treatment, Treatment::Token(_)) =>
-            {
-                Some(rule)
-            }
-            _ => None,
-        }
     }
 
     /// The rules of the result's columns.
@@ -277,16 +245,24 @@ impl Decisions {
             origin: None,
             name: None,
         };
-        let Some(source) = o.sources.first() else {
-            return rule;
-        };
-        let Some(decided) = self.columns.get(source) else {
+        let columns = o
+            .sources
+            .iter()
+            .filter_map(|s| Some((s, self.columns.get(s)?)));
+        let Some((source, decided)) = columns.into_iter().next() else {
+            let list = o.sources.iter().find_map(|s| match s {
+                Source::List(id) => self.lists.get(id),
+                Source::Column { .. } => None,
+            });
+            if let Some(list) = list {
+                rule.transform = Transform::Token(Arc::clone(&list.token));
+            }
             return rule;
         };
         let base = lineage
-            .relation(source.relation)
+            .column(*source)
             .filter(|_| o.named && o.sources.len() == 1)
-            .map(|r| (r.relation.oid, source.attnum));
+            .map(|(relation, column)| (relation.oid, column.attnum));
         match (&decided.form, decided.place) {
             (ColumnForm::Rule(r), Place::Output) => {
                 rule.expect = base;
@@ -304,6 +280,12 @@ impl Decisions {
     }
 }
 
+/// Is it a token that can be turned back?
+fn reversible(form: &ColumnForm) -> bool {
+    matches!(form, ColumnForm::Rule(rule)
+        if matches!(&rule.treatment, Treatment::Token(t) if t.is_reversible()))
+}
+
 /// Is it the same mask or domain, of the same class?
 fn same_rule(a: &ColumnForm, b: &ColumnForm) -> bool {
     match (a, b) {
@@ -313,20 +295,6 @@ fn same_rule(a: &ColumnForm, b: &ColumnForm) -> bool {
             | (Treatment::Token(_), Treatment::Token(_)) => x.name == y.name,
             _ => false,
         },
-        _ => false,
-    }
-}
-
-fn same_type(lineage: &Lineage, a: Source, b: Source) -> bool {
-    let ty = |s: Source| {
-        lineage
-            .relation(s.relation)
-            .and_then(|r| r.relation.attribute(s.attnum))
-            .map(|c| c.type_oid)
-    };
-    let textual = |t: u32| matches!(t, oid::TEXT | oid::VARCHAR);
-    match (ty(a), ty(b)) {
-        (Some(x), Some(y)) => x == y || textual(x) && textual(y),
         _ => false,
     }
 }
@@ -346,61 +314,4 @@ fn byte_equal(ty: u32) -> bool {
             | oid::DATE
             | oid::BOOL
     )
-}
-
-/// A column in the words of a refusal.
-struct Subject<'a> {
-    table: &'a Ident,
-    column: &'a Ident,
-    rule: &'a Rule,
-}
-
-impl Subject<'_> {
-    fn denied(&self) -> Refusal {
-        Refusal::denied(format!(
-            "permission denied for column {} of {}",
-            self.column, self.table
-        ))
-        .detail(format!(
-            "Class \"{}\" is denied to the role ({}).",
-            self.rule.class, self.rule.origin
-        ))
-    }
-
-    fn token_use(&self, uses: Uses) -> Refusal {
-        let what = if uses.has(Uses::ORDER) && !uses.has(Uses::COMPUTE) {
-            "cannot order by or compare the order of"
-        } else if uses.has(Uses::COMPUTE) {
-            "cannot compute with"
-        } else {
-            "cannot group or compare"
-        };
-        Refusal::denied(format!("{what} column {} of {}", self.column, self.table))
-            .detail(self.token_rule())
-            .hint(format!(
-                "Select {} itself, count it, or group by it; tokenize the class with kind: hmac to \
-                 compute with its tokens.",
-                self.column
-            ))
-    }
-
-    fn token_compared(&self) -> Refusal {
-        Refusal::denied(format!(
-            "cannot compare column {} of {} with something that is not a token of its domain",
-            self.column, self.table
-        ))
-        .detail(self.token_rule())
-        .hint(format!(
-            "Join {} with another column tokenized in domain {}, or tokenize the class with \
-             kind: hmac.",
-            self.column, self.rule.name
-        ))
-    }
-
-    fn token_rule(&self) -> String {
-        format!(
-            "The role sees it as a reversible token of domain \"{}\" ({}).",
-            self.rule.name, self.rule.origin
-        )
-    }
 }

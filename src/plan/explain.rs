@@ -74,12 +74,10 @@ fn explain_output(o: &OutputColumn, lineage: &Lineage, decisions: &Decisions) ->
         .sources
         .iter()
         .filter_map(|s| {
-            let r = &lineage.relation(s.relation)?.relation;
+            let (relation, column) = lineage.column(*s)?;
             Some(format!(
                 "{}.{}.{}",
-                r.schema,
-                r.name,
-                r.attribute(s.attnum)?.name
+                relation.schema, relation.name, column.name
             ))
         })
         .collect();
@@ -96,7 +94,14 @@ fn explain_output(o: &OutputColumn, lineage: &Lineage, decisions: &Decisions) ->
         place: "",
         rule: String::new(),
     };
-    let Some(decided) = o.sources.first().and_then(|s| decisions.columns.get(s)) else {
+    let decided = o.sources.iter().find_map(|s| decisions.columns.get(s));
+    let Some(decided) = decided else {
+        if let Some(rule) = o.sources.iter().find_map(|s| decisions.token_list(*s)) {
+            explained.class = rule.class.to_string();
+            explained.rule = rule.origin.to_string();
+            explained.treatment = format!("token {}", rule.name);
+            explained.place = "at the output";
+        }
         return explained;
     };
     explained.place = match decided.place {

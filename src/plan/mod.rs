@@ -5,15 +5,20 @@
 mod decide;
 mod explain;
 mod observe;
+mod order;
+mod param;
 mod pin;
 mod plan;
 mod rewrite;
 mod statement;
+mod subject;
 mod temp;
+mod tokens;
 mod utility;
 
 pub use self::explain::{ExplainedColumn, explain_statement};
 pub use self::observe::observe_statement;
+pub use self::param::{Bound, Parameters};
 pub use self::plan::{CursorEntry, Effect, Facts, Plan, PlanContext, PreparedEntry, plan_verbatim};
 pub use self::statement::plan_statement;
 pub use self::utility::{SETTABLE, encoding};

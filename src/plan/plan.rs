@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::param::Parameters;
 use crate::catalog::{Relation, SearchPath, TempTables};
 use crate::ident::Ident;
 use crate::mask::{OutputRule, Transform};
 use crate::pg::Oid;
 use crate::pg::encoding::Encoding;
 use crate::policy::Grants;
+use crate::refusal::Refusal;
 use crate::snapshot::Snapshot;
 use crate::sql::SqlText;
 use crate::sql::tree::{CopyDirection, Statement};
@@ -132,6 +134,7 @@ pub struct Plan {
     copy: Option<CopyDirection>,
     /// The data of its COPY is UTF-8 whatever the client's encoding is.
     utf8: bool,
+    parameters: Option<Arc<Parameters>>,
     effect: Effect,
     facts: Facts,
     epoch: u64,
@@ -160,6 +163,7 @@ impl Plan {
             outputs: None,
             copy: None,
             utf8: false,
+            parameters: None,
             effect,
             facts,
             epoch: 0,
@@ -168,6 +172,10 @@ impl Plan {
 
     pub(super) fn set_outputs(&mut self, outputs: Arc<[OutputRule]>) {
         self.outputs = Some(outputs);
+    }
+
+    pub(super) fn set_parameters(&mut self, parameters: Option<Arc<Parameters>>) {
+        self.parameters = parameters;
     }
 
     pub(super) fn set_effect(&mut self, effect: Effect) {
@@ -246,6 +254,28 @@ impl Plan {
         self.outputs.as_ref()
     }
 
+    /// How the client's parameters become PostgreSQL's; `None`: they are the same.
+    pub fn parameters(&self) -> Option<&Arc<Parameters>> {
+        self.parameters.as_ref()
+    }
+
+    /// The types of PostgreSQL's parameters, given those the client names for its own.
+    pub fn parameter_types(&self, named: &[Oid]) -> Result<Vec<Oid>, Refusal> {
+        match &self.parameters {
+            None => Ok(named.to_vec()),
+            Some(parameters) => parameters.types(named),
+        }
+    }
+
+    /// Values bound for the one plan stand for the same in the other.
+    pub fn binds_like(&self, other: &Self) -> bool {
+        match (&self.parameters, &other.parameters) {
+            (None, None) => true,
+            (Some(a), Some(b)) => a.agree(b),
+            (None, Some(_)) | (Some(_), None) => false,
+        }
+    }
+
     /// What its completion does to the session.
     pub fn effect(&self) -> &Effect {
         &self.effect
@@ -266,6 +296,7 @@ pub fn plan_verbatim(grants: &Grants) -> Option<Plan> {
         outputs: None,
         copy: None,
         utf8: false,
+        parameters: None,
         effect: Effect::None,
         facts: Facts::default(),
         epoch: 0,

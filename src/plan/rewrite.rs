@@ -12,6 +12,7 @@ use crate::analyze::lineage::{Lineage, RelationUse, Source};
 use crate::analyze::{ColumnForm, Generated, Grounds, column_form, scrub_sql};
 use crate::catalog::{Catalog, Column};
 use crate::ident::Ident;
+use crate::pg::types::oid;
 use crate::pg::{AttrNumber, sqlstate};
 use crate::policy::Treatment;
 use crate::refusal::Refusal;
@@ -49,7 +50,7 @@ pub(super) fn rewrite(
         let masked = r.columns.keys().any(|a| {
             decisions
                 .columns
-                .get(&Source {
+                .get(&Source::Column {
                     relation: id,
                     attnum: *a,
                 })
@@ -59,6 +60,7 @@ pub(super) fn rewrite(
         if !masked {
             continue;
         }
+        rewrite.computed.extend(computed(r, id, decisions));
         if r.written && hidden_row {
             return Err(Refusal::denied(format!(
                 "cannot return whole rows of {}, which has protected columns",
@@ -82,6 +84,39 @@ pub(super) fn rewrite(
     Ok(rewrite)
 }
 
+/// The text columns of a reference that are masked at the source, under collations whose equality is
+/// that of bytes.
+fn computed(
+    used: &RelationUse,
+    id: RelationId,
+    decisions: &Decisions,
+) -> Vec<(RelationId, AttrNumber)> {
+    let attnums = used.columns.keys().copied();
+    let computed = attnums.filter(|attnum| {
+        let source = Source::Column {
+            relation: id,
+            attnum: *attnum,
+        };
+        let masked = decisions.columns.get(&source).is_some_and(|d| {
+            let ColumnForm::Rule(rule) = &d.form else {
+                return false;
+            };
+            let varied = match &rule.treatment {
+                Treatment::Mask(m) => !m.is_constant(),
+                Treatment::Token(_) => true,
+                Treatment::Clear | Treatment::Nullify | Treatment::Deny => false,
+            };
+            d.place == Place::Source && varied
+        });
+        let text = used
+            .relation
+            .attribute(*attnum)
+            .is_some_and(|c| matches!(c.type_oid, oid::TEXT | oid::VARCHAR) && c.deterministic);
+        masked && text
+    });
+    computed.map(|attnum| (id, attnum)).collect()
+}
+
 struct Writer<'a> {
     relation: &'a RelationUse,
     id: RelationId,
@@ -91,7 +126,7 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn decided(&self, attnum: AttrNumber) -> Option<&Decided> {
-        self.decisions.columns.get(&Source {
+        self.decisions.columns.get(&Source::Column {
             relation: self.id,
             attnum,
         })
@@ -246,14 +281,17 @@ fn generated_sql(
                 Place::Source
             };
             columns.insert(
-                Source {
+                Source::Column {
                     relation: id,
                     attnum: *attnum,
                 },
                 Decided { form, place },
             );
         }
-        let decisions = Decisions { columns };
+        let decisions = Decisions {
+            columns,
+            lists: std::collections::BTreeMap::new(),
+        };
         let writer = Writer {
             relation: r,
             id,
@@ -282,7 +320,7 @@ pub(super) fn facts(lineage: &Lineage, decisions: &Decisions) -> super::plan::Fa
     for (index, r) in (0_u32..).zip(&lineage.relations) {
         let name = format!("{}.{}", r.relation.schema, r.relation.name);
         for attnum in r.columns.keys() {
-            let source = Source {
+            let source = Source::Column {
                 relation: RelationId(index),
                 attnum: *attnum,
             };

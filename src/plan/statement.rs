@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::decide::{Delivery, decide};
+use super::param::Parameters;
 use super::plan::{CursorEntry, Effect, Facts, Plan, PlanContext, PreparedEntry};
 use super::rewrite::{facts, rewrite, shared};
 use super::utility;
@@ -13,13 +14,14 @@ use crate::pg::sqlstate;
 use crate::refusal::Refusal;
 use crate::sql::print::{Rewrite, print};
 use crate::sql::tree::{
-    Copy, CopyDirection, CopySource, Expr, Query, SelectItem, SetExpr, Statement,
+    Copy, CopyDirection, CopySource, Expr, Name, Query, SelectItem, SetExpr, Statement,
 };
 
 /// A statement whose relations are decided.
 pub(super) struct Read {
     pub(super) rewrite: Rewrite,
     pub(super) outputs: Vec<OutputRule>,
+    pub(super) parameters: Option<Arc<Parameters>>,
     pub(super) names: Vec<Ident>,
     pub(super) facts: Facts,
 }
@@ -56,6 +58,7 @@ fn plan(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal
             let rows = returns_rows(&statement);
             let mut plan =
                 Plan::decided(print(&statement, &read.rewrite)?, Effect::None, read.facts);
+            plan.set_parameters(read.parameters);
             if rows {
                 plan.set_outputs(shared(read.outputs));
             }
@@ -139,7 +142,9 @@ pub(super) fn read(
     current_of(statement, ctx)?;
     let mut lineage = analyze(statement, grounds)?;
     let decisions = decide(&mut lineage, delivery, grounds)?;
-    let rewrite = rewrite(&lineage, &decisions, grounds)?;
+    super::order::settle(statement, delivery, &lineage, &decisions, grounds)?;
+    let mut rewrite = rewrite(&lineage, &decisions, grounds)?;
+    let parameters = decisions.decode(&lineage, &mut rewrite)?;
     let outputs = decisions.output_rules(&lineage);
     let mut facts = facts(&lineage, &decisions);
     facts.kind = kind(statement);
@@ -147,6 +152,7 @@ pub(super) fn read(
     Ok(Read {
         rewrite,
         outputs,
+        parameters,
         names,
         facts,
     })
@@ -204,7 +210,7 @@ fn prepare(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
         ));
     }
     let source = Arc::new(source);
-    crate::analyze::resolve_types(types, grounds(ctx))?;
+    let declared = crate::analyze::resolve_types(types, grounds(ctx))?;
     let client_name = std::mem::replace(name, ctx.fresh_name.clone());
     let read = read(inner, Delivery::Rows, ctx)?;
     let rows = returns_rows(inner);
@@ -216,6 +222,10 @@ fn prepare(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
     if rows {
         of.set_outputs(shared(read.outputs));
     }
+    if let Some(parameters) = &read.parameters {
+        *types = parameters.type_names(&declared, &ctx.snapshot.catalog)?;
+    }
+    of.set_parameters(read.parameters);
     let entry = PreparedEntry {
         upstream: ctx.fresh_name.clone(),
         plan: Arc::new(of.at_epoch(ctx.snapshot.epoch)),
@@ -249,6 +259,9 @@ fn execute(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
             "cannot use subquery in EXECUTE parameter",
         ));
     }
+    if let Some(parameters) = entry.plan.parameters() {
+        *args = parameters.decode_arguments(args)?;
+    }
     *name = entry.upstream.clone();
     let facts = named(entry.plan.facts().clone(), "EXECUTE");
     let outputs = entry.plan.outputs().cloned();
@@ -274,7 +287,7 @@ fn declare(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
     let (binary, hold) = (*binary, *hold);
     let client_name: Ident = std::mem::replace(name, ctx.fresh_name.clone());
     let mut inner = Statement::Query(query.clone());
-    let read = read(&mut inner, Delivery::Rows, ctx)?;
+    let read = read(&mut inner, Delivery::Cursor, ctx)?;
     if binary
         && read
             .outputs
@@ -298,11 +311,10 @@ fn declare(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
         source,
         search_path: ctx.search_path.clone(),
     };
-    Ok(Plan::decided(
-        sql,
-        Effect::Declare(client_name, entry),
-        named(read.facts, "DECLARE"),
-    ))
+    let effect = Effect::Declare(client_name, entry);
+    let mut plan = Plan::decided(sql, effect, named(read.facts, "DECLARE"));
+    plan.set_parameters(read.parameters);
+    Ok(plan)
 }
 
 fn fetch(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
@@ -373,7 +385,8 @@ fn copy(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal
     let read = read(&mut inner, Delivery::Stream, ctx)?;
     c.source = CopySource::Query(Box::new(inner));
     let sql = print(&statement, &read.rewrite)?;
-    let plan = Plan::decided(sql, Effect::None, named(read.facts, "COPY"));
+    let mut plan = Plan::decided(sql, Effect::None, named(read.facts, "COPY"));
+    plan.set_parameters(read.parameters);
     Ok(plan.copying(CopyDirection::To).in_utf8(utf8))
 }
 
@@ -393,7 +406,7 @@ pub(super) fn copied_query(c: &mut Copy) -> Result<Statement, Refusal> {
                 columns
                     .iter()
                     .map(|c| SelectItem::Expr {
-                        expr: Expr::Name(crate::sql::tree::Name {
+                        expr: Expr::Name(Name {
                             parts: vec![c.clone()],
                             position: r.name.position,
                         }),

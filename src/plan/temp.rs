@@ -48,6 +48,7 @@ pub(super) fn create(mut table: Box<CreateTable>, ctx: &PlanContext<'_>) -> Resu
         ..Facts::default()
     };
     let mut rewrite = Rewrite::default();
+    let mut parameters = None;
     let columns: Vec<(Ident, Option<crate::pg::Oid>)> = match table.query.take() {
         None => table
             .columns
@@ -64,6 +65,7 @@ pub(super) fn create(mut table: Box<CreateTable>, ctx: &PlanContext<'_>) -> Resu
                 .chain(read.names.iter().skip(table.columns.len()).cloned());
             let columns = names.map(|n| (n, None)).collect();
             (rewrite, facts) = (read.rewrite, named(read.facts, "CREATE TABLE AS"));
+            parameters = read.parameters;
             if let Statement::Query(q) = inner {
                 table.query = Some((q, no_data));
             }
@@ -75,7 +77,9 @@ pub(super) fn create(mut table: Box<CreateTable>, ctx: &PlanContext<'_>) -> Resu
         drop_on_commit,
     };
     let sql = print(&Statement::CreateTable(table), &rewrite)?;
-    Ok(Plan::decided(sql, effect, facts))
+    let mut plan = Plan::decided(sql, effect, facts);
+    plan.set_parameters(parameters);
+    Ok(plan)
 }
 
 fn temporary_name(table: &CreateTable) -> Result<Ident, Refusal> {

@@ -2,28 +2,28 @@
 //!
 //! Deliberately absent: what is kept. The layer that puts something in is the one that takes it out.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
 use crate::pg::Oid;
 
-/// Facts about relations, by OID. It lives and dies with the [`super::Grants`] it is part of, so
+/// Facts about relations, by OID and kind of fact. It lives and dies with the [`super::Grants`] it is part of, so
 /// nothing in it outlasts the catalog and policy it was worked out from.
 #[derive(Default)]
-pub struct Memo(RwLock<HashMap<Oid, Arc<dyn Any + Send + Sync>>>);
+pub struct Memo(RwLock<HashMap<(Oid, TypeId), Arc<dyn Any + Send + Sync>>>);
 
 impl Memo {
-    /// What was kept for a relation, if it is a `T`.
+    /// The `T` that was kept for a relation.
     pub fn get<T: Send + Sync + 'static>(&self, relation: Oid) -> Option<Arc<T>> {
-        let known = Arc::clone(self.0.read().ok()?.get(&relation)?);
+        let known = Arc::clone(self.0.read().ok()?.get(&(relation, TypeId::of::<T>()))?);
         known.downcast().ok()
     }
 
-    /// Keeps a fact; a second one of the same relation takes its place.
+    /// Keeps a fact; a second one of its kind takes its place.
     pub fn keep<T: Send + Sync + 'static>(&self, relation: Oid, fact: Arc<T>) {
         if let Ok(mut facts) = self.0.write() {
-            facts.insert(relation, fact);
+            facts.insert((relation, TypeId::of::<T>()), fact);
         }
     }
 }
@@ -41,5 +41,7 @@ mod tests {
         assert_eq!(memo.get::<&str>(7).as_deref(), Some(&"seven"));
         assert!(memo.get::<u32>(7).is_none());
         assert!(memo.get::<&str>(8).is_none());
+        memo.keep(7, Arc::new(7_u32));
+        assert_eq!(memo.get::<&str>(7).as_deref(), Some(&"seven"));
     }
 }

@@ -12,11 +12,11 @@ use super::rows::{self, Rows};
 use super::transaction::Completion;
 use super::{Fatal, Io, Session, startup, to_client};
 use crate::audit::Outcome;
+use crate::pg::Oid;
 use crate::sql::tree::CopyDirection;
+use crate::wire::Diagnostic;
 use crate::wire::backend::{self, BackendMessage, TransactionStatus};
 use crate::wire::frame;
-use crate::wire::frontend::ParameterTypes;
-use crate::wire::{Diagnostic, Reader};
 
 impl Session {
     /// Takes one whole frame of PostgreSQL.
@@ -64,7 +64,10 @@ impl Session {
             }
             BackendMessage::RowDescription(_) => self.on_description(Some(body), io)?,
             BackendMessage::NoData => self.on_description(None, io)?,
-            BackendMessage::ParameterDescription(_) => self.on_parameters(whole, io)?,
+            BackendMessage::ParameterDescription(types) => {
+                let types: Vec<_> = types.iter().collect();
+                self.on_parameters(&types, whole, io)?;
+            }
             BackendMessage::ParseComplete => self.on_parsed(whole, io)?,
             BackendMessage::BindComplete => self.on_bound(whole, io)?,
             BackendMessage::CloseComplete => self.on_closed(whole, io)?,
@@ -134,8 +137,15 @@ impl Session {
                 let running = running.front_mut().ok_or_else(unexpected)?;
                 let outputs = running.plan.outputs().ok_or_else(unexpected)?;
                 let body = body.ok_or_else(unexpected)?;
-                running.rows = Some(Rows::new(outputs, body)?);
-                rows::describe(outputs, body, io.client)?;
+                // A catalog that moved shows here first. The statement's own checks fail next; until
+                // they do, no row has a place to go.
+                match Rows::new(outputs, body) {
+                    Ok(rows) => {
+                        running.rows = Some(rows);
+                        rows::describe(outputs, body, io.client)?;
+                    }
+                    Err(_) => self.moved = true,
+                }
                 return Ok(());
             }
             Some(Expected::DescribeStatement {
@@ -175,7 +185,12 @@ impl Session {
         Ok(())
     }
 
-    fn on_parameters(&mut self, whole: &Bytes, io: &mut Io<'_>) -> Result<(), Fatal> {
+    fn on_parameters(
+        &mut self,
+        types: &[Oid],
+        whole: &Bytes,
+        io: &mut Io<'_>,
+    ) -> Result<(), Fatal> {
         match self.replies.head() {
             Some(Expected::DescribeStatement {
                 prepared,
@@ -183,12 +198,23 @@ impl Session {
                 parameters: parameters @ false,
             }) => {
                 *parameters = true;
-                let types = ParameterTypes::read(&mut Reader::new(frame::body(whole)));
-                let types = types.map_err(|_| unexpected())?;
+                let own = match prepared.plan.parameters() {
+                    None => None,
+                    Some(own) => {
+                        let told = own.describe(prepared.declared(), types);
+                        Some(told.ok_or_else(unexpected)?)
+                    }
+                };
                 // A second Describe tells the same.
-                drop(prepared.parameters.set(types.iter().collect()));
-                if *visible {
-                    io.client.extend_from_slice(whole);
+                drop(
+                    prepared
+                        .parameters
+                        .set(own.clone().unwrap_or_else(|| types.to_vec())),
+                );
+                match own {
+                    _ if !*visible => {}
+                    None => io.client.extend_from_slice(whole),
+                    Some(own) => to_client::parameter_description(io.client, &own)?,
                 }
                 Ok(())
             }

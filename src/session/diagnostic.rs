@@ -91,22 +91,23 @@ pub fn catalog_moved(fields: &Fields<'_>) -> bool {
         || too_few_columns(fields)
 }
 
-/// PostgreSQL's words for it, and what helps.
-fn pin_failed(fields: &Fields<'_>) -> Option<(&'static str, &'static str)> {
+/// SQLSTATE, message and hint of a check that failed.
+fn pin_failed(fields: &Fields<'_>) -> Option<[&'static str; 3]> {
     if too_few_columns(fields)
         || fields.sqlstate == "42704" && fields.message.contains(crate::sql::print::MOVED)
     {
-        return Some((
+        return Some([
+            sqlstate::SERIALIZATION_FAILURE,
             "could not serialize access due to concurrent DDL",
             "The catalog changed after the statement was planned. Try again.",
-        ));
+        ]);
     }
-    (fields.sqlstate == "42704" && fields.message.contains(crate::sql::print::UNPROVEN)).then_some(
-        (
-            "could not serialize access: the definition of a view cannot be proven in this transaction",
-            "Read views in a READ COMMITTED transaction, or query the tables they are made of.",
-        ),
-    )
+    let unproven = fields.message.contains(crate::sql::print::UNPROVEN);
+    (fields.sqlstate == "42704" && unproven).then_some([
+        sqlstate::FEATURE_NOT_SUPPORTED,
+        "a restricted role cannot read a view in a REPEATABLE READ or SERIALIZABLE transaction",
+        "Read it in a READ COMMITTED transaction, or query the tables it is made of.",
+    ])
 }
 
 /// A list of column aliases is longer than the table is now.
@@ -116,11 +117,11 @@ fn too_few_columns(fields: &Fields<'_>) -> bool {
 
 /// An error, without the values it quotes.
 pub fn error(fields: &Fields<'_>) -> Sanitized {
-    if let Some((message, hint)) = pin_failed(fields) {
+    if let Some([sqlstate, message, hint]) = pin_failed(fields) {
         return vec![
             (b'S', "ERROR".to_owned()),
             (b'V', "ERROR".to_owned()),
-            (b'C', sqlstate::SERIALIZATION_FAILURE.to_owned()),
+            (b'C', sqlstate.to_owned()),
             (b'M', message.to_owned()),
             (b'H', hint.to_owned()),
         ];

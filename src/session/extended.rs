@@ -6,11 +6,11 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::missing::{ident, missing_portal, missing_statement, outdated};
-use super::renew::closed;
+use super::missing::{ident, missing_portal, outdated};
 use super::replies::{Expected, Portal, Prepared, Told};
 use super::{FAILING, Fatal, Io, Moment, Session, Step, planning, to_client, to_upstream};
 use crate::ident::Ident;
+use crate::pg::types::Format;
 use crate::pg::{Oid, sqlstate};
 use crate::plan::{Plan, Refusal};
 use crate::sql::tree::Statement;
@@ -18,7 +18,7 @@ use crate::wire::frontend::{Bind, Execute, Named, Parse, Target};
 use crate::wire::write::WriteError;
 
 /// Why a statement is prepared upstream.
-enum Occasion {
+pub(super) enum Occasion {
     /// The client asks for it.
     Asked,
     /// In place of another, of which the client was told this; it knows nothing of the new one.
@@ -35,7 +35,7 @@ impl Session {
         let types: Vec<Oid> = parse.types.iter().collect();
         let planned = self
             .statement_name(parse.name)
-            .and_then(|name| Ok((name, self.plan_one(parse.query, at)?)));
+            .and_then(|name| Ok((name, self.plan_one(parse.query, &types, at)?)));
         match planned {
             Ok((name, (source, plan))) => {
                 self.send_parse(name, plan, (source, types), Occasion::Asked, io)?;
@@ -71,6 +71,7 @@ impl Session {
     fn plan_one(
         &mut self,
         query: &[u8],
+        types: &[Oid],
         at: &Moment<'_>,
     ) -> Result<(Arc<Statement>, Arc<Plan>), Refusal> {
         let (_, parsed) = planning::parse(query)?;
@@ -82,12 +83,13 @@ impl Session {
                 "cannot insert multiple commands into a prepared statement",
             ));
         }
-        self.plan_source(Arc::new(statement), at)
+        self.plan_source(Arc::new(statement), types, at)
     }
 
-    fn plan_source(
+    pub(super) fn plan_source(
         &mut self,
         source: Arc<Statement>,
+        types: &[Oid],
         at: &Moment<'_>,
     ) -> Result<(Arc<Statement>, Arc<Plan>), Refusal> {
         let [statement] = self
@@ -104,10 +106,11 @@ impl Session {
             &self.speculative,
             &mut self.names,
         )?;
+        plan.parameter_types(types)?;
         Ok((source, plan))
     }
 
-    fn send_parse(
+    pub(super) fn send_parse(
         &mut self,
         name: Ident,
         plan: Arc<Plan>,
@@ -119,11 +122,14 @@ impl Session {
             self.close_upstream(&old.upstream, None, io)?;
         }
         let upstream = self.names.fresh();
+        let sent = plan.parameter_types(&types).map_err(|_refusal| {
+            Fatal::unexpected("the types of parameters changed after they were checked")
+        })?;
         to_upstream::parse(
             io.upstream,
             upstream.as_str().as_bytes(),
             plan.sql().as_str(),
-            &types,
+            &sent,
         )?;
         let (visible, told) = match occasion {
             Occasion::Asked => (true, None),
@@ -181,105 +187,6 @@ impl Session {
         Ok(())
     }
 
-    /// The statement a client names, planned in the current snapshot, with its shape asked for; `None`
-    /// while it is not known what that is.
-    fn prepared(
-        &mut self,
-        name: &[u8],
-        at: &Moment<'_>,
-        io: &mut Io<'_>,
-    ) -> Result<Result<Option<Arc<Prepared>>, Refusal>, Fatal> {
-        let name = match ident(name) {
-            Ok(name) => name,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        let Some(entry) = self.speculative.prepared.get(&name).cloned() else {
-            return Ok(Err(missing_statement(&name)));
-        };
-        let known = self.details.get(&entry.upstream).cloned();
-        if let Some(known) = known
-            && let Some(types) = known.types.clone()
-        {
-            return self.prepared_again(name, &known, types, at, io);
-        }
-        let execute = Statement::Execute {
-            name: name.clone(),
-            args: Vec::new(),
-        };
-        if let Err(refusal) = self.plan_source(Arc::new(execute), at) {
-            return Ok(Err(refusal));
-        }
-        let Some(entry) = self.speculative.prepared.get(&name).cloned() else {
-            return Ok(Err(missing_statement(&name)));
-        };
-        let asked = self.details.contains_key(&entry.upstream);
-        let prepared = self.details_of(entry);
-        if !asked {
-            self.describe_statement(&prepared, false, io)?;
-        }
-        Ok(usable(prepared))
-    }
-
-    /// A statement made by Parse, decided anew if the snapshot or the search path is another.
-    fn prepared_again(
-        &mut self,
-        name: Ident,
-        known: &Arc<Prepared>,
-        types: Vec<Oid>,
-        at: &Moment<'_>,
-        io: &mut Io<'_>,
-    ) -> Result<Result<Option<Arc<Prepared>>, Refusal>, Fatal> {
-        let search_path = self.speculative.settings.search_path();
-        if known.plan.epoch() == at.snapshot.epoch && known.search_path == search_path {
-            return Ok(usable(Arc::clone(known)));
-        }
-        let (source, plan) = match self.plan_source(Arc::clone(&known.source), at) {
-            Ok(planned) => planned,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        if plan.sql() == known.plan.sql() {
-            let renewed = Arc::new(known.renewed(&plan, search_path));
-            self.speculative.prepared.insert(name, renewed.entry());
-            self.dirty = true;
-            self.details
-                .insert(renewed.upstream.clone(), Arc::clone(&renewed));
-            return Ok(usable(renewed));
-        }
-        let told = known.told.clone().or_else(|| known.tells());
-        let prepared = self.send_parse(name, plan, (source, types), Occasion::Again(told), io)?;
-        if prepared.told.is_none() {
-            return Ok(Ok(Some(prepared)));
-        }
-        // PostgreSQL would refuse to return something else than it said it would. Whether it does is
-        // known when it has described the statement.
-        to_upstream::flush(io.upstream);
-        self.waits_for = Some(prepared);
-        Ok(Ok(None))
-    }
-
-    /// A portal of an older snapshot: what it shows may be something else today.
-    fn portal_again(&mut self, portal: &Portal, at: &Moment<'_>) -> Result<Arc<Portal>, Refusal> {
-        let prepared = &portal.prepared;
-        let planned = planning::again(
-            &prepared.source,
-            &prepared.upstream,
-            &self.role,
-            at.snapshot,
-            &self.speculative,
-            Some(&prepared.search_path),
-        );
-        match planned {
-            Ok(plan) if plan.same(&prepared.plan) => Ok(Arc::new(Portal {
-                upstream: portal.upstream.clone(),
-                prepared: Arc::new(prepared.renewed(&Arc::new(plan), prepared.search_path.clone())),
-                formats: portal.formats.clone(),
-                segment: portal.segment,
-            })),
-            Err(refusal) if !at.last && planning::is_unknown_name(&refusal) => Err(refusal),
-            _ => Err(closed("portal", "Bind it")),
-        }
-    }
-
     pub(super) fn on_bind(
         &mut self,
         bind: &Bind<'_>,
@@ -301,8 +208,10 @@ impl Session {
             match self.prepared(bind.statement, at, io)? {
                 Ok(Some(prepared)) => {
                     self.waits_for = None;
-                    self.send_bind(bind, prepared, io)?;
-                    return Ok(Step::Continue);
+                    match self.send_bind(bind, prepared, io)? {
+                        Ok(()) => return Ok(Step::Continue),
+                        Err(refusal) => refusal,
+                    }
                 }
                 Ok(None) => return Ok(Step::Later),
                 Err(refusal) if !at.last && planning::is_unknown_name(&refusal) => {
@@ -320,23 +229,38 @@ impl Session {
         bind: &Bind<'_>,
         prepared: Arc<Prepared>,
         io: &mut Io<'_>,
-    ) -> Result<(), WriteError> {
+    ) -> Result<Result<(), Refusal>, WriteError> {
+        let bound = match prepared.bound(bind) {
+            Ok(bound) => bound,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let formats: Vec<Format> = bind.result_formats.iter().collect();
         let upstream = if bind.portal.is_empty() {
             Vec::new()
         } else {
             self.names.fresh().as_str().as_bytes().to_vec()
         };
         let statement = prepared.upstream.as_str().as_bytes().to_vec();
-        to_upstream::bind_raw(io.upstream, &upstream, &statement, bind.raw)?;
+        match &bound {
+            None => to_upstream::bind_raw(io.upstream, &upstream, &statement, bind.raw)?,
+            Some(bound) => to_upstream::bind(
+                io.upstream,
+                &upstream,
+                &statement,
+                &bound.formats,
+                bound.values.iter().map(Option::as_deref),
+                &formats,
+            )?,
+        }
         let portal = Portal {
             upstream,
             prepared,
-            formats: bind.result_formats.iter().collect(),
+            formats,
             segment: self.segment,
         };
         self.portals.insert(bind.portal.to_vec(), Arc::new(portal));
         self.replies.push(Expected::Bind);
-        Ok(())
+        Ok(Ok(()))
     }
 
     pub(super) fn on_execute(
@@ -428,12 +352,4 @@ impl Session {
         self.skipping = true;
         Ok(())
     }
-}
-
-/// The statement, unless it returns something else than the client was told.
-fn usable(prepared: Arc<Prepared>) -> Result<Option<Arc<Prepared>>, Refusal> {
-    if prepared.changed() {
-        return Err(outdated());
-    }
-    Ok(Some(prepared))
 }

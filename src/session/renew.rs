@@ -7,11 +7,14 @@
 
 use std::sync::Arc;
 
+use super::extended::Occasion;
+use super::missing::{ident, missing_statement, outdated};
 use super::planning;
+use super::replies::{Portal, Prepared};
 use super::transaction::State;
-use super::{Io, Moment, Session};
+use super::{Fatal, Io, Moment, Session};
 use crate::ident::Ident;
-use crate::pg::sqlstate;
+use crate::pg::{Oid, sqlstate};
 use crate::plan::{CursorEntry, Effect, Plan, PreparedEntry, Refusal};
 use crate::snapshot::Snapshot;
 use crate::sql::tree::Statement;
@@ -59,7 +62,7 @@ fn renew_statement(name: &Ident, role: &str, snapshot: &Snapshot, state: &mut St
         Ok(plan) => prepared_plan(plan),
         Err(refusal) => return Renewal::Gone(refusal),
     };
-    if plan.sql() == entry.plan.sql() {
+    if plan.sql() == entry.plan.sql() && plan.binds_like(&entry.plan) {
         let renewed = PreparedEntry {
             plan,
             search_path,
@@ -73,7 +76,7 @@ fn renew_statement(name: &Ident, role: &str, snapshot: &Snapshot, state: &mut St
     if made_by_sql && columns(&plan) == columns(&entry.plan) {
         return Renewal::Again(entry.source);
     }
-    let refusal = super::missing::outdated();
+    let refusal = outdated();
     Renewal::Gone(refusal.hint("DEALLOCATE it and PREPARE it again."))
 }
 
@@ -170,4 +173,117 @@ impl Session {
         to_upstream::flush(io.upstream);
         Ok(())
     }
+}
+
+impl Session {
+    /// The statement a client names, planned in the current snapshot, with its shape asked for; `None`
+    /// while it is not known what that is.
+    pub(super) fn prepared(
+        &mut self,
+        name: &[u8],
+        at: &Moment<'_>,
+        io: &mut Io<'_>,
+    ) -> Result<Result<Option<Arc<Prepared>>, Refusal>, Fatal> {
+        let name = match ident(name) {
+            Ok(name) => name,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let Some(entry) = self.speculative.prepared.get(&name).cloned() else {
+            return Ok(Err(missing_statement(&name)));
+        };
+        let known = self.details.get(&entry.upstream).cloned();
+        if let Some(known) = known
+            && let Some(types) = known.types.clone()
+        {
+            return self.prepared_again(name, &known, types, at, io);
+        }
+        let execute = Statement::Execute {
+            name: name.clone(),
+            args: Vec::new(),
+        };
+        if let Err(refusal) = self.plan_source(Arc::new(execute), &[], at) {
+            return Ok(Err(refusal));
+        }
+        let Some(entry) = self.speculative.prepared.get(&name).cloned() else {
+            return Ok(Err(missing_statement(&name)));
+        };
+        let asked = self.details.contains_key(&entry.upstream);
+        let prepared = self.details_of(entry);
+        if !asked {
+            self.describe_statement(&prepared, false, io)?;
+        }
+        Ok(usable(prepared))
+    }
+
+    /// A statement made by Parse, decided anew if the snapshot or the search path is another.
+    fn prepared_again(
+        &mut self,
+        name: Ident,
+        known: &Arc<Prepared>,
+        types: Vec<Oid>,
+        at: &Moment<'_>,
+        io: &mut Io<'_>,
+    ) -> Result<Result<Option<Arc<Prepared>>, Refusal>, Fatal> {
+        let search_path = self.speculative.settings.search_path();
+        if known.plan.epoch() == at.snapshot.epoch && known.search_path == search_path {
+            return Ok(usable(Arc::clone(known)));
+        }
+        let (source, plan) = match self.plan_source(Arc::clone(&known.source), &types, at) {
+            Ok(planned) => planned,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if plan.sql() == known.plan.sql() && plan.binds_like(&known.plan) {
+            let renewed = Arc::new(known.renewed(&plan, search_path));
+            self.speculative.prepared.insert(name, renewed.entry());
+            self.dirty = true;
+            self.details
+                .insert(renewed.upstream.clone(), Arc::clone(&renewed));
+            return Ok(usable(renewed));
+        }
+        let told = known.told.clone().or_else(|| known.tells());
+        let prepared = self.send_parse(name, plan, (source, types), Occasion::Again(told), io)?;
+        if prepared.told.is_none() {
+            return Ok(Ok(Some(prepared)));
+        }
+        // PostgreSQL would refuse to return something else than it said it would. Whether it does is
+        // known when it has described the statement.
+        to_upstream::flush(io.upstream);
+        self.waits_for = Some(prepared);
+        Ok(Ok(None))
+    }
+
+    /// A portal of an older snapshot: what it shows may be something else today.
+    pub(super) fn portal_again(
+        &mut self,
+        portal: &Portal,
+        at: &Moment<'_>,
+    ) -> Result<Arc<Portal>, Refusal> {
+        let prepared = &portal.prepared;
+        let planned = planning::again(
+            &prepared.source,
+            &prepared.upstream,
+            &self.role,
+            at.snapshot,
+            &self.speculative,
+            Some(&prepared.search_path),
+        );
+        match planned {
+            Ok(plan) if plan.same(&prepared.plan) => Ok(Arc::new(Portal {
+                upstream: portal.upstream.clone(),
+                prepared: Arc::new(prepared.renewed(&Arc::new(plan), prepared.search_path.clone())),
+                formats: portal.formats.clone(),
+                segment: portal.segment,
+            })),
+            Err(refusal) if !at.last && planning::is_unknown_name(&refusal) => Err(refusal),
+            _ => Err(closed("portal", "Bind it")),
+        }
+    }
+}
+
+/// The statement, unless it returns something else than the client was told.
+fn usable(prepared: Arc<Prepared>) -> Result<Option<Arc<Prepared>>, Refusal> {
+    if prepared.changed() {
+        return Err(outdated());
+    }
+    Ok(Some(prepared))
 }

@@ -17,8 +17,9 @@ use crate::ident::Ident;
 use crate::mask::OutputRule;
 use crate::pg::Oid;
 use crate::pg::types::Format;
-use crate::plan::{Effect, Plan, PreparedEntry};
+use crate::plan::{Bound, Effect, Plan, PreparedEntry, Refusal};
 use crate::sql::tree::{CopyDirection, Statement};
+use crate::wire::frontend::Bind;
 
 /// A prepared statement as it exists upstream under one name, used once.
 pub(super) struct Prepared {
@@ -72,6 +73,21 @@ impl Prepared {
             (Some(told), Some(tells)) => *told != tells,
             _ => false,
         }
+    }
+
+    /// The parameter types the client named.
+    pub(super) fn declared(&self) -> &[Oid] {
+        self.types.as_deref().unwrap_or_default()
+    }
+
+    /// PostgreSQL's values of a client's; `None` if they are the same.
+    pub(super) fn bound<'v>(&self, bind: &Bind<'v>) -> Result<Option<Bound<'v>>, Refusal> {
+        let Some(parameters) = self.plan.parameters() else {
+            return Ok(None);
+        };
+        parameters
+            .bind(self.declared().len(), bind.formats, bind.values)
+            .map(Some)
     }
 
     pub(super) fn entry(&self) -> PreparedEntry {

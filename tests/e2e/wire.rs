@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::support::client::{Client, Message};
 use crate::support::stage::{Role, Stage};
+use crate::tokens;
 
 /// The sessions of one file: through the proxy and, for the owner, straight to PostgreSQL.
 #[derive(Default)]
@@ -33,11 +34,11 @@ impl Sessions {
         let played: Vec<String> = clients
             .iter_mut()
             .map(|client| match directive {
-                "send" => send(client, input),
+                "send" => send(client, &tokens::put_in(stage, input)),
                 "until" => {
                     let out = until(client, input);
                     stage.assert_silent(role, client, input);
-                    out
+                    tokens::take_out(stage, &out)
                 }
                 other => panic!("no directive {other}"),
             })
@@ -108,28 +109,41 @@ fn encode(name: &str, fields: &Value) -> (u8, Vec<u8>) {
 
 fn bind(fields: &Value) -> Vec<u8> {
     let mut body = [text(fields, "portal"), text(fields, "statement")].concat();
-    body.extend_from_slice(&count(0));
+    let formats = list(fields, "formats");
+    body.extend_from_slice(&count(formats.len()));
+    body.extend(formats.iter().flat_map(format_code));
     let values = list(fields, "values");
     body.extend_from_slice(&count(values.len()));
     for value in values {
-        match value.as_str() {
-            Some(value) => {
-                body.extend_from_slice(&i32::try_from(value.len()).unwrap().to_be_bytes());
-                body.extend_from_slice(value.as_bytes());
-            }
-            None => body.extend_from_slice(&(-1_i32).to_be_bytes()),
-        }
+        body.extend_from_slice(&parameter(&value));
     }
     let formats = list(fields, "result_formats");
     body.extend_from_slice(&count(formats.len()));
-    for format in formats {
-        body.extend_from_slice(
-            &i16::try_from(format.as_i64().unwrap())
-                .unwrap()
-                .to_be_bytes(),
-        );
-    }
+    body.extend(formats.iter().flat_map(format_code));
     body
+}
+
+fn format_code(format: &Value) -> [u8; 2] {
+    i16::try_from(format.as_i64().unwrap())
+        .unwrap()
+        .to_be_bytes()
+}
+
+/// A value with its length: a string's bytes, or those of a binary text array.
+fn parameter(value: &Value) -> Vec<u8> {
+    let bytes = match value {
+        Value::Null => return (-1_i32).to_be_bytes().to_vec(),
+        Value::Array(elements) => {
+            let elements_number = i32::try_from(elements.len()).unwrap();
+            // Dimensions, NULLs, text, and the one dimension's length and lower bound.
+            let head = [1, 1, 25, elements_number, 1].map(i32::to_be_bytes);
+            let elements = elements.iter().map(parameter);
+            [head.concat(), elements.collect::<Vec<_>>().concat()].concat()
+        }
+        other => other.as_str().unwrap().as_bytes().to_vec(),
+    };
+    let length = i32::try_from(bytes.len()).unwrap();
+    [length.to_be_bytes().to_vec(), bytes].concat()
 }
 
 fn list(fields: &Value, name: &str) -> Vec<Value> {

@@ -18,8 +18,6 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio_postgres::NoTls;
 
-use super::client::Client;
-
 /// Everyone's password.
 pub(crate) const PASSWORD: &str = "stage";
 
@@ -29,7 +27,10 @@ mode: enforce
 databases: [stage]
 defaults: {unclassified_column: clear, unparsed_sql: deny, unknown_login: deny}
 classes: {email: {level: C2}}
-columns: {public.people: {email: email}}
+columns:
+  public.people: {email: email}
+  public.wide: {email: email}
+  public.vip: {note: email}
 masks: {email: {keep_first: 1, stop_at: '@'}}
 roles:
   app: {match: {login: app}, kind: service}
@@ -50,6 +51,18 @@ CREATE TABLE people (id int PRIMARY KEY, email text, city text);
 INSERT INTO people VALUES
   (1, 'ada@example.com', 'Lund'), (2, 'grace@example.com', 'Paris'), (3, NULL, 'Lund');
 CREATE TABLE sink (id int, note text);
+CREATE TABLE wide (x text, email text, city text);
+INSERT INTO wide SELECT 'x', email, city FROM people;
+CREATE TABLE towns (id int, email text, city text);
+INSERT INTO towns VALUES (1, 'town hall', 'Lund');
+CREATE TABLE events (id int, note text) PARTITION BY LIST (id);
+CREATE TABLE event_1 PARTITION OF events FOR VALUES IN (1);
+INSERT INTO events VALUES (1, 'public');
+CREATE TABLE vip (id int, note text);
+INSERT INTO vip SELECT 2, email FROM people WHERE id = 1;
+CREATE TABLE still (id int);
+CREATE VIEW places AS SELECT id, city FROM people;
+CREATE VIEW more_places AS SELECT * FROM places;
 ";
 
 /// The stage.
@@ -123,11 +136,6 @@ impl Stage {
         std::thread::spawn(move || handle.block_on(future))
             .join()
             .unwrap()
-    }
-
-    /// PostgreSQL itself, as the owner of everything.
-    pub(crate) fn owner(&self) -> Client {
-        Client::connect(self.cluster.address(), "stage_login", PASSWORD, "stage").unwrap()
     }
 
     /// psql through the proxy.

@@ -6,6 +6,7 @@
 //! [`TokenColumn::joins_with`]).
 
 mod codec;
+mod decode;
 mod ff1;
 mod hmac;
 pub mod keyring;
@@ -18,6 +19,7 @@ use zeroize::Zeroizing;
 
 pub use self::codec::Family;
 use self::codec::{plain_text, with_canonical};
+pub use self::decode::{NotDecoded, Stored, UpstreamType};
 pub use self::hmac::HmacPads;
 pub use self::keyring::{KeyRing, KeyRingError, KeyRingFile, NewKey, TokenKey};
 use super::column_type::ColumnType;

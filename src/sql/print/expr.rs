@@ -22,10 +22,16 @@ impl Printer<'_> {
             Expr::Column(column) => self.column(column),
             Expr::WholeRow { qualifier, base } => self.whole_row(qualifier, *base),
             Expr::Param(0) => Err(unresolved("parameter $0")),
-            Expr::Param(n) => {
-                self.push("$");
-                self.push(&n.to_string());
-                Ok(())
+            Expr::Param(n) => self.param(*n),
+            Expr::Constant { list, member, expr } => {
+                let rewrite = self.rewrite;
+                match rewrite.constants.get(&(*list, *member)) {
+                    Some(sql) => {
+                        self.push(sql);
+                        Ok(())
+                    }
+                    None => self.expr(expr),
+                }
             }
             Expr::Literal(literal) => self.literal(literal),
             Expr::SystemValue(value) => {
@@ -39,6 +45,9 @@ impl Printer<'_> {
                 self.expr(operand)?;
                 self.push(")");
                 Ok(())
+            }
+            Expr::Binary(left, op, right) if self.is_blind_join(left, op, right) => {
+                self.blind_join(left, op, right)
             }
             Expr::Binary(left, op, right) => {
                 self.push("(");
@@ -133,6 +142,19 @@ impl Printer<'_> {
                 self.ident(cursor)
             }
         }
+    }
+
+    fn param(&mut self, n: u16) -> Printed {
+        let rewrite = self.rewrite;
+        let n = match &rewrite.params {
+            None => n,
+            Some(numbers) => *numbers
+                .get(&n)
+                .ok_or_else(|| unresolved("a parameter without a number"))?,
+        };
+        self.push("$");
+        self.push(&n.to_string());
+        Ok(())
     }
 
     /// `a, b`

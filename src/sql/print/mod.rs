@@ -26,10 +26,10 @@ mod write;
 
 pub use self::pinned::{MOVED, UNPROVEN};
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::tree::{Expr, Query, RelationId, Statement, TypeName};
+use super::tree::{Expr, ListId, Query, RelationId, Statement, TypeName};
 use super::{SqlText, Unsupported};
 use crate::ident::Ident;
 use crate::pg::AttrNumber;
@@ -51,6 +51,12 @@ pub struct Rewrite {
     pub relations: HashMap<RelationId, RelationForm>,
     /// What must hold of a reference when the statement runs.
     pub pins: HashMap<RelationId, Pin>,
+    /// Text columns that are computed at the source, so that PostgreSQL has no statistics of them.
+    pub computed: HashSet<(RelationId, AttrNumber)>,
+    /// The SQL of constants that are printed otherwise than they were written, by list and number.
+    pub constants: HashMap<(ListId, u32), String>,
+    /// New numbers of parameters; `None`: they keep theirs.
+    pub params: Option<HashMap<u16, u16>>,
 }
 
 /// What ties one reference to a base relation to the relation that was analyzed.
@@ -129,6 +135,14 @@ pub fn print_query(query: &Query, rewrite: &Rewrite) -> Result<String, Unsupport
 pub fn print_expr(expr: &Expr, rewrite: &Rewrite) -> Result<String, Unsupported> {
     let mut printer = Printer::new(rewrite);
     printer.expr(expr)?;
+    Ok(printer.out)
+}
+
+/// Writes a string constant.
+pub fn quote(text: &str) -> Result<String, Unsupported> {
+    let rewrite = Rewrite::default();
+    let mut printer = Printer::new(&rewrite);
+    printer.string(text)?;
     Ok(printer.out)
 }
 

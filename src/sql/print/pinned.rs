@@ -36,6 +36,13 @@ impl Printer<'_> {
         outermost
     }
 
+    /// There is no place for checks here: what is inside carries its own.
+    pub(super) fn cancel_pinned(&mut self, outermost: bool) {
+        if outermost {
+            self.met = None;
+        }
+    }
+
     /// A relation is written here.
     pub(super) fn meet(&mut self, relation: &RelationRef) {
         if let (Some(met), Some(id)) = (&mut self.met, relation.id) {

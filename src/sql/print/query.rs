@@ -1,6 +1,7 @@
 //! Queries: WITH, set operations, SELECT, VALUES, and the clauses around them.
 
-use super::{Printed, Printer, unresolved};
+use super::pinned::Place;
+use super::{Printed, Printer, Unsupported, unresolved};
 use crate::sql::tree::{
     Cte, Distinct, Expr, GroupItem, Limit, Literal, LockStrength, LockWait, Locking, Query, Select,
     SelectItem, SetExpr, SetOp, With,
@@ -13,11 +14,21 @@ impl Printer<'_> {
         if let Some(with) = &query.with {
             self.with(with)?;
         }
-        self.set_expr(&query.body)?;
+        // A sort key may have to be the very text of an item, so it shares the SELECT's checks.
+        let outermost = self.begin_pinned();
+        let place = match &query.body {
+            SetExpr::Select(select) => self.select(select)?,
+            body => {
+                self.cancel_pinned(outermost);
+                self.set_expr(body)?;
+                Place::None
+            }
+        };
         if !query.order_by.is_empty() {
             self.push(" ORDER BY ");
             self.order_by(&query.order_by)?;
         }
+        self.end_pinned(outermost, place);
         if let Some(limit) = &query.limit {
             self.limit(limit)?;
         }
@@ -105,7 +116,12 @@ impl Printer<'_> {
 
     fn set_expr(&mut self, body: &SetExpr) -> Printed {
         match body {
-            SetExpr::Select(select) => self.select(select),
+            SetExpr::Select(select) => {
+                let outermost = self.begin_pinned();
+                let place = self.select(select)?;
+                self.end_pinned(outermost, place);
+                Ok(())
+            }
             SetExpr::Query(query) => {
                 self.push("(");
                 self.query(query)?;
@@ -179,8 +195,8 @@ impl Printer<'_> {
         }
     }
 
-    fn select(&mut self, select: &Select) -> Printed {
-        let outermost = self.begin_pinned();
+    /// One SELECT, up to its WINDOW clause, and where its checks go.
+    fn select(&mut self, select: &Select) -> Result<Place, Unsupported> {
         self.push("SELECT");
         match &select.distinct {
             None => {}
@@ -229,8 +245,7 @@ impl Printer<'_> {
                 p.window(window)
             })?;
         }
-        self.end_pinned(outermost, place);
-        Ok(())
+        Ok(place)
     }
 
     /// A select list or RETURNING list: `expr AS "name"`, so that no name depends on how PostgreSQL

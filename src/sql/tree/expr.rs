@@ -1,7 +1,7 @@
 //! Scalar expressions. One variant per form PostgreSQL's grammar keeps after its own desugaring.
 
 use super::keyword::KeywordForm;
-use super::query::{NullsOrder, OrderItem, Query, RelationId, SortDirection};
+use super::query::{ListId, NullsOrder, OrderItem, Query, RelationId, SortDirection};
 use crate::ident::Ident;
 
 /// A possibly qualified name, outermost part first: `c`, `t.c`, `s.t.c`.
@@ -253,6 +253,16 @@ pub enum Expr {
     },
     /// `$n`, 1-based.
     Param(u16),
+    /// Resolved: a constant or parameter that is compared for equality, or stands in a list that may
+    /// be. The planner may have another text printed in its place.
+    Constant {
+        /// Which list it is a member of.
+        list: ListId,
+        /// Which member.
+        member: u32,
+        /// As it was written.
+        expr: Box<Expr>,
+    },
     /// A constant.
     Literal(Literal),
     /// `CURRENT_DATE` and friends.

@@ -14,6 +14,7 @@ mod keyword;
 mod merge;
 mod query;
 mod statement;
+mod walk;
 
 pub use self::expr::{
     BoolTest, Call, CallArg, Column, Expr, FrameBound, FrameExclusion, FrameUnits, Literal, Name,
@@ -22,13 +23,14 @@ pub use self::expr::{
 pub use self::keyword::{KeywordForm, KeywordTable, Piece};
 pub use self::merge::{Merge, MergeAction, MergeBranch, MergeRows};
 pub use self::query::{
-    ColumnDef, Cte, Cycle, Distinct, GroupItem, JoinConstraint, JoinKind, Limit, LockStrength,
-    LockWait, Locking, NullsOrder, OrderItem, Query, RelationId, RelationRef, RowsFromItem, Search,
-    Select, SelectItem, SetExpr, SetOp, SortDirection, TableAlias, TableFunction, TableRef,
-    TableSample, With,
+    ColumnDef, Cte, Cycle, Distinct, GroupItem, JoinConstraint, JoinKind, Limit, ListId,
+    LockStrength, LockWait, Locking, NullsOrder, OrderItem, Query, RelationId, RelationRef,
+    RowsFromItem, Search, Select, SelectItem, SetExpr, SetOp, SortDirection, TableAlias,
+    TableFunction, TableRef, TableSample, With,
 };
 pub use self::statement::{
     Assignment, AssignmentTarget, ConflictAction, ConflictTarget, Copy, CopyDirection, CopySource,
     CreateTable, Delete, FetchAmount, IndexElement, Insert, InsertSource, IsolationLevel,
     Overriding, Statement, Step, TempColumn, Transaction, TransactionMode, Update,
 };
+pub use self::walk::{Part, Visit, Walked};

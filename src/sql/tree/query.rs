@@ -9,6 +9,10 @@ use crate::ident::Ident;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RelationId(pub u32);
 
+/// A list of constants in one statement: an index into the analyzer's table of them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ListId(pub u32);
+
 /// A query expression with its WITH, ORDER BY, LIMIT and locking clauses.
 #[derive(Clone)]
 pub struct Query {

@@ -3,6 +3,8 @@ ALTER TABLE patients ALTER name DROP NOT NULL;
 ALTER TABLE staff ALTER name DROP NOT NULL;
 UPDATE patients SET name = NULL, email = NULL, mobile = NULL, id_number = NULL, notes = NULL,
   born = make_date(extract(year FROM born)::int, 1, 1), weight = floor(weight / 10) * 10;
+ALTER TABLE payroll ALTER wage DROP NOT NULL;
+UPDATE payroll SET wage = NULL;
 UPDATE staff SET name = NULL, email = NULL, salary = NULL;
 ALTER TABLE staff DROP COLUMN pin;
 REFRESH MATERIALIZED VIEW contact_lines;

@@ -28,6 +28,12 @@ CREATE TABLE visits (
   fee numeric(8,2) NOT NULL
 );
 
+CREATE TABLE payroll (
+  id int PRIMARY KEY,
+  team text NOT NULL,
+  wage int NOT NULL
+);
+
 INSERT INTO patients VALUES
  (1, 'Ada Qvorlund',   'ada.qvorlund@example.com',    '13907714482', '11010519491231002X', '1949-12-31', 61.50, 'Lund',   'kzwhq-9blvx-cwzt'),
  (2, 'Grace Zhemmick', 'grace.zhemmick@example.com',  '13816620935', '440524188001010014', '1980-01-01', 72.25, 'Lund',   NULL),
@@ -50,6 +56,11 @@ INSERT INTO visits VALUES
  (6, 5, 2, '2026-03-11', 'check-up',     50.00),
  (7, 8, 1, '2026-03-15', 'hypertension', 75.50);
 
+INSERT INTO payroll SELECT n, 'team ' || n % 4, 30000 + n * 7919 % 20011 FROM generate_series(1, 200) n;
+
+-- Both hand out the lowest paid first, to whoever asks for one row of a department.
+CREATE INDEX payroll_by_wage ON payroll (team, wage) INCLUDE (id);
+CREATE INDEX staff_by_salary ON staff (department, salary) INCLUDE (name);
 CREATE INDEX ON visits (patient_id);
 CREATE INDEX ON patients (city);
 CREATE VIEW patient_contacts AS SELECT id, name, email, mobile, city FROM patients;

@@ -23,6 +23,7 @@ UPDATE patients SET weight = floor(weight / 10) * 10;
 -- nullify, constant
 UPDATE patients SET notes = NULL;
 UPDATE staff SET salary = 0;
+UPDATE payroll SET wage = 0;
 -- deny
 ALTER TABLE staff DROP COLUMN pin;
 

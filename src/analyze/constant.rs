@@ -1,0 +1,303 @@
+//! Constants and parameters that are compared with something, or stand in a list that may be: what
+//! a client may mean as tokens.
+//!
+//! Each is wrapped in the tree ([`Expr::Constant`]), so that the planner can have another text
+//! printed in its place. Deliberately absent: what a token is, and which lists are of tokens.
+
+use super::expr::Info;
+use super::lineage::{List, Member, Source, Uses, Value};
+use super::scope::{CteFrame, Scope};
+use super::{Analyzer, Resolve};
+use crate::pg::Oid;
+use crate::pg::types::oid;
+use crate::sql::tree::{Expr, ListId, Literal, TypeName};
+
+impl Analyzer<'_> {
+    /// Resolves one side of a comparison; a constant becomes the only member of a list.
+    pub(super) fn operand(
+        &mut self,
+        e: &mut Expr,
+        scope: &Scope<'_>,
+        ctes: Option<&CteFrame<'_>>,
+    ) -> Resolve<Info> {
+        let mut info = self.expr(e, scope, ctes)?;
+        self.constant(e, &mut info, false);
+        Ok(info)
+    }
+
+    /// Makes a list of an item of a select list, if it is a constant, or the members of an array of
+    /// them.
+    pub(super) fn selected_constant(&mut self, e: &mut Expr, info: &mut Info) {
+        if let Expr::Call(call) = e
+            && let [arg] = call.args.as_mut_slice()
+            && matches!(call.function.parts.as_slice(),
+                [schema, name] if *schema == "pg_catalog" && *name == "unnest")
+        {
+            info.sources
+                .extend(self.array_constants(&mut arg.value, true));
+            return;
+        }
+        self.constant(e, info, true);
+    }
+
+    /// Makes a list of a resolved expression, if it is a constant.
+    pub(super) fn constant(&mut self, e: &mut Expr, info: &mut Info, placed: bool) {
+        let mut list = None;
+        self.member(&mut list, e, placed);
+        info.sources.extend(list.map(Source::List));
+    }
+
+    /// Adds a resolved expression to a list, if it is a constant; the list is made for the first.
+    pub(super) fn member(&mut self, list: &mut Option<ListId>, e: &mut Expr, placed: bool) -> bool {
+        let Some(member) = constant_form(e) else {
+            return false;
+        };
+        let id = if let Some(id) = *list {
+            id
+        } else {
+            let Ok(id) = u32::try_from(self.lineage.lists.len()).map(ListId) else {
+                return false;
+            };
+            self.lineage.lists.push(List {
+                members: Vec::new(),
+                uses: Uses::NONE,
+                placed,
+                stored: None,
+            });
+            *list = Some(id);
+            id
+        };
+        let Some(l) = self.lineage.list_mut(id) else {
+            return false;
+        };
+        let Ok(number) = u32::try_from(l.members.len()) else {
+            return false;
+        };
+        l.members.push(member);
+        let written = std::mem::replace(e, Expr::Literal(Literal::Null));
+        *e = Expr::Constant {
+            list: id,
+            member: number,
+            expr: Box::new(written),
+        };
+        true
+    }
+
+    /// The constants of a resolved array: its members, or one that says all of it.
+    pub(super) fn array_constants(&mut self, e: &mut Expr, placed: bool) -> Vec<Source> {
+        push_cast_down(e);
+        let mut list = None;
+        match e {
+            Expr::Array(items) => {
+                let constant =
+                    |e: &Expr| is_null(e) || constant_form(e).is_some_and(|member| !member.array);
+                if items.iter().all(constant) {
+                    for item in items {
+                        self.member(&mut list, item, placed);
+                    }
+                }
+            }
+            // What is not cast is an array by what it is compared with.
+            whole => {
+                let array = constant_form(whole).is_some_and(|m| m.array || m.cast.is_none());
+                if array
+                    && self.member(&mut list, whole, placed)
+                    && let Some(l) = list.and_then(|id| self.lineage.list_mut(id))
+                {
+                    l.members.iter_mut().for_each(|m| m.array = true);
+                }
+            }
+        }
+        list.into_iter().map(Source::List).collect()
+    }
+
+    /// Two compared sides. With the constant NULL the answer says at most whether there is a value.
+    pub(super) fn compare_infos(&mut self, left: &Info, right: &Info) {
+        if left.null || right.null {
+            self.lineage.mark_all(&left.sources, Uses::PRESENCE);
+            self.lineage.mark_all(&right.sources, Uses::PRESENCE);
+        } else {
+            self.compare(&left.sources, &right.sources);
+        }
+    }
+
+    /// `x IN (a, b)`; rows are compared field by field. Is anything in it tainted?
+    pub(super) fn in_list(
+        &mut self,
+        expr: &mut Expr,
+        list: &mut [Expr],
+        scope: &Scope<'_>,
+        ctes: Option<&CteFrame<'_>>,
+    ) -> Resolve<bool> {
+        if let Expr::Row { fields, .. } = expr
+            && list
+                .iter()
+                .all(|m| matches!(m, Expr::Row { fields: f, .. } if f.len() == fields.len()))
+        {
+            return self.in_rows(fields, list, scope, ctes);
+        }
+        let left = self.operand(expr, scope, ctes)?;
+        self.lineage.mark_all(&left.sources, Uses::EQUALITY);
+        let mut tainted = left.tainted;
+        let mut constants = None;
+        for member in list {
+            let right = self.expr(member, scope, ctes)?;
+            tainted |= right.tainted;
+            if !self.member(&mut constants, member, false) {
+                self.compare_infos(&left, &right);
+            }
+        }
+        if let Some(id) = constants {
+            self.compare(&left.sources, &[Source::List(id)]);
+        }
+        Ok(tainted)
+    }
+
+    fn in_rows(
+        &mut self,
+        fields: &mut [Expr],
+        rows: &mut [Expr],
+        scope: &Scope<'_>,
+        ctes: Option<&CteFrame<'_>>,
+    ) -> Resolve<bool> {
+        let mut tainted = false;
+        let mut lefts = Vec::with_capacity(fields.len());
+        for f in fields {
+            let left = self.operand(f, scope, ctes)?;
+            tainted |= left.tainted;
+            lefts.push((left, None));
+        }
+        for row in rows {
+            let Expr::Row { fields, .. } = row else {
+                continue;
+            };
+            for (f, (left, constants)) in fields.iter_mut().zip(&mut lefts) {
+                let right = self.expr(f, scope, ctes)?;
+                tainted |= right.tainted;
+                if !self.member(constants, f, false) {
+                    self.compare_infos(left, &right);
+                }
+            }
+        }
+        for (left, constants) in lefts {
+            if let Some(id) = constants {
+                self.compare(&left.sources, &[Source::List(id)]);
+            }
+        }
+        Ok(tainted)
+    }
+
+    /// `CASE x WHEN a THEN …`: the results are computed, the rest is a comparison.
+    pub(super) fn case(
+        &mut self,
+        operand: Option<&mut Expr>,
+        branches: &mut [(Expr, Expr)],
+        otherwise: Option<&mut Expr>,
+        scope: &Scope<'_>,
+        ctes: Option<&CteFrame<'_>>,
+    ) -> Resolve<Info> {
+        let mut tainted = false;
+        let operand = match operand {
+            Some(e) => Some(self.operand(e, scope, ctes)?),
+            None => None,
+        };
+        if let Some(operand) = &operand {
+            tainted |= operand.tainted;
+            self.lineage.mark_all(&operand.sources, Uses::EQUALITY);
+        }
+        for (when, then) in branches {
+            match &operand {
+                Some(operand) => {
+                    let when = self.operand(when, scope, ctes)?;
+                    tainted |= when.tainted;
+                    self.compare_infos(operand, &when);
+                }
+                None => tainted |= self.compute(when, scope, ctes)?,
+            }
+            tainted |= self.compute(then, scope, ctes)?;
+        }
+        if let Some(e) = otherwise {
+            tainted |= self.compute(e, scope, ctes)?;
+        }
+        Ok(Info::computed(tainted, None))
+    }
+}
+
+/// What a resolved expression says as a constant, cast at most to a type that keeps its text.
+fn constant_form(e: &Expr) -> Option<Member> {
+    let value = match e {
+        Expr::Literal(Literal::String(text)) => Value::Text(text.clone()),
+        Expr::Param(n) => Value::Param(*n),
+        Expr::Cast(inner, ty) => {
+            let (cast, array) = kept_type(ty)?;
+            let inner = constant_form(inner)?;
+            let textual = |t: Oid| matches!(t, oid::TEXT | oid::VARCHAR);
+            let keeps = match inner.cast {
+                None => true,
+                Some(before) => inner.array == array && textual(before) && textual(cast),
+            };
+            return keeps.then_some(Member {
+                cast: Some(cast),
+                array,
+                ..inner
+            });
+        }
+        _ => return None,
+    };
+    Some(Member {
+        value,
+        cast: None,
+        array: false,
+    })
+}
+
+/// text, varchar and uuid without a length, or an array of one.
+fn kept_type(ty: &TypeName) -> Option<(Oid, bool)> {
+    let [schema, name] = ty.name.parts.as_slice() else {
+        return None;
+    };
+    if *schema != "pg_catalog" || !ty.typmods.is_empty() || ty.array_dims > 1 {
+        return None;
+    }
+    let ty_oid = match name.as_str() {
+        "text" => oid::TEXT,
+        "varchar" => oid::VARCHAR,
+        "uuid" => oid::UUID,
+        _ => return None,
+    };
+    Some((ty_oid, ty.array_dims == 1))
+}
+
+/// `ARRAY[a, b]::t[]` is `ARRAY[a::t, b::t]`, as PostgreSQL itself reads it; a NULL takes the type of
+/// the others.
+fn push_cast_down(e: &mut Expr) {
+    let Expr::Cast(inner, ty) = e else { return };
+    let Expr::Array(items) = inner.as_mut() else {
+        return;
+    };
+    let constants = items.iter().filter(|i| constant_form(i).is_some()).count();
+    let nulls = items.iter().filter(|i| is_null(i)).count();
+    if !matches!(kept_type(ty), Some((_, true)))
+        || constants == 0
+        || constants.saturating_add(nulls) != items.len()
+    {
+        return;
+    }
+    let element = TypeName {
+        array_dims: 0,
+        ..ty.clone()
+    };
+    let items = std::mem::take(items);
+    let cast = |i: Expr| {
+        if is_null(&i) {
+            i
+        } else {
+            Expr::Cast(Box::new(i), element.clone())
+        }
+    };
+    *e = Expr::Array(items.into_iter().map(cast).collect());
+}
+
+fn is_null(e: &Expr) -> bool {
+    matches!(e, Expr::Literal(Literal::Null))
+}

@@ -1,0 +1,383 @@
+//! Tokens a client sends → the stored values they stand for.
+//!
+//! What is no token of the column must not reach PostgreSQL as it was written: the answer would tell
+//! whether such a value is stored. A value that no row has goes in its place, so that every comparison
+//! stays as true, false or NULL as it is between tokens. Deliberately absent: where tokens may stand.
+
+use ::hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use super::codec::{Family, write_uuid};
+use super::hmac::derive;
+use super::{TokenColumn, TokenKind};
+use crate::pg::Oid;
+use crate::pg::types::{Format, oid};
+use crate::wire::Reader;
+
+/// A value for PostgreSQL, in text.
+pub struct Stored {
+    /// The value. Of an array, PostgreSQL's text form of the array.
+    pub text: Zeroizing<Vec<u8>>,
+    /// It is outside the column's type: [`TokenColumn::upstream_type`] says which one holds it.
+    pub wide: bool,
+}
+
+/// Why tokens cannot be decoded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NotDecoded {
+    /// One does not authenticate.
+    NoToken,
+    /// It is not an array, or not of one dimension.
+    Malformed,
+}
+
+/// A type as PostgreSQL calls it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct UpstreamType {
+    /// Its name in `pg_catalog`.
+    pub name: &'static str,
+    /// Its OID.
+    pub oid: Oid,
+    /// That of an array of it.
+    pub array: Oid,
+}
+
+impl UpstreamType {
+    const fn new(name: &'static str, oid: Oid, array: Oid) -> Self {
+        Self { name, oid, array }
+    }
+}
+
+impl TokenColumn {
+    /// The type of a value that is compared with the column; `wide` if it may be outside the column's.
+    pub fn upstream_type(&self, wide: bool) -> UpstreamType {
+        match (self.type_oid, wide) {
+            (oid::UUID, _) => UpstreamType::new("uuid", oid::UUID, 2951),
+            (oid::BPCHAR, _) => UpstreamType::new("bpchar", oid::BPCHAR, 1014),
+            (oid::INT2, false) => UpstreamType::new("int2", oid::INT2, 1005),
+            (oid::INT4, false) => UpstreamType::new("int4", oid::INT4, 1007),
+            (oid::INT2 | oid::INT4, true) | (oid::INT8, false) => {
+                UpstreamType::new("int8", oid::INT8, 1016)
+            }
+            (oid::INT8, true) => UpstreamType::new("numeric", oid::NUMERIC, 1231),
+            _ => UpstreamType::new("text", oid::TEXT, 1009),
+        }
+    }
+
+    /// What a token stands for. Where `exact`, only a token will do.
+    pub fn stored(&self, token: &[u8], format: Format, exact: bool) -> Result<Stored, NotDecoded> {
+        if let Some(text) = self.decode_text(token, format) {
+            return Ok(Stored { text, wide: false });
+        }
+        if exact || self.kind() != TokenKind::Siv {
+            return Err(NotDecoded::NoToken);
+        }
+        self.absent(token).ok_or(NotDecoded::NoToken)
+    }
+
+    /// What an array of tokens stands for; NULLs stay.
+    pub fn stored_array(
+        &self,
+        array: &[u8],
+        format: Format,
+        exact: bool,
+    ) -> Result<Stored, NotDecoded> {
+        let elements = match format {
+            Format::Text => text_elements(array),
+            Format::Binary => binary_elements(array),
+        };
+        let mut out = Stored {
+            text: Zeroizing::new(b"{".to_vec()),
+            wide: false,
+        };
+        for element in elements.ok_or(NotDecoded::Malformed)? {
+            if out.text.len() > 1 {
+                out.text.push(b',');
+            }
+            let Some(element) = element else {
+                out.text.extend_from_slice(b"NULL");
+                continue;
+            };
+            let value = self.stored(&element, format, exact)?;
+            out.wide |= value.wide;
+            quote_element(&value.text, &mut out.text);
+        }
+        out.text.push(b'}');
+        Ok(out)
+    }
+
+    fn decode_text(&self, token: &[u8], format: Format) -> Option<Zeroizing<Vec<u8>>> {
+        if self.kind() == TokenKind::Ff1Uuid && format == Format::Binary {
+            let plain = self.decode_wire(token, format)?;
+            let mut text = Zeroizing::new(Vec::with_capacity(36));
+            write_uuid(plain.as_slice().try_into().ok()?, Format::Text, &mut text);
+            return Some(text);
+        }
+        self.decode(token)
+    }
+
+    /// A value that no row has: an integer the type cannot hold, or bits nobody can foresee without
+    /// the key. 256 of them in a text. A uuid has 119, beside a version and a variant that no
+    /// generator of uuids writes.
+    fn absent(&self, written: &[u8]) -> Option<Stored> {
+        let text = match self.family {
+            Family::Integer => match self.type_oid {
+                oid::INT8 => b"9223372036854775808".to_vec(),
+                _ => b"9223372036854775807".to_vec(),
+            },
+            Family::Text => data_encoding::HEXLOWER
+                .encode(&self.unforeseeable(written)?)
+                .into_bytes(),
+            Family::Uuid => {
+                let mut bytes = *self.unforeseeable(written)?.first_chunk::<16>()?;
+                let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes;
+                *version |= 0xf0;
+                *variant |= 0xe0;
+                let mut text = Vec::with_capacity(36);
+                write_uuid(bytes, Format::Text, &mut text);
+                text
+            }
+        };
+        Some(Stored {
+            text: Zeroizing::new(text),
+            wide: self.family == Family::Integer,
+        })
+    }
+
+    fn unforeseeable(&self, written: &[u8]) -> Option<[u8; 32]> {
+        let key = derive(&self.key, "pgveil absent value", &self.domain, self.family).ok()?;
+        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&*key).ok()?;
+        mac.update(written);
+        Some(mac.finalize().into_bytes().into())
+    }
+}
+
+/// An array's element; `None` is NULL.
+type Element = Option<Zeroizing<Vec<u8>>>;
+type Elements = Vec<Element>;
+
+/// `{a,"b c",NULL}`, of one dimension, as `array_in()` reads it.
+fn text_elements(text: &[u8]) -> Option<Elements> {
+    let text = text.trim_ascii();
+    let mut rest = text.strip_prefix(b"{")?.strip_suffix(b"}")?.trim_ascii();
+    let mut elements = Vec::new();
+    while !rest.is_empty() {
+        let (element, after) = text_element(rest)?;
+        elements.push(element);
+        rest = match after.split_first() {
+            None => return Some(elements),
+            Some((b',', more)) => more.trim_ascii_start(),
+            Some(_) => return None,
+        };
+        if rest.is_empty() {
+            return None;
+        }
+    }
+    Some(elements)
+}
+
+/// The first element and what follows it, from its comma on.
+fn text_element(text: &[u8]) -> Option<(Element, &[u8])> {
+    let mut element = Zeroizing::new(Vec::new());
+    let quoted = text.first() == Some(&b'"');
+    let mut bytes = text.iter().enumerate().skip(usize::from(quoted));
+    let mut escaped = false;
+    let end = loop {
+        match bytes.next() {
+            None if quoted => return None,
+            None => break text.len(),
+            Some((_, b'\\')) => {
+                escaped = true;
+                element.push(*bytes.next()?.1);
+            }
+            Some((at, b'"')) if quoted => break at.checked_add(1)?,
+            Some((_, b'"' | b'{' | b'}')) if !quoted => return None,
+            Some((at, b',')) if !quoted => break at,
+            Some((_, byte)) => element.push(*byte),
+        }
+    };
+    let after = text.get(end..)?.trim_ascii_start();
+    if quoted || escaped {
+        return Some((Some(element), after));
+    }
+    let bare = element.trim_ascii();
+    if bare.is_empty() {
+        return None;
+    }
+    let null = bare.eq_ignore_ascii_case(b"null");
+    let bare = Zeroizing::new(bare.to_vec());
+    Some(((!null).then_some(bare), after))
+}
+
+/// `array_recv()`'s form, of one dimension.
+fn binary_elements(array: &[u8]) -> Option<Elements> {
+    let mut reader = Reader::new(array);
+    let dimensions = reader.i32().ok()?;
+    let _has_nulls = reader.i32().ok()?;
+    let _element_type = reader.u32().ok()?;
+    let mut elements = Vec::new();
+    match dimensions {
+        0 => {}
+        1 => {
+            let count = reader.i32().ok()?;
+            let _lower_bound = reader.i32().ok()?;
+            for _ in 0..count {
+                let element = reader.value().ok()?;
+                elements.push(element.map(|e| Zeroizing::new(e.to_vec())));
+            }
+        }
+        _ => return None,
+    }
+    reader.end().ok()?;
+    Some(elements)
+}
+
+fn quote_element(value: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    for byte in value {
+        if matches!(byte, b'"' | b'\\') {
+            out.push(b'\\');
+        }
+        out.push(*byte);
+    }
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use zeroize::Zeroizing;
+
+    use super::{NotDecoded, text_elements};
+    use crate::mask::token::{TokenKey, TokenKind};
+    use crate::mask::{ColumnType, TokenColumn};
+    use crate::pg::types::{Format, oid};
+
+    fn column(domain: &str, type_oid: u32, seed: u8) -> TokenColumn {
+        let key = TokenKey::new("aaaa", Zeroizing::new([seed; 64])).expect("an id");
+        let ty = ColumnType {
+            oid: type_oid,
+            typmod: -1,
+            sql: "".into(),
+            collation: None,
+            element: None,
+        };
+        TokenColumn::bind(domain, TokenKind::Siv, &Arc::new(key), &ty).expect("fits")
+    }
+
+    fn token(of: &TokenColumn, plain: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        of.encode(plain.as_bytes(), &mut out).expect("a value");
+        out
+    }
+
+    #[test]
+    fn only_a_token_of_the_column_becomes_its_value() {
+        let text = column("d", oid::TEXT, 7);
+        let good = token(&text, "ada");
+        let stored = text.stored(&good, Format::Text, true).expect("a token");
+        assert_eq!((stored.text.as_slice(), stored.wide), (&b"ada"[..], false));
+        let mut truncated = good.clone();
+        truncated.pop();
+        let mut forged = good.clone();
+        *forged.last_mut().expect("long") ^= 1;
+        for bad in [
+            b"ada".to_vec(),
+            Vec::new(),
+            truncated,
+            forged,
+            token(&column("e", oid::TEXT, 7), "ada"),
+            token(&column("d", oid::TEXT, 8), "ada"),
+            token(&column("d", oid::INT4, 7), "12"),
+        ] {
+            assert_eq!(
+                text.stored(&bad, Format::Text, true).map(|s| s.wide),
+                Err(NotDecoded::NoToken)
+            );
+            let absent = text.stored(&bad, Format::Text, false).expect("a value");
+            assert_eq!(absent.text.len(), 64);
+            assert_ne!(absent.text.as_slice(), bad);
+        }
+    }
+
+    #[test]
+    fn what_no_row_has_is_outside_the_type_or_unforeseeable() {
+        for (ty, value, upstream) in [
+            (oid::INT2, "9223372036854775807", "int8"),
+            (oid::INT4, "9223372036854775807", "int8"),
+            (oid::INT8, "9223372036854775808", "numeric"),
+        ] {
+            let column = column("d", ty, 7);
+            let absent = column.stored(b"12", Format::Text, false).expect("a value");
+            assert_eq!(absent.text.as_slice(), value.as_bytes());
+            assert!(absent.wide);
+            assert_eq!(column.upstream_type(absent.wide).name, upstream);
+        }
+        let uuid = column("d", oid::UUID, 7);
+        let absent = uuid.stored(b"x", Format::Text, false).expect("a value");
+        assert_eq!((absent.text[14], absent.text.len()), (b'f', 36));
+        assert!(matches!(absent.text[19], b'e' | b'f'));
+    }
+
+    #[test]
+    fn arrays_are_read_as_postgresql_reads_them() {
+        let read = |text: &str| {
+            text_elements(text.as_bytes()).map(|elements| {
+                let shown = |e: &Option<Zeroizing<Vec<u8>>>| match e {
+                    Some(e) => String::from_utf8_lossy(e).into_owned(),
+                    None => "-".to_owned(),
+                };
+                elements.iter().map(shown).collect::<Vec<_>>().join("|")
+            })
+        };
+        for (text, elements) in [
+            ("{}", Some("")),
+            ("{a,b}", Some("a|b")),
+            (" { a , NULL,\"NULL\" , null } ", Some("a|-|NULL|-")),
+            (r#"{"a\"b","c\\d",e\,f,"",x y}"#, Some("a\"b|c\\d|e,f||x y")),
+            ("{a,}", None),
+            ("{,a}", None),
+            ("{{a},{b}}", None),
+            ("{a", None),
+            ("{\"a}", None),
+            ("{\"a\"b}", None),
+            ("[0:1]={a,b}", None),
+            ("a", None),
+        ] {
+            assert_eq!(read(text).as_deref(), elements, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_array_is_decoded_element_by_element() {
+        let column = column("d", oid::VARCHAR, 7);
+        let good = String::from_utf8(token(&column, "O'B\"r\\ix")).expect("text");
+        let array = format!("{{{good},NULL,plain}}");
+        let stored = column
+            .stored_array(array.as_bytes(), Format::Text, false)
+            .expect("an array");
+        let text = String::from_utf8(stored.text.to_vec()).expect("text");
+        assert!(text.starts_with(r#"{"O'B\"r\\ix",NULL,""#), "{text}");
+        assert!(!text.contains("plain"), "{text}");
+        let strict = column.stored_array(array.as_bytes(), Format::Text, true);
+        assert_eq!(strict.map(|s| s.wide), Err(NotDecoded::NoToken));
+        let mut binary = Vec::new();
+        for number in [1_i32, 1, 25, 2, 1] {
+            binary.extend_from_slice(&number.to_be_bytes());
+        }
+        let length = i32::try_from(good.len()).expect("short");
+        binary.extend_from_slice(&length.to_be_bytes());
+        binary.extend_from_slice(good.as_bytes());
+        binary.extend_from_slice(&(-1_i32).to_be_bytes());
+        let stored = column
+            .stored_array(&binary, Format::Binary, true)
+            .expect("an array");
+        assert_eq!(stored.text.as_slice(), br#"{"O'B\"r\\ix",NULL}"#);
+        for end in 0..binary.len() {
+            let cut = column.stored_array(&binary[..end], Format::Binary, true);
+            assert!(cut.is_err(), "{end}");
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Aggregates and window functions that tell in which order they met their rows.
+
+use super::key::order_key;
+use super::{Level, Order};
+use crate::catalog::FunctionKind;
+use crate::ident::Ident;
+use crate::pg::sqlstate;
+use crate::refusal::Refusal;
+use crate::sql::tree::{
+    Call, FrameBound, FrameExclusion, FrameUnits, KeywordForm, Piece, Walked, Window, WindowFrame,
+};
+
+/// Aggregates whose result does not depend on the order of their input. (The last digits of a sum of
+/// floats do; they say nothing of who came first.)
+const ORDERLESS: &[&str] = &[
+    "avg",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
+    "bool_and",
+    "bool_or",
+    "corr",
+    "count",
+    "covar_pop",
+    "covar_samp",
+    "every",
+    "max",
+    "min",
+    "range_agg",
+    "range_intersect_agg",
+    "regr_avgx",
+    "regr_avgy",
+    "regr_count",
+    "regr_intercept",
+    "regr_r2",
+    "regr_slope",
+    "regr_sxx",
+    "regr_sxy",
+    "regr_syy",
+    "stddev",
+    "stddev_pop",
+    "stddev_samp",
+    "sum",
+    "var_pop",
+    "var_samp",
+    "variance",
+];
+
+/// What a window function does with rows that its ORDER BY leaves equal.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Peers {
+    /// Treats them as one.
+    Alike,
+    /// Takes one after the other, whatever the frame.
+    Apart,
+    /// Looks into the frame, at its first row.
+    First,
+    /// Looks into the frame, at its last row.
+    Last,
+    /// Looks into the frame; depends on the order in it.
+    Ordered,
+    /// Looks into the frame; does not depend on the order in it.
+    Gathered,
+}
+
+impl Order<'_> {
+    /// A call of a SELECT's own level.
+    pub(super) fn call(&self, call: &mut Call, level: &Level) -> Walked {
+        if let Some(over) = &mut call.over {
+            level.windowed.set(true);
+            let peers = self.peers(&call.function.parts);
+            if level.exposed && peers != Peers::Alike {
+                return self.window(over, peers, level);
+            }
+            return Ok(());
+        }
+        if !self.is_aggregate(&call.function.parts) {
+            return Ok(());
+        }
+        level.aggregates.set(true);
+        // DISTINCT sorts by the values themselves, WITHIN GROUP is a function of them.
+        let settled = call.distinct || call.within_group || orderless(&call.function.parts);
+        let exposed = level.exposed || self.above;
+        let keys = call.order_by.iter().map(|o| &o.expr);
+        if exposed && !settled && !self.identified(&level.identity, keys) {
+            call.order_by.push(order_key());
+        }
+        Ok(())
+    }
+
+    /// `JSON_ARRAYAGG`, `JSON_OBJECTAGG`.
+    pub(super) fn keyword(&self, form: &mut KeywordForm, level: &Level) -> Walked {
+        let Some(name @ ("json_arrayagg" | "json_objectagg")) = form.name else {
+            return Ok(());
+        };
+        let windowed = form.pieces.iter().any(|p| matches!(p, Piece::Over(_)));
+        if windowed {
+            level.windowed.set(true);
+        } else {
+            level.aggregates.set(true);
+        }
+        if !(level.exposed || self.above) {
+            return Ok(());
+        }
+        let ordered = form.pieces.iter_mut().find_map(|p| match p {
+            Piece::OrderBy(items) => Some(items),
+            _ => None,
+        });
+        match ordered {
+            Some(items) if !windowed => {
+                let keys = items.iter().map(|o| &o.expr);
+                if !self.identified(&level.identity, keys) {
+                    items.push(order_key());
+                }
+                Ok(())
+            }
+            _ => Err(Refusal::error(
+                sqlstate::FEATURE_NOT_SUPPORTED,
+                format!(
+                    "{name} without ORDER BY is not supported over a relation whose row order is \
+                     protected"
+                ),
+            )
+            .detail("Its elements would come in the order in which an index holds stored values.")
+            .hint(if name == "json_arrayagg" {
+                "Write json_arrayagg(… ORDER BY …), or json_agg(…)."
+            } else {
+                "Write json_object_agg(key, value)."
+            })),
+        }
+    }
+
+    fn is_aggregate(&self, name: &[Ident]) -> bool {
+        let [schema, function] = name else {
+            return false;
+        };
+        let overloads = self.grounds.catalog.functions.get(function);
+        overloads.is_some_and(|all| {
+            all.iter()
+                .any(|f| f.schema == *schema && f.kind == FunctionKind::Aggregate)
+        })
+    }
+
+    fn peers(&self, name: &[Ident]) -> Peers {
+        let builtin = match name {
+            [schema, function] if *schema == "pg_catalog" => function.as_str(),
+            _ => "",
+        };
+        match builtin {
+            "rank" | "dense_rank" | "percent_rank" | "cume_dist" => Peers::Alike,
+            "row_number" | "ntile" | "lag" | "lead" => Peers::Apart,
+            "first_value" => Peers::First,
+            "last_value" => Peers::Last,
+            _ if self.is_aggregate(name) && orderless(name) => Peers::Gathered,
+            _ => Peers::Ordered,
+        }
+    }
+
+    /// Gives a window the last key, if the function then still means what it meant: the key leaves no
+    /// two rows equal, and RANGE and GROUPS frames go by what is equal.
+    fn window(&self, over: &mut Window, peers: Peers, level: &Level) -> Walked {
+        let mut window = defined(over, &level.windows)?;
+        let keys = window.partition_by.iter();
+        let keys = keys.chain(window.order_by.iter().map(|o| &o.expr));
+        if self.identified(&level.identity, keys) {
+            return Ok(());
+        }
+        let by_rows = |f: &WindowFrame| f.units == FrameUnits::Rows;
+        let frame = window.frame.take();
+        let frame = if peers == Peers::Apart {
+            None
+        } else if frame.as_ref().is_some_and(by_rows) {
+            frame
+                .filter(|f| {
+                    !matches!(
+                        f.exclusion,
+                        Some(FrameExclusion::Group | FrameExclusion::Ties)
+                    )
+                })
+                .map_or_else(|| Err(by_peers()), |f| Ok(Some(f)))?
+        } else if peers == Peers::Gathered {
+            return Ok(());
+        } else {
+            Some(by_row(frame, window.order_by.is_empty(), peers).ok_or_else(by_peers)?)
+        };
+        window.frame = frame;
+        window.order_by.push(order_key());
+        *over = window;
+        Ok(())
+    }
+}
+
+fn orderless(name: &[Ident]) -> bool {
+    match name {
+        [schema, function] => *schema == "pg_catalog" && ORDERLESS.contains(&function.as_str()),
+        _ => false,
+    }
+}
+
+/// A window written out: what it takes from named ones is copied, as PostgreSQL does.
+fn defined(window: &Window, named: &[(Ident, Window)]) -> Result<Window, Refusal> {
+    let Some(base) = &window.base else {
+        return Ok(window.clone());
+    };
+    let (at, (_, found)) = named
+        .iter()
+        .enumerate()
+        .find(|(_, (name, _))| name == base)
+        .ok_or_else(|| Refusal::error("42704", format!("window \"{base}\" does not exist")))?;
+    // A window may build on those before it only, so this ends.
+    let found = defined(found, named.get(..at).unwrap_or_default())?;
+    if window.is_reference {
+        return Ok(found);
+    }
+    let copied = window.partition_by.is_empty() && found.frame.is_none();
+    if !copied || !(window.order_by.is_empty() || found.order_by.is_empty()) {
+        return Err(Refusal::error(
+            "42P20",
+            format!("cannot override clauses of window \"{base}\""),
+        ));
+    }
+    let ordered = !found.order_by.is_empty();
+    Ok(Window {
+        base: None,
+        is_reference: false,
+        partition_by: found.partition_by,
+        order_by: if ordered {
+            found.order_by
+        } else {
+            window.order_by.clone()
+        },
+        frame: window.frame.clone(),
+    })
+}
+
+/// A RANGE or GROUPS frame as a ROWS frame that gives this function the same, if there is one.
+fn by_row(frame: Option<WindowFrame>, unordered: bool, peers: Peers) -> Option<WindowFrame> {
+    use FrameBound::{CurrentRow, UnboundedFollowing, UnboundedPreceding};
+    let (start, end, exclusion) = match &frame {
+        None => (&UnboundedPreceding, &CurrentRow, None),
+        Some(f) => (&f.start, f.end.as_ref().unwrap_or(&CurrentRow), f.exclusion),
+    };
+    let none_left_out = matches!(exclusion, None | Some(FrameExclusion::NoOthers));
+    let itself_left_out = matches!(exclusion, Some(FrameExclusion::CurrentRow));
+    let from_first = matches!(start, UnboundedPreceding) || unordered;
+    let to_last = matches!(end, UnboundedFollowing) || unordered;
+    let rows = |start, end| {
+        Some(WindowFrame {
+            units: FrameUnits::Rows,
+            start,
+            end: Some(end),
+            exclusion: frame.as_ref().and_then(|f| f.exclusion),
+        })
+    };
+    let by_peers_only =
+        |bound: &FrameBound| matches!(bound, CurrentRow | UnboundedPreceding | UnboundedFollowing);
+    if !by_peers_only(start) || !by_peers_only(end) || !(none_left_out || itself_left_out) {
+        return None;
+    }
+    if from_first && to_last {
+        return rows(UnboundedPreceding, UnboundedFollowing);
+    }
+    match peers {
+        Peers::First if from_first && none_left_out => rows(UnboundedPreceding, CurrentRow),
+        Peers::Last if to_last && none_left_out => rows(CurrentRow, UnboundedFollowing),
+        _ => None,
+    }
+}
+
+fn by_peers() -> Refusal {
+    Refusal::error(
+        sqlstate::FEATURE_NOT_SUPPORTED,
+        "this window function depends on the stored order of rows its ORDER BY leaves equal",
+    )
+    .detail(
+        "An index of a relation here holds a protected column, and its order would show in the \
+         result.",
+    )
+    .hint("Order the window by the primary key as well, or give it a ROWS frame.")
+}

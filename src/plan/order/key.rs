@@ -1,0 +1,225 @@
+//! The key, and queries that cannot take it as they are: they become a derived table, with the key
+//! outside.
+
+use crate::ident::Ident;
+use crate::pg::sqlstate;
+use crate::refusal::Refusal;
+use crate::sql::print::{Rewrite, print_expr};
+use crate::sql::tree::{
+    Call, Column, Distinct, Expr, Literal, Name, OrderItem, Query, Select, SelectItem, SetExpr,
+    TableAlias, TableRef, Walked,
+};
+
+/// What the derived table is called. A space is in it, as no client's alias has one by accident; if
+/// one has, it means its own: nothing inside the derived table can see this name.
+const ROWS: &str = "pgveil rows";
+
+/// A random value for each row.
+pub(super) fn order_key() -> OrderItem {
+    let function = ["pg_catalog", "gen_random_uuid"];
+    Expr::Call(Box::new(Call {
+        function: Name {
+            parts: function.iter().map(|p| Ident::exact(p)).collect(),
+            position: 0,
+        },
+        args: Vec::new(),
+        star: false,
+        distinct: false,
+        order_by: Vec::new(),
+        within_group: false,
+        filter: None,
+        over: None,
+    }))
+    .into_order_item()
+}
+
+/// A query of nothing but its body.
+pub(super) fn alone(body: SetExpr) -> Query {
+    Query {
+        with: None,
+        body,
+        order_by: Vec::new(),
+        limit: None,
+        locking: Vec::new(),
+    }
+}
+
+/// The expressions of a select list.
+pub(super) fn as_items(items: &[SelectItem]) -> impl Iterator<Item = &Expr> {
+    items.iter().filter_map(|i| match i {
+        SelectItem::Expr { expr, .. } => Some(expr),
+        SelectItem::Star(_) | SelectItem::FieldStar(_) => None,
+    })
+}
+
+/// A key as an expression: an output column's number means that column.
+pub(super) fn meant<'e>(e: &'e Expr, items: &'e [SelectItem]) -> &'e Expr {
+    let item = position(e).and_then(|n| items.get(n));
+    match item {
+        Some(SelectItem::Expr { expr, .. }) => expr,
+        Some(SelectItem::Star(_) | SelectItem::FieldStar(_)) | None => e,
+    }
+}
+
+/// Are two resolved expressions one? Only if they are written alike.
+pub(super) fn same_text(a: &Expr, b: &Expr) -> bool {
+    let rewrite = Rewrite::default();
+    match (print_expr(a, &rewrite), print_expr(b, &rewrite)) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
+    }
+}
+
+fn position(e: &Expr) -> Option<usize> {
+    match e {
+        Expr::Literal(Literal::Number(n)) => n.parse::<usize>().ok()?.checked_sub(1),
+        _ => None,
+    }
+}
+
+fn number(position: usize) -> Expr {
+    let text = position.saturating_add(1).to_string();
+    Expr::Literal(Literal::Number(text.into()))
+}
+
+/// `SELECT … FROM (body) AS rows ORDER BY …, key LIMIT …`: for set operations and DISTINCT, which
+/// PostgreSQL sorts by their own columns only.
+pub(super) fn wrap(q: &mut Query) -> Walked {
+    let names = names(&q.body)?;
+    if let SetExpr::Select(s) = &q.body {
+        for item in &mut q.order_by {
+            if position(&item.expr).is_none() {
+                let found = as_items(&s.items).position(|e| same_text(e, &item.expr));
+                item.expr = number(found.ok_or_else(not_in_list)?);
+            }
+        }
+    }
+    let body = std::mem::replace(&mut q.body, SetExpr::Values(Vec::new()));
+    q.body = outer(alone(body), &names, 0);
+    q.order_by.push(order_key());
+    Ok(())
+}
+
+/// The same for WITH TIES, where one more key would leave no ties. The limit stays inside, and the
+/// sort keys are handed out beside the columns to sort by again.
+pub(super) fn wrap_ties(q: &mut Query) -> Walked {
+    if q.limit.as_ref().is_some_and(|l| l.offset.is_some()) {
+        return Err(Refusal::error(
+            sqlstate::FEATURE_NOT_SUPPORTED,
+            "OFFSET together with WITH TIES is not supported over a relation whose row order is \
+             protected",
+        )
+        .detail("Which of several equal rows OFFSET leaves out would tell their stored order.")
+        .hint("Use FETCH FIRST … ROWS ONLY, or leave OFFSET out."));
+    }
+    let names = names(&q.body)?;
+    let mut hidden: Vec<Expr> = Vec::new();
+    let mut sorted = q.order_by.clone();
+    for (inside, outside) in q.order_by.iter_mut().zip(&mut sorted) {
+        let at = match (position(&inside.expr), &q.body) {
+            (Some(at), _) => at,
+            (None, SetExpr::Select(s)) => {
+                let known = as_items(&s.items).position(|e| same_text(e, &inside.expr));
+                match known {
+                    Some(at) => at,
+                    None if matches!(s.distinct, Some(Distinct::All)) => return Err(not_in_list()),
+                    None => {
+                        hidden.push(inside.expr.clone());
+                        names.len().saturating_add(hidden.len()).saturating_sub(1)
+                    }
+                }
+            }
+            (None, _) => return Err(not_in_list()),
+        };
+        inside.expr = number(at);
+        outside.expr = if at < names.len() {
+            number(at)
+        } else {
+            column(at)
+        };
+    }
+    let extra = hidden.len();
+    if let SetExpr::Select(s) = &mut q.body {
+        s.items.extend(
+            (names.len()..)
+                .zip(hidden)
+                .map(|(at, expr)| SelectItem::Expr {
+                    expr,
+                    alias: Some(label(at)),
+                }),
+        );
+    }
+    let with = q.with.take();
+    let inner = std::mem::replace(q, alone(SetExpr::Values(Vec::new())));
+    q.with = with;
+    q.body = outer(inner, &names, extra);
+    q.order_by = sorted;
+    q.order_by.push(order_key());
+    Ok(())
+}
+
+/// The SELECT around a derived table, whose columns get names that no two of them share.
+fn outer(inner: Query, names: &[Ident], extra: usize) -> SetExpr {
+    let width = names.len().saturating_add(extra);
+    let items = names.iter().enumerate().map(|(at, name)| SelectItem::Expr {
+        expr: column(at),
+        alias: Some(name.clone()),
+    });
+    SetExpr::Select(Box::new(Select {
+        items: items.collect(),
+        from: vec![TableRef::Derived {
+            lateral: false,
+            query: Box::new(inner),
+            alias: Some(TableAlias {
+                name: Ident::exact(ROWS),
+                columns: (0..width).map(label).collect(),
+            }),
+        }],
+        ..Select::default()
+    }))
+}
+
+fn label(at: usize) -> Ident {
+    Ident::exact(&format!("c{}", at.saturating_add(1)))
+}
+
+fn column(at: usize) -> Expr {
+    Expr::Column(Column {
+        qualifier: Some(Ident::exact(ROWS)),
+        name: label(at),
+        base: None,
+    })
+}
+
+/// The names of a body's columns: those of its first arm.
+fn names(body: &SetExpr) -> Result<Vec<Ident>, Refusal> {
+    match body {
+        SetExpr::Select(s) => s
+            .items
+            .iter()
+            .map(|i| match i {
+                SelectItem::Expr {
+                    alias: Some(alias), ..
+                } => Ok(alias.clone()),
+                SelectItem::Expr { .. } | SelectItem::Star(_) | SelectItem::FieldStar(_) => Err(
+                    Refusal::error(sqlstate::INTERNAL_ERROR, "a select list is not resolved"),
+                ),
+            })
+            .collect(),
+        SetExpr::Query(q) => names(&q.body),
+        SetExpr::Values(rows) => {
+            let width = rows.first().map_or(0, Vec::len);
+            Ok((1..=width)
+                .map(|n| Ident::exact(&format!("column{n}")))
+                .collect())
+        }
+        SetExpr::Chain { first, .. } => names(first),
+    }
+}
+
+fn not_in_list() -> Refusal {
+    Refusal::error(
+        "42P10",
+        "for SELECT DISTINCT, ORDER BY expressions must appear in select list",
+    )
+}

@@ -1,0 +1,400 @@
+//! Row order is an answer: where rows are seen in an order that clear and masked values leave open,
+//! PostgreSQL would fill it in from what it stores. An index on (department, salary) hands out the
+//! lowest paid under `LIMIT 1`; grouping by stored token values hands the tokens out in the order of
+//! the plaintexts. So such a place gets a last sort key that says nothing.
+//!
+//! | seen in an order | what it gets |
+//! |---|---|
+//! | ORDER BY, LIMIT, OFFSET, DISTINCT ON, cursors, `ARRAY(query)` | a last sort key, below the LIMIT |
+//! | DISTINCT, set operations, WITH TIES under any of these | the same, over the query as a derived table |
+//! | `array_agg(x)` and every aggregate not known to ignore order | a last sort key of its own |
+//! | `row_number`, `lag`, a ROWS frame … | a last sort key in the window |
+//! | tokens compared as stored | a last sort key of the statement, limited or not |
+//!
+//! The key is a random value of each row, `gen_random_uuid()`: PostgreSQL draws it from its strong
+//! random source as the rows go by. There is no secret for a client to learn or for the proxy to keep,
+//! no primary key is needed, and each execution of a statement prepared once draws anew.
+//!
+//! Nothing is added where it would change nothing: no index of the relations involved holds a column
+//! the role does not see, the keys include a primary key (or cover the groups), one row is all there
+//! can be, or the rows come from one subquery that is in such an order already.
+//!
+//! Deliberately absent: unlimited reads without ORDER BY, whose order is documented as not covered;
+//! and portals with a row limit, because PostgreSQL plans without knowing of it, so what they hand out
+//! is the beginning of that same unlimited read.
+
+mod calls;
+mod identity;
+mod key;
+mod select;
+
+use std::cell::Cell;
+
+use self::identity::{Base, Identity};
+use super::decide::{Decisions, Delivery, Place};
+use crate::analyze::lineage::{Lineage, Source, Uses};
+use crate::analyze::{ColumnForm, Grounds, exposed_order};
+use crate::ident::Ident;
+use crate::policy::Treatment;
+use crate::refusal::Refusal;
+use crate::sql::tree::{
+    Assignment, ConflictAction, Expr, InsertSource, Part, Query, RelationId, SelectItem, SetExpr,
+    Statement, TableRef, Walked, Window, With,
+};
+
+/// Who reads a query's rows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    /// The client, all of them.
+    Client,
+    /// Something that keeps their order: a cursor, `ARRAY()`.
+    Sequence,
+    /// Something that does not ask for order.
+    Set,
+    /// EXISTS, for which one row is as good as another.
+    Existence,
+    /// A loop of WITH RECURSIVE, where PostgreSQL takes no ORDER BY.
+    Loop,
+}
+
+/// What a SELECT's calls may look at.
+struct Level {
+    /// The rows may come in an order that tells of protected values.
+    exposed: bool,
+    /// What tells its rows apart.
+    identity: Identity,
+    /// Its named windows.
+    windows: Vec<(Ident, Window)>,
+    /// An aggregate of this level was met.
+    aggregates: Cell<bool>,
+    /// A window function of this level was met.
+    windowed: Cell<bool>,
+}
+
+/// One common table expression in scope.
+struct Seen {
+    name: Ident,
+    /// Its rows come in an order that tells nothing.
+    settled: bool,
+    /// What it reads.
+    relations: Vec<RelationId>,
+}
+
+/// One walk over one resolved statement.
+struct Order<'a> {
+    lineage: &'a Lineage,
+    decisions: &'a Decisions,
+    grounds: Grounds<'a>,
+    /// By relation reference: an index may hand its rows out in an order that tells.
+    indexed: Vec<bool>,
+    /// By relation reference: tokens of it are compared as stored.
+    compared: Vec<bool>,
+    /// A list of tokens has rows of its own: wherever those come together, they are compared as
+    /// stored.
+    listed: bool,
+    /// Relation references met so far, with those behind the names of CTEs.
+    met: Vec<RelationId>,
+    ctes: Vec<Seen>,
+    /// A query around this one is exposed: an aggregate here may be an aggregate of its rows.
+    above: bool,
+}
+
+/// Adds the keys a statement needs.
+pub(super) fn settle(
+    statement: &mut Statement,
+    delivery: Delivery,
+    lineage: &Lineage,
+    decisions: &Decisions,
+    grounds: Grounds<'_>,
+) -> Result<(), Refusal> {
+    let mut compared = vec![false; lineage.relations.len()];
+    for (source, decided) in &decisions.columns {
+        let stored = decided.place == Place::Output
+            && matches!(&decided.form, ColumnForm::Rule(r) if matches!(r.treatment, Treatment::Token(_)));
+        let Source::Column { relation, attnum } = *source else {
+            continue;
+        };
+        let uses = lineage
+            .relation(relation)
+            .and_then(|r| r.columns.get(&attnum));
+        if stored && uses.is_some_and(|u| u.has(Uses::EQUALITY)) {
+            set(&mut compared, relation);
+        }
+    }
+    let order = Order {
+        indexed: lineage
+            .relations
+            .iter()
+            .map(|r| exposed_order(&r.relation, grounds))
+            .collect(),
+        compared,
+        listed: decisions.lists_rows(lineage),
+        lineage,
+        decisions,
+        grounds,
+        met: Vec::new(),
+        ctes: Vec::new(),
+        above: false,
+    };
+    let exposed = order.indexed.iter().chain(&order.compared);
+    if !order.listed && !exposed.copied().any(|e| e) {
+        return Ok(());
+    }
+    let reader = match delivery {
+        Delivery::Cursor => Reader::Sequence,
+        Delivery::Rows | Delivery::Stream => Reader::Client,
+    };
+    let mut order = order;
+    order.statement(statement, reader)
+}
+
+fn set(list: &mut [bool], id: RelationId) {
+    if let Some(e) = usize::try_from(id.0).ok().and_then(|n| list.get_mut(n)) {
+        *e = true;
+    }
+}
+
+fn any(list: &[bool], ids: &[RelationId]) -> bool {
+    ids.iter().any(|id| {
+        usize::try_from(id.0)
+            .ok()
+            .and_then(|n| list.get(n))
+            .is_none_or(|e| *e)
+    })
+}
+
+impl Order<'_> {
+    fn statement(&mut self, statement: &mut Statement, reader: Reader) -> Walked {
+        let scope = self.ctes.len();
+        match statement {
+            Statement::Query(q) => {
+                self.query(q, reader)?;
+            }
+            Statement::Insert(i) => {
+                self.with(i.with.as_mut())?;
+                match &mut i.source {
+                    InsertSource::DefaultValues => {}
+                    InsertSource::Values(rows) => {
+                        self.loose(rows.iter_mut().flatten().flatten())?;
+                    }
+                    InsertSource::Query(q) => {
+                        self.query(q, Reader::Set)?;
+                    }
+                }
+                if let Some((_, ConflictAction::Update(assignments, filter))) = &mut i.on_conflict {
+                    self.assignments(assignments)?;
+                    self.loose(filter.iter_mut())?;
+                }
+                self.loose(returned(&mut i.returning))?;
+            }
+            Statement::Update(u) => {
+                self.with(u.with.as_mut())?;
+                self.tables(&mut u.from)?;
+                self.assignments(&mut u.assignments)?;
+                self.loose(u.filter.iter_mut().chain(returned(&mut u.returning)))?;
+            }
+            Statement::Delete(d) => {
+                self.with(d.with.as_mut())?;
+                self.tables(&mut d.using)?;
+                self.loose(d.filter.iter_mut().chain(returned(&mut d.returning)))?;
+            }
+            // MERGE reads no protected column; the rest reads no relation.
+            _ => {}
+        }
+        self.ctes.truncate(scope);
+        Ok(())
+    }
+
+    fn assignments(&mut self, assignments: &mut [Assignment]) -> Walked {
+        for a in assignments {
+            match a {
+                Assignment::One(_, value) => self.loose(value.iter_mut())?,
+                Assignment::Row(_, values) => self.loose(values.iter_mut().flatten())?,
+                Assignment::Query(_, q) => {
+                    self.query(q, Reader::Set)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// WITH, its names put in scope; the caller takes them out.
+    fn with(&mut self, with: Option<&mut With>) -> Walked {
+        let Some(with) = with else { return Ok(()) };
+        for cte in &mut with.ctes {
+            let before = self.met.len();
+            let itself = self.ctes.len();
+            let recursive = with.recursive;
+            if recursive {
+                self.ctes.push(Seen {
+                    name: cte.name.clone(),
+                    settled: false,
+                    relations: Vec::new(),
+                });
+            }
+            let settled = match cte.body.as_mut() {
+                Statement::Query(q) => {
+                    let chain = matches!(q.body, SetExpr::Chain { .. });
+                    let looping = recursive && chain && names(q, &cte.name);
+                    self.query(q, if looping { Reader::Loop } else { Reader::Set })?
+                }
+                other => {
+                    self.statement(other, Reader::Set)?;
+                    false
+                }
+            };
+            self.ctes.truncate(itself);
+            self.ctes.push(Seen {
+                name: cte.name.clone(),
+                settled,
+                relations: self.met.get(before..).unwrap_or_default().to_vec(),
+            });
+        }
+        Ok(())
+    }
+
+    /// FROM items, left to right. Is there one, of rows in an order that tells nothing?
+    fn tables(&mut self, from: &mut [TableRef]) -> Result<bool, Refusal> {
+        let alone = from.len() == 1;
+        let mut settled = false;
+        for table in from {
+            settled = self.table(table)? && alone;
+        }
+        Ok(settled)
+    }
+
+    fn table(&mut self, table: &mut TableRef) -> Result<bool, Refusal> {
+        match table {
+            TableRef::Relation(r) => {
+                if let Some(sample) = &mut r.sample {
+                    self.loose(sample.args.iter_mut().chain(&mut sample.repeatable))?;
+                }
+                if let Some(id) = r.id {
+                    self.met.push(id);
+                    return Ok(false);
+                }
+                let name = r.name.parts.last();
+                let cte = self.ctes.iter().rev().find(|c| Some(&c.name) == name);
+                let (settled, read) =
+                    cte.map_or_else(Default::default, |c| (c.settled, c.relations.clone()));
+                self.met.extend(read);
+                Ok(settled)
+            }
+            TableRef::Derived { query, .. } => self.query(query, Reader::Set),
+            TableRef::Function(f) => {
+                for item in &mut f.functions {
+                    self.loose(item.call.args.iter_mut().map(|a| &mut a.value))?;
+                }
+                Ok(false)
+            }
+            TableRef::Keyword(k) => {
+                let level = Level::outside();
+                k.form.parts(&mut |part| self.part(part, &level))?;
+                Ok(false)
+            }
+            TableRef::Join {
+                left,
+                right,
+                constraint,
+                ..
+            } => {
+                self.table(left)?;
+                self.table(right)?;
+                if let crate::sql::tree::JoinConstraint::On(e) = constraint {
+                    self.loose([e])?;
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    /// Expressions that stand at no level of a SELECT where order could be seen.
+    fn loose<'e>(&mut self, exprs: impl IntoIterator<Item = &'e mut Expr>) -> Walked {
+        let level = Level::outside();
+        exprs.into_iter().try_for_each(|e| self.expr(e, &level))
+    }
+
+    fn part(&mut self, part: Part<'_>, level: &Level) -> Walked {
+        match part {
+            Part::Expr(e) => self.expr(e, level),
+            Part::Query(q) => self.inner(q, Reader::Set, level),
+        }
+    }
+
+    /// A subquery of an expression.
+    fn inner(&mut self, q: &mut Query, reader: Reader, level: &Level) -> Walked {
+        let above = self.above;
+        self.above |= level.exposed;
+        self.query(q, reader)?;
+        self.above = above;
+        Ok(())
+    }
+
+    fn expr(&mut self, e: &mut Expr, level: &Level) -> Walked {
+        match e {
+            Expr::Exists(q) => return self.inner(q, Reader::Existence, level),
+            Expr::ArrayQuery(q) => return self.inner(q, Reader::Sequence, level),
+            _ => e.parts(&mut |part| self.part(part, level))?,
+        }
+        match e {
+            Expr::Call(call) => self.call(call, level),
+            Expr::Keyword(form) => self.keyword(form, level),
+            _ => Ok(()),
+        }
+    }
+
+    /// Are tokens among what these bring compared as stored?
+    fn compares(&self, met: &[RelationId]) -> bool {
+        self.listed || any(&self.compared, met)
+    }
+
+    /// Is a column compared as it is stored, and shown so?
+    fn clear(&self, (relation, attnum): Base) -> bool {
+        let source = Source::Column { relation, attnum };
+        let decided = self.decisions.columns.get(&source);
+        decided.is_some_and(|d| d.place == Place::Stored)
+    }
+}
+
+impl Level {
+    /// No rows.
+    fn outside() -> Self {
+        Self {
+            exposed: false,
+            identity: Identity::default(),
+            windows: Vec::new(),
+            aggregates: Cell::new(false),
+            windowed: Cell::new(false),
+        }
+    }
+}
+
+fn returned(items: &mut [SelectItem]) -> impl Iterator<Item = &mut Expr> {
+    items.iter_mut().filter_map(|i| match i {
+        SelectItem::Expr { expr, .. } => Some(expr),
+        SelectItem::Star(_) | SelectItem::FieldStar(_) => None,
+    })
+}
+
+/// Does the last arm of a query read the CTE that it is?
+fn names(q: &Query, name: &Ident) -> bool {
+    fn table(t: &TableRef, name: &Ident) -> bool {
+        match t {
+            TableRef::Relation(r) => r.id.is_none() && r.name.parts.last() == Some(name),
+            TableRef::Derived { query, .. } => names(query, name),
+            TableRef::Join { left, right, .. } => table(left, name) || table(right, name),
+            TableRef::Function(_) | TableRef::Keyword(_) => false,
+        }
+    }
+    fn body(b: &SetExpr, name: &Ident) -> bool {
+        match b {
+            SetExpr::Select(s) => s.from.iter().any(|t| table(t, name)),
+            SetExpr::Query(q) => names(q, name),
+            SetExpr::Values(_) => false,
+            SetExpr::Chain { first, rest } => {
+                body(first, name) || rest.iter().any(|(_, _, b)| body(b, name))
+            }
+        }
+    }
+    body(&q.body, name)
+}

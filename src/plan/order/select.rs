@@ -1,0 +1,256 @@
+//! Queries: whether the order of their rows is seen, whether something fixes it, and where the key
+//! goes if nothing does.
+
+use std::cell::Cell;
+
+use super::identity::{self, Identity, base};
+use super::key::{self, as_items, order_key, same_text, wrap, wrap_ties};
+use super::{Level, Order, Reader, any};
+use crate::pg::sqlstate;
+use crate::refusal::Refusal;
+use crate::sql::tree::{
+    Distinct, Expr, GroupItem, Query, Select, SelectItem, SetExpr, SetOp, Walked,
+};
+
+/// What is known of the rows of a query's body.
+struct Body {
+    /// They come in an order that tells nothing, or there is one at most.
+    settled: bool,
+    /// What tells them apart, of a SELECT.
+    identity: Option<Identity>,
+}
+
+impl Order<'_> {
+    /// Adds what a query needs. Do its rows come in an order that tells nothing?
+    pub(super) fn query(&mut self, q: &mut Query, reader: Reader) -> Result<bool, Refusal> {
+        let (scope, first) = (self.ctes.len(), self.met.len());
+        self.with(q.with.as_mut())?;
+        let limited = q
+            .limit
+            .as_ref()
+            .is_some_and(|l| l.count.is_some() || l.offset.is_some());
+        if let SetExpr::Query(inner) = &mut q.body
+            && q.order_by.is_empty()
+            && !limited
+        {
+            let settled = self.query(inner, reader)?;
+            self.ctes.truncate(scope);
+            return Ok(settled);
+        }
+        let body = self.body(q)?;
+        if let Some(limit) = &mut q.limit {
+            self.loose(limit.count.iter_mut().chain(&mut limit.offset))?;
+        }
+        self.ctes.truncate(scope);
+        let met = self.met.get(first..).unwrap_or_default();
+        let compared = self.compares(met);
+        if body.settled || !(compared || any(&self.indexed, met)) {
+            return Ok(true);
+        }
+        let distinct_on =
+            matches!(&q.body, SetExpr::Select(s) if matches!(s.distinct, Some(Distinct::On(_))));
+        let ordered = limited || !q.order_by.is_empty() || distinct_on;
+        let seen = match reader {
+            Reader::Existence => false,
+            Reader::Sequence => true,
+            Reader::Client => ordered || compared,
+            Reader::Set => ordered,
+            Reader::Loop => limited,
+        };
+        if !seen {
+            return Ok(false);
+        }
+        if reader == Reader::Loop {
+            return Err(no_loop());
+        }
+        if !self.fixed(q, body.identity.as_ref()) {
+            add_key(q)?;
+        }
+        Ok(true)
+    }
+
+    fn body(&mut self, q: &mut Query) -> Result<Body, Refusal> {
+        let of_rows = |settled| Body {
+            settled,
+            identity: None,
+        };
+        match &mut q.body {
+            SetExpr::Select(s) => {
+                let keys = q.order_by.iter_mut().map(|o| &mut o.expr);
+                self.select(s, &mut keys.collect::<Vec<_>>())
+            }
+            SetExpr::Query(inner) => self.query(inner, Reader::Set).map(of_rows),
+            SetExpr::Values(rows) => {
+                self.loose(rows.iter_mut().flatten())?;
+                Ok(of_rows(true))
+            }
+            SetExpr::Chain { first, rest } => {
+                self.arms(first, rest)?;
+                Ok(of_rows(false))
+            }
+        }
+    }
+
+    fn arms(&mut self, first: &mut SetExpr, rest: &mut [(SetOp, bool, SetExpr)]) -> Walked {
+        self.arm(first)?;
+        rest.iter_mut().try_for_each(|(_, _, arm)| self.arm(arm))
+    }
+
+    fn arm(&mut self, arm: &mut SetExpr) -> Walked {
+        // DISTINCT ON chooses by order, and an arm has no place to write one.
+        if let SetExpr::Select(s) = arm
+            && matches!(s.distinct, Some(Distinct::On(_)))
+        {
+            let body = std::mem::replace(arm, SetExpr::Values(Vec::new()));
+            *arm = SetExpr::Query(Box::new(key::alone(body)));
+        }
+        match arm {
+            SetExpr::Select(s) => self.select(s, &mut []).map(drop),
+            SetExpr::Query(q) => self.query(q, Reader::Set).map(drop),
+            SetExpr::Values(rows) => self.loose(rows.iter_mut().flatten()),
+            SetExpr::Chain { first, rest } => self.arms(first, rest),
+        }
+    }
+
+    fn select(&mut self, s: &mut Select, order_by: &mut [&mut Expr]) -> Result<Body, Refusal> {
+        let first = self.met.len();
+        let mut settled = self.tables(&mut s.from)?;
+        let beside = self.met.len();
+        if let Some(filter) = &mut s.filter {
+            self.loose([filter])?;
+        }
+        // What WHERE reads may be joined, and then rows come in its order.
+        let read = self.met.get(beside..).unwrap_or_default();
+        settled &= !(any(&self.indexed, read) || self.compares(read));
+        let met = self.met.get(first..).unwrap_or_default();
+        let compared = self.compares(met);
+        let clear = |b| self.clear(b);
+        let reader = identity::Reader {
+            lineage: self.lineage,
+            clear: &clear,
+        };
+        let level = Level {
+            exposed: !settled && (compared || any(&self.indexed, met)),
+            identity: Identity::of(&s.from, s.filter.as_ref(), reader),
+            windows: s.windows.clone(),
+            aggregates: Cell::new(false),
+            windowed: Cell::new(false),
+        };
+        for item in &mut s.items {
+            if let SelectItem::Expr { expr, .. } = item {
+                self.expr(expr, &level)?;
+            }
+        }
+        for item in &mut s.group_by {
+            self.group_item(item, &level)?;
+        }
+        if let Some(having) = &mut s.having {
+            self.expr(having, &level)?;
+        }
+        if let Some(Distinct::On(keys)) = &mut s.distinct {
+            keys.iter_mut().try_for_each(|e| self.expr(e, &level))?;
+        }
+        for (_, window) in &mut s.windows {
+            window.parts(&mut |part| self.part(part, &level))?;
+        }
+        order_by.iter_mut().try_for_each(|e| self.expr(e, &level))?;
+        let regrouped = !s.group_by.is_empty() || s.distinct.is_some() || level.windowed.get();
+        let one = s.group_by.is_empty() && (level.aggregates.get() || s.having.is_some());
+        Ok(Body {
+            settled: one || s.from.is_empty() || settled && !(compared && regrouped),
+            identity: Some(level.identity),
+        })
+    }
+
+    fn group_item(&mut self, item: &mut GroupItem, level: &Level) -> Walked {
+        match item {
+            GroupItem::Empty => Ok(()),
+            GroupItem::Expr(e) => self.expr(e, level),
+            GroupItem::List(list) => list.iter_mut().try_for_each(|e| self.expr(e, level)),
+            GroupItem::Rollup(sets) | GroupItem::Cube(sets) => {
+                let mut all = sets.iter_mut().flatten();
+                all.try_for_each(|e| self.expr(e, level))
+            }
+            GroupItem::Sets(sets) => sets.iter_mut().try_for_each(|i| self.group_item(i, level)),
+        }
+    }
+
+    /// Do the sort keys leave nothing open?
+    fn fixed(&self, q: &Query, identity: Option<&Identity>) -> bool {
+        let (SetExpr::Select(s), Some(identity)) = (&q.body, identity) else {
+            return false;
+        };
+        let keys: Vec<&Expr> = q
+            .order_by
+            .iter()
+            .map(|o| key::meant(&o.expr, &s.items))
+            .collect();
+        let covers = |e: &Expr| keys.iter().any(|k| same_text(k, e));
+        if let Some(Distinct::All) = s.distinct {
+            return as_items(&s.items).all(covers);
+        }
+        if !s.group_by.is_empty() {
+            return s.group_by.iter().all(|g| match g {
+                GroupItem::Expr(e) => covers(key::meant(e, &s.items)),
+                GroupItem::Empty
+                | GroupItem::List(_)
+                | GroupItem::Rollup(_)
+                | GroupItem::Cube(_)
+                | GroupItem::Sets(_) => false,
+            });
+        }
+        self.identified(identity, keys.into_iter())
+    }
+
+    /// Do the clear columns among some keys tell all rows apart?
+    pub(super) fn identified<'e>(
+        &self,
+        identity: &Identity,
+        keys: impl Iterator<Item = &'e Expr>,
+    ) -> bool {
+        let columns = keys.filter_map(base).filter(|b| self.clear(*b));
+        identity.fixed_by(&columns.collect::<Vec<_>>())
+    }
+}
+
+/// Adds the last key, in the query or around it.
+fn add_key(q: &mut Query) -> Walked {
+    let ties = q.limit.as_ref().is_some_and(|l| l.with_ties);
+    if ties {
+        return wrap_ties(q);
+    }
+    match &mut q.body {
+        SetExpr::Select(s) => match &s.distinct {
+            None => {}
+            Some(Distinct::All) => return wrap(q),
+            // PostgreSQL wants its keys first among the sort keys.
+            Some(Distinct::On(keys)) => {
+                for e in keys {
+                    let wanted = key::meant(e, &s.items);
+                    let sorted = q
+                        .order_by
+                        .iter()
+                        .any(|o| same_text(key::meant(&o.expr, &s.items), wanted));
+                    if !sorted {
+                        q.order_by.push(e.clone().into_order_item());
+                    }
+                }
+            }
+        },
+        SetExpr::Query(_) | SetExpr::Values(_) | SetExpr::Chain { .. } => return wrap(q),
+    }
+    q.order_by.push(order_key());
+    Ok(())
+}
+
+fn no_loop() -> Refusal {
+    Refusal::error(
+        sqlstate::FEATURE_NOT_SUPPORTED,
+        "LIMIT in a recursive query is not supported over a relation whose row order is protected",
+    )
+    .detail(
+        "An index holds a protected column, and PostgreSQL takes no sort key that would hide its \
+         order there.",
+    )
+    .hint("Put LIMIT and ORDER BY on the query that reads the recursive one.")
+}

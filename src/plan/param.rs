@@ -1,0 +1,353 @@
+//! Parameters when some of them are tokens: PostgreSQL gets its own, one for each way `$n` is used.
+//!
+//! A use as a token gets the plaintext; any other gets what the client sent. The client keeps seeing
+//! its own parameters. Deliberately absent: the messages, which are the session's.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use crate::catalog::Catalog;
+use crate::mask::TokenColumn;
+use crate::mask::token::TokenKind;
+use crate::pg::types::{Format, oid};
+use crate::pg::{Oid, sqlstate};
+use crate::refusal::Refusal;
+use crate::sql::tree::{Expr, ListId, Literal, Name, TypeName};
+use crate::wire::{Formats, Values};
+
+/// Where a constant stands: its list and number.
+type At = (ListId, u32);
+
+/// How a parameter is used as a token.
+pub(super) struct TokenParameter {
+    pub(super) token: Arc<TokenColumn>,
+    /// Only a token will do: the value is shown or stored.
+    pub(super) exact: bool,
+    pub(super) array: bool,
+    pub(super) cast: Option<Oid>,
+    pub(super) placed: bool,
+}
+
+/// What PostgreSQL's parameters are made of.
+pub struct Parameters {
+    upstream: Vec<(u16, Use)>,
+    /// How many the text names.
+    client: usize,
+}
+
+enum Use {
+    /// As the client sends it; the type it has, if nothing else says so.
+    Plain(Option<Oid>),
+    Token(TokenParameter),
+}
+
+/// The values of one Bind for PostgreSQL.
+pub struct Bound<'v> {
+    /// Their formats.
+    pub formats: Vec<Format>,
+    /// `None` is NULL.
+    pub values: Vec<Option<Cow<'v, [u8]>>>,
+}
+
+/// What a statement's parameters became.
+pub(super) struct Numbered {
+    pub(super) parameters: Parameters,
+    /// New numbers of those that are no tokens.
+    pub(super) plain: HashMap<u16, u16>,
+    /// Numbers of the constants that are tokens.
+    pub(super) tokens: Vec<(At, u16)>,
+}
+
+impl Parameters {
+    /// Numbers PostgreSQL's parameters: those the client's text names otherwise than as tokens, and
+    /// one for each way the others are used.
+    pub(super) fn number(
+        written: &BTreeMap<u16, u32>,
+        used: Vec<(At, u16, TokenParameter)>,
+    ) -> Result<Numbered, Refusal> {
+        let last = written.keys().next_back().copied().unwrap_or(0);
+        // How often each is a token, and the type it then has.
+        let mut as_token: HashMap<u16, (u32, Oid)> = HashMap::new();
+        for (_, n, parameter) in &used {
+            let (times, _) = as_token.entry(*n).or_insert((0, parameter.shown()));
+            *times = times.saturating_add(1);
+        }
+        let mut upstream = Vec::new();
+        let mut plain = HashMap::new();
+        for n in 1..=last {
+            let token = as_token.get(&n);
+            let times = written.get(&n).copied().unwrap_or(0);
+            if token.is_none_or(|(as_token, _)| times > *as_token) {
+                // Beside a token it is of the token's type: PostgreSQL has one type for one `$n`.
+                upstream.push((n, Use::Plain(token.map(|(_, shown)| *shown))));
+                plain.insert(n, number(upstream.len())?);
+            }
+        }
+        let mut tokens = Vec::with_capacity(used.len());
+        let mut uses: HashMap<u16, Vec<u16>> = HashMap::new();
+        for (at, n, parameter) in used {
+            let known = uses.entry(n).or_default();
+            let same = known.iter().copied().find(|k| {
+                let use_ = upstream.get(index(*k));
+                matches!(use_, Some((_, Use::Token(t))) if t.same(&parameter))
+            });
+            let own = if let Some(own) = same {
+                own
+            } else {
+                upstream.push((n, Use::Token(parameter)));
+                let own = number(upstream.len())?;
+                known.push(own);
+                own
+            };
+            tokens.push((at, own));
+        }
+        Ok(Numbered {
+            parameters: Self {
+                upstream,
+                client: usize::from(last),
+            },
+            plain,
+            tokens,
+        })
+    }
+
+    /// The types of PostgreSQL's parameters, given those the client names; 0 leaves one open.
+    pub fn types(&self, declared: &[Oid]) -> Result<Vec<Oid>, Refusal> {
+        let types = self.upstream.iter().map(|(n, use_)| {
+            let named = declared.get(index(*n)).copied().unwrap_or(0);
+            match use_ {
+                Use::Plain(Some(beside)) if named == 0 => Ok(*beside),
+                Use::Plain(_) => Ok(named),
+                Use::Token(t) => t.upstream(*n, named),
+            }
+        });
+        types.collect()
+    }
+
+    /// The same types as PREPARE lists them.
+    pub(super) fn type_names(
+        &self,
+        declared: &[Oid],
+        catalog: &Catalog,
+    ) -> Result<Vec<TypeName>, Refusal> {
+        let named = |ty: Oid| {
+            // An open one is `unknown`.
+            let ty = if ty == 0 { oid::UNKNOWN } else { ty };
+            let info = catalog.types.get(&ty)?;
+            Some(TypeName {
+                name: Name {
+                    parts: vec![info.schema.clone(), info.name.clone()],
+                    position: 0,
+                },
+                typmods: Vec::new(),
+                interval_fields: None,
+                array_dims: 0,
+            })
+        };
+        let types = self.types(declared)?;
+        let names: Option<Vec<TypeName>> = types.into_iter().map(named).collect();
+        names.ok_or_else(|| Refusal::error(sqlstate::UNDEFINED_OBJECT, "type does not exist"))
+    }
+
+    /// The client's parameters, given the types PostgreSQL found for its own.
+    pub fn describe(&self, declared: &[Oid], found: &[Oid]) -> Option<Vec<Oid>> {
+        if found.len() != self.upstream.len() {
+            return None;
+        }
+        let mut types = declared.to_vec();
+        types.resize(self.client.max(declared.len()), 0);
+        // Plain uses come first: what PostgreSQL found for one stands.
+        for ((n, use_), found) in self.upstream.iter().zip(found) {
+            let ty = types.get_mut(index(*n))?;
+            match use_ {
+                Use::Plain(_) => *ty = *found,
+                Use::Token(t) if *ty == 0 => *ty = t.shown(),
+                Use::Token(_) => {}
+            }
+        }
+        Some(types)
+    }
+
+    /// Whether values bound for these stand for the same as values bound for `other`.
+    pub fn agree(&self, other: &Self) -> bool {
+        let same = |((n, a), (m, b)): (&(u16, Use), &(u16, Use))| {
+            n == m
+                && match (a, b) {
+                    (Use::Plain(_), Use::Plain(_)) => true,
+                    (Use::Token(a), Use::Token(b)) => a.same(b),
+                    _ => false,
+                }
+        };
+        self.upstream.len() == other.upstream.len()
+            && self.upstream.iter().zip(&other.upstream).all(same)
+    }
+
+    /// The values for PostgreSQL of the values a client binds.
+    pub fn bind<'v>(
+        &self,
+        declared: usize,
+        formats: Formats<'v>,
+        values: Values<'v>,
+    ) -> Result<Bound<'v>, Refusal> {
+        let wanted = self.client.max(declared);
+        if values.len() != wanted {
+            return Err(Refusal::error(
+                sqlstate::PROTOCOL_VIOLATION,
+                format!(
+                    "bind message supplies {} parameters, but the prepared statement requires {wanted}",
+                    values.len()
+                ),
+            ));
+        }
+        let values: Vec<Option<&[u8]>> = values.iter().collect();
+        let mut bound = Bound {
+            formats: Vec::with_capacity(self.upstream.len()),
+            values: Vec::with_capacity(self.upstream.len()),
+        };
+        for (n, use_) in &self.upstream {
+            let format = formats.format(index(*n));
+            let value = values.get(index(*n)).copied().flatten();
+            let (format, value) = match (use_, value) {
+                (_, None) => (Format::Text, None),
+                (Use::Plain(_), Some(value)) => (format, Some(Cow::Borrowed(value))),
+                (Use::Token(t), Some(value)) => {
+                    let plain = t.stored(value, format)?;
+                    (Format::Text, Some(Cow::Owned(plain.to_vec())))
+                }
+            };
+            bound.formats.push(format);
+            bound.values.push(value);
+        }
+        Ok(bound)
+    }
+
+    /// The arguments of an EXECUTE for PostgreSQL's parameters.
+    pub(super) fn decode_arguments(&self, args: &[Expr]) -> Result<Vec<Expr>, Refusal> {
+        if args.len() < self.client {
+            return Err(Refusal::error(
+                sqlstate::SYNTAX_ERROR,
+                "wrong number of parameters for prepared statement",
+            )
+            .detail(format!(
+                "Expected {} parameters but got {}.",
+                self.client,
+                args.len()
+            )));
+        }
+        let arguments = self.upstream.iter().map(|(n, use_)| {
+            let Some(arg) = args.get(index(*n)) else {
+                return Err(not_constant());
+            };
+            match use_ {
+                Use::Plain(_) => Ok(arg.clone()),
+                Use::Token(t) => t.argument(arg),
+            }
+        });
+        arguments.collect()
+    }
+}
+
+impl TokenParameter {
+    fn same(&self, other: &Self) -> bool {
+        self.token.joins_with(&other.token)
+            && self.token.type_oid() == other.token.type_oid()
+            && (self.exact, self.array, self.cast, self.placed)
+                == (other.exact, other.array, other.cast, other.placed)
+    }
+
+    /// The type PostgreSQL would find for it on a table of tokens.
+    fn shown(&self) -> Oid {
+        match (self.cast, self.token.kind(), self.array) {
+            (Some(oid::VARCHAR), _, false) => oid::VARCHAR,
+            (Some(oid::VARCHAR), _, true) => 1015,
+            (_, TokenKind::Siv, false) => oid::TEXT,
+            (_, TokenKind::Siv, true) => 1009,
+            (_, TokenKind::Ff1Uuid | TokenKind::Hmac, false) => oid::UUID,
+            (_, TokenKind::Ff1Uuid | TokenKind::Hmac, true) => 2951,
+        }
+    }
+
+    /// The type of PostgreSQL's parameter.
+    fn upstream(&self, n: u16, named: Oid) -> Result<Oid, Refusal> {
+        let fits = match (self.token.kind(), self.array) {
+            (TokenKind::Siv, false) => matches!(named, 0 | oid::TEXT | oid::VARCHAR | oid::UNKNOWN),
+            (TokenKind::Siv, true) => matches!(named, 0 | 1009 | 1015),
+            (TokenKind::Ff1Uuid | TokenKind::Hmac, false) => matches!(named, 0 | oid::UUID),
+            (TokenKind::Ff1Uuid | TokenKind::Hmac, true) => matches!(named, 0 | 2951),
+        };
+        if !fits {
+            let shown = if self.token.kind() == TokenKind::Siv {
+                "text"
+            } else {
+                "uuid"
+            };
+            return Err(Refusal::error(
+                sqlstate::UNDEFINED_FUNCTION,
+                format!("cannot compare tokens with parameter ${n}, whose type is another"),
+            )
+            .hint(format!(
+                "The column's tokens are of type {shown}: declare the parameter as that, or leave \
+                 its type open."
+            )));
+        }
+        if self.placed && self.array && self.cast.is_none() && named == 0 {
+            return Err(Refusal::error(
+                "42725",
+                "function unnest(unknown) is not unique",
+            )
+            .hint("Could not choose a best candidate function. You might need to add explicit type casts."));
+        }
+        let ty = self.token.upstream_type(!self.exact);
+        Ok(if self.array { ty.array } else { ty.oid })
+    }
+
+    /// The plaintext of an argument of EXECUTE, which has to be a constant.
+    fn argument(&self, arg: &Expr) -> Result<Expr, Refusal> {
+        match arg {
+            Expr::Literal(Literal::Null) => Ok(arg.clone()),
+            Expr::Literal(Literal::String(text)) => {
+                let plain = self.stored(text.as_bytes(), Format::Text)?;
+                let plain = std::str::from_utf8(&plain).map_err(|_e| not_constant())?;
+                Ok(Expr::Literal(Literal::String(plain.into())))
+            }
+            _ => Err(not_constant()),
+        }
+    }
+
+    /// The plaintext.
+    fn stored(&self, value: &[u8], format: Format) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+        let decoded = if self.array {
+            self.token.stored_array(value, format, self.exact)
+        } else {
+            self.token.stored(value, format, self.exact)
+        };
+        match decoded {
+            Ok(stored) => Ok(stored.text),
+            Err(why) => Err(super::subject::not_decoded(why, &self.token)),
+        }
+    }
+}
+
+fn not_constant() -> Refusal {
+    Refusal::error(
+        sqlstate::FEATURE_NOT_SUPPORTED,
+        "an argument of EXECUTE that is compared with tokens must be a string constant",
+    )
+    .hint("Write EXECUTE name ('tok_…'), without a cast or an expression.")
+}
+
+/// `$n` as an index.
+fn index(n: u16) -> usize {
+    usize::from(n).saturating_sub(1)
+}
+
+/// A count of parameters as `$n`. PostgreSQL has no more than these either.
+fn number(count: usize) -> Result<u16, Refusal> {
+    u16::try_from(count).map_err(|_e| {
+        Refusal::error(sqlstate::PROGRAM_LIMIT_EXCEEDED, "too many parameters")
+            .hint("Bind an array: column = ANY ($1).")
+    })
+}

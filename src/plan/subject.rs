@@ -1,0 +1,91 @@
+//! Refusals about a column: what was asked of it, the rule that forbids it, what works instead.
+
+use crate::analyze::lineage::Uses;
+use crate::ident::Ident;
+use crate::mask::TokenColumn;
+use crate::mask::token::{NotDecoded, TokenKind};
+use crate::pg::sqlstate;
+use crate::policy::Rule;
+use crate::refusal::Refusal;
+
+/// A column in the words of a refusal.
+pub(super) struct Subject<'a> {
+    pub(super) table: &'a Ident,
+    pub(super) column: &'a Ident,
+    pub(super) rule: &'a Rule,
+}
+
+impl Subject<'_> {
+    pub(super) fn denied(&self) -> Refusal {
+        Refusal::denied(format!(
+            "permission denied for column {} of {}",
+            self.column, self.table
+        ))
+        .detail(format!(
+            "Class \"{}\" is denied to the role ({}).",
+            self.rule.class, self.rule.origin
+        ))
+    }
+
+    pub(super) fn token_use(&self, uses: Uses) -> Refusal {
+        let what = if uses.has(Uses::ORDER) && !uses.has(Uses::COMPUTE) {
+            "cannot order by or compare the order of"
+        } else if uses.has(Uses::COMPUTE) {
+            "cannot compute with"
+        } else {
+            "cannot group or compare"
+        };
+        Refusal::denied(format!("{what} column {} of {}", self.column, self.table))
+            .detail(self.token_rule())
+            .hint(format!(
+                "Select {} itself, count it, or group by it; tokenize the class with kind: hmac to \
+                 compute with its tokens.",
+                self.column
+            ))
+    }
+
+    pub(super) fn token_compared(&self) -> Refusal {
+        Refusal::denied(format!(
+            "cannot compare column {} of {} with something that is not a token of its domain",
+            self.column, self.table
+        ))
+        .detail(self.token_rule())
+        .hint(format!(
+            "Compare {} with tokens as you got them, or with another column tokenized in domain {}; \
+             tokenize the class with kind: hmac to compare it with anything.",
+            self.column, self.rule.name
+        ))
+    }
+
+    fn token_rule(&self) -> String {
+        format!(
+            "The role sees it as a reversible token of domain \"{}\" ({}).",
+            self.rule.name, self.rule.origin
+        )
+    }
+}
+
+/// A constant or parameter that is no token, where only one will do, or no array. Never says which.
+pub(super) fn not_decoded(why: NotDecoded, token: &TokenColumn) -> Refusal {
+    match why {
+        NotDecoded::Malformed => Refusal::error(
+            sqlstate::FEATURE_NOT_SUPPORTED,
+            "an array of tokens must have one dimension, counted from 1",
+        )
+        .hint("Write '{a,b}' or ARRAY['a', 'b']."),
+        // Every uuid is a token: what is none is no uuid.
+        NotDecoded::NoToken if token.kind() == TokenKind::Ff1Uuid => Refusal::error(
+            sqlstate::INVALID_TEXT_REPRESENTATION,
+            "invalid input syntax for type uuid",
+        ),
+        NotDecoded::NoToken => Refusal::denied(format!(
+            "value is not a token of domain \"{}\"",
+            token.domain()
+        ))
+        .detail(
+            "Where a value is shown among the tokens of a column, or stored in it, only a token will \
+             do. It was cut, belongs to another domain or key, or is no token at all.",
+        )
+        .hint("Give tokens as you got them. NULL is always allowed."),
+    }
+}

@@ -1,0 +1,349 @@
+//! Reversible tokens on stored values: what may be compared with them, which constants of a statement
+//! are tokens, and what is printed in their place.
+//!
+//! A list of constants that meets a token column (in an equality, or in one output) is a list of
+//! tokens of its domain. Its members are decoded, so that PostgreSQL compares plaintext with plaintext
+//! and an index serves; one that is no token becomes a value that no row has. A list that meets
+//! anything else as well stays what it is, and then the column refuses the comparison.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::decide::{Decisions, Place};
+use super::param::{Parameters, TokenParameter};
+use super::subject::Subject;
+use crate::analyze::lineage::{Lineage, List, Member, Source, Uses, Value};
+use crate::analyze::{ColumnForm, Grounds, column_form};
+use crate::catalog::Column;
+use crate::ident::Ident;
+use crate::mask::TokenColumn;
+use crate::mask::token::{NotDecoded, TokenKind};
+use crate::pg::Oid;
+use crate::pg::types::{Format, oid};
+use crate::policy::{Rule, Treatment};
+use crate::refusal::Refusal;
+use crate::sql::print::{Rewrite, quote};
+use crate::sql::tree::ListId;
+
+/// A list whose members are tokens.
+pub(super) struct TokenList {
+    rule: Arc<Rule>,
+    pub(super) token: Arc<TokenColumn>,
+    /// Only tokens will do: the value is shown or stored.
+    exact: bool,
+}
+
+/// Lists that meet, and what they meet.
+#[derive(Default)]
+struct Group {
+    /// The column that makes them tokens, its rule and type.
+    first: Option<Met>,
+    /// They meet something that is not of that column's domain and type.
+    mixed: bool,
+    uses: Uses,
+    exact: bool,
+}
+
+struct Met {
+    table: Ident,
+    column: Ident,
+    type_oid: Oid,
+    rule: Arc<Rule>,
+}
+
+impl Group {
+    fn meets(&mut self, table: &Ident, column: &Column, rule: &Arc<Rule>) {
+        match &self.first {
+            Some(first) => {
+                self.mixed |=
+                    first.rule.name != rule.name || !same_type(first.type_oid, column.type_oid);
+            }
+            None => {
+                self.first = Some(Met {
+                    table: table.clone(),
+                    column: column.name.clone(),
+                    type_oid: column.type_oid,
+                    rule: Arc::clone(rule),
+                });
+            }
+        }
+    }
+}
+
+impl Decisions {
+    /// Finds the lists of tokens.
+    pub(super) fn bind_lists(
+        &mut self,
+        lineage: &Lineage,
+        grounds: Grounds<'_>,
+    ) -> Result<(), Refusal> {
+        let roots = roots(lineage);
+        let mut groups: BTreeMap<ListId, Group> = BTreeMap::new();
+        for (sources, foreign) in meetings(lineage) {
+            let Some(root) = lists(&sources).next().and_then(|id| find(&roots, id)) else {
+                continue;
+            };
+            let group = groups.entry(root).or_default();
+            group.mixed |= foreign;
+            for s in &sources {
+                let Some((relation, column)) = lineage.column(*s) else {
+                    group.mixed |= matches!(s, Source::Column { .. });
+                    continue;
+                };
+                match self.stored_token(*s) {
+                    Some(rule) => group.meets(&relation.name, column, rule),
+                    None => group.mixed = true,
+                }
+            }
+        }
+        for (id, list) in all_lists(lineage) {
+            let Some(root) = find(&roots, id) else {
+                continue;
+            };
+            let group = groups.entry(root).or_default();
+            group.uses = group.uses.with(list.uses);
+            group.exact |= list.uses.has(Uses::IDENTITY) || list.stored.is_some();
+            if let Some((relation, attnum)) = &list.stored
+                && let ColumnForm::Rule(rule) = column_form(relation, *attnum, grounds)?
+                && let Some(column) = relation.attribute(*attnum)
+            {
+                group.meets(&relation.name, column, &rule);
+            }
+        }
+        let shown = Uses::IDENTITY.with(Uses::PRESENCE).with(Uses::EQUALITY);
+        for (id, _) in all_lists(lineage) {
+            let Some(group) = find(&roots, id).and_then(|root| groups.get(&root)) else {
+                continue;
+            };
+            let Some(met) = &group.first else { continue };
+            let Treatment::Token(token) = &met.rule.treatment else {
+                continue;
+            };
+            if !group.uses.within(shown) {
+                return Err(met.subject().token_use(group.uses));
+            }
+            if group.mixed {
+                return Err(met.subject().token_compared());
+            }
+            self.lists.insert(
+                id,
+                TokenList {
+                    rule: Arc::clone(&met.rule),
+                    token: Arc::clone(token),
+                    exact: group.exact,
+                },
+            );
+        }
+        Ok(())
+    }
+
+    /// Stored values may be compared only between columns this role sees tokenized in one domain:
+    /// joining a tokenized column with a clear one of the same data would undo the tokens.
+    pub(super) fn verify_equalities(&self, lineage: &Lineage) -> Result<(), Refusal> {
+        for e in &lineage.equalities {
+            for (mine, other) in [(&e.left, &e.right), (&e.right, &e.left)] {
+                for s in mine {
+                    let Some(rule) = self.stored_token(*s) else {
+                        continue;
+                    };
+                    let Some((relation, column)) = lineage.column(*s) else {
+                        continue;
+                    };
+                    let partner = |o: &Source| match o {
+                        Source::List(id) => self
+                            .lists
+                            .get(id)
+                            .is_some_and(|list| list.rule.name == rule.name),
+                        Source::Column { .. } => {
+                            self.stored_token(*o).is_some_and(|r| r.name == rule.name)
+                                && lineage
+                                    .column(*o)
+                                    .is_some_and(|(_, c)| same_type(c.type_oid, column.type_oid))
+                        }
+                    };
+                    if other.is_empty() || !other.iter().all(partner) {
+                        let subject = Subject {
+                            table: &relation.name,
+                            column: &column.name,
+                            rule,
+                        };
+                        return Err(subject.token_compared());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The rule of a column whose stored values stand for reversible tokens.
+    pub(super) fn stored_token(&self, s: Source) -> Option<&Arc<Rule>> {
+        let d = self.columns.get(&s)?;
+        match &d.form {
+            ColumnForm::Rule(rule)
+                if d.place == Place::Output && matches!(rule.treatment, Treatment::Token(_)) =>
+            {
+                Some(rule)
+            }
+            _ => None,
+        }
+    }
+
+    /// Does a list of tokens stand where rows come from it?
+    pub(super) fn lists_rows(&self, lineage: &Lineage) -> bool {
+        let mut lists = self.lists.keys().filter_map(|id| lineage.list(*id));
+        lists.any(|list| list.placed)
+    }
+
+    /// The rule of a list of tokens.
+    pub(super) fn token_list(&self, s: Source) -> Option<&Rule> {
+        match s {
+            Source::List(id) => self.lists.get(&id).map(|list| list.rule.as_ref()),
+            Source::Column { .. } => None,
+        }
+    }
+
+    /// Writes the lists of tokens into the rewrite. Parameters are numbered anew when some of them are
+    /// tokens: the same `$n` may be shown elsewhere, as the client sent it.
+    pub(super) fn decode(
+        &self,
+        lineage: &Lineage,
+        rewrite: &mut Rewrite,
+    ) -> Result<Option<Arc<Parameters>>, Refusal> {
+        let mut used = Vec::new();
+        for (id, list) in &self.lists {
+            let Some(written) = lineage.list(*id) else {
+                continue;
+            };
+            for (number, member) in (0_u32..).zip(&written.members) {
+                self.fits(list, written, member)?;
+                match &member.value {
+                    Value::Param(n) => {
+                        let parameter = TokenParameter {
+                            token: Arc::clone(&list.token),
+                            exact: list.exact,
+                            array: member.array,
+                            cast: member.cast,
+                            placed: written.placed,
+                        };
+                        used.push(((*id, number), *n, parameter));
+                    }
+                    Value::Text(text) => {
+                        let sql = list.literal(text, member)?;
+                        rewrite.constants.insert((*id, number), sql);
+                    }
+                }
+            }
+        }
+        if used.is_empty() {
+            return Ok(None);
+        }
+        let numbered = Parameters::number(&lineage.params, used)?;
+        rewrite.params = Some(numbered.plain);
+        let tokens = numbered.tokens.into_iter();
+        rewrite
+            .constants
+            .extend(tokens.map(|(at, n)| (at, format!("${n}"))));
+        Ok(Some(Arc::new(numbered.parameters)))
+    }
+
+    /// A token of the kind `siv` is a varchar, one of `ff1` a uuid: PostgreSQL would compare them with
+    /// that only.
+    fn fits(&self, list: &TokenList, written: &List, member: &Member) -> Result<(), Refusal> {
+        let textual = |t: Oid| matches!(t, oid::TEXT | oid::VARCHAR);
+        let fits = match (list.token.kind(), member.cast) {
+            (TokenKind::Siv, Some(cast)) => textual(cast),
+            // `unnest('{…}')` has no type of its own.
+            (TokenKind::Siv, None) => {
+                !(written.placed && member.array) || matches!(member.value, Value::Param(_))
+            }
+            (TokenKind::Ff1Uuid, Some(cast)) => cast == oid::UUID,
+            (TokenKind::Ff1Uuid, None) => !written.placed,
+            (TokenKind::Hmac, _) => false,
+        };
+        let _ = self;
+        if fits { Ok(()) } else { Err(list.refusal()) }
+    }
+}
+
+impl TokenList {
+    /// The SQL of a constant's plaintext.
+    fn literal(&self, text: &str, member: &Member) -> Result<String, Refusal> {
+        let decoded = if member.array {
+            (self.token).stored_array(text.as_bytes(), Format::Text, self.exact)
+        } else {
+            (self.token).stored(text.as_bytes(), Format::Text, self.exact)
+        };
+        let stored = decoded.map_err(|why| super::subject::not_decoded(why, &self.token))?;
+        let plain = std::str::from_utf8(&stored.text).map_err(|_e| self.refusal())?;
+        let quoted = quote(plain)?;
+        let ty = self.token.upstream_type(stored.wide);
+        let brackets = if member.array { "[]" } else { "" };
+        Ok(match ty.oid {
+            oid::TEXT | oid::BPCHAR if !member.array => quoted,
+            _ => format!("CAST({quoted} AS \"pg_catalog\".\"{}\"{brackets})", ty.name),
+        })
+    }
+
+    fn refusal(&self) -> Refusal {
+        super::subject::not_decoded(NotDecoded::NoToken, &self.token)
+    }
+}
+
+impl Met {
+    fn subject(&self) -> Subject<'_> {
+        Subject {
+            table: &self.table,
+            column: &self.column,
+            rule: &self.rule,
+        }
+    }
+}
+
+/// Sources whose values come together, and whether something unknown is among them.
+fn meetings(lineage: &Lineage) -> impl Iterator<Item = (Vec<Source>, bool)> {
+    let compared = lineage.equalities.iter().map(|e| {
+        let both = e.left.iter().chain(&e.right).copied().collect();
+        (both, e.left.is_empty() || e.right.is_empty())
+    });
+    let shown = lineage.outputs.iter().map(|o| (o.sources.clone(), false));
+    compared.chain(shown)
+}
+
+fn lists(sources: &[Source]) -> impl Iterator<Item = ListId> {
+    sources.iter().filter_map(|s| match s {
+        Source::List(id) => Some(*id),
+        Source::Column { .. } => None,
+    })
+}
+
+fn all_lists(lineage: &Lineage) -> impl Iterator<Item = (ListId, &List)> {
+    (0_u32..).map(ListId).zip(&lineage.lists)
+}
+
+/// For each list, one that stands for all it meets.
+fn roots(lineage: &Lineage) -> HashMap<ListId, ListId> {
+    let mut roots = HashMap::new();
+    for (sources, _) in meetings(lineage) {
+        let mut met = lists(&sources).filter_map(|id| find(&roots, id));
+        let Some(first) = met.next() else { continue };
+        let others: Vec<ListId> = met.filter(|id| *id != first).collect();
+        roots.extend(others.into_iter().map(|id| (id, first)));
+    }
+    roots
+}
+
+/// Follows a list to the one that stands for it. Each step leads to another list, and none leads back.
+fn find(roots: &HashMap<ListId, ListId>, mut id: ListId) -> Option<ListId> {
+    for _ in 0..=roots.len() {
+        match roots.get(&id) {
+            Some(next) => id = *next,
+            None => return Some(id),
+        }
+    }
+    None
+}
+
+fn same_type(x: Oid, y: Oid) -> bool {
+    let textual = |t: Oid| matches!(t, oid::TEXT | oid::VARCHAR);
+    x == y || textual(x) && textual(y)
+}

@@ -1,0 +1,193 @@
+//! One step down an expression: its operands and the subqueries in it, in the order they are written.
+//!
+//! Every form is matched and no field is skipped, so a new one does not compile until it says what is
+//! inside it. Deliberately absent: FROM, and what a query holds; whoever walks those wants to know
+//! which clause it is in.
+
+use super::expr::{Expr, FrameBound, Subscript, Window};
+use super::keyword::{KeywordForm, Piece};
+use super::query::{OrderItem, Query};
+use crate::refusal::Refusal;
+
+/// Something inside an expression.
+pub enum Part<'e> {
+    /// An operand.
+    Expr(&'e mut Expr),
+    /// A subquery.
+    Query(&'e mut Query),
+}
+
+/// What a walk returns.
+pub type Walked = Result<(), Refusal>;
+
+/// What is done with each part.
+pub type Visit<'v> = dyn FnMut(Part<'_>) -> Walked + 'v;
+
+impl Expr {
+    /// Visits what is directly inside.
+    pub fn parts(&mut self, visit: &mut Visit<'_>) -> Walked {
+        match self {
+            Self::Name(_)
+            | Self::Column(_)
+            | Self::WholeRow {
+                qualifier: _,
+                base: _,
+            }
+            | Self::Param(_)
+            | Self::Literal(_)
+            | Self::SystemValue(_)
+            | Self::Star(_)
+            | Self::CurrentOf(_) => Ok(()),
+            Self::Constant {
+                list: _,
+                member: _,
+                expr: e,
+            }
+            | Self::Unary(_, e)
+            | Self::Not(e)
+            | Self::Test(e, _)
+            | Self::Cast(e, _)
+            | Self::Collate(e, _)
+            | Self::Field(e, _) => visit(Part::Expr(e)),
+            Self::Binary(a, _, b)
+            | Self::NullIf(a, b)
+            | Self::IsDistinct {
+                left: a,
+                right: b,
+                negated: _,
+            }
+            | Self::QuantifiedArray {
+                left: a,
+                op: _,
+                quantifier: _,
+                array: b,
+            } => {
+                visit(Part::Expr(a))?;
+                visit(Part::Expr(b))
+            }
+            Self::And(list)
+            | Self::Or(list)
+            | Self::Array(list)
+            | Self::Row {
+                fields: list,
+                explicit: _,
+            }
+            | Self::Coalesce(list)
+            | Self::Greatest(list)
+            | Self::Least(list)
+            | Self::Grouping(list) => each(list, visit),
+            Self::Between {
+                expr,
+                low,
+                high,
+                negated: _,
+                symmetric: _,
+            } => {
+                visit(Part::Expr(expr))?;
+                visit(Part::Expr(low))?;
+                visit(Part::Expr(high))
+            }
+            Self::InList {
+                expr,
+                list,
+                negated: _,
+            } => {
+                visit(Part::Expr(expr))?;
+                each(list, visit)
+            }
+            Self::InQuery {
+                expr: left,
+                query,
+                negated: _,
+            }
+            | Self::QuantifiedQuery {
+                left,
+                op: _,
+                quantifier: _,
+                query,
+            } => {
+                visit(Part::Expr(left))?;
+                visit(Part::Query(query))
+            }
+            Self::Exists(q) | Self::Subquery(q) | Self::ArrayQuery(q) => visit(Part::Query(q)),
+            Self::Case {
+                operand,
+                branches,
+                otherwise,
+            } => {
+                each(operand.as_deref_mut(), visit)?;
+                each(branches.iter_mut().flat_map(|(w, t)| [w, t]), visit)?;
+                each(otherwise.as_deref_mut(), visit)
+            }
+            Self::Call(call) => {
+                each(call.args.iter_mut().map(|a| &mut a.value), visit)?;
+                sort_keys(&mut call.order_by, visit)?;
+                each(call.filter.as_deref_mut(), visit)?;
+                match &mut call.over {
+                    Some(over) => over.parts(visit),
+                    None => Ok(()),
+                }
+            }
+            Self::Subscripts(e, subscripts) => {
+                visit(Part::Expr(e))?;
+                for subscript in subscripts {
+                    match subscript {
+                        Subscript::Index(i) => visit(Part::Expr(i))?,
+                        Subscript::Slice(lo, hi) => {
+                            each(lo.iter_mut().chain(hi.iter_mut()), visit)?;
+                        }
+                    }
+                }
+                Ok(())
+            }
+            Self::Keyword(form) => form.parts(visit),
+        }
+    }
+}
+
+impl KeywordForm {
+    /// Visits the values and subqueries in its places.
+    pub fn parts(&mut self, visit: &mut Visit<'_>) -> Walked {
+        for piece in &mut self.pieces {
+            match piece {
+                Piece::Word(_) | Piece::Type(_) | Piece::Name(_) | Piece::String(_) => {}
+                Piece::Expr(e) | Piece::Labelled(e, _) => visit(Part::Expr(e))?,
+                Piece::Query(q) => visit(Part::Query(q))?,
+                Piece::OrderBy(items) => sort_keys(items, visit)?,
+                Piece::Over(window) => window.parts(visit)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Window {
+    /// Visits its keys and the offsets of its frame.
+    pub fn parts(&mut self, visit: &mut Visit<'_>) -> Walked {
+        each(&mut self.partition_by, visit)?;
+        sort_keys(&mut self.order_by, visit)?;
+        let Some(frame) = &mut self.frame else {
+            return Ok(());
+        };
+        for bound in [Some(&mut frame.start), frame.end.as_mut()]
+            .into_iter()
+            .flatten()
+        {
+            match bound {
+                FrameBound::Preceding(e) | FrameBound::Following(e) => visit(Part::Expr(e))?,
+                FrameBound::UnboundedPreceding
+                | FrameBound::CurrentRow
+                | FrameBound::UnboundedFollowing => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn sort_keys(items: &mut [OrderItem], visit: &mut Visit<'_>) -> Walked {
+    each(items.iter_mut().map(|i| &mut i.expr), visit)
+}
+
+fn each<'e>(exprs: impl IntoIterator<Item = &'e mut Expr>, visit: &mut Visit<'_>) -> Walked {
+    exprs.into_iter().try_for_each(|e| visit(Part::Expr(e)))
+}
