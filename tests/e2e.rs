@@ -10,6 +10,8 @@
 
 mod support;
 
+#[path = "e2e/hmac.rs"]
+mod hmac;
 #[path = "e2e/tokens.rs"]
 mod tokens;
 #[path = "e2e/wire.rs"]
@@ -49,6 +51,7 @@ fn role_of(case: &datadriven::TestCase) -> Role {
         Some("owner") => Role::Owner,
         Some("support") => Role::Support,
         Some("analyst") => Role::Analyst,
+        Some("partner") => Role::Partner,
         other => panic!("{}: role {other:?}", case.directive),
     }
 }

@@ -5,7 +5,7 @@
 //! |---|---|---|---|---|
 //! | identity | source | output (text) or source | output | output |
 //! | presence | source | output or source | output | output |
-//! | equality | source | source | stored values, same domain on both sides; else refuse | source |
+//! | equality | source | source | stored values, same domain on both sides; else refuse | the same; else source |
 //! | order, compute | source | source | refuse | source |
 //!
 //! Deliberately absent: SQL forms. A use is all this knows of a statement.
@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use super::subject::Subject;
 use super::tokens::TokenList;
+use super::tokens::same_type;
 use crate::analyze::lineage::{Lineage, OutputColumn, Source, Uses};
 use crate::analyze::{ColumnForm, Grounds, column_form};
 use crate::mask::{OutputRule, TokenColumn, Transform};
@@ -90,7 +91,7 @@ pub(super) fn decide(
         columns,
         lists: BTreeMap::new(),
     };
-    decisions.settle(lineage);
+    while decisions.settle(lineage) || decisions.settle_equalities(lineage) {}
     decisions.bind_lists(lineage, grounds)?;
     decisions.verify(lineage)?;
     Ok(decisions)
@@ -116,7 +117,7 @@ fn first_place(form: &ColumnForm, uses: Uses) -> Place {
                 if output { Place::Output } else { Place::Source }
             }
             Treatment::Token(t) => {
-                if has_sql(t) && !uses.within(shown) {
+                if has_sql(t) && !uses.within(shown.with(Uses::EQUALITY)) {
                     Place::Source
                 } else {
                     Place::Output
@@ -134,8 +135,9 @@ fn has_sql(t: &TokenColumn) -> bool {
 impl Decisions {
     /// The columns that meet in one output must be masked in one place and in one way; where they
     /// differ, each is masked where it comes from. Repeats until nothing moves, which ends because
-    /// columns only ever move to the source.
-    fn settle(&mut self, lineage: &Lineage) {
+    /// columns only ever move to the source. Did anything?
+    fn settle(&mut self, lineage: &Lineage) -> bool {
+        let mut ever = false;
         loop {
             let mut moved = false;
             for o in lineage.outputs.iter().filter(|o| o.sources.len() > 1) {
@@ -145,10 +147,62 @@ impl Decisions {
                     }
                 }
             }
+            ever |= moved;
             if !moved {
-                return;
+                return ever;
             }
         }
+    }
+
+    /// Tokens that PostgreSQL can compute are compared as stored where that gives the same answer: an
+    /// index serves, and nothing is hashed. Where it does not, they are computed. Did anything move?
+    fn settle_equalities(&mut self, lineage: &Lineage) -> bool {
+        let mut moved = false;
+        for e in &lineage.equalities {
+            if !self.comparable(&e.left, &e.right, lineage) {
+                for s in e.left.iter().chain(&e.right) {
+                    moved |= self.computable(*s) && self.demote(*s);
+                }
+            }
+        }
+        // What is grouped has no other side.
+        for (index, r) in (0_u32..).zip(&lineage.relations) {
+            for (attnum, uses) in &r.columns {
+                let source = Source::Column {
+                    relation: crate::sql::tree::RelationId(index),
+                    attnum: *attnum,
+                };
+                let bytes = r
+                    .relation
+                    .attribute(*attnum)
+                    .is_some_and(|c| byte_equal(c.type_oid) && c.deterministic);
+                if uses.has(Uses::EQUALITY) && (!bytes || r.whole_row) {
+                    moved |= self.computable(source) && self.demote(source);
+                }
+            }
+        }
+        moved
+    }
+
+    /// Is it a token that PostgreSQL can compute?
+    fn computable(&self, s: Source) -> bool {
+        self.stored_token(s)
+            .is_some_and(|rule| matches!(&rule.treatment, Treatment::Token(t) if has_sql(t)))
+    }
+
+    /// Are both sides columns of one domain and type, as they are stored?
+    fn comparable(&self, left: &[Source], right: &[Source], lineage: &Lineage) -> bool {
+        let mut all = left.iter().chain(right);
+        let of = |s: &Source| {
+            let (_, column) = lineage.column(*s)?;
+            Some((self.stored_token(*s)?, column.type_oid))
+        };
+        let Some((rule, ty)) = all.next().and_then(of) else {
+            return false;
+        };
+        !left.is_empty()
+            && !right.is_empty()
+            && all.all(|s| of(s).is_some_and(|(r, t)| r.name == rule.name && same_type(t, ty)))
     }
 
     fn demote(&mut self, s: Source) -> bool {

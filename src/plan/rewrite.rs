@@ -155,6 +155,7 @@ impl Writer<'_> {
             if n > 0 {
                 sql.push_str(", ");
             }
+            self.fits(c)?;
             sql.push_str(&self.column_sql(c.attnum, &operand(INNER_ALIAS, &c.name))?);
         }
         sql.push_str(")::");
@@ -162,6 +163,28 @@ impl Writer<'_> {
         sql.push('.');
         relation.name.quote_into(&mut sql);
         Ok(sql)
+    }
+
+    /// A field of the row has the column's own type, and a token may have no room in it.
+    fn fits(&self, column: &Column) -> Result<(), Refusal> {
+        match self.decided(column.attnum).map(|d| &d.form) {
+            Some(ColumnForm::Rule(rule)) => match &rule.treatment {
+                Treatment::Token(t) if !t.fits(column.type_oid, column.typmod) => {
+                    let table = &self.relation.relation.name;
+                    Err(Refusal::denied(format!(
+                        "cannot use whole rows of {table}: tokens do not fit column {}",
+                        column.name
+                    ))
+                    .detail(format!(
+                        "Its type is {}, and the tokens of domain \"{}\" are longer or of another type.",
+                        column.type_sql, rule.name
+                    ))
+                    .hint("Name the columns you need, as in jsonb_build_object('id', id)."))
+                }
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        }
     }
 
     fn in_place(&self) -> Result<HashMap<AttrNumber, InPlace>, Refusal> {

@@ -343,7 +343,8 @@ fn find(roots: &HashMap<ListId, ListId>, mut id: ListId) -> Option<ListId> {
     None
 }
 
-fn same_type(x: Oid, y: Oid) -> bool {
+/// Do equal values of both types have equal bytes?
+pub(super) fn same_type(x: Oid, y: Oid) -> bool {
     let textual = |t: Oid| matches!(t, oid::TEXT | oid::VARCHAR);
     x == y || textual(x) && textual(y)
 }

@@ -33,6 +33,8 @@ pub(crate) enum Role {
     Support,
     /// Sees reversible tokens.
     Analyst,
+    /// Sees irreversible tokens.
+    Partner,
 }
 
 impl Role {
@@ -41,6 +43,7 @@ impl Role {
             Self::Owner => "owner",
             Self::Support => "support",
             Self::Analyst => "analyst",
+            Self::Partner => "partner",
         }
     }
 
@@ -49,7 +52,8 @@ impl Role {
         match self {
             Self::Owner => Some("clinic"),
             Self::Support => Some("clinic_support"),
-            Self::Analyst => None,
+            // `e2e/hmac.rs` makes its own, of the tokens that are shown.
+            Self::Analyst | Self::Partner => None,
         }
     }
 }
@@ -100,6 +104,16 @@ impl Stage {
     /// A connection straight to PostgreSQL.
     pub(crate) fn direct(&self, database: &str) -> Client {
         Client::connect(self.cluster.address(), "clinic_proxy", PASSWORD, database).unwrap()
+    }
+
+    /// Makes another database out of the clinic.
+    pub(crate) fn copy(&self, database: &str, change: &str) {
+        let create = format!("CREATE DATABASE {database}");
+        self.cluster.run("postgres", &create).unwrap();
+        self.cluster
+            .run(database, &fs::read_to_string(corpus("clinic.sql")).unwrap())
+            .unwrap();
+        self.cluster.run(database, change).unwrap();
     }
 
     /// Fails if the client received a piece of a value its role must not see.
@@ -197,6 +211,7 @@ users:
   owner: {{password: {{env: PGVEIL_UPSTREAM_PASSWORD}}}}
   support: {{password: {{env: PGVEIL_UPSTREAM_PASSWORD}}}}
   analyst: {{password: {{env: PGVEIL_UPSTREAM_PASSWORD}}}}
+  partner: {{password: {{env: PGVEIL_UPSTREAM_PASSWORD}}}}
 pool: {{mode: session}}
 policies: {}
 keys: {{ring: {}, passphrase: {{env: PGVEIL_KEY_PASSPHRASE}}}}

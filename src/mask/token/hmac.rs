@@ -63,6 +63,11 @@ impl Hmac {
         &self.pads
     }
 
+    /// Characters of a token that is a text.
+    pub(super) fn token_len(&self) -> usize {
+        self.prefix.len().saturating_add(32)
+    }
+
     /// The first 128 bits: enough for 2^50 values without a collision worth expecting.
     fn half(&self, message: &[u8]) -> Option<[u8; 16]> {
         let mut inner = Sha256::new();

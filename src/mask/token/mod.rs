@@ -204,6 +204,22 @@ impl TokenColumn {
         }
     }
 
+    /// Does every token fit a column of this type and typmod? What has to stay of the column's own
+    /// type, a field of a whole row, may have no room for it.
+    pub fn fits(&self, type_oid: Oid, typmod: i32) -> bool {
+        match (&self.cipher, self.output_type().0) {
+            (_, oid::UUID) => type_oid == oid::UUID,
+            // A varchar's typmod is its length and 4.
+            (Cipher::Hmac(hmac), _) => match type_oid {
+                oid::TEXT => true,
+                oid::VARCHAR => usize::try_from(typmod.saturating_sub(4))
+                    .map_or(true, |length| hmac.token_len() <= length),
+                _ => false,
+            },
+            _ => matches!(type_oid, oid::TEXT | oid::VARCHAR) && typmod < 0,
+        }
+    }
+
     /// A token can be turned back.
     pub fn is_reversible(&self) -> bool {
         !matches!(self.cipher, Cipher::Hmac(_))

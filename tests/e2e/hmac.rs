@@ -1,0 +1,121 @@
+//! Irreversible tokens in every use: the partner's masked copy is made of the tokens the proxy shows at
+//! the output, and what PostgreSQL computes on that copy is what the proxy must answer, wherever it
+//! masks and whatever it compares as stored.
+
+use std::fmt::Write;
+
+use crate::in_any_order;
+use crate::support::client::Answer;
+use crate::support::stage::{Role, Stage};
+
+const COPY: &str = "clinic_partner";
+
+/// Columns of tokens, by table.
+const TOKENS: [(&str, &str); 5] = [
+    ("patients", "name"),
+    ("patients", "email"),
+    ("patients", "id_number"),
+    ("staff", "name"),
+    ("staff", "email"),
+];
+
+/// The columns that hold no tokens, as the partner sees them.
+const OTHERS: &str = "
+UPDATE patients SET mobile = NULL, notes = NULL, weight = floor(weight / 10) * 10,
+  born = make_date(extract(year FROM born)::int, 1, 1);
+UPDATE staff SET salary = NULL;
+ALTER TABLE staff DROP COLUMN pin;
+-- A token is longer than an ID number: it is a varchar without a length.
+ALTER TABLE patients ALTER id_number TYPE varchar;
+";
+
+const STATEMENTS: &[&str] = &[
+    // Identity and presence.
+    "SELECT id, name, email, id_number FROM patients",
+    "SELECT count(email), count(*), count(*) FILTER (WHERE id_number IS NULL) FROM patients",
+    "TABLE staff",
+    // Equality, where stored values give the same answer.
+    "SELECT a.id, b.id FROM patients a JOIN patients b ON a.email = b.email",
+    "SELECT p.id, s.id FROM patients p FULL JOIN staff s USING (email)",
+    "SELECT email, count(*) FROM patients GROUP BY email",
+    "SELECT DISTINCT name FROM patients",
+    "SELECT count(DISTINCT name), count(DISTINCT email) FROM patients",
+    "SELECT name FROM patients INTERSECT SELECT name FROM patients WHERE id < 4",
+    "SELECT email FROM patients EXCEPT SELECT email FROM staff",
+    "SELECT name FROM patients UNION SELECT name FROM staff",
+    "SELECT id FROM patients WHERE email IN (SELECT email FROM patients WHERE id % 2 = 0)",
+    "SELECT id FROM patients p WHERE EXISTS (SELECT 1 FROM patients q WHERE q.email = p.email AND q.id <> p.id)",
+    "SELECT id, count(*) OVER (PARTITION BY email) FROM patients",
+    "SELECT p.id FROM patients p JOIN patients q ON p.email IS NOT DISTINCT FROM q.email WHERE q.id = 5",
+    // Equality with something else, where it does not.
+    "SELECT a.id, b.id FROM patients a JOIN patients b ON a.email = b.name",
+    "SELECT p.id FROM patients p JOIN visits v ON v.diagnosis = p.name",
+    "SELECT id FROM patients WHERE email = (SELECT max(email) FROM patients)",
+    "SELECT id FROM patients WHERE email = 'ada.qvorlund@example.com'",
+    "SELECT id FROM patients WHERE city = name OR name IN ('Lund', 'Ada Qvorlund')",
+    "SELECT p.id FROM patients p JOIN (VALUES ('Ada Qvorlund'), ('x')) v(n) ON v.n = p.name",
+    "SELECT name FROM patients UNION SELECT city FROM patients",
+    "SELECT a.id, b.id FROM patients a JOIN patients b ON a.email = b.email AND a.name = b.city",
+    // Both kinds of use at once.
+    "SELECT email, length(email) FROM patients GROUP BY email",
+    "SELECT a.id, upper(b.email) FROM patients a JOIN patients b ON a.email = b.email",
+    "WITH x AS (SELECT email FROM patients) SELECT a.email, left(b.email, 6) FROM x a JOIN x b ON a.email = b.email",
+    // Order and computation.
+    "SELECT id, email FROM patients ORDER BY email, id",
+    "SELECT min(name), max(email) FROM patients",
+    "SELECT id FROM patients WHERE name > 'tok_8' AND email < 'tok_f'",
+    "SELECT id, rank() OVER (ORDER BY name) FROM patients",
+    "SELECT id, upper(name), length(email), left(id_number, 6), md5(email) FROM patients",
+    "SELECT id, name || '/' || email, coalesce(email, name), nullif(name, email) FROM patients",
+    "SELECT id, name LIKE 'tok%', email ~ '^tok_[0-9a-f]+$' FROM patients",
+    "SELECT string_agg(email, ',' ORDER BY email), array_agg(name ORDER BY id) FROM patients",
+    "SELECT row_to_json(c) FROM patient_contacts c WHERE id = 1",
+    "SELECT c, c.name FROM patient_contacts c WHERE id = 3",
+    "SELECT to_jsonb(c) ->> 'city', c IS NULL FROM patient_contacts c",
+    "SELECT to_jsonb(p) ->> 'email' FROM patients p",
+    "SELECT id, name FROM patient_contacts WHERE email LIKE 'tok_%'",
+    "SELECT domain FROM mail_domains",
+    "SELECT CASE WHEN id < 3 THEN name ELSE email END FROM patients",
+    "SELECT email::varchar(8), email::text, name::char(10) FROM patients",
+];
+
+#[test]
+fn irreversible_tokens_mean_the_same_in_every_use() {
+    let stage = Stage::shared();
+    let mut client = stage.connect(Role::Partner);
+    let mut change = OTHERS.to_owned();
+    for (table, column) in TOKENS {
+        let sql = format!("SELECT id, {column} FROM {table} WHERE {column} IS NOT NULL");
+        let Answer::Rows(rows, _) = client.simple(&sql) else {
+            panic!("no tokens of {column}");
+        };
+        for row in rows {
+            let (id, token) = row.split_once(" | ").unwrap();
+            assert!(token.starts_with("tok_"), "{table}.{column}: {token}");
+            writeln!(
+                change,
+                "UPDATE {table} SET {column} = '{token}' WHERE id = {id};"
+            )
+            .unwrap();
+        }
+    }
+    stage.copy(COPY, &change);
+    let mut direct = stage.direct(COPY);
+    for sql in STATEMENTS {
+        let simple = in_any_order(client.simple(sql), sql);
+        let extended = in_any_order(client.extended(sql), sql);
+        let expected = in_any_order(direct.simple(sql), sql);
+        assert!(matches!(expected, Answer::Rows(..)), "{sql}: {expected:?}");
+        assert_eq!(simple, expected, "differs from the masked copy: {sql}");
+        assert_eq!(
+            extended, expected,
+            "differs from the masked copy, extended: {sql}"
+        );
+    }
+    // In a row a field keeps its own type, and varchar(18) has no room for a token.
+    let whole = client.simple("SELECT row_to_json(p) FROM patients p");
+    assert!(
+        matches!(&whole, Answer::Error(state, _) if state == "42501"),
+        "{whole:?}"
+    );
+}
