@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use pgveil::pg::encoding::Encoding;
 
 use super::client::{Answer, Client};
-use super::reload::owner;
+use super::reload::as_owner;
 use super::stage::{PASSWORD, Stage};
 
 /// Converts there and back in PostgreSQL; nothing for what it refuses.
@@ -57,7 +57,7 @@ fn decoded(encoding: Encoding, bytes: &[u8]) -> Option<char> {
 
 #[test]
 fn every_character_is_the_one_postgresql_has() {
-    let mut owner = owner();
+    let mut owner = as_owner();
     owner.simple(FUNCTIONS);
     for encoding in Encoding::all().filter(|encoding| !encoding.is_same()) {
         let name = encoding.name();
@@ -369,7 +369,7 @@ fn the_encoding_follows_the_transaction() {
 #[test]
 fn masks_count_characters_whatever_the_client_speaks() {
     let stage = Stage::shared();
-    let mut owner = owner();
+    let mut owner = as_owner();
     owner.simple("INSERT INTO people VALUES (70, 'éàü@example.com', 'é')");
     for (name, want) in [
         ("UTF8", "é**@example.com".as_bytes()),

@@ -11,7 +11,7 @@ use super::client::{Answer, Client};
 use super::stage::{PASSWORD, Stage};
 
 /// PostgreSQL itself, as the owner of everything.
-pub(crate) fn owner() -> Client {
+pub(crate) fn as_owner() -> Client {
     let address = Stage::shared().cluster.address();
     Client::connect(address, "stage_login", PASSWORD, "stage").unwrap()
 }
@@ -238,7 +238,7 @@ fn a_held_cursor_is_closed_outside_a_transaction_too() {
 #[test]
 fn columns_added_elsewhere_are_no_concern_and_another_result_is_refused_as_postgresql_does() {
     let proxy = Proxy::start();
-    let mut owner = owner();
+    let mut owner = as_owner();
     owner.simple("CREATE TABLE grows (a int, b text); INSERT INTO grows VALUES (1, 'x')");
     proxy.until("SELECT a, b FROM grows", "1 | x");
     let statements = [
@@ -266,7 +266,7 @@ fn columns_added_elsewhere_are_no_concern_and_another_result_is_refused_as_postg
         }
         told
     };
-    let (mut client, mut direct) = (proxy.connect(), owner());
+    let (mut client, mut direct) = (proxy.connect(), as_owner());
     for client in [&mut client, &mut direct] {
         prepare(client);
     }
@@ -276,7 +276,7 @@ fn columns_added_elsewhere_are_no_concern_and_another_result_is_refused_as_postg
     assert_eq!(expected, ["1", "1", "0A000", "0A000", "x", "x"]);
     assert_eq!(run(&mut client), expected);
     // A type that changes under a name.
-    let (mut client, mut direct) = (proxy.connect(), owner());
+    let (mut client, mut direct) = (proxy.connect(), as_owner());
     for client in [&mut client, &mut direct] {
         client.simple("PREPARE p AS SELECT a + 1 FROM grows");
         client.send(b'P', b"s\0SELECT a + 1 FROM grows\0\0\0");
@@ -299,7 +299,7 @@ fn columns_added_elsewhere_are_no_concern_and_another_result_is_refused_as_postg
 #[test]
 fn a_prepared_statement_follows_the_search_path() {
     let stage = Stage::shared();
-    let mut owner = owner();
+    let mut owner = as_owner();
     owner.simple(
         "CREATE SCHEMA one; CREATE TABLE one.t AS SELECT 1 AS n; \
          CREATE SCHEMA two; CREATE TABLE two.t AS SELECT 2 AS n",
