@@ -32,6 +32,9 @@ pub struct Fields<'a> {
     pub constraint: Option<&'a str>,
     /// `F`: the source file that raised it
     pub file: Option<&'a str>,
+    /// `W`, `q` or `p` came: it was raised inside a function, a trigger or the data of a COPY. A name in
+    /// it need not be the client's: a trigger makes table names of the rows it sees.
+    pub nested: bool,
 }
 
 impl<'a> Fields<'a> {
@@ -48,6 +51,7 @@ impl<'a> Fields<'a> {
             b'd' => self.datatype = Some(value),
             b'n' => self.constraint = Some(value),
             b'F' => self.file = Some(value),
+            b'W' | b'q' | b'p' => self.nested = true,
             _ => {}
         }
     }
@@ -225,11 +229,12 @@ fn message(fields: &Fields<'_>, sqlstate: &str, names: &Names<'_>) -> String {
     if let Some(text) = constraint_message(sqlstate, names) {
         return text;
     }
-    let names_only = fields.file.is_some_and(|f| NAMES_ONLY.contains(&f));
+    let names_only = !fields.nested && fields.file.is_some_and(|f| NAMES_ONLY.contains(&f));
     if sqlstate.starts_with("42") && sqlstate != "42601" && names_only {
         return fields.message.to_owned();
     }
-    if sqlstate == "22001" && !is_raised(fields) && fields.message.starts_with(TOO_LONG) {
+    let of_a_type = fields.file == Some("varchar.c") && fields.message.starts_with(TOO_LONG);
+    if sqlstate == "22001" && of_a_type {
         return fields.message.to_owned();
     }
     texts::fixed(sqlstate).to_owned()
@@ -300,6 +305,38 @@ mod tests {
         });
         assert_eq!(text(&out, b'C'), Some("22P02"));
         assert_eq!(text(&out, b'M'), Some("invalid input syntax for type"));
+    }
+
+    #[test]
+    fn a_name_that_a_function_made_up_is_not_told() {
+        for code in [b'W', b'q', b'p'] {
+            let mut fields = Fields {
+                severity: "ERROR",
+                sqlstate: "42P01",
+                message: "relation \"CANARY\" does not exist",
+                file: Some("parse_relation.c"),
+                ..Fields::default()
+            };
+            fields.set(code, "PL/pgSQL function f() line 1 at EXECUTE");
+            let out = error(&fields);
+            assert_eq!(text(&out, b'M'), Some("relation does not exist"));
+        }
+    }
+
+    #[test]
+    fn a_length_is_told_by_the_type_itself_only() {
+        let told = |file| {
+            let out = error(&Fields {
+                severity: "ERROR",
+                sqlstate: "22001",
+                message: "value too long for type CANARY",
+                file: Some(file),
+                ..Fields::default()
+            });
+            text(&out, b'M').unwrap().contains("CANARY")
+        };
+        assert!(told("varchar.c"));
+        assert!(!told("citext.c") && !told("pl_exec.c"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio_postgres::NoTls;
 
-use super::stage::{Stage, code, connect, options};
+use super::stage::{PASSWORD, Stage, code, connect, options};
 
 /// A statement no policy lets a restricted role send.
 const REFUSED: &str = "DO $$ BEGIN END $$";
@@ -378,4 +378,54 @@ async fn a_copy_in_works_and_fails_cleanly() {
         }
         assert_eq!(client.query("SELECT 1", &[]).await.unwrap().len(), 1);
     }
+}
+
+#[tokio::test]
+async fn what_a_trigger_makes_of_a_row_is_not_told() {
+    let (app, _app) = connect("app").await;
+    app.batch_execute(
+        "CREATE FUNCTION routes() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+           IF NEW.id = 42421 THEN EXECUTE format('INSERT INTO %I VALUES (1)', 'CANARY ' || NEW.note); \
+           ELSIF NEW.id = 42422 THEN EXECUTE format('SELECT %I()', 'CANARY ' || NEW.note); \
+           ELSIF NEW.id = 42423 THEN PERFORM NEW.note::regclass; \
+           ELSIF NEW.id = 42424 THEN PERFORM NEW.note::int; \
+           ELSIF NEW.id = 42425 THEN PERFORM NEW.note::jsonb; \
+           ELSIF NEW.id = 42426 THEN RAISE EXCEPTION USING ERRCODE = '42P01', MESSAGE = NEW.note, \
+             TABLE = NEW.note, HINT = NEW.note, DETAIL = NEW.note; \
+           ELSIF NEW.id = 42427 THEN RAISE WARNING '%', NEW.note; PERFORM pg_notify('c', NEW.note); \
+           END IF; RETURN NEW; END $$; \
+         CREATE TRIGGER routes BEFORE INSERT ON sink FOR EACH ROW \
+           WHEN (NEW.id BETWEEN 42421 AND 42429) EXECUTE FUNCTION routes()",
+    )
+    .await
+    .unwrap();
+    let stage = Stage::shared();
+    let mut client =
+        super::client::Client::connect(stage.addr, "support", PASSWORD, "stage").unwrap();
+    client.take_received();
+    let insert = "INSERT INTO sink SELECT $, lower('CANARY OF A ROW')";
+    for (id, state) in [
+        (42_421, "42P01"),
+        (42_422, "42883"),
+        (42_423, "42602"),
+        (42_424, "22P02"),
+        (42_425, "22P02"),
+        (42_426, "42P01"),
+        (42_427, ""),
+    ] {
+        let sql = insert.replace('$', &id.to_string());
+        for answer in [client.simple(&sql), client.extended(&sql)] {
+            let got = match answer {
+                super::client::Answer::Error(state, _) => state,
+                super::client::Answer::Rows(..) => String::new(),
+            };
+            assert_eq!(got, state, "{id}");
+        }
+    }
+    let received = client.take_received().to_ascii_lowercase();
+    let found = received.windows(6).any(|bytes| bytes == b"canary");
+    assert!(!found, "{}", String::from_utf8_lossy(&received));
+    app.batch_execute("DROP TRIGGER routes ON sink")
+        .await
+        .unwrap();
 }
