@@ -351,7 +351,10 @@ impl Analyzer<'_> {
         }
         let mut tainted = false;
         for (l, o) in lefts.iter().zip(&outputs) {
-            if uses == Uses::EQUALITY {
+            if uses == Uses::EQUALITY && (l.null || o.null) {
+                self.lineage.mark_all(&l.sources, Uses::PRESENCE);
+                self.lineage.mark_all(&o.sources, Uses::PRESENCE);
+            } else if uses == Uses::EQUALITY {
                 self.compare(&l.sources, &o.sources);
             } else {
                 self.lineage.mark_all(&l.sources, uses);
