@@ -4,6 +4,7 @@
 //! proxy answers to R must be what PostgreSQL answers on that copy.
 
 use std::collections::HashMap;
+use std::fmt::Write;
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -121,9 +122,11 @@ impl Stage {
             for row in rows {
                 let (id, token) = row.split_once(" | ").unwrap();
                 assert!(token.starts_with("tok_"), "{table}.{column}: {token}");
-                change.push_str(&format!(
-                    "UPDATE {table} SET {column} = '{token}' WHERE id = {id};\n"
-                ));
+                writeln!(
+                    change,
+                    "UPDATE {table} SET {column} = '{token}' WHERE id = {id};"
+                )
+                .unwrap();
             }
         }
         let create = "CREATE DATABASE clinic_partner";
