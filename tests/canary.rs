@@ -83,6 +83,12 @@ fn analyst_gets_tokens_or_a_refusal() {
 }
 
 #[test]
+fn partner_gets_a_copy_made_of_its_tokens_or_a_refusal() {
+    let answered = run(Role::Partner, 20_260_104);
+    assert!(answered > 0, "every statement was refused");
+}
+
+#[test]
 fn generated_statements_are_valid_sql() {
     // Otherwise the two tests above would pass on syntax errors alone.
     let mut owner = Stage::shared().connect(Role::Owner);

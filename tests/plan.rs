@@ -119,7 +119,7 @@ fn explain_asks_the_planner(stage: &Stage) {
     let (code, text) = explain(&["--role", "nobody", "SELECT 1"]);
     assert_eq!(code, Some(1), "{text}");
     assert!(
-        text.contains("its roles are analyst, owner, support"),
+        text.contains("its roles are analyst, owner, partner, support"),
         "{text}"
     );
 }

@@ -44,6 +44,7 @@ impl Analyzer<'_> {
                 relation: None,
                 unaliased: None,
                 kind: ItemKind::Plain,
+                fields: false,
             },
         ];
         let scope = Scope {

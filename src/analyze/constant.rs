@@ -7,7 +7,7 @@
 use super::expr::Info;
 use super::lineage::{List, Member, Source, Uses, Value};
 use super::scope::{CteFrame, Scope};
-use super::{Analyzer, Resolve};
+use super::{Analyzer, Resolve, merge_sources};
 use crate::pg::Oid;
 use crate::pg::types::oid;
 use crate::sql::tree::{Expr, ListId, Literal, TypeName};
@@ -187,7 +187,7 @@ impl Analyzer<'_> {
         Ok(tainted)
     }
 
-    /// `CASE x WHEN a THEN …`: the results are computed, the rest is a comparison.
+    /// `CASE x WHEN a THEN …`: its value is one of the results, and the rest is a comparison.
     pub(super) fn case(
         &mut self,
         operand: Option<&mut Expr>,
@@ -197,6 +197,7 @@ impl Analyzer<'_> {
         ctes: Option<&CteFrame<'_>>,
     ) -> Resolve<Info> {
         let mut tainted = false;
+        let mut results = Vec::with_capacity(branches.len().saturating_add(1));
         let operand = match operand {
             Some(e) => Some(self.operand(e, scope, ctes)?),
             None => None,
@@ -214,12 +215,32 @@ impl Analyzer<'_> {
                 }
                 None => tainted |= self.compute(when, scope, ctes)?,
             }
-            tainted |= self.compute(then, scope, ctes)?;
+            results.push(self.expr(then, scope, ctes)?);
         }
         if let Some(e) = otherwise {
-            tainted |= self.compute(e, scope, ctes)?;
+            results.push(self.expr(e, scope, ctes)?);
         }
-        Ok(Info::computed(tainted, None))
+        let mut info = self.one_of(results);
+        info.tainted |= tainted;
+        Ok(info)
+    }
+
+    /// A value that is one of several, unchanged: as in a set operation, it has sources only while all
+    /// of them bring some, or are the constant NULL.
+    pub(super) fn one_of(&mut self, values: Vec<Info>) -> Info {
+        let mut sources = Vec::new();
+        for v in &values {
+            merge_sources(&mut sources, &v.sources);
+        }
+        if values.iter().any(|v| v.sources.is_empty() && !v.null) {
+            self.lineage.mark_all(&sources, Uses::COMPUTE);
+            sources.clear();
+        }
+        Info {
+            sources,
+            tainted: values.iter().any(|v| v.tainted),
+            ..Info::default()
+        }
     }
 }
 

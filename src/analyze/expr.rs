@@ -197,10 +197,14 @@ impl Analyzer<'_> {
                 let (operand, otherwise) = (operand.as_deref_mut(), otherwise.as_deref_mut());
                 self.case(operand, branches, otherwise, scope, ctes)
             }
-            Expr::Coalesce(list)
-            | Expr::Greatest(list)
-            | Expr::Least(list)
-            | Expr::Grouping(list) => self.all(list.iter_mut(), scope, ctes),
+            Expr::Coalesce(list) => {
+                let values = list.iter_mut().map(|e| self.expr(e, scope, ctes));
+                let values = values.collect::<Resolve<Vec<Info>>>()?;
+                Ok(self.one_of(values))
+            }
+            Expr::Greatest(list) | Expr::Least(list) | Expr::Grouping(list) => {
+                self.all(list.iter_mut(), scope, ctes)
+            }
             Expr::NullIf(a, b) => self.all([a.as_mut(), b.as_mut()].into_iter(), scope, ctes),
             Expr::Cast(inner, ty) => {
                 let info = self.expr(inner, scope, ctes)?;
@@ -351,7 +355,10 @@ impl Analyzer<'_> {
         }
         let mut tainted = false;
         for (l, o) in lefts.iter().zip(&outputs) {
-            if uses == Uses::EQUALITY {
+            if uses == Uses::EQUALITY && (l.null || o.null) {
+                self.lineage.mark_all(&l.sources, Uses::PRESENCE);
+                self.lineage.mark_all(&o.sources, Uses::PRESENCE);
+            } else if uses == Uses::EQUALITY {
                 self.compare(&l.sources, &o.sources);
             } else {
                 self.lineage.mark_all(&l.sources, uses);

@@ -96,7 +96,9 @@ impl Analyzer<'_> {
                         Vec::new()
                     },
                 });
-                Ok(single(derived_item(alias, printed, outputs)))
+                let fields = false;
+                let item = derived_item(alias, printed, outputs);
+                Ok(single(Item { fields, ..item }))
             }
             TableRef::Keyword(t) => {
                 let (alias, outputs) = self.keyword_table(t, &lateral_scope, env.ctes)?;
@@ -105,7 +107,9 @@ impl Analyzer<'_> {
                     name: printed.clone(),
                     columns: outputs.iter().map(|o| o.name.clone()).collect(),
                 });
-                Ok(single(derived_item(alias, printed, outputs)))
+                let fields = false;
+                let item = derived_item(alias, printed, outputs);
+                Ok(single(Item { fields, ..item }))
             }
             TableRef::Join {
                 left: l,
@@ -245,6 +249,7 @@ pub(super) fn derived_item(alias: Ident, printed: Ident, outputs: Vec<OutputColu
         relation: None,
         unaliased: None,
         kind: ItemKind::Plain,
+        fields: true,
     }
 }
 

@@ -178,6 +178,7 @@ fn joined_item(alias: Ident, columns: Vec<Visible>) -> Item {
         relation: None,
         unaliased: None,
         kind: ItemKind::Join,
+        fields: false,
     }
 }
 

@@ -30,7 +30,7 @@ impl Analyzer<'_> {
         };
         let builtin = op.schema.as_ref().is_none_or(|s| *s == "pg_catalog");
         let item = match self.row_item(row, scope)? {
-            Some(item) if item.kind == ItemKind::Plain && builtin => item,
+            Some(item) if item.kind == ItemKind::Plain && item.fields && builtin => item,
             _ => return Ok(None),
         };
         let record = Info::computed(false, Some(oid::RECORD));

@@ -104,6 +104,7 @@ impl Analyzer<'_> {
             relation: Some(id),
             unaliased,
             kind: ItemKind::Plain,
+            fields: alias.columns.is_empty(),
         })
     }
 

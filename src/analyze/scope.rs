@@ -50,6 +50,9 @@ pub(super) struct Item {
     /// Schema and name, when it was written without an alias.
     pub(super) unaliased: Option<(Ident, Ident)>,
     pub(super) kind: ItemKind,
+    /// As one value its fields have these columns' names. A function's value has none, a relation's
+    /// keeps those of the relation.
+    pub(super) fields: bool,
 }
 
 /// What a FROM item is to names.

@@ -331,8 +331,8 @@ impl Analyzer<'_> {
                 columns: outputs.iter().map(|o| o.name.clone()).collect(),
             }),
         };
-        Ok(super::from::single(super::from::derived_item(
-            alias.name, printed, outputs,
-        )))
+        let item = super::from::derived_item(alias.name, printed, outputs);
+        let fields = alias.columns.is_empty();
+        Ok(super::from::single(super::scope::Item { fields, ..item }))
     }
 }

@@ -5,7 +5,7 @@
 //! |---|---|---|---|---|
 //! | identity | source | output (text) or source | output | output |
 //! | presence | source | output or source | output | output |
-//! | equality | source | source | stored values, same domain on both sides; else refuse | the same; else source |
+//! | equality | source | source | stored values, with the same domain or with tokens (`tokens`); else refuse | stored values, with the same domain; else source |
 //! | order, compute | source | source | refuse | source |
 //!
 //! Deliberately absent: SQL forms. A use is all this knows of a statement.

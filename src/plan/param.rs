@@ -121,7 +121,7 @@ impl Parameters {
             match use_ {
                 Use::Plain(Some(beside)) if named == 0 => Ok(*beside),
                 Use::Plain(_) => Ok(named),
-                Use::Token(t) => t.upstream(*n, named),
+                Use::Token(t) => t.upstream(named),
             }
         });
         types.collect()
@@ -271,7 +271,7 @@ impl TokenParameter {
     }
 
     /// The type of PostgreSQL's parameter.
-    fn upstream(&self, n: u16, named: Oid) -> Result<Oid, Refusal> {
+    fn upstream(&self, named: Oid) -> Result<Oid, Refusal> {
         let fits = match (self.token.kind(), self.array) {
             (TokenKind::Siv, false) => matches!(named, 0 | oid::TEXT | oid::VARCHAR | oid::UNKNOWN),
             (TokenKind::Siv, true) => matches!(named, 0 | 1009 | 1015),
@@ -279,19 +279,7 @@ impl TokenParameter {
             (TokenKind::Ff1Uuid | TokenKind::Hmac, true) => matches!(named, 0 | 2951),
         };
         if !fits {
-            let shown = if self.token.kind() == TokenKind::Siv {
-                "text"
-            } else {
-                "uuid"
-            };
-            return Err(Refusal::error(
-                sqlstate::UNDEFINED_FUNCTION,
-                format!("cannot compare tokens with parameter ${n}, whose type is another"),
-            )
-            .hint(format!(
-                "The column's tokens are of type {shown}: declare the parameter as that, or leave \
-                 its type open."
-            )));
+            return Err(super::subject::other_type(&self.token));
         }
         if self.placed && self.array && self.cast.is_none() && named == 0 {
             return Err(Refusal::error(

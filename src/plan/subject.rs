@@ -89,3 +89,19 @@ pub(super) fn not_decoded(why: NotDecoded, token: &TokenColumn) -> Refusal {
         .hint("Give tokens as you got them. NULL is always allowed."),
     }
 }
+
+/// A constant whose type PostgreSQL would not compare with the tokens.
+pub(super) fn other_type(token: &TokenColumn) -> Refusal {
+    let ty = if token.kind() == TokenKind::Siv {
+        "text"
+    } else {
+        "uuid"
+    };
+    Refusal::error(
+        sqlstate::UNDEFINED_FUNCTION,
+        "cannot compare tokens with a constant or parameter of another type",
+    )
+    .hint(format!(
+        "The column's tokens are of type {ty}: give the constant or parameter that type."
+    ))
+}

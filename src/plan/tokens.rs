@@ -31,6 +31,8 @@ pub(super) struct TokenList {
     pub(super) token: Arc<TokenColumn>,
     /// Only tokens will do: the value is shown or stored.
     exact: bool,
+    /// Nothing beside a member settles its type.
+    placed: bool,
 }
 
 /// Lists that meet, and what they meet.
@@ -111,7 +113,7 @@ impl Decisions {
             }
         }
         let shown = Uses::IDENTITY.with(Uses::PRESENCE).with(Uses::EQUALITY);
-        for (id, _) in all_lists(lineage) {
+        for (id, list) in all_lists(lineage) {
             let Some(group) = find(&roots, id).and_then(|root| groups.get(&root)) else {
                 continue;
             };
@@ -131,6 +133,7 @@ impl Decisions {
                     rule: Arc::clone(&met.rule),
                     token: Arc::clone(token),
                     exact: group.exact,
+                    placed: list.placed,
                 },
             );
         }
@@ -261,7 +264,11 @@ impl Decisions {
             (TokenKind::Hmac, _) => false,
         };
         let _ = self;
-        if fits { Ok(()) } else { Err(list.refusal()) }
+        if fits {
+            Ok(())
+        } else {
+            Err(super::subject::other_type(&list.token))
+        }
     }
 }
 
@@ -279,7 +286,8 @@ impl TokenList {
         let ty = self.token.upstream_type(stored.wide);
         let brackets = if member.array { "[]" } else { "" };
         Ok(match ty.oid {
-            oid::TEXT | oid::BPCHAR if !member.array => quoted,
+            oid::TEXT if !member.array => quoted,
+            oid::BPCHAR if !member.array && !self.placed => quoted,
             _ => format!("CAST({quoted} AS \"pg_catalog\".\"{}\"{brackets})", ty.name),
         })
     }

@@ -1,5 +1,5 @@
 //! Tokens in cases: their author cannot know them, for each run has a key of its own. `<email of 1>`
-//! is what the analyst sees of that patient's email.
+//! is what the analyst sees of that patient's email, `<big of 1>` of a key's number.
 
 use std::sync::OnceLock;
 
@@ -27,8 +27,10 @@ fn known(stage: &Stage) -> &'static [(String, String)] {
     KNOWN.get_or_init(|| {
         let mut client = stage.connect(Role::Analyst);
         let mut known = Vec::new();
-        for column in ["name", "email", "id_number"] {
-            let sql = format!("SELECT id, {column} FROM patients WHERE {column} IS NOT NULL");
+        let columns = ["name", "email", "id_number"].map(|c| (c, "patients"));
+        let keys = ["small", "number", "big", "code", "ref", "ext"].map(|c| (c, "keys"));
+        for (column, table) in columns.into_iter().chain(keys) {
+            let sql = format!("SELECT id, {column} FROM {table} WHERE {column} IS NOT NULL");
             let Answer::Rows(rows, _) = client.simple(&sql) else {
                 panic!("no tokens of {column}");
             };

@@ -4,6 +4,7 @@
 //! proxy answers to R must be what PostgreSQL answers on that copy.
 
 use std::collections::HashMap;
+use std::fmt::Write;
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use pgveil::cli::cluster::{Cluster, ClusterOptions};
 
-use super::client::Client;
+use super::client::{Answer, Client};
 use super::tap::Tap;
 
 /// Everyone's password; the cluster lives for seconds, on the loopback interface.
@@ -23,6 +24,15 @@ const PASSWORD: &str = "clinic";
 /// Kills its child when its standard input closes, so that the proxy ends with the tests however
 /// they end.
 const LEASH: &str = r#""$@" </dev/null & read -r _; kill $! 2>/dev/null; wait"#;
+
+/// The columns the partner sees as tokens.
+const TOKENS: [(&str, &str); 5] = [
+    ("patients", "name"),
+    ("patients", "email"),
+    ("patients", "id_number"),
+    ("staff", "name"),
+    ("staff", "email"),
+];
 
 /// Who asks.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -52,8 +62,8 @@ impl Role {
         match self {
             Self::Owner => Some("clinic"),
             Self::Support => Some("clinic_support"),
-            // `e2e/hmac.rs` makes its own, of the tokens that are shown.
-            Self::Analyst | Self::Partner => None,
+            Self::Partner => Some("clinic_partner"),
+            Self::Analyst => None,
         }
     }
 }
@@ -84,16 +94,46 @@ impl Stage {
         let taps = HashMap::from([
             (Role::Support, Tap::new(&stored, &masked)),
             (Role::Analyst, Tap::new(&stored, &tokens)),
+            (Role::Partner, Tap::new(&stored, &tokens)),
         ]);
         let folder = tempfile::tempdir().unwrap();
         let (leash, proxy) = serve(folder.path(), cluster.address());
-        Self {
+        let stage = Self {
             cluster,
             proxy,
             taps,
             _folder: folder,
             _leash: leash,
+        };
+        stage.copy_for_partner();
+        stage
+    }
+
+    /// The partner's masked copy: what SQL can say of it, and each token as the proxy shows it where
+    /// its column is selected. Whatever else is asked must be what PostgreSQL computes on these.
+    fn copy_for_partner(&self) {
+        let mut change = fs::read_to_string(corpus("partner.sql")).unwrap();
+        let mut client = self.connect(Role::Partner);
+        for (table, column) in TOKENS {
+            let sql = format!("SELECT id, {column} FROM {table} WHERE {column} IS NOT NULL");
+            let Answer::Rows(rows, _) = client.simple(&sql) else {
+                panic!("no tokens of {column}");
+            };
+            for row in rows {
+                let (id, token) = row.split_once(" | ").unwrap();
+                assert!(token.starts_with("tok_"), "{table}.{column}: {token}");
+                writeln!(
+                    change,
+                    "UPDATE {table} SET {column} = '{token}' WHERE id = {id};"
+                )
+                .unwrap();
+            }
         }
+        let create = "CREATE DATABASE clinic_partner";
+        self.cluster.run("postgres", create).unwrap();
+        let clinic = fs::read_to_string(corpus("clinic.sql")).unwrap();
+        self.cluster.run("clinic_partner", &clinic).unwrap();
+        self.cluster.run("clinic_partner", &change).unwrap();
     }
 
     /// A connection through the proxy.
@@ -104,16 +144,6 @@ impl Stage {
     /// A connection straight to PostgreSQL.
     pub(crate) fn direct(&self, database: &str) -> Client {
         Client::connect(self.cluster.address(), "clinic_proxy", PASSWORD, database).unwrap()
-    }
-
-    /// Makes another database out of the clinic.
-    pub(crate) fn copy(&self, database: &str, change: &str) {
-        let create = format!("CREATE DATABASE {database}");
-        self.cluster.run("postgres", &create).unwrap();
-        self.cluster
-            .run(database, &fs::read_to_string(corpus("clinic.sql")).unwrap())
-            .unwrap();
-        self.cluster.run(database, change).unwrap();
     }
 
     /// Fails if the client received a piece of a value its role must not see.

@@ -7,4 +7,5 @@ ALTER TABLE payroll ALTER wage DROP NOT NULL;
 UPDATE payroll SET wage = NULL;
 UPDATE staff SET name = NULL, email = NULL, salary = NULL;
 ALTER TABLE staff DROP COLUMN pin;
+UPDATE keys SET small = NULL, number = NULL, big = NULL, code = NULL, ref = NULL, ext = NULL;
 REFRESH MATERIALIZED VIEW contact_lines;

@@ -61,6 +61,20 @@ INSERT INTO payroll SELECT n, 'team ' || n % 4, 30000 + n * 7919 % 20011 FROM ge
 -- Both hand out the lowest paid first, to whoever asks for one row of a department.
 CREATE INDEX payroll_by_wage ON payroll (team, wage) INCLUDE (id);
 CREATE INDEX staff_by_salary ON staff (department, salary) INCLUDE (name);
+-- Every type a token fits, for the analyst: one row, one with NULLs.
+CREATE TABLE keys (
+  id int PRIMARY KEY,
+  small int2,
+  number int4,
+  big int8,
+  code char(12),
+  ref uuid,
+  ext uuid
+);
+INSERT INTO keys VALUES
+  (1, 31847, 1958372641, 7294610385529174, 'qzv-77x', '5d0c9a1e-7b3f-4c68-9e21-83b6f0d4a7c9', 'e1f47b06-2c8d-4a95-b3e0-64d9175ac832'),
+  (2, 27613, 1740926835, 9223372036854775807, 'wkp-31m', 'b8e25f43-91da-4706-8fc5-2d7a3e6b0914', '0d93c6ea-58f1-4b27-a1d4-c75e829f3b60'),
+  (3, NULL, NULL, NULL, NULL, NULL, NULL);
 CREATE INDEX ON visits (patient_id);
 CREATE INDEX ON patients (city);
 CREATE VIEW patient_contacts AS SELECT id, name, email, mobile, city FROM patients;
