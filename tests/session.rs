@@ -11,7 +11,6 @@
 )]
 
 #[path = "support/client.rs"]
-#[expect(dead_code, reason = "its conveniences are for other tests")]
 mod client;
 #[path = "session/encodings.rs"]
 mod encodings;
