@@ -203,12 +203,19 @@ impl Parameters {
             ));
         }
         let values: Vec<Option<&[u8]>> = values.iter().collect();
+        // No code is text for all, one is everybody's, else one each.
+        let codes: Vec<Format> = formats.iter().collect();
+        let format = |n: usize| match codes.as_slice() {
+            [] => Format::Text,
+            [one] => *one,
+            each => each.get(n).copied().unwrap_or(Format::Text),
+        };
         let mut bound = Bound {
             formats: Vec::with_capacity(self.upstream.len()),
             values: Vec::with_capacity(self.upstream.len()),
         };
         for (n, use_) in &self.upstream {
-            let format = formats.format(index(*n));
+            let format = format(index(*n));
             let value = values.get(index(*n)).copied().flatten();
             let (format, value) = match (use_, value) {
                 (_, None) => (Format::Text, None),
