@@ -32,6 +32,12 @@ CREATE TABLE archive.patients (id int, email varchar(80), closed date);
 CREATE TABLE email (id int, patients int);
 CREATE TABLE "Odd ""Table" (id int, "select" varchar(80), "p.email" text);
 
+CREATE EXTENSION citext;
+CREATE TABLE labels (id int PRIMARY KEY, name citext, other citext, plain text);
+CREATE INDEX ON logins_2026 (email);
+
+INSERT INTO labels VALUES (1, 'Alpha', 'ALPHA', 'alpha'), (2, 'beta', 'Gamma', 'BETA'),
+  (3, NULL, 'Delta', 'delta'), (4, 'DELTA', NULL, NULL), (5, 'Zeta', 'zeta', 'Zeta');
 INSERT INTO tickets VALUES (1, 1, 'ada.qvorlund@example.com', 'r-1', 'ring back', 'Lund'),
   (2, 3, 'ouyang.xn@example.net', 'r-2', NULL, '上海'), (3, NULL, NULL, NULL, 'lost', NULL);
 INSERT INTO people (id, given, family, phones) VALUES (1, 'Ada', 'Qvorlund', '{13907714482,15500000001}'),
