@@ -243,6 +243,7 @@ impl Analyzer<'_> {
         for inner in list {
             let info = self.consumed(inner, scope, ctes, Uses::COMPUTE)?;
             tainted |= info.tainted;
+            self.no_hidden_cast(info.ty)?;
             // A constant NULL takes any type, as a literal does.
             types.push(if info.null {
                 Some(oid::UNKNOWN)

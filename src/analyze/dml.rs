@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use super::assign::{is_null_or_default, query_gives_null, token_write};
 use super::conflict::{proposed, proposed_row};
-use super::lineage::OutputColumn;
+use super::expr::Info;
+use super::lineage::{OutputColumn, Uses};
 use super::scope::{CteFrame, Env, Item, Scope, Visible};
 use super::{Analyzer, Resolve};
 use crate::catalog::{Relation, RelationKind};
@@ -58,7 +59,7 @@ impl Analyzer<'_> {
         if !target.grant.insert {
             return Err(no_grant(&target.relation, "INSERT"));
         }
-        let width = self.insert_source(&mut i.source, env)?;
+        let (width, values) = self.insert_source(&mut i.source, env)?;
         if i.columns.is_empty() && !matches!(i.source, InsertSource::DefaultValues) {
             i.columns = visible_columns(&target.item, width)?;
         }
@@ -69,6 +70,11 @@ impl Analyzer<'_> {
         };
         for c in &mut i.columns {
             self.assignment_target(c, &target, &none, env.ctes)?;
+        }
+        for (n, info) in &values {
+            if let Some(c) = i.columns.get(*n) {
+                self.assignable(&target, c, info)?;
+            }
         }
         let lists = self.inserted_values(i, &target)?;
         if let Some((conflict, action)) = &mut i.on_conflict {
@@ -83,11 +89,19 @@ impl Analyzer<'_> {
         self.select_list(&mut i.returning, &scope, env.ctes)
     }
 
-    /// Resolves what is inserted; its width.
-    fn insert_source(&mut self, source: &mut InsertSource, env: Env<'_>) -> Resolve<usize> {
+    /// Resolves what is inserted; its width, and its values by position.
+    fn insert_source(
+        &mut self,
+        source: &mut InsertSource,
+        env: Env<'_>,
+    ) -> Resolve<(usize, Vec<(usize, Info)>)> {
         match source {
-            InsertSource::DefaultValues => Ok(0),
-            InsertSource::Query(q) => Ok(self.computed_query(q, env)?.len()),
+            InsertSource::DefaultValues => Ok((0, Vec::new())),
+            InsertSource::Query(q) => {
+                let outputs = self.computed_query(q, env)?;
+                let values = outputs.iter().map(|o| Info::computed(o.tainted, o.ty));
+                Ok((outputs.len(), values.enumerate().collect()))
+            }
             InsertSource::Values(rows) => {
                 let scope = Scope {
                     parent: env.outer,
@@ -95,6 +109,7 @@ impl Analyzer<'_> {
                     columns: &[],
                 };
                 let width = rows.first().map_or(0, Vec::len);
+                let mut values = Vec::new();
                 for row in rows {
                     if row.len() != width {
                         return Err(Refusal::error(
@@ -102,11 +117,14 @@ impl Analyzer<'_> {
                             "VALUES lists must all be the same length",
                         ));
                     }
-                    for e in row.iter_mut().flatten() {
-                        self.compute(e, &scope, env.ctes)?;
+                    for (n, e) in row.iter_mut().enumerate() {
+                        if let Some(e) = e {
+                            let info = self.consumed(e, &scope, env.ctes, Uses::COMPUTE)?;
+                            values.push((n, info));
+                        }
                     }
                 }
-                Ok(width)
+                Ok((width, values))
             }
         }
     }

@@ -16,6 +16,7 @@
 
 mod assign;
 mod call;
+mod casts;
 mod colname;
 mod column;
 mod compare;

@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
+use super::casts::tests_value;
 use super::expr::Info;
 use super::lineage::Uses;
 use super::{Analyzer, Resolve};
-use crate::catalog::{TypeInfo, TypeKind};
+use crate::catalog::{CastContext, TypeInfo};
 use crate::ident::Ident;
 use crate::pg::types::oid;
 use crate::pg::{Oid, sqlstate};
@@ -57,6 +58,7 @@ impl Analyzer<'_> {
         ty: &mut TypeName,
     ) -> Resolve<Info> {
         let target = self.converted(ty, info.tainted)?;
+        self.convertible(&info, target, CastContext::Explicit)?;
         let catalog = self.grounds.catalog;
         if matches!(inner, Expr::Literal(Literal::String(_))) {
             self.object_literal(inner, target);
@@ -89,20 +91,8 @@ impl Analyzer<'_> {
     /// value.
     pub(super) fn converted(&self, ty: &mut TypeName, tainted: bool) -> Resolve<Oid> {
         let target = self.type_name(ty)?;
-        if let Some(TypeKind::Domain {
-            has_check,
-            not_null,
-            ..
-        }) = self.grounds.catalog.types.get(&target).map(|t| &t.kind)
-            && (*has_check || *not_null)
-            && tainted
-        {
-            return Err(Refusal::denied(format!(
-                "cannot cast a protected column to domain {}",
-                ty.name.parts.last().map_or("", Ident::as_str)
-            ))
-            .detail("The domain's constraint would test the value.")
-            .hint("Cast to the domain's base type."));
+        if tainted && self.tested(target) {
+            return Err(tests_value(ty.name.parts.last()));
         }
         Ok(target)
     }

@@ -18,11 +18,11 @@ pub(super) const NO_OPERAND: Option<Oid> = Some(0);
 /// Pseudo-types that take many types.
 const ANY: Oid = 2276;
 const ANYARRAY: Oid = 2277;
-const ANYELEMENT: Oid = 2283;
+pub(super) const ANYELEMENT: Oid = 2283;
 const ANYNONARRAY: Oid = 2776;
 const ANYENUM: Oid = 3500;
 const ANYRANGE: Oid = 3831;
-const ANYCOMPATIBLE: Oid = 5077;
+pub(super) const ANYCOMPATIBLE: Oid = 5077;
 const ANYCOMPATIBLEARRAY: Oid = 5078;
 const ANYCOMPATIBLENONARRAY: Oid = 5079;
 const ANYCOMPATIBLERANGE: Oid = 5080;
@@ -68,6 +68,8 @@ impl Analyzer<'_> {
         left: Option<Oid>,
         right: Option<Oid>,
     ) -> Resolve<(&OperatorInfo, bool)> {
+        self.no_hidden_cast(left)?;
+        self.no_hidden_cast(right)?;
         let visible = self.visible_operators(op, left == NO_OPERAND);
         let allowed = |o: &&OperatorInfo| o.schema == "pg_catalog" || o.extension.is_some();
         let own = |t: Option<Oid>| t.map(|t| self.grounds.catalog.base_type(t));

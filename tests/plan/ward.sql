@@ -33,7 +33,18 @@ CREATE TABLE email (id int, patients int);
 CREATE TABLE "Odd ""Table" (id int, "select" varchar(80), "p.email" text);
 
 CREATE EXTENSION citext;
-CREATE TABLE labels (id int PRIMARY KEY, name citext, other citext, plain text);
+CREATE TYPE pair AS (a int, b int);
+CREATE FUNCTION to_pair(int) RETURNS pair LANGUAGE sql AS 'SELECT ROW($1, $1)::pair';
+CREATE CAST (int AS pair) WITH FUNCTION to_pair(int) AS ASSIGNMENT;
+CREATE TYPE mood AS ENUM ('sad', 'ok');
+CREATE FUNCTION mood_words(mood) RETURNS text LANGUAGE sql AS $$SELECT 'a mood'$$;
+CREATE CAST (mood AS text) WITH FUNCTION mood_words(mood) AS IMPLICIT;
+CREATE TYPE weekday AS ENUM ('mo', 'tu');
+CREATE CAST (weekday AS text) WITH INOUT AS IMPLICIT;
+CREATE DOMAIN adult AS text CHECK (VALUE > 'b');
+CREATE TYPE adult_pair AS (a adult, b adult);
+CREATE TABLE labels (id int PRIMARY KEY, name citext, other citext, plain text,
+  feeling mood, twin pair, day weekday);
 CREATE INDEX ON logins_2026 (email);
 
 INSERT INTO labels VALUES (1, 'Alpha', 'ALPHA', 'alpha'), (2, 'beta', 'Gamma', 'BETA'),
