@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::dml::Target;
 use super::expr::Info;
 use super::lineage::{Source, Uses};
+use super::probe::Written;
 use super::scope::{CteFrame, Env, Scope};
 use super::{Analyzer, Resolve};
 use crate::catalog::{CastContext, Relation};
@@ -19,6 +20,35 @@ use crate::sql::tree::{
 
 impl Analyzer<'_> {
     pub(super) fn assignments(
+        &mut self,
+        assignments: &mut [Assignment],
+        target: &Target,
+        scope: &Scope<'_>,
+        ctes: Option<&CteFrame<'_>>,
+    ) -> Resolve<()> {
+        self.each_assigned(assignments, target, scope, ctes)?;
+        let mut written = Vec::new();
+        for a in assignments.iter() {
+            let mut add = |t: &AssignmentTarget, null| {
+                written.push(Written {
+                    column: t.column.clone(),
+                    null,
+                });
+            };
+            match a {
+                Assignment::One(t, value) => add(t, is_null_or_default(value.as_ref())),
+                Assignment::Row(targets, values) => {
+                    for (t, value) in targets.iter().zip(values) {
+                        add(t, is_null_or_default(value.as_ref()));
+                    }
+                }
+                Assignment::Query(targets, _) => targets.iter().for_each(|t| add(t, false)),
+            }
+        }
+        self.probes(target, &written, true)
+    }
+
+    fn each_assigned(
         &mut self,
         assignments: &mut [Assignment],
         target: &Target,

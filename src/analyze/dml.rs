@@ -6,13 +6,14 @@
 //!
 //! Deliberately absent: MERGE (`merge`), and writes through views.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::assign::{is_null_or_default, query_gives_null, token_write};
 use super::conflict::{proposed, proposed_row};
 use super::expr::Info;
 use super::lineage::{OutputColumn, Uses};
+use super::probe::Written;
 use super::scope::{CteFrame, Env, Item, Scope, Visible};
 use super::{Analyzer, Resolve};
 use crate::catalog::{Relation, RelationKind};
@@ -77,6 +78,16 @@ impl Analyzer<'_> {
             }
         }
         let lists = self.inserted_values(i, &target)?;
+        let written: Vec<Written> = i
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(n, c)| Written {
+                column: c.column.clone(),
+                null: gives_null(i, n),
+            })
+            .collect();
+        self.probes(&target, &written, false)?;
         if let Some((conflict, action)) = &mut i.on_conflict {
             self.on_conflict(conflict.as_mut(), action, (&target, &lists), env)?;
         }
@@ -295,6 +306,7 @@ impl Analyzer<'_> {
                 update: None,
                 updates: true,
                 plaintext: true,
+                probe: HashSet::new(),
             })
         } else {
             self.grounds.grants.write.get(&relation.oid).cloned()
@@ -364,11 +376,27 @@ impl Analyzer<'_> {
                 position: 0,
             };
             self.assignment_target(&mut t, &target, &none, None)?;
+            let written = Written {
+                column: c.clone(),
+                null: false,
+            };
+            self.probes(&target, &[written], false)?;
             if !target.grant.plaintext && self.is_token(&target, c)? {
                 return Err(token_write(&target.relation, c));
             }
         }
         Ok(())
+    }
+}
+
+/// Is a column given nothing but NULL or its default?
+fn gives_null(i: &Insert, n: usize) -> bool {
+    match &i.source {
+        InsertSource::DefaultValues => true,
+        InsertSource::Values(rows) => rows
+            .iter()
+            .all(|r| r.get(n).is_some_and(|v| is_null_or_default(v.as_ref()))),
+        InsertSource::Query(q) => query_gives_null(q, n),
     }
 }
 

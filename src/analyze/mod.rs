@@ -37,6 +37,7 @@ mod names;
 mod operators;
 mod order;
 mod own_state;
+mod probe;
 mod query;
 mod relation;
 mod row;

@@ -8,6 +8,7 @@
 
 pub mod allow;
 pub mod build;
+mod constraint;
 pub mod queries;
 mod relation;
 mod rows;
@@ -19,6 +20,7 @@ mod types;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use self::constraint::{Constraint, ConstraintKind};
 pub use self::relation::{Column, ColumnId, ForeignKey, Index, Relation, RelationKind};
 pub use self::search_path::SearchPath;
 pub use self::temp::TempTables;

@@ -373,7 +373,18 @@ pub(super) fn facts(lineage: &Lineage, decisions: &Decisions) -> super::plan::Fa
         }
         facts.oids.push(r.relation.oid);
     }
+    facts.columns.extend(probes(lineage));
     facts
+}
+
+/// Columns whose stored values a constraint compares with what the statement writes.
+pub(super) fn probes(lineage: &Lineage) -> impl Iterator<Item = (String, &'static str)> {
+    lineage.probed.iter().filter_map(|(id, attnum)| {
+        let relation = &lineage.relation(*id)?.relation;
+        let column = &relation.attribute(*attnum)?.name;
+        let name = format!("{}.{}.{column}", relation.schema, relation.name);
+        Some((name, "probe"))
+    })
 }
 
 /// Names of nothing: for plans that read no relation.

@@ -45,6 +45,16 @@ CREATE DOMAIN adult AS text CHECK (VALUE > 'b');
 CREATE TYPE adult_pair AS (a adult, b adult);
 CREATE TABLE labels (id int PRIMARY KEY, name citext, other citext, plain text,
   feeling mood, twin pair, day weekday);
+CREATE TABLE members (
+  id int PRIMARY KEY,
+  email varchar(80) UNIQUE,
+  mobile varchar(20),
+  region text NOT NULL DEFAULT 'north',
+  age int,
+  sponsor varchar(80) REFERENCES members (email),
+  UNIQUE (region, mobile),
+  CHECK (age <> length(email))
+);
 CREATE INDEX ON logins_2026 (email);
 
 INSERT INTO labels VALUES (1, 'Alpha', 'ALPHA', 'alpha'), (2, 'beta', 'Gamma', 'BETA'),
