@@ -15,7 +15,7 @@ use crate::sql::tree::{BoolTest, Expr, Literal, Operator, Part, Quantifier};
 /// Types of the two sides of a comparison, where known.
 pub(super) type Pair = (Option<Oid>, Option<Oid>);
 
-/// What an IN list compares.
+/// What an IN list, or CASE, compares.
 #[derive(Default)]
 pub(super) struct Listed {
     pub(super) tainted: bool,

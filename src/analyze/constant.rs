@@ -204,7 +204,7 @@ impl Analyzer<'_> {
         otherwise: Option<&mut Expr>,
         scope: &Scope<'_>,
         ctes: Option<&CteFrame<'_>>,
-    ) -> Resolve<(Info, Option<(Option<Oid>, Vec<Option<Oid>>)>)> {
+    ) -> Resolve<(Info, Option<Listed>)> {
         let mut tainted = false;
         let mut whens = Vec::new();
         let mut results = Vec::with_capacity(branches.len().saturating_add(1));
@@ -233,7 +233,12 @@ impl Analyzer<'_> {
         }
         let mut info = self.choice(results)?;
         info.tainted |= tainted;
-        Ok((info, operand.map(|operand| (operand.ty, whens))))
+        let compared = operand.map(|operand| Listed {
+            left: operand.ty,
+            members: whens,
+            ..Listed::default()
+        });
+        Ok((info, compared))
     }
 
     /// One of several values, with the type they have in common.

@@ -218,8 +218,8 @@ impl Analyzer<'_> {
             } => {
                 let (operand, otherwise) = (operand.as_deref_mut(), otherwise.as_deref_mut());
                 let (info, compared) = self.case(operand, branches, otherwise, scope, ctes)?;
-                if let Some((operand, whens)) = compared {
-                    self.written_out(e, operand, &whens)?;
+                if let Some(compared) = compared {
+                    self.written_out(e, compared.left, &compared.members)?;
                 }
                 Ok(info)
             }
