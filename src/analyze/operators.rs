@@ -114,9 +114,11 @@ impl Analyzer<'_> {
             None => self.grounds.search_path.schemas(),
         };
         for schema in path {
+            let before = visible.len();
             for o in all.iter().filter(|o| o.schema == *schema) {
                 let hidden = visible
                     .iter()
+                    .take(before)
                     .any(|v| v.left == o.left && v.right == o.right);
                 if !hidden && (o.left == 0) == prefix {
                     visible.push(o);
