@@ -162,6 +162,12 @@ impl Analyzer<'_> {
         Ok(())
     }
 
+    /// The same of an IN list or a CASE.
+    pub(super) fn list_written_out(&self, e: &mut Expr, listed: &Listed) -> Resolve<()> {
+        self.no_foreign_rows(&listed.rows)?;
+        self.written_out(e, listed.left, &listed.members)
+    }
+
     /// Rows are compared column by column, with operators of one name. Where one of them is not
     /// `pg_catalog`'s, `=` and `<>` are written out; the others have no such form.
     pub(super) fn rows_written_out(&self, e: &mut Expr, pairs: &[Pair]) -> Resolve<()> {

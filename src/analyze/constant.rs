@@ -246,6 +246,11 @@ impl Analyzer<'_> {
         // A constant NULL takes any type, as a literal does.
         let ty = |v: &Info| if v.null { Some(oid::UNKNOWN) } else { v.ty };
         let common = self.common(&values.iter().map(ty).collect::<Vec<_>>());
+        if common.is_none() {
+            for v in &values {
+                self.no_hidden_cast(v.ty)?;
+            }
+        }
         Ok(Info {
             ty: common,
             ..self.one_of(values)

@@ -133,8 +133,7 @@ impl Analyzer<'_> {
             }
             Expr::InList { expr, list, .. } => {
                 let listed = self.in_list(expr, list, scope, ctes)?;
-                self.no_foreign_rows(&listed.rows)?;
-                self.written_out(e, listed.left, &listed.members)?;
+                self.list_written_out(e, &listed)?;
                 Ok(bool_of(listed.tainted))
             }
             Expr::InQuery { expr, query, .. } => {
@@ -218,9 +217,7 @@ impl Analyzer<'_> {
             } => {
                 let (operand, otherwise) = (operand.as_deref_mut(), otherwise.as_deref_mut());
                 let (info, compared) = self.case(operand, branches, otherwise, scope, ctes)?;
-                if let Some(compared) = compared {
-                    self.written_out(e, compared.left, &compared.members)?;
-                }
+                compared.map_or(Ok(()), |c| self.list_written_out(e, &c))?;
                 Ok(info)
             }
             Expr::Coalesce(list) => {
