@@ -23,7 +23,9 @@ use pgveil::catalog::allow::{
     self, CatalogColumn, FunctionUse, builtin_function, considered_column, considered_function,
     considered_relation,
 };
-use pgveil::catalog::{Catalog, FunctionKind, Relation, RelationKind, TypeKind, Volatility};
+use pgveil::catalog::{
+    CastContext, Catalog, FunctionKind, Relation, RelationKind, TypeKind, Volatility,
+};
 use pgveil::cli::cluster::{Cluster, ClusterOptions, SUPERUSER, TcpAuth};
 use pgveil::ident::Ident;
 use pgveil::upstream::introspect::{Introspected, introspect, probe};
@@ -126,6 +128,13 @@ CREATE FUNCTION crm.pair(n int, m int DEFAULT 1, OUT a text, OUT int) STABLE LAN
   AS 'SELECT n::text, m';
 CREATE FUNCTION crm.many(VARIADIC text[]) RETURNS SETOF int IMMUTABLE LANGUAGE sql AS 'SELECT 1';
 CREATE SEQUENCE crm.counter;
+CREATE TABLE crm.bills (
+  buyer bigint REFERENCES crm."Odd Names",
+  amount int CHECK (amount > 0),
+  EXCLUDE USING btree (buyer WITH =, amount WITH =)
+);
+CREATE FUNCTION crm.felt(int) RETURNS crm.mood IMMUTABLE LANGUAGE sql AS $$SELECT 'ok'::crm.mood$$;
+CREATE CAST (int AS crm.mood) WITH FUNCTION crm.felt(int) AS ASSIGNMENT;
 "#;
 
 fn relation<'a>(catalog: &'a Catalog, name: &str) -> &'a Relation {

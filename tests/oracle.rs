@@ -24,6 +24,7 @@ use std::fs;
 
 use generate::Generator;
 use pgveil::analyze::{Grounds, analyze};
+use pgveil::catalog::RelationKind;
 use pgveil::catalog::temp::TempTables;
 use pgveil::ident::Ident;
 use pgveil::plan::{Plan, PlanContext, Refusal, plan_statement};
@@ -259,7 +260,13 @@ impl Oracle<'_> {
         let lineage = analyze(&mut statement, grounds).map_err(|r| r.message)?;
         let mut named = Columns::new();
         // System catalogs are pinned: nothing is recorded of them.
-        let users = |oid: u32| oid >= 16384;
+        // A composite type has columns and no rows.
+        let catalog = &self.stage.snapshot.catalog;
+        let rows = |oid: u32| {
+            let relation = catalog.relation_by_oid(oid);
+            relation.is_none_or(|r| r.kind != RelationKind::CompositeType)
+        };
+        let users = |oid: u32| oid >= 16384 && rows(oid);
         expected.retain(|oid, _| users(*oid));
         for r in lineage.relations.iter().filter(|r| users(r.relation.oid)) {
             let columns = named.entry(r.relation.oid).or_default();

@@ -246,6 +246,10 @@ impl Session<'_> {
             };
             writeln!(out, "  {n} {:width$}  {}{place}", c.name, c.treatment).unwrap();
         }
+        let columns = plan.facts().columns.iter();
+        for (column, _) in columns.filter(|(_, what)| *what == "probe") {
+            writeln!(out, "probe\n  {column}").unwrap();
+        }
         if let Err(what) = self.execute(&plan, reads, original) {
             self.wrong
                 .borrow_mut()

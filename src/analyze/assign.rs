@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use super::dml::Target;
+use super::expr::Info;
 use super::lineage::{Source, Uses};
+use super::probe::Written;
 use super::scope::{CteFrame, Env, Scope};
 use super::{Analyzer, Resolve};
-use crate::catalog::Relation;
+use crate::catalog::{CastContext, Relation};
 use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::policy::Treatment;
@@ -18,6 +20,35 @@ use crate::sql::tree::{
 
 impl Analyzer<'_> {
     pub(super) fn assignments(
+        &mut self,
+        assignments: &mut [Assignment],
+        target: &Target,
+        scope: &Scope<'_>,
+        ctes: Option<&CteFrame<'_>>,
+    ) -> Resolve<()> {
+        self.each_assigned(assignments, target, scope, ctes)?;
+        let mut written = Vec::new();
+        for a in assignments.iter() {
+            let mut add = |t: &AssignmentTarget, null| {
+                written.push(Written {
+                    column: t.column.clone(),
+                    null,
+                });
+            };
+            match a {
+                Assignment::One(t, value) => add(t, is_null_or_default(value.as_ref())),
+                Assignment::Row(targets, values) => {
+                    for (t, value) in targets.iter().zip(values) {
+                        add(t, is_null_or_default(value.as_ref()));
+                    }
+                }
+                Assignment::Query(targets, _) => targets.iter().for_each(|t| add(t, false)),
+            }
+        }
+        self.probes(target, &written, true)
+    }
+
+    fn each_assigned(
         &mut self,
         assignments: &mut [Assignment],
         target: &Target,
@@ -46,13 +77,11 @@ impl Analyzer<'_> {
                     for t in targets.iter_mut() {
                         self.updated(t, target, scope, ctes, false)?;
                     }
-                    self.computed_query(
-                        q,
-                        Env {
-                            outer: Some(scope),
-                            ctes,
-                        },
-                    )?;
+                    let outer = Some(scope);
+                    let outputs = self.computed_query(q, Env { outer, ctes })?;
+                    for (t, o) in targets.iter().zip(&outputs) {
+                        self.assignable(target, t, &Info::computed(o.tainted, o.ty))?;
+                    }
                 }
             }
         }
@@ -70,6 +99,7 @@ impl Analyzer<'_> {
     ) -> Resolve<bool> {
         let Some(e) = value else { return Ok(true) };
         let info = self.expr(e, scope, ctes)?;
+        self.assignable(target, t, &info)?;
         let relation = &target.relation;
         if let [Source::List(id)] = info.sources.as_slice()
             && let Some((stored, attnum)) = self.lineage.list(*id).and_then(|l| l.stored.as_ref())
@@ -194,6 +224,33 @@ impl Analyzer<'_> {
             for e in parts.into_iter().flatten() {
                 self.compute(e, scope, ctes)?;
             }
+        }
+        Ok(())
+    }
+
+    /// May a value become the column's, as far as casts go? Into a part of a column any cast might be
+    /// what PostgreSQL needs.
+    pub(super) fn assignable(
+        &self,
+        target: &Target,
+        t: &AssignmentTarget,
+        info: &Info,
+    ) -> Resolve<()> {
+        let Some(column) = target.relation.column(&t.column) else {
+            return Ok(());
+        };
+        // A constant NULL becomes any type.
+        if column.type_oid == 0 || info.null {
+            return Ok(());
+        }
+        if t.path.is_empty() {
+            return self.convertible(info, column.type_oid, CastContext::Assignment);
+        }
+        let element = self.element_type(Some(column.type_oid));
+        let fields = self.composite_fields(element.unwrap_or(column.type_oid));
+        let fields = fields.unwrap_or_default().into_iter().map(|(_, ty)| ty);
+        for part in element.into_iter().chain(fields) {
+            self.convertible(info, part, CastContext::Assignment)?;
         }
         Ok(())
     }

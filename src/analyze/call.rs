@@ -7,6 +7,7 @@ use super::own_state::{catalog_type, text};
 use super::query::rename;
 use super::scope::{CteFrame, Scope};
 use super::{Analyzer, Resolve};
+use crate::catalog::CastContext;
 use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::pg::types::oid;
@@ -73,7 +74,13 @@ impl Analyzer<'_> {
         for arg in &mut call.args {
             infos.push(self.expr(&mut arg.value, at.scope, at.ctes)?);
         }
+        for info in &infos {
+            self.no_hidden_cast(info.ty)?;
+        }
         let mut chosen = self.choose_function(&call.function, (!call.star).then_some(&infos))?;
+        for (info, wanted) in infos.iter().zip(&chosen.args) {
+            self.convertible(info, *wanted, CastContext::Implicit)?;
+        }
         if POPULATES.iter().any(|f| chosen.is_builtin(f)) {
             chosen.result = infos.first().and_then(|i| i.ty);
         }

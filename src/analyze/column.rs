@@ -64,6 +64,7 @@ impl Analyzer<'_> {
             ty: c.ty,
             null: false,
             named: c.named && c.merged.is_none(),
+            row: Vec::new(),
         }
     }
 

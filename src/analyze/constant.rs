@@ -4,6 +4,7 @@
 //! Each is wrapped in the tree ([`Expr::Constant`]), so that the planner can have another text
 //! printed in its place. Deliberately absent: what a token is, and which lists are of tokens.
 
+use super::compare::Listed;
 use super::expr::Info;
 use super::lineage::{List, Member, Source, Uses, Value};
 use super::scope::{CteFrame, Scope};
@@ -121,14 +122,14 @@ impl Analyzer<'_> {
         }
     }
 
-    /// `x IN (a, b)`; rows are compared field by field. Is anything in it tainted?
+    /// `x IN (a, b)`; rows are compared field by field.
     pub(super) fn in_list(
         &mut self,
         expr: &mut Expr,
         list: &mut [Expr],
         scope: &Scope<'_>,
         ctes: Option<&CteFrame<'_>>,
-    ) -> Resolve<bool> {
+    ) -> Resolve<Listed> {
         if let Expr::Row { fields, .. } = expr
             && list
                 .iter()
@@ -138,11 +139,18 @@ impl Analyzer<'_> {
         }
         let left = self.operand(expr, scope, ctes)?;
         self.lineage.mark_all(&left.sources, Uses::EQUALITY);
-        let mut tainted = left.tainted;
+        let mut listed = Listed {
+            tainted: left.tainted,
+            left: left.ty,
+            ..Listed::default()
+        };
         let mut constants = None;
         for member in list {
             let right = self.expr(member, scope, ctes)?;
-            tainted |= right.tainted;
+            listed.tainted |= right.tainted;
+            listed.members.push(right.ty);
+            let fields = left.row.iter().copied().zip(right.row.iter().copied());
+            listed.rows.extend(fields);
             if !self.member(&mut constants, member, false) {
                 self.compare_infos(&left, &right);
             }
@@ -150,7 +158,7 @@ impl Analyzer<'_> {
         if let Some(id) = constants {
             self.compare(&left.sources, &[Source::List(id)]);
         }
-        Ok(tainted)
+        Ok(listed)
     }
 
     fn in_rows(
@@ -159,12 +167,12 @@ impl Analyzer<'_> {
         rows: &mut [Expr],
         scope: &Scope<'_>,
         ctes: Option<&CteFrame<'_>>,
-    ) -> Resolve<bool> {
-        let mut tainted = false;
+    ) -> Resolve<Listed> {
+        let mut listed = Listed::default();
         let mut lefts = Vec::with_capacity(fields.len());
         for f in fields {
             let left = self.operand(f, scope, ctes)?;
-            tainted |= left.tainted;
+            listed.tainted |= left.tainted;
             lefts.push((left, None));
         }
         for row in rows {
@@ -173,7 +181,8 @@ impl Analyzer<'_> {
             };
             for (f, (left, constants)) in fields.iter_mut().zip(&mut lefts) {
                 let right = self.expr(f, scope, ctes)?;
-                tainted |= right.tainted;
+                listed.tainted |= right.tainted;
+                listed.rows.push((left.ty, right.ty));
                 if !self.member(constants, f, false) {
                     self.compare_infos(left, &right);
                 }
@@ -184,7 +193,7 @@ impl Analyzer<'_> {
                 self.compare(&left.sources, &[Source::List(id)]);
             }
         }
-        Ok(tainted)
+        Ok(listed)
     }
 
     /// `CASE x WHEN a THEN …`: its value is one of the results, and the rest is a comparison.
@@ -195,8 +204,9 @@ impl Analyzer<'_> {
         otherwise: Option<&mut Expr>,
         scope: &Scope<'_>,
         ctes: Option<&CteFrame<'_>>,
-    ) -> Resolve<Info> {
+    ) -> Resolve<(Info, Option<Listed>)> {
         let mut tainted = false;
+        let mut whens = Vec::new();
         let mut results = Vec::with_capacity(branches.len().saturating_add(1));
         let operand = match operand {
             Some(e) => Some(self.operand(e, scope, ctes)?),
@@ -212,6 +222,7 @@ impl Analyzer<'_> {
                     let when = self.operand(when, scope, ctes)?;
                     tainted |= when.tainted;
                     self.compare_infos(operand, &when);
+                    whens.push(when.ty);
                 }
                 None => tainted |= self.compute(when, scope, ctes)?,
             }
@@ -220,14 +231,35 @@ impl Analyzer<'_> {
         if let Some(e) = otherwise {
             results.push(self.expr(e, scope, ctes)?);
         }
-        let mut info = self.one_of(results);
+        let mut info = self.choice(results)?;
         info.tainted |= tainted;
-        Ok(info)
+        let compared = operand.map(|operand| Listed {
+            left: operand.ty,
+            members: whens,
+            ..Listed::default()
+        });
+        Ok((info, compared))
+    }
+
+    /// One of several values, with the type they have in common.
+    pub(super) fn choice(&mut self, values: Vec<Info>) -> Resolve<Info> {
+        // A constant NULL takes any type, as a literal does.
+        let ty = |v: &Info| if v.null { Some(oid::UNKNOWN) } else { v.ty };
+        let common = self.common(&values.iter().map(ty).collect::<Vec<_>>());
+        if common.is_none() {
+            for v in &values {
+                self.no_hidden_cast(v.ty)?;
+            }
+        }
+        Ok(Info {
+            ty: common,
+            ..self.one_of(values)
+        })
     }
 
     /// A value that is one of several, unchanged: as in a set operation, it has sources only while all
     /// of them bring some, or are the constant NULL.
-    pub(super) fn one_of(&mut self, values: Vec<Info>) -> Info {
+    fn one_of(&mut self, values: Vec<Info>) -> Info {
         let mut sources = Vec::new();
         for v in &values {
             merge_sources(&mut sources, &v.sources);

@@ -6,12 +6,14 @@
 //!
 //! Deliberately absent: MERGE (`merge`), and writes through views.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::assign::{is_null_or_default, query_gives_null, token_write};
 use super::conflict::{proposed, proposed_row};
-use super::lineage::OutputColumn;
+use super::expr::Info;
+use super::lineage::{OutputColumn, Uses};
+use super::probe::Written;
 use super::scope::{CteFrame, Env, Item, Scope, Visible};
 use super::{Analyzer, Resolve};
 use crate::catalog::{Relation, RelationKind};
@@ -58,7 +60,7 @@ impl Analyzer<'_> {
         if !target.grant.insert {
             return Err(no_grant(&target.relation, "INSERT"));
         }
-        let width = self.insert_source(&mut i.source, env)?;
+        let (width, values) = self.insert_source(&mut i.source, env)?;
         if i.columns.is_empty() && !matches!(i.source, InsertSource::DefaultValues) {
             i.columns = visible_columns(&target.item, width)?;
         }
@@ -70,7 +72,22 @@ impl Analyzer<'_> {
         for c in &mut i.columns {
             self.assignment_target(c, &target, &none, env.ctes)?;
         }
+        for (n, info) in &values {
+            if let Some(c) = i.columns.get(*n) {
+                self.assignable(&target, c, info)?;
+            }
+        }
         let lists = self.inserted_values(i, &target)?;
+        let written: Vec<Written> = i
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(n, c)| Written {
+                column: c.column.clone(),
+                null: gives_null(i, n),
+            })
+            .collect();
+        self.probes(&target, &written, false)?;
         if let Some((conflict, action)) = &mut i.on_conflict {
             self.on_conflict(conflict.as_mut(), action, (&target, &lists), env)?;
         }
@@ -83,11 +100,19 @@ impl Analyzer<'_> {
         self.select_list(&mut i.returning, &scope, env.ctes)
     }
 
-    /// Resolves what is inserted; its width.
-    fn insert_source(&mut self, source: &mut InsertSource, env: Env<'_>) -> Resolve<usize> {
+    /// Resolves what is inserted; its width, and its values by position.
+    fn insert_source(
+        &mut self,
+        source: &mut InsertSource,
+        env: Env<'_>,
+    ) -> Resolve<(usize, Vec<(usize, Info)>)> {
         match source {
-            InsertSource::DefaultValues => Ok(0),
-            InsertSource::Query(q) => Ok(self.computed_query(q, env)?.len()),
+            InsertSource::DefaultValues => Ok((0, Vec::new())),
+            InsertSource::Query(q) => {
+                let outputs = self.computed_query(q, env)?;
+                let values = outputs.iter().map(|o| Info::computed(o.tainted, o.ty));
+                Ok((outputs.len(), values.enumerate().collect()))
+            }
             InsertSource::Values(rows) => {
                 let scope = Scope {
                     parent: env.outer,
@@ -95,6 +120,7 @@ impl Analyzer<'_> {
                     columns: &[],
                 };
                 let width = rows.first().map_or(0, Vec::len);
+                let mut values = Vec::new();
                 for row in rows {
                     if row.len() != width {
                         return Err(Refusal::error(
@@ -102,11 +128,14 @@ impl Analyzer<'_> {
                             "VALUES lists must all be the same length",
                         ));
                     }
-                    for e in row.iter_mut().flatten() {
-                        self.compute(e, &scope, env.ctes)?;
+                    for (n, e) in row.iter_mut().enumerate() {
+                        if let Some(e) = e {
+                            let info = self.consumed(e, &scope, env.ctes, Uses::COMPUTE)?;
+                            values.push((n, info));
+                        }
                     }
                 }
-                Ok(width)
+                Ok((width, values))
             }
         }
     }
@@ -277,6 +306,7 @@ impl Analyzer<'_> {
                 update: None,
                 updates: true,
                 plaintext: true,
+                probe: HashSet::new(),
             })
         } else {
             self.grounds.grants.write.get(&relation.oid).cloned()
@@ -346,11 +376,27 @@ impl Analyzer<'_> {
                 position: 0,
             };
             self.assignment_target(&mut t, &target, &none, None)?;
+            let written = Written {
+                column: c.clone(),
+                null: false,
+            };
+            self.probes(&target, &[written], false)?;
             if !target.grant.plaintext && self.is_token(&target, c)? {
                 return Err(token_write(&target.relation, c));
             }
         }
         Ok(())
+    }
+}
+
+/// Is a column given nothing but NULL or its default?
+fn gives_null(i: &Insert, n: usize) -> bool {
+    match &i.source {
+        InsertSource::DefaultValues => true,
+        InsertSource::Values(rows) => rows
+            .iter()
+            .all(|r| r.get(n).is_some_and(|v| is_null_or_default(v.as_ref()))),
+        InsertSource::Query(q) => query_gives_null(q, n),
     }
 }
 

@@ -3,7 +3,9 @@
 //! One flat `match`; the list is the documentation. [`Info::sources`] is not empty only for forms that
 //! hand a column through unchanged.
 
+use super::compare::Pair;
 use super::lineage::{Source, Uses};
+use super::operators::NO_OPERAND;
 use super::scope::{CteFrame, Env, Scope};
 use super::{Analyzer, Resolve};
 use crate::pg::types::oid;
@@ -24,6 +26,8 @@ pub(super) struct Info {
     pub(super) null: bool,
     /// As of an output column: PostgreSQL knows its origin.
     pub(super) named: bool,
+    /// Types of its fields, if it is a row written out.
+    pub(super) row: Vec<Option<Oid>>,
 }
 
 impl Info {
@@ -78,7 +82,7 @@ impl Analyzer<'_> {
             }
             Expr::Unary(op, inner) => {
                 let info = self.consumed(inner, scope, ctes, Uses::COMPUTE)?;
-                let ty = self.operator(op, None, info.ty)?;
+                let ty = self.operator(op, NO_OPERAND, info.ty)?;
                 Ok(Info::computed(info.tainted, ty))
             }
             Expr::Binary(l, op, r) => {
@@ -86,7 +90,7 @@ impl Analyzer<'_> {
                     *e = field;
                     return Ok(info);
                 }
-                self.binary(l, op, r, scope, ctes)
+                self.binary(e, scope, ctes)
             }
             Expr::And(list) | Expr::Or(list) => {
                 let mut tainted = false;
@@ -112,26 +116,39 @@ impl Analyzer<'_> {
                 let l = self.operand(left, scope, ctes)?;
                 let r = self.operand(right, scope, ctes)?;
                 self.compare_infos(&l, &r);
+                self.written_out(e, l.ty, &[r.ty])?;
                 Ok(bool_of(l.tainted || r.tainted))
             }
             Expr::Between {
                 expr, low, high, ..
             } => {
-                let mut tainted = false;
+                let mut infos = Vec::with_capacity(3);
                 for inner in [expr, low, high] {
-                    tainted |= self.consumed(inner, scope, ctes, Uses::ORDER)?.tainted;
+                    infos.push(self.consumed(inner, scope, ctes, Uses::ORDER)?);
+                }
+                if let [x, low, high] = infos.as_slice() {
+                    self.written_out(e, x.ty, &[low.ty, high.ty])?;
+                }
+                Ok(bool_of(infos.iter().any(|i| i.tainted)))
+            }
+            Expr::InList { expr, list, .. } => {
+                let listed = self.in_list(expr, list, scope, ctes)?;
+                self.list_written_out(e, &listed)?;
+                Ok(bool_of(listed.tainted))
+            }
+            Expr::InQuery { expr, query, .. } => {
+                let (tainted, pairs) = self.in_query(expr, query, None, scope, ctes)?;
+                match pairs.as_slice() {
+                    [(l, r)] => self.written_out(e, *l, &[*r])?,
+                    _ => self.no_foreign_rows(&pairs)?,
                 }
                 Ok(bool_of(tainted))
-            }
-            Expr::InList { expr, list, .. } => self.in_list(expr, list, scope, ctes).map(bool_of),
-            Expr::InQuery { expr, query, .. } => {
-                self.in_query(expr, query, None, scope, ctes).map(bool_of)
             }
             Expr::QuantifiedQuery {
                 left, op, query, ..
             } => self
                 .in_query(left, query, Some(op), scope, ctes)
-                .map(bool_of),
+                .map(|(tainted, _)| bool_of(tainted)),
             Expr::QuantifiedArray {
                 left, op, array, ..
             } => {
@@ -182,11 +199,15 @@ impl Analyzer<'_> {
                 Ok(Info::computed(self.hidden != before, None))
             }
             Expr::Array(items) => {
-                let mut tainted = false;
-                for inner in items {
-                    tainted |= self.compute(inner, scope, ctes)?;
-                }
-                Ok(Info::computed(tainted, None))
+                let (tainted, types) = self.all(items.iter_mut(), scope, ctes)?;
+                let nested = items.iter().any(|i| matches!(i, Expr::Array(_)));
+                let common = self.common(&types);
+                let ty = if nested {
+                    common
+                } else {
+                    self.array_of(common)
+                };
+                Ok(Info::computed(tainted, ty))
             }
             Expr::Row { fields, .. } => self.row(fields, scope, ctes),
             Expr::Case {
@@ -195,17 +216,30 @@ impl Analyzer<'_> {
                 otherwise,
             } => {
                 let (operand, otherwise) = (operand.as_deref_mut(), otherwise.as_deref_mut());
-                self.case(operand, branches, otherwise, scope, ctes)
+                let (info, compared) = self.case(operand, branches, otherwise, scope, ctes)?;
+                compared.map_or(Ok(()), |c| self.list_written_out(e, &c))?;
+                Ok(info)
             }
             Expr::Coalesce(list) => {
                 let values = list.iter_mut().map(|e| self.expr(e, scope, ctes));
                 let values = values.collect::<Resolve<Vec<Info>>>()?;
-                Ok(self.one_of(values))
+                self.choice(values)
             }
-            Expr::Greatest(list) | Expr::Least(list) | Expr::Grouping(list) => {
-                self.all(list.iter_mut(), scope, ctes)
+            Expr::Greatest(list) | Expr::Least(list) => {
+                let (tainted, types) = self.all(list.iter_mut(), scope, ctes)?;
+                Ok(Info::computed(tainted, self.common(&types)))
             }
-            Expr::NullIf(a, b) => self.all([a.as_mut(), b.as_mut()].into_iter(), scope, ctes),
+            Expr::Grouping(list) => {
+                let (tainted, _) = self.all(list.iter_mut(), scope, ctes)?;
+                Ok(Info::computed(tainted, Some(oid::INT4)))
+            }
+            Expr::NullIf(a, b) => {
+                let both = [a.as_mut(), b.as_mut()].into_iter();
+                let (tainted, types) = self.all(both, scope, ctes)?;
+                let first = types.first().copied().flatten();
+                self.written_out(e, first, types.get(1..).unwrap_or_default())?;
+                Ok(Info::computed(tainted, first))
+            }
             Expr::Cast(inner, ty) => {
                 let info = self.expr(inner, scope, ctes)?;
                 self.cast(inner, info, ty)
@@ -259,44 +293,39 @@ impl Analyzer<'_> {
         Ok(info)
     }
 
-    /// Several expressions, all consumed by something unknown; the type is theirs when they agree.
-    fn all<'e>(
-        &mut self,
-        list: impl Iterator<Item = &'e mut Expr>,
-        scope: &Scope<'_>,
-        ctes: Option<&CteFrame<'_>>,
-    ) -> Resolve<Info> {
-        let mut tainted = false;
-        for inner in list {
-            tainted |= self.compute(inner, scope, ctes)?;
-        }
-        Ok(Info::computed(tainted, None))
-    }
-
     fn binary(
         &mut self,
-        l: &mut Expr,
-        op: &mut Operator,
-        r: &mut Expr,
+        e: &mut Expr,
         scope: &Scope<'_>,
         ctes: Option<&CteFrame<'_>>,
     ) -> Resolve<Info> {
+        let Expr::Binary(l, op, r) = e else {
+            return Err(Refusal::error(sqlstate::INTERNAL_ERROR, "not an operator"));
+        };
         let uses = operator_uses(op);
         if uses == Uses::EQUALITY
-            && let (Expr::Row { fields: a, .. }, Expr::Row { fields: b, .. }) = (&mut *l, &mut *r)
+            && let (Expr::Row { fields: a, .. }, Expr::Row { fields: b, .. }) = (&mut **l, &mut **r)
             && a.len() == b.len()
         {
             let mut tainted = false;
+            let mut pairs = Vec::with_capacity(a.len());
             for (x, y) in a.iter_mut().zip(b) {
                 let (x, y) = (self.operand(x, scope, ctes)?, self.operand(y, scope, ctes)?);
                 self.compare_infos(&x, &y);
                 tainted |= x.tainted || y.tainted;
+                pairs.push((x.ty, y.ty));
             }
-            self.operator(op, None, None)?;
+            self.rows_written_out(e, &pairs)?;
             return Ok(Info::computed(tainted, Some(oid::BOOL)));
         }
         let mut left = self.expr(l, scope, ctes)?;
         let mut right = self.expr(r, scope, ctes)?;
+        if uses == Uses::ORDER && !left.row.is_empty() && left.row.len() == right.row.len() {
+            let pairs = left.row.iter().copied().zip(right.row.iter().copied());
+            self.rows_written_out(e, &pairs.collect::<Vec<_>>())?;
+            let tainted = left.tainted || right.tainted;
+            return Ok(Info::computed(tainted, Some(oid::BOOL)));
+        }
         let ty = self.operator(op, left.ty, right.ty)?;
         if uses == Uses::EQUALITY {
             self.constant(l, &mut left, false);
@@ -317,7 +346,7 @@ impl Analyzer<'_> {
         op: Option<&mut Operator>,
         scope: &Scope<'_>,
         ctes: Option<&CteFrame<'_>>,
-    ) -> Resolve<bool> {
+    ) -> Resolve<(bool, Vec<Pair>)> {
         let uses = op.as_ref().map_or(Uses::EQUALITY, |o| operator_uses(o));
         let lefts = match left {
             Expr::Row { fields, .. } => {
@@ -366,7 +395,8 @@ impl Analyzer<'_> {
             }
             tainted |= l.tainted || o.tainted;
         }
-        Ok(tainted)
+        let pairs = lefts.iter().zip(&outputs).map(|(l, o)| (l.ty, o.ty));
+        Ok((tainted, pairs.collect()))
     }
 
     /// A scalar subquery hands its one column through.
@@ -379,6 +409,7 @@ impl Analyzer<'_> {
                 ty: o.ty,
                 null: o.null,
                 named: false,
+                row: Vec::new(),
             }),
             _ => Err(Refusal::error(
                 sqlstate::SYNTAX_ERROR,

@@ -5,6 +5,7 @@
 //! is refused rather than guessed (an owner's `app.left(varchar, int)` once captured a mask).
 
 use super::expr::Info;
+use super::operators::{ANYCOMPATIBLE, ANYELEMENT};
 use super::{Analyzer, Resolve};
 use crate::catalog::allow::{FunctionUse, builtin_function, extension_function};
 use crate::catalog::{Function, FunctionKind};
@@ -21,6 +22,8 @@ pub(super) struct Chosen {
     /// Its text can quote literals of definitions.
     pub(super) scrub: bool,
     pub(super) result: Option<Oid>,
+    /// Types of its arguments, when one overload is left and is not PostgreSQL's own.
+    pub(super) args: Vec<Oid>,
     /// Columns when it stands in FROM, when known without the types of the arguments.
     pub(super) out_columns: Vec<(Ident, Oid)>,
 }
@@ -111,7 +114,20 @@ impl Analyzer<'_> {
             Some(f) => (Some(f.result), f.out_columns.clone()),
             None => (None, agreed_columns(&overloads)),
         };
+        let result = result.and_then(|r| match best {
+            Some(f) if matches!(r, ANYELEMENT | ANYCOMPATIBLE) => {
+                let given = args.unwrap_or_default().iter().zip(&f.args);
+                let given = given.filter(|(_, wanted)| **wanted == r);
+                self.common(&given.map(|(info, _)| info.ty).collect::<Vec<_>>())
+            }
+            _ => Some(r),
+        });
+        let args = match best {
+            Some(f) if schema != "pg_catalog" => f.args.clone(),
+            _ => Vec::new(),
+        };
         Ok(Chosen {
+            args,
             schema,
             name: function,
             scrub,

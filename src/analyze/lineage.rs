@@ -5,7 +5,7 @@
 //! wrapping a query in a subquery or CTE can add uses, never lose one. Deliberately absent:
 //! treatments; what a use means for a role is `plan::decide`'s business.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::catalog::{Column, Relation};
@@ -145,6 +145,8 @@ pub struct OutputColumn {
 pub struct Lineage {
     /// References to base relations, by [`RelationId`].
     pub relations: Vec<RelationUse>,
+    /// Columns whose stored values a constraint compares with what is written.
+    pub probed: BTreeSet<(RelationId, AttrNumber)>,
     /// Equality comparisons between columns.
     pub equalities: Vec<Equality>,
     /// Columns of the result.

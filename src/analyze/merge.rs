@@ -6,9 +6,10 @@
 
 use super::dml::{Target, no_grant, visible_columns};
 use super::generated::{ColumnForm, column_form};
-use super::lineage::OutputColumn;
+use super::lineage::{OutputColumn, Uses};
 use super::scope::{CteFrame, Env, Scope};
 use super::{Analyzer, Resolve};
+use crate::pg::sqlstate;
 use crate::refusal::Refusal;
 use crate::sql::tree::{Merge, MergeAction, MergeRows};
 
@@ -118,11 +119,21 @@ impl Analyzer<'_> {
                 {
                     *columns = visible_columns(&target.item, values.len())?;
                 }
-                for c in columns {
+                for c in columns.iter_mut() {
                     self.assignment_target(c, target, scope, ctes)?;
                 }
-                for e in values.iter_mut().flatten().flatten() {
-                    self.compute(e, scope, ctes)?;
+                if values.as_ref().is_some_and(|v| v.len() != columns.len()) {
+                    return Err(Refusal::error(
+                        sqlstate::SYNTAX_ERROR,
+                        "INSERT has not as many expressions as target columns",
+                    ));
+                }
+                let values = values.iter_mut().flatten();
+                for (c, value) in columns.iter().zip(values) {
+                    if let Some(e) = value {
+                        let info = self.consumed(e, scope, ctes, Uses::COMPUTE)?;
+                        self.assignable(target, c, &info)?;
+                    }
                 }
                 Ok(())
             }

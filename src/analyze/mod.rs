@@ -16,8 +16,10 @@
 
 mod assign;
 mod call;
+mod casts;
 mod colname;
 mod column;
+mod compare;
 mod conflict;
 mod constant;
 mod dml;
@@ -32,8 +34,10 @@ mod keyword;
 pub mod lineage;
 mod merge;
 mod names;
+mod operators;
 mod order;
 mod own_state;
+mod probe;
 mod query;
 mod relation;
 mod row;

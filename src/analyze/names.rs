@@ -1,17 +1,18 @@
-//! Types, operators and collations by name: found by the client's search path, written with their
+//! Types and collations by name: found by the client's search path, written with their
 //! schema.
 
 use std::sync::Arc;
 
+use super::casts::tests_value;
 use super::expr::Info;
 use super::lineage::Uses;
 use super::{Analyzer, Resolve};
-use crate::catalog::{OperatorInfo, TypeInfo, TypeKind};
+use crate::catalog::{CastContext, TypeInfo};
 use crate::ident::Ident;
 use crate::pg::types::oid;
 use crate::pg::{Oid, sqlstate};
 use crate::refusal::Refusal;
-use crate::sql::tree::{Expr, Literal, Name, Operator, TypeName};
+use crate::sql::tree::{Expr, Literal, Name, TypeName};
 
 impl Analyzer<'_> {
     /// Resolves a type's name in place; array dimensions are counted in the OID.
@@ -57,6 +58,7 @@ impl Analyzer<'_> {
         ty: &mut TypeName,
     ) -> Resolve<Info> {
         let target = self.converted(ty, info.tainted)?;
+        self.convertible(&info, target, CastContext::Explicit)?;
         let catalog = self.grounds.catalog;
         if matches!(inner, Expr::Literal(Literal::String(_))) {
             self.object_literal(inner, target);
@@ -81,6 +83,7 @@ impl Analyzer<'_> {
             null: info.null,
             named: false,
             sources: Vec::new(),
+            row: Vec::new(),
         })
     }
 
@@ -88,20 +91,8 @@ impl Analyzer<'_> {
     /// value.
     pub(super) fn converted(&self, ty: &mut TypeName, tainted: bool) -> Resolve<Oid> {
         let target = self.type_name(ty)?;
-        if let Some(TypeKind::Domain {
-            has_check,
-            not_null,
-            ..
-        }) = self.grounds.catalog.types.get(&target).map(|t| &t.kind)
-            && (*has_check || *not_null)
-            && tainted
-        {
-            return Err(Refusal::denied(format!(
-                "cannot cast a protected column to domain {}",
-                ty.name.parts.last().map_or("", Ident::as_str)
-            ))
-            .detail("The domain's constraint would test the value.")
-            .hint("Cast to the domain's base type."));
+        if tainted && self.tested(target) {
+            return Err(tests_value(ty.name.parts.last()));
         }
         Ok(target)
     }
@@ -158,74 +149,6 @@ impl Analyzer<'_> {
         })?;
         name.parts = vec![schema, collation];
         Ok(())
-    }
-
-    /// Resolves an operator in place; its result type, when known. Only `pg_catalog`'s operators and
-    /// those of extensions are allowed: an owner's operator runs an owner's function.
-    pub(super) fn operator(
-        &self,
-        op: &mut Operator,
-        left: Option<Oid>,
-        right: Option<Oid>,
-    ) -> Resolve<Option<Oid>> {
-        let catalog = self.grounds.catalog;
-        let all = catalog
-            .operators
-            .get(&op.symbol)
-            .map_or(&[][..], Vec::as_slice);
-        let visible: Vec<&OperatorInfo> = all
-            .iter()
-            .filter(|o| match &op.schema {
-                Some(s) => o.schema == *s,
-                None => self.grounds.search_path.schemas().contains(&o.schema),
-            })
-            .filter(|o| o.schema == "pg_catalog" || o.extension.is_some())
-            .collect();
-        let base = |t: Option<Oid>| {
-            t.map(|t| catalog.base_type(t))
-                .filter(|t| *t != oid::UNKNOWN)
-        };
-        let (l, r) = (base(left), base(right));
-        let exact = |o: &&&OperatorInfo| {
-            let fits = |want: Oid, have: Option<Oid>| have.is_none() || have == Some(want);
-            (l.is_some() || r.is_some()) && fits(o.left, l) && fits(o.right, r)
-        };
-        let extension_typed = |t: Option<Oid>| {
-            t.and_then(|t| catalog.types.get(&t))
-                .is_some_and(|t| t.extension.is_some())
-        };
-        let chosen = if extension_typed(l) || extension_typed(r) {
-            visible
-                .iter()
-                .find(exact)
-                .or_else(|| visible.iter().find(|o| o.schema != "pg_catalog"))
-        } else {
-            visible
-                .iter()
-                .filter(|o| o.schema == "pg_catalog")
-                .find(exact)
-                .or_else(|| visible.iter().filter(|o| !self.foreign(o)).find(exact))
-        }
-        .or_else(|| visible.iter().find(|o| o.schema == "pg_catalog"))
-        .or_else(|| visible.first());
-        let Some(chosen) = chosen else {
-            return Err(Refusal::error(
-                sqlstate::UNDEFINED_FUNCTION,
-                format!(
-                    "operator {} does not exist, or is not allowed to the role",
-                    op.symbol
-                ),
-            ));
-        };
-        op.schema = Some(chosen.schema.clone());
-        let known = exact(&chosen).then_some(chosen.result);
-        Ok(known)
-    }
-
-    /// Does the operator belong to an extension pgveil knows nothing of?
-    fn foreign(&self, o: &OperatorInfo) -> bool {
-        let _ = self;
-        o.schema != "pg_catalog" && o.extension.is_none()
     }
 
     /// The element type of an array type.

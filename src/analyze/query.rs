@@ -129,6 +129,8 @@ impl Analyzer<'_> {
             }
             l.tainted |= r.tainted;
             if l.ty != r.ty {
+                self.no_hidden_cast(l.ty)?;
+                self.no_hidden_cast(r.ty)?;
                 l.ty = if l.ty.is_none() || l.null {
                     r.ty
                 } else if r.null {

@@ -44,6 +44,7 @@ impl Analyzer<'_> {
         ctes: Option<&CteFrame<'_>>,
     ) -> Resolve<Info> {
         let mut expanded = Vec::with_capacity(fields.len());
+        let mut types = Vec::with_capacity(fields.len());
         let mut tainted = false;
         for mut f in fields.drain(..) {
             if let Expr::Star(name) = &f {
@@ -52,14 +53,20 @@ impl Analyzer<'_> {
                     self.mentioned(c);
                     tainted |= c.tainted;
                     expanded.push(c.expr());
+                    types.push(c.ty);
                 }
             } else {
-                tainted |= self.compute(&mut f, scope, ctes)?;
+                let info = self.consumed(&mut f, scope, ctes, Uses::COMPUTE)?;
+                tainted |= info.tainted;
+                types.push(info.ty);
                 expanded.push(f);
             }
         }
         *fields = expanded;
-        Ok(Info::computed(tainted, Some(oid::RECORD)))
+        Ok(Info {
+            row: types,
+            ..Info::computed(tainted, Some(oid::RECORD))
+        })
     }
 
     /// `(e).field`: a column, when `e` is a whole row; else a field of a composite value.

@@ -60,7 +60,8 @@ pub enum Outcome {
 pub struct ColumnUse {
     /// `schema.relation.column`
     pub column: String,
-    /// `mask at the output`, `mask at the source`, `token`, `nullify`
+    /// `mask at the output`, `mask at the source`, `token`, `nullify`; `probe` when a constraint compared
+    /// what was written with its stored values
     pub treatment: &'static str,
 }
 

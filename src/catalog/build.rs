@@ -4,15 +4,14 @@
 //! Deliberately absent: tolerance. A row of another shape than [`super::queries`] asks for means that
 //! nobody knows what was read, so there is no catalog.
 
+mod routines;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::queries::Part;
 use super::rows::{Row, fingerprint};
-use super::{
-    Catalog, Column, Function, FunctionKind, Index, OperatorInfo, Relation, RelationKind, TypeInfo,
-    TypeKind, Volatility,
-};
+use super::{Catalog, Column, ForeignKey, Index, Relation, RelationKind, TypeInfo, TypeKind};
 use crate::ident::Ident;
 use crate::pg::Oid;
 
@@ -43,16 +42,16 @@ pub fn build(rows: &CatalogRows) -> Result<Catalog, BuildError> {
     builder.columns()?;
     builder.inheritance()?;
     builder.indexes()?;
+    builder.constraints()?;
     builder.views()?;
     builder.functions()?;
     builder.operators()?;
+    builder.casts()?;
     Ok(builder.finish())
 }
 
 /// OIDs of the catalogs whose rows extensions own (fixed in `pg_type.h` and the like).
 const PG_TYPE: Oid = 1247;
-const PG_PROC: Oid = 1255;
-const PG_OPERATOR: Oid = 2617;
 
 struct Builder<'a> {
     rows: &'a CatalogRows,
@@ -174,6 +173,7 @@ impl<'a> Builder<'a> {
                 kind,
                 array_element: (category == b'A' && element != 0).then_some(element),
                 category,
+                preferred: row.boolean(12)?,
                 extension: self.extension(PG_TYPE, oid),
             };
             self.catalog.types.insert(oid, info);
@@ -247,6 +247,9 @@ impl<'a> Builder<'a> {
                 children: Vec::new(),
                 primary_key: Vec::new(),
                 indexes: Vec::new(),
+                checks: Vec::new(),
+                foreign_keys: Vec::new(),
+                referenced_by: Vec::new(),
                 partition_key: row.attributes(9)?,
                 definition: None,
                 rule_xmin: None,
@@ -315,18 +318,48 @@ impl<'a> Builder<'a> {
 
     fn indexes(&mut self) -> Result<(), BuildError> {
         for row in self.part(Part::Indexes)? {
+            let keys: usize = row.number(6)?;
             let index = Index {
                 name: row.ident(1)?,
                 columns: row.attributes(2)?,
+                keys,
                 unique: row.boolean(3)?,
+                exclusion: row.boolean(7)?,
                 expression_columns: row.attributes(5)?,
             };
-            let keys: usize = row.number(6)?;
             if let Some(relation) = self.relations.get_mut(&row.number(0)?) {
                 if row.boolean(4)? {
                     relation.primary_key = index.columns.iter().take(keys).copied().collect();
                 }
                 relation.indexes.push(index);
+            }
+        }
+        Ok(())
+    }
+
+    fn constraints(&mut self) -> Result<(), BuildError> {
+        for row in self.part(Part::Constraints)? {
+            let (oid, other): (Oid, Oid) = (row.number(0)?, row.number(3)?);
+            let (columns, other_columns) = (row.attributes(2)?, row.attributes(4)?);
+            if row.text(1)? == "c" {
+                if let Some(relation) = self.relations.get_mut(&oid) {
+                    relation.checks.push(columns);
+                }
+                continue;
+            }
+            if let Some(relation) = self.relations.get_mut(&other) {
+                relation.referenced_by.push(ForeignKey {
+                    columns: other_columns.clone(),
+                    other: oid,
+                    other_columns: columns.clone(),
+                });
+            }
+            if let Some(relation) = self.relations.get_mut(&oid) {
+                relation.foreign_keys.push(ForeignKey {
+                    columns,
+                    other,
+                    other_columns,
+                });
             }
         }
         Ok(())
@@ -339,72 +372,6 @@ impl<'a> Builder<'a> {
                 relation.rule_xmin = Some(Arc::from(row.text(2)?));
                 relation.inner_views = row.numbers(3)?;
             }
-        }
-        Ok(())
-    }
-
-    fn functions(&mut self) -> Result<(), BuildError> {
-        let mut out_columns: HashMap<Oid, Vec<(Ident, Oid)>> = HashMap::new();
-        for row in self.part(Part::OutColumns)? {
-            let column = (row.ident(1)?, row.number(2)?);
-            out_columns.entry(row.number(0)?).or_default().push(column);
-        }
-        for row in self.part(Part::Functions)? {
-            let oid: Oid = row.number(0)?;
-            let Some(schema) = self.schema(row.number(1)?) else {
-                continue;
-            };
-            let function = Function {
-                oid,
-                schema,
-                kind: match row.text(3)? {
-                    "f" => FunctionKind::Function,
-                    "a" => FunctionKind::Aggregate,
-                    "w" => FunctionKind::Window,
-                    "p" => FunctionKind::Procedure,
-                    _ => return Err(row.wrong("unknown prokind")),
-                },
-                volatility: match row.text(4)? {
-                    "i" => Volatility::Immutable,
-                    "s" => Volatility::Stable,
-                    "v" => Volatility::Volatile,
-                    _ => return Err(row.wrong("unknown provolatile")),
-                },
-                args: row.numbers(5)?,
-                defaults: row.number(6)?,
-                variadic: row.boolean(7)?,
-                result: row.number(8)?,
-                returns_set: row.boolean(9)?,
-                out_columns: out_columns.remove(&oid).unwrap_or_default(),
-                extension: self.extension(PG_PROC, oid),
-            };
-            self.catalog
-                .functions
-                .entry(row.ident(2)?)
-                .or_default()
-                .push(function);
-        }
-        Ok(())
-    }
-
-    fn operators(&mut self) -> Result<(), BuildError> {
-        for row in self.part(Part::Operators)? {
-            let oid: Oid = row.number(0)?;
-            let Some(schema) = self.schema(row.number(1)?) else {
-                continue;
-            };
-            let operator = OperatorInfo {
-                schema,
-                left: row.number(3)?,
-                right: row.number(4)?,
-                result: row.number(5)?,
-                extension: self.extension(PG_OPERATOR, oid),
-            };
-            self.catalog
-                .operators
-                .entry(Box::from(row.text(2)?))
-                .or_default()
-                .push(operator);
         }
         Ok(())
     }

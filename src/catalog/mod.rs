@@ -8,6 +8,7 @@
 
 pub mod allow;
 pub mod build;
+mod constraint;
 pub mod queries;
 mod relation;
 mod rows;
@@ -19,10 +20,13 @@ mod types;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub use self::relation::{Column, ColumnId, Index, Relation, RelationKind};
+pub use self::constraint::{Constraint, ConstraintKind};
+pub use self::relation::{Column, ColumnId, ForeignKey, Index, Relation, RelationKind};
 pub use self::search_path::SearchPath;
 pub use self::temp::TempTables;
-pub use self::types::{Function, FunctionKind, OperatorInfo, TypeInfo, TypeKind, Volatility};
+pub use self::types::{
+    Cast, CastContext, Function, FunctionKind, OperatorInfo, TypeInfo, TypeKind, Volatility,
+};
 use crate::ident::Ident;
 use crate::pg::Oid;
 
@@ -49,6 +53,8 @@ pub struct Catalog {
     pub functions: HashMap<Ident, Vec<Function>>,
     /// Operators by symbol, of every schema.
     pub operators: HashMap<Box<str>, Vec<OperatorInfo>>,
+    /// Casts, by source and target type.
+    pub casts: HashMap<(Oid, Oid), Cast>,
     /// (schema, collation), with whether it is deterministic.
     pub collations: HashMap<(Ident, Ident), bool>,
     /// A hash of what was read; equal hashes mean an unchanged catalog.

@@ -27,6 +27,8 @@ pub enum Part {
     Inheritance,
     /// Indexes.
     Indexes,
+    /// CHECK and FOREIGN KEY constraints.
+    Constraints,
     /// Definitions of views that are not the server's own.
     Views,
     /// Functions.
@@ -35,6 +37,8 @@ pub enum Part {
     OutColumns,
     /// Operators.
     Operators,
+    /// Casts.
+    Casts,
 }
 
 /// The first statements of a reading: names not in `pg_catalog` are then printed qualified by
@@ -47,7 +51,7 @@ pub const BEGIN: [&str; 2] = ["BEGIN READ ONLY", "SET LOCAL search_path TO pg_ca
 pub const END: &str = "COMMIT";
 
 /// All queries; their order does not matter. Together 35 ms on a fresh database.
-pub const QUERIES: [(Part, &str); 13] = [
+pub const QUERIES: [(Part, &str); 15] = [
     (Part::Server, SERVER),
     (Part::Schemas, SCHEMAS),
     (Part::Collations, COLLATIONS),
@@ -57,10 +61,12 @@ pub const QUERIES: [(Part, &str); 13] = [
     (Part::Columns, COLUMNS),
     (Part::Inheritance, INHERITANCE),
     (Part::Indexes, INDEXES),
+    (Part::Constraints, CONSTRAINTS),
     (Part::Views, VIEWS),
     (Part::Functions, FUNCTIONS),
     (Part::OutColumns, OUT_COLUMNS),
     (Part::Operators, OPERATORS),
+    (Part::Casts, CASTS),
 ];
 
 const SERVER: &str = "\
@@ -92,7 +98,8 @@ const TYPES: &str = "\
 SELECT t.oid, t.typnamespace, t.typname, t.typtype, t.typcategory, t.typelem, t.typrelid,
        t.typbasetype, t.typtypmod, t.typnotnull, t.typcollation,
        t.typtype = 'd' AND EXISTS (SELECT 1 FROM pg_catalog.pg_constraint c
-                                   WHERE c.contypid = t.oid AND c.contype = 'c')
+                                   WHERE c.contypid = t.oid AND c.contype = 'c'),
+       t.typispreferred
 FROM pg_catalog.pg_type t
 WHERE t.typisdefined";
 
@@ -138,11 +145,20 @@ SELECT i.indrelid, c.relname, i.indkey, i.indisunique, i.indisprimary,
                     AND d.objid = i.indexrelid
                     AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
                     AND d.refobjid = i.indrelid AND d.refobjsubid > 0) END,
-       i.indnkeyatts
+       i.indnkeyatts, i.indisexclusion
 FROM pg_catalog.pg_index i
 JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
 WHERE c.relpersistence <> 't'
 ORDER BY i.indrelid, i.indexrelid";
+
+/// `conkey` of a CHECK is what its expression names. PostgreSQL's own tables have none.
+const CONSTRAINTS: &str = "\
+SELECT c.conrelid, c.contype, pg_catalog.array_to_string(c.conkey, ' '), c.confrelid,
+       pg_catalog.array_to_string(c.confkey, ' ')
+FROM pg_catalog.pg_constraint c
+JOIN pg_catalog.pg_class r ON r.oid = c.conrelid
+WHERE c.contype IN ('c', 'f') AND r.relpersistence <> 't'
+ORDER BY c.conrelid, c.oid";
 
 /// Views of the server itself are never expanded (their columns are listed instead), and printing
 /// the information schema's takes longer than all the rest. What a view depends on, its rule does.
@@ -182,6 +198,12 @@ const OPERATORS: &str = "\
 SELECT o.oid, o.oprnamespace, o.oprname, o.oprleft, o.oprright, o.oprresult
 FROM pg_catalog.pg_operator o
 WHERE o.oprresult <> 0";
+
+/// Binary coercion and conversion by input and output have no function.
+const CASTS: &str = "\
+SELECT c.castsource, c.casttarget, c.castcontext, c.castfunc, p.pronamespace, p.proname
+FROM pg_catalog.pg_cast c
+LEFT JOIN pg_catalog.pg_proc p ON p.oid = c.castfunc";
 
 /// One text that changes whenever DDL changed anything the queries above read.
 ///
@@ -228,7 +250,11 @@ SELECT pg_catalog.concat_ws(' ',
   (SELECT pg_catalog.sum(pg_catalog.hash_array_extended(ARRAY[i.xmin], 0))
      FROM pg_catalog.pg_index i WHERE i.indrelid NOT IN (SELECT oid FROM temporary)),
   (SELECT pg_catalog.sum(pg_catalog.hash_array_extended(ARRAY[c.xmin], 0))
-     FROM pg_catalog.pg_constraint c WHERE c.contypid <> 0),
+     FROM pg_catalog.pg_constraint c
+    WHERE c.contypid <> 0
+       OR c.contype IN ('c', 'f') AND c.conrelid NOT IN (SELECT oid FROM temporary)),
+  (SELECT pg_catalog.sum(pg_catalog.hash_array_extended(ARRAY[c.xmin], 0))
+     FROM pg_catalog.pg_cast c),
   (SELECT pg_catalog.sum(pg_catalog.hash_array_extended(ARRAY[e.xmin], 0))
      FROM pg_catalog.pg_extension e),
   (SELECT pg_catalog.sum(pg_catalog.hash_array_extended(ARRAY[d.xmin], 0))

@@ -58,6 +58,12 @@ pub struct Relation {
     pub primary_key: Vec<AttrNumber>,
     /// Indexes that hold columns: for the row-order rule and `doctor`.
     pub indexes: Vec<Index>,
+    /// Columns each CHECK constraint names; none if it names the row as a whole.
+    pub checks: Vec<Vec<AttrNumber>>,
+    /// FOREIGN KEY constraints of its own.
+    pub foreign_keys: Vec<ForeignKey>,
+    /// FOREIGN KEY constraints of other relations that refer to it.
+    pub referenced_by: Vec<ForeignKey>,
     /// Columns of the partition key (0 for an expression).
     pub partition_key: Vec<AttrNumber>,
     /// `pg_get_viewdef(oid)`, printed with an empty search path so every name is qualified; views and
@@ -123,8 +129,23 @@ pub struct Index {
     pub name: Ident,
     /// Key and included columns; 0 for an expression.
     pub columns: Vec<AttrNumber>,
+    /// How many of the columns are keys; the others are only included.
+    pub keys: usize,
     /// Unique.
     pub unique: bool,
+    /// It enforces an EXCLUDE constraint.
+    pub exclusion: bool,
     /// Columns named by index expressions and predicates.
     pub expression_columns: Vec<AttrNumber>,
+}
+
+/// A foreign key, seen from either side.
+#[derive(Clone)]
+pub struct ForeignKey {
+    /// This side's columns.
+    pub columns: Vec<AttrNumber>,
+    /// The relation on the other side.
+    pub other: Oid,
+    /// Its columns, in the same order.
+    pub other_columns: Vec<AttrNumber>,
 }

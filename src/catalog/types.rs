@@ -49,7 +49,31 @@ pub struct TypeInfo {
     pub array_element: Option<Oid>,
     /// `typcategory`
     pub category: u8,
+    /// `typispreferred`
+    pub preferred: bool,
     /// The extension that owns it, if any.
+    pub extension: Option<Arc<str>>,
+}
+
+/// Where PostgreSQL applies a cast by itself (`pg_cast.castcontext`), from most places to fewest.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum CastContext {
+    /// `i`: in expressions
+    Implicit,
+    /// `a`: when assigning to a column
+    Assignment,
+    /// `e`: nowhere
+    Explicit,
+}
+
+/// A cast between two types.
+#[derive(Clone)]
+pub struct Cast {
+    /// Where it is applied without being written.
+    pub context: CastContext,
+    /// Schema and name of the function it calls, if it calls one.
+    pub function: Option<(Ident, Ident)>,
+    /// The extension that owns the function, if any.
     pub extension: Option<Arc<str>>,
 }
 

@@ -150,7 +150,7 @@ pub struct Facts {
     /// Their OIDs.
     pub oids: Vec<Oid>,
     /// Protected columns used, `schema.name.column`, with what was done: `mask at the output`,
-    /// `mask at the source`, `token`, `nullify`.
+    /// `mask at the source`, `token`, `nullify`, `probe`.
     pub columns: Vec<(String, &'static str)>,
 }
 

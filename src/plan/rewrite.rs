@@ -74,7 +74,10 @@ pub(super) fn rewrite(
             decisions,
             grounds,
         };
-        let form = if r.in_place && !hidden_row || r.written {
+        let form = if r.in_place || r.written {
+            if hidden_row {
+                rewrite.rows.insert(id, writer.row_in_place()?);
+            }
             RelationForm::InPlace(writer.in_place()?)
         } else {
             RelationForm::Derived(writer.derived(hidden_row)?)
@@ -140,7 +143,7 @@ impl Writer<'_> {
             columns.push(DerivedColumn { name, sql });
         }
         let whole_row = if whole_row {
-            Some(self.whole_row()?)
+            Some(self.whole_row(&Ident::exact(INNER_ALIAS).quoted())?)
         } else {
             None
         };
@@ -148,7 +151,7 @@ impl Writer<'_> {
     }
 
     /// `ROW(masked columns)::schema.table`, so that the row's type and field names stay.
-    fn whole_row(&self) -> Result<String, Refusal> {
+    fn whole_row(&self, alias: &str) -> Result<String, Refusal> {
         let relation = &self.relation.relation;
         let mut sql = String::from("ROW(");
         for (n, c) in relation.columns.iter().enumerate() {
@@ -156,7 +159,7 @@ impl Writer<'_> {
                 sql.push_str(", ");
             }
             self.fits(c)?;
-            sql.push_str(&self.column_sql(c.attnum, &operand(INNER_ALIAS, &c.name))?);
+            sql.push_str(&self.column_sql(c.attnum, &column_of(alias, &c.name))?);
         }
         sql.push_str(")::");
         relation.schema.quote_into(&mut sql);
@@ -185,6 +188,18 @@ impl Writer<'_> {
             },
             _ => Ok(()),
         }
+    }
+
+    /// The same beside a grouped primary key, where no derived table fits. A row that an outer join has
+    /// left out has no key, and is NULL.
+    fn row_in_place(&self) -> Result<InPlace, Refusal> {
+        let relation = &self.relation.relation;
+        let key = relation.primary_key.first();
+        let key = key.and_then(|attnum| relation.attribute(*attnum));
+        let key = column_of(OPERAND, &key.ok_or_else(no_sql_form)?.name);
+        let row = self.whole_row(OPERAND)?;
+        let template = format!("CASE WHEN {key} IS NULL THEN NULL ELSE {row} END");
+        Ok(InPlace::new(move |alias| template.replace(OPERAND, alias)))
     }
 
     fn in_place(&self) -> Result<HashMap<AttrNumber, InPlace>, Refusal> {
@@ -273,7 +288,12 @@ impl Writer<'_> {
 }
 
 fn operand(alias: &str, column: &Ident) -> String {
-    let mut out = Ident::exact(alias).quoted();
+    column_of(&Ident::exact(alias).quoted(), column)
+}
+
+/// A column of an alias that is quoted already.
+fn column_of(alias: &str, column: &Ident) -> String {
+    let mut out = alias.to_owned();
     out.push('.');
     column.quote_into(&mut out);
     out
@@ -373,7 +393,18 @@ pub(super) fn facts(lineage: &Lineage, decisions: &Decisions) -> super::plan::Fa
         }
         facts.oids.push(r.relation.oid);
     }
+    facts.columns.extend(probes(lineage));
     facts
+}
+
+/// Columns whose stored values a constraint compares with what the statement writes.
+pub(super) fn probes(lineage: &Lineage) -> impl Iterator<Item = (String, &'static str)> {
+    lineage.probed.iter().filter_map(|(id, attnum)| {
+        let relation = &lineage.relation(*id)?.relation;
+        let column = &relation.attribute(*attnum)?.name;
+        let name = format!("{}.{}.{column}", relation.schema, relation.name);
+        Some((name, "probe"))
+    })
 }
 
 /// Names of nothing: for plans that read no relation.

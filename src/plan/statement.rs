@@ -377,6 +377,7 @@ fn copy(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal
             .iter()
             .map(|r| format!("{}.{}", r.relation.schema, r.relation.name))
             .collect();
+        facts.columns.extend(super::rewrite::probes(&lineage));
         let sql = print(&statement, &Rewrite::default())?;
         let plan = Plan::decided(sql, Effect::None, facts);
         return Ok(plan.copying(CopyDirection::From).in_utf8(utf8));

@@ -16,7 +16,7 @@ use super::role::Role;
 use super::source::Span;
 use super::treat::Word;
 use super::treatment::{Keys, Treatments, closest};
-use super::write_bind::{functions, is_system_schema, writes};
+use super::write_bind::{functions, is_system_schema, probes, writes};
 use crate::catalog::{Catalog, ColumnId, Relation, RelationKind};
 use crate::ident::Ident;
 use crate::mask::token::KeyRing;
@@ -206,7 +206,7 @@ impl<'a> Binder<'a> {
         let unrestricted =
             clear(&default.treatment) && rules.values().all(|rule| clear(&rule.treatment));
         let observed = self.policy.observation(role) == Observation::On;
-        Grants {
+        let grants = Grants {
             role: Arc::clone(&role.name),
             unrestricted,
             observe: observed && !unrestricted,
@@ -222,7 +222,9 @@ impl<'a> Binder<'a> {
             functions: Arc::clone(functions),
             write: writes(self.policy, &role.name, self.catalog, &mut self.faults),
             memo: super::memo::Memo::default(),
-        }
+        };
+        probes(self.policy, &grants, self.catalog, &mut self.faults);
+        grants
     }
 
     /// The rules of one family of columns for one role.

@@ -62,6 +62,8 @@ pub struct WriteGrant {
     pub updates: bool,
     /// `plaintext` was granted for token columns.
     pub plaintext: bool,
+    /// Columns whose stored values a constraint may compare with what the role writes.
+    pub probe: HashSet<Ident>,
 }
 
 /// One role's view of a [`BoundPolicy`]. Total: every column has a rule.

@@ -1,4 +1,8 @@
 //! `write` and `functions`: what a role may change, and which functions of the database it may call.
+//!
+//! `probe(email)` beside `insert`, `update` or `all` lets a UNIQUE, EXCLUDE, FOREIGN KEY or CHECK
+//! constraint compare what the role writes with the stored values of `email`. Without it such a write
+//! is refused, because its success would say whether a value is stored.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -30,6 +34,8 @@ pub struct WriteRule {
     pub update: Vec<(Ident, Span)>,
     /// Plaintext may be written to token columns.
     pub plaintext: bool,
+    /// Constraints may compare what is written with stored values of these columns.
+    pub probe: Vec<(Ident, Span)>,
 }
 
 /// `write`: role → rules.
@@ -86,6 +92,7 @@ fn read_rule(pattern: TablePattern, span: &Span, node: &Node, faults: &mut Fault
         update_all: false,
         update: Vec::new(),
         plaintext: false,
+        probe: Vec::new(),
     };
     for (word, at) in rejoined(node, faults) {
         grant(&mut rule, &word, &at, faults);
@@ -102,38 +109,52 @@ fn grant(rule: &mut WriteRule, word: &str, at: &Span, faults: &mut Faults) {
         "update" => rule.update_all = true,
         "plaintext" => rule.plaintext = true,
         _ => {
-            let columns = word
-                .strip_prefix("update(")
-                .and_then(|w| w.strip_suffix(')'));
-            if let Some(columns) = columns {
-                update_columns(rule, columns, at, faults);
+            let columns = |what: &str| word.strip_prefix(what)?.strip_suffix(')');
+            if let Some(columns) = columns("update(") {
+                rule.update
+                    .extend(named(rule, "update", columns, at, faults));
+                return;
+            }
+            if let Some(columns) = columns("probe(") {
+                rule.probe.extend(named(rule, "probe", columns, at, faults));
                 return;
             }
             let error = PolicyError::at(at, format!("`{}` is not a write", shown(word)));
             let near = nearest(word, WORDS);
             faults.push(match near {
                 Some(_) => error.suggest(near),
-                None => error.help("all, insert, update, update(column, …), delete, plaintext"),
+                None => error.help(
+                    "all, insert, update, update(column, …), delete, plaintext, probe(column, …)",
+                ),
             });
         }
     }
 }
 
-fn update_columns(rule: &mut WriteRule, columns: &str, at: &Span, faults: &mut Faults) {
+/// The columns in `update(…)` or `probe(…)`.
+fn named(
+    rule: &WriteRule,
+    what: &str,
+    columns: &str,
+    at: &Span,
+    faults: &mut Faults,
+) -> Vec<(Ident, Span)> {
     if let TablePattern::Schema(_) = rule.pattern {
         faults.at(
             at,
             "columns can be named for one table only, not for a whole schema",
         );
-        return;
+        return Vec::new();
     }
+    let mut named = Vec::new();
     for column in columns.split(',').map(str::trim) {
         if column.is_empty() {
-            faults.at(at, "update() names no column");
+            faults.at(at, format!("{what}() names no column"));
         } else {
-            rule.update.push((Ident::exact(column), at.clone()));
+            named.push((Ident::exact(column), at.clone()));
         }
     }
+    named
 }
 
 /// The words of a list. To YAML `[update(a, b)]` is a list of two, `update(a` and `b)`: they are put

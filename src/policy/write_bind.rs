@@ -2,16 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::bound::WriteGrant;
+use super::bound::{Grants, Treatment, WriteGrant};
 use super::error::{Faults, PolicyError};
-use super::names::TablePattern;
+use super::names::{QualifiedName, TablePattern};
 use super::policy::Policy;
 use super::source::shown;
 use super::treatment::closest;
 use super::write::WriteRule;
-use crate::catalog::{Catalog, Relation, RelationKind};
+use crate::catalog::{Catalog, ColumnId, Constraint, ConstraintKind, Relation, RelationKind};
 use crate::ident::Ident;
-use crate::pg::Oid;
+use crate::pg::{AttrNumber, Oid};
 
 /// Schemas whose relations are PostgreSQL's own.
 pub(super) fn is_system_schema(schema: &Ident) -> bool {
@@ -91,7 +91,7 @@ fn writable(relation: &Relation) -> bool {
 
 fn grant(rule: &WriteRule, relation: Option<&Relation>, faults: &mut Faults) -> WriteGrant {
     if let Some(relation) = relation {
-        for (column, span) in &rule.update {
+        for (column, span) in rule.update.iter().chain(&rule.probe) {
             if relation.column(column).is_none() {
                 let known = relation.columns.iter().map(|c| c.name.as_str().to_owned());
                 let near = closest(column.as_str(), known);
@@ -112,7 +112,82 @@ fn grant(rule: &WriteRule, relation: Option<&Relation>, faults: &mut Faults) -> 
         // Without `updates` this says nothing; an empty set is the safer nothing.
         update: if rule.update_all { None } else { Some(columns) },
         plaintext: rule.plaintext,
+        probe: rule.probe.iter().map(|(c, _)| c.clone()).collect(),
     }
+}
+
+/// Says which granted writes will be refused, because a constraint would answer them from values the
+/// role does not see.
+pub(super) fn probes(policy: &Policy, grants: &Grants, catalog: &Catalog, faults: &mut Faults) {
+    let Some(rules) = policy.write.rules.get(&*grants.role) else {
+        return;
+    };
+    if grants.unrestricted {
+        return;
+    }
+    let mut tables: Vec<(QualifiedName, &Relation, &WriteGrant)> = grants
+        .write
+        .iter()
+        .filter_map(|(oid, grant)| {
+            let relation: &Relation = catalog.relation_by_oid(*oid)?;
+            Some((super::bind::qualified(relation), relation, grant))
+        })
+        .collect();
+    tables.sort_by(|a, b| a.0.cmp(&b.0));
+    for (name, relation, grant) in tables {
+        let one = rules.get(&TablePattern::One(name.clone()));
+        let rule = one.or_else(|| rules.get(&TablePattern::Schema(name.schema.clone())));
+        let Some(rule) = rule else { continue };
+        let mut said: Vec<&Ident> = Vec::new();
+        for constraint in catalog.constraints(relation) {
+            for column in tested(&constraint, relation, grants, grant) {
+                if said.contains(&column) || grant.probe.contains(column) {
+                    continue;
+                }
+                said.push(column);
+                let message = format!(
+                    "role `{}` cannot write {column} of {name}: a {} constraint would tell whether a \
+                     value is stored",
+                    shown(&grants.role),
+                    constraint.kind.words()
+                );
+                let help = format!("to allow it all the same, add probe({column})");
+                faults.push(PolicyError::at(&rule.span, message).warning().help(help));
+            }
+        }
+    }
+}
+
+/// The columns the role does not see clearly that a constraint looks at in a write it was granted.
+fn tested<'r>(
+    constraint: &Constraint,
+    relation: &'r Relation,
+    grants: &Grants,
+    grant: &WriteGrant,
+) -> Vec<&'r Ident> {
+    let treatment = |relation, attnum| &grants.rule(ColumnId { relation, attnum }).treatment;
+    let hidden = |attnum: AttrNumber| {
+        let others = constraint.others.iter().filter(|(mine, _)| *mine == attnum);
+        let mut others = others.map(|(_, other)| treatment(other.relation, other.attnum));
+        match treatment(relation.oid, attnum) {
+            // It cannot be named at all.
+            Treatment::Deny => false,
+            Treatment::Clear => others.any(|t| !matches!(t, Treatment::Clear)),
+            Treatment::Mask(_) | Treatment::Token(_) | Treatment::Nullify => true,
+        }
+    };
+    let columns: Vec<(AttrNumber, &Ident)> = constraint
+        .columns
+        .iter()
+        .filter_map(|a| Some((*a, &relation.attribute(*a)?.name)))
+        .collect();
+    let named = |c: &Ident| grant.update.as_ref().is_none_or(|cols| cols.contains(c));
+    let updated = grant.updates && columns.iter().any(|(_, c)| named(c));
+    if !(updated || grant.insert && constraint.kind != ConstraintKind::Referenced) {
+        return Vec::new();
+    }
+    let hidden = columns.into_iter().filter(|(a, _)| hidden(*a));
+    hidden.map(|(_, c)| c).collect()
 }
 
 /// The functions roles may call.

@@ -33,6 +33,17 @@ fn every_operator_of_the_server_is_an_allowed_function() {
     assert!(refused.is_empty(), "{refused:?}");
 }
 
+/// Casts are not listed either.
+#[test]
+fn every_cast_of_the_server_is_an_allowed_function() {
+    let refused: Vec<String> =
+        lines("SELECT DISTINCT p.proname FROM pg_cast c JOIN pg_proc p ON p.oid = c.castfunc")
+            .into_iter()
+            .filter(|name| builtin_function(name) != FunctionUse::Allow)
+            .collect();
+    assert!(refused.is_empty(), "{refused:?}");
+}
+
 /// What takes or returns `internal` or `cstring` is PostgreSQL's own business, and nothing that can
 /// read or write beyond its arguments is allowed by being volatile and overlooked.
 #[test]

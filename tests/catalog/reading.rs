@@ -49,7 +49,27 @@ fn a_database_is_read_as_it_is() {
         [1, 3, 4, 8],
         "of the expression, the predicate, and the plain ones"
     );
-    assert!(!by_mail.unique);
+    assert!(!by_mail.unique && !by_mail.exclusion && by_mail.keys == 2);
+
+    let bills = relation(&catalog, "bills");
+    assert_eq!(bills.checks, [[2]]);
+    let [to_buyer] = bills.foreign_keys.as_slice() else {
+        panic!()
+    };
+    assert_eq!(
+        (&*to_buyer.columns, to_buyer.other, &*to_buyer.other_columns),
+        (&[1][..], odd.oid, &[1][..])
+    );
+    let [of_bills] = odd.referenced_by.as_slice() else {
+        panic!()
+    };
+    assert_eq!((&*of_bills.columns, of_bills.other), (&[1][..], bills.oid));
+    assert!(
+        bills
+            .indexes
+            .iter()
+            .any(|i| i.exclusion && i.columns == [1, 2])
+    );
 
     let log = relation(&catalog, "log");
     let now = relation(&catalog, "log_now");
@@ -119,6 +139,13 @@ fn types_functions_and_operators_are_read_as_they_are() {
     assert_eq!(ty("_mood").array_element, Some(ty("mood").oid));
     let row = relation(&catalog, "address").oid;
     assert!(ty("address").kind == TypeKind::Composite { relation: row });
+
+    let cast = &catalog.casts[&(23, ty("mood").oid)];
+    assert_eq!(cast.context, CastContext::Assignment);
+    assert!(cast.function == Some((crm.clone(), Ident::exact("felt"))));
+    let to_text = &catalog.casts[&(1043, 25)];
+    assert!(to_text.context == CastContext::Implicit && to_text.function.is_none());
+    assert!(catalog.types[&25].preferred && !catalog.types[&1043].preferred);
 
     let pair = &catalog.functions["pair"][0];
     assert!(pair.schema == crm && pair.kind == FunctionKind::Function && !pair.returns_set);

@@ -32,6 +32,33 @@ CREATE TABLE archive.patients (id int, email varchar(80), closed date);
 CREATE TABLE email (id int, patients int);
 CREATE TABLE "Odd ""Table" (id int, "select" varchar(80), "p.email" text);
 
+CREATE EXTENSION citext;
+CREATE TYPE pair AS (a int, b int);
+CREATE FUNCTION to_pair(int) RETURNS pair LANGUAGE sql AS 'SELECT ROW($1, $1)::pair';
+CREATE CAST (int AS pair) WITH FUNCTION to_pair(int) AS ASSIGNMENT;
+CREATE TYPE mood AS ENUM ('sad', 'ok');
+CREATE FUNCTION mood_words(mood) RETURNS text LANGUAGE sql AS $$SELECT 'a mood'$$;
+CREATE CAST (mood AS text) WITH FUNCTION mood_words(mood) AS IMPLICIT;
+CREATE TYPE weekday AS ENUM ('mo', 'tu');
+CREATE CAST (weekday AS text) WITH INOUT AS IMPLICIT;
+CREATE DOMAIN adult AS text CHECK (VALUE > 'b');
+CREATE TYPE adult_pair AS (a adult, b adult);
+CREATE TABLE labels (id int PRIMARY KEY, name citext, other citext, plain text,
+  feeling mood, twin pair, day weekday);
+CREATE TABLE members (
+  id int PRIMARY KEY,
+  email varchar(80) UNIQUE,
+  mobile varchar(20),
+  region text NOT NULL DEFAULT 'north',
+  age int,
+  sponsor varchar(80) REFERENCES members (email),
+  UNIQUE (region, mobile),
+  CHECK (age <> length(email))
+);
+CREATE INDEX ON logins_2026 (email);
+
+INSERT INTO labels VALUES (1, 'Alpha', 'ALPHA', 'alpha'), (2, 'beta', 'Gamma', 'BETA'),
+  (3, NULL, 'Delta', 'delta'), (4, 'DELTA', NULL, NULL), (5, 'Zeta', 'zeta', 'Zeta');
 INSERT INTO tickets VALUES (1, 1, 'ada.qvorlund@example.com', 'r-1', 'ring back', 'Lund'),
   (2, 3, 'ouyang.xn@example.net', 'r-2', NULL, '上海'), (3, NULL, NULL, NULL, 'lost', NULL);
 INSERT INTO people (id, given, family, phones) VALUES (1, 'Ada', 'Qvorlund', '{13907714482,15500000001}'),

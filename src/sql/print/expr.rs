@@ -203,6 +203,10 @@ impl Printer<'_> {
             self.push(".*)");
             return Ok(());
         }
+        if let Some(row) = base.and_then(|id| rewrite.rows.get(&id)) {
+            self.push(&row.apply(&qualifier.quoted()));
+            return Ok(());
+        }
         match form {
             Some(RelationForm::Derived(derived)) if derived.whole_row.is_some() => {
                 self.ident(qualifier)?;

@@ -49,6 +49,8 @@ pub const WHOLE_ROW: &str = "pgveil row";
 pub struct Rewrite {
     /// By the reference's id, so that a self-join may treat its two sides differently.
     pub relations: HashMap<RelationId, RelationForm>,
+    /// Whole rows of relations masked in place, from the relation's alias.
+    pub rows: HashMap<RelationId, InPlace>,
     /// What must hold of a reference when the statement runs.
     pub pins: HashMap<RelationId, Pin>,
     /// Text columns that are computed at the source, so that PostgreSQL has no statistics of them.
