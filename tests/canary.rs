@@ -15,9 +15,17 @@ mod support;
 #[path = "canary/generate.rs"]
 mod generate;
 
+use std::sync::OnceLock;
+
 use generate::Generator;
 use support::client::Answer;
 use support::stage::{Role, Stage};
+
+/// The clinic, built on first use.
+fn clinic() -> &'static Stage {
+    static STAGE: OnceLock<Stage> = OnceLock::new();
+    STAGE.get_or_init(|| Stage::build(None))
+}
 
 fn statements() -> u64 {
     let wanted = std::env::var("PGVEIL_CANARY_STATEMENTS").ok();
@@ -37,7 +45,7 @@ fn sorted(answer: Answer) -> Answer {
 
 /// Runs generated statements; gives how many were answered.
 fn run(role: Role, seed: u64) -> u64 {
-    let stage = Stage::shared();
+    let stage = clinic();
     let mut generator = Generator::new(seed);
     let mut answered = 0;
     let mut copy = role.masked_copy().map(|database| stage.direct(database));
@@ -91,7 +99,7 @@ fn partner_gets_a_copy_made_of_its_tokens_or_a_refusal() {
 #[test]
 fn generated_statements_are_valid_sql() {
     // Otherwise the two tests above would pass on syntax errors alone.
-    let mut owner = Stage::shared().connect(Role::Owner);
+    let mut owner = clinic().connect(Role::Owner);
     let mut generator = Generator::new(20_260_103);
     let valid =
         (0..100).filter(|_| matches!(owner.simple(&generator.statement()), Answer::Rows(..)));

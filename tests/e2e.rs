@@ -14,13 +14,22 @@ mod support;
 mod hmac;
 #[path = "e2e/tokens.rs"]
 mod tokens;
+#[path = "e2e/tools.rs"]
+mod tools;
 #[path = "e2e/wire.rs"]
 mod wire;
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use support::client::{Answer, Client};
 use support::stage::{Role, Stage};
+
+/// The clinic, built on first use.
+fn clinic() -> &'static Stage {
+    static STAGE: OnceLock<Stage> = OnceLock::new();
+    STAGE.get_or_init(|| Stage::build(None))
+}
 
 /// How often a draw is repeated. Of two equal chances the same comes each time once in 10¹⁴.
 const DRAWS: usize = 48;
@@ -78,7 +87,7 @@ struct Sessions {
 impl Sessions {
     fn new() -> Self {
         Self {
-            stage: Stage::shared(),
+            stage: clinic(),
             proxied: HashMap::new(),
             direct: HashMap::new(),
         }
@@ -176,7 +185,7 @@ fn run(folder: &str) {
     let mut sessions = Sessions::new();
     datadriven::walk(folder, |file| {
         file.run(|case| -> String {
-            let stage = Stage::shared();
+            let stage = clinic();
             let (role, input) = (role_of(case), tokens::put_in(stage, case.input.trim_end()));
             let input = input.as_str();
             let out = match case.directive.as_str() {
@@ -201,13 +210,23 @@ fn bypass() {
 }
 
 #[test]
+fn tools() {
+    datadriven::walk("tests/corpus/tools", |file| {
+        let mut tool = tools::Tool::new();
+        file.run(|case| match case.directive.as_str() {
+            "ask" => tool.ask(case.input.trim_end()),
+            "play" => tool.play(case.input.trim_end()),
+            other => panic!("no directive {other}"),
+        });
+    });
+}
+
+#[test]
 fn wire() {
     // A file is one session per role; owner's are played to PostgreSQL itself as well.
     datadriven::walk("tests/corpus/wire", |file| {
         let mut sessions = wire::Sessions::default();
-        file.run(|case| {
-            sessions.play(Stage::shared(), role_of(case), &case.directive, &case.input)
-        });
+        file.run(|case| sessions.play(clinic(), role_of(case), &case.directive, &case.input));
     });
 }
 
@@ -215,7 +234,7 @@ fn wire() {
 fn the_stage_is_set_from_corpus_clinic() {
     // The folder tests/corpus/clinic is data for the others; here it is checked against itself: the
     // owner sees what is stored, and the masked copy differs from it in every protected column.
-    let stage = Stage::shared();
+    let stage = clinic();
     let stored = stage
         .direct("clinic")
         .simple("SELECT * FROM patients WHERE id = 1");

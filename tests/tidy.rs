@@ -91,7 +91,7 @@ const TOP: [&str; 9] = [
 ];
 
 /// Runners of the folders in `tests/corpus`; `clinic` is the database they run against.
-const RUNNERS: [(&str, &str); 10] = [
+const RUNNERS: [(&str, &str); 11] = [
     ("analyze", "tests/analyze.rs"),
     ("bind", "tests/policy_bind.rs"),
     ("bypass", "tests/e2e.rs"),
@@ -101,6 +101,7 @@ const RUNNERS: [(&str, &str); 10] = [
     ("mask", "tests/mask/corpus.rs"),
     ("plan", "tests/plan.rs"),
     ("policy", "tests/policy.rs"),
+    ("tools", "tests/e2e.rs"),
     ("wire", "tests/e2e.rs"),
 ];
 

@@ -43,7 +43,10 @@ impl Analyzer<'_> {
         if let Some(info) = self.functional_notation(e, at)? {
             return Ok(info);
         }
-        if let Some(mut replaced) = self.own_state(e)? {
+        if let Some(info) = self.set_config(e, at)? {
+            return Ok(info);
+        }
+        if let Some(mut replaced) = self.own_state(e) {
             let info = self.expr(&mut replaced, at.scope, at.ctes);
             *e = replaced;
             return info;
@@ -54,7 +57,11 @@ impl Analyzer<'_> {
         let (chosen, tainted) = self.resolve_call(call, at)?;
         if chosen.scrub {
             let inner = std::mem::replace(e, Expr::Literal(Literal::Null));
-            *e = scrubbed(inner);
+            *e = if chosen.is_builtin("pg_get_functiondef") {
+                scrubbed(without_body(inner))
+            } else {
+                scrubbed(inner)
+            };
             return Ok(Info {
                 tainted,
                 ty: Some(oid::TEXT),
@@ -94,6 +101,9 @@ impl Analyzer<'_> {
             if uses == Uses::EQUALITY {
                 self.compare(&info.sources, &info.sources);
             }
+        }
+        if chosen.is_builtin("current_setting") {
+            self.current_setting(call)?;
         }
         if NAMES_RELATION.iter().any(|f| chosen.is_builtin(f))
             && let Some(first) = call.args.first_mut()
@@ -162,6 +172,7 @@ impl Analyzer<'_> {
             name: default.unwrap_or_else(|| Ident::exact("function")),
             columns: Vec::new(),
         });
+        one_array_each(f);
         let mut outputs = Vec::new();
         let alone = f.functions.len() == 1;
         for item in &mut f.functions {
@@ -196,7 +207,7 @@ impl Analyzer<'_> {
                 &mut item.columns
             };
             let columns = if defs.is_empty() {
-                self.columns_of(&chosen, &item.call, &column_name)?
+                self.columns_of(&chosen, &column_name)?
             } else {
                 let mut typed = Vec::with_capacity(defs.len());
                 for d in defs {
@@ -233,16 +244,8 @@ impl Analyzer<'_> {
     fn columns_of(
         &self,
         chosen: &Chosen,
-        call: &Call,
         alias: &Ident,
     ) -> Resolve<Vec<(Ident, Option<crate::pg::Oid>)>> {
-        if chosen.is_builtin("unnest") && call.args.len() > 1 {
-            return Ok(call
-                .args
-                .iter()
-                .map(|_| (chosen.name.clone(), None))
-                .collect());
-        }
         if !chosen.out_columns.is_empty() {
             // A single named OUT parameter names the column, whatever the alias.
             return Ok(chosen
@@ -264,6 +267,34 @@ impl Analyzer<'_> {
     }
 }
 
+/// `unnest(a, b)` in FROM is short for `ROWS FROM (unnest(a), unnest(b))`, but only under its bare
+/// name, and names are printed qualified.
+fn one_array_each(f: &mut TableFunction) {
+    let several = |call: &Call| {
+        matches!(call.function.parts.as_slice(), [name] if *name == "unnest")
+            && call.args.len() > 1
+            && !call.distinct
+            && call.order_by.is_empty()
+            && call.args.iter().all(|a| a.name.is_none() && !a.variadic)
+    };
+    if !(f.functions.iter()).any(|item| several(&item.call) && item.columns.is_empty()) {
+        return;
+    }
+    f.rows_from = true;
+    let items = std::mem::take(&mut f.functions);
+    for mut item in items {
+        if !several(&item.call) || !item.columns.is_empty() {
+            f.functions.push(item);
+            continue;
+        }
+        for arg in std::mem::take(&mut item.call.args) {
+            let mut one = item.clone();
+            one.call.args.push(arg);
+            f.functions.push(one);
+        }
+    }
+}
+
 /// How a function uses its arguments.
 fn argument_uses(chosen: &Chosen, call: &Call) -> Uses {
     if chosen.is_builtin("count") {
@@ -281,6 +312,17 @@ fn argument_uses(chosen: &Chosen, call: &Call) -> Uses {
 
 /// The call with the literals of its text replaced.
 fn scrubbed(call: Expr) -> Expr {
+    replaced(call, LITERALS, "'…'")
+}
+
+/// The definition of a function up to its body: where a literal of a body ends is for the function's
+/// own language to say, and a comment with an apostrophe misleads any search for quotes. Bodies in
+/// standard SQL (`BEGIN ATOMIC`) are PostgreSQL's own words, as views are, and stay.
+fn without_body(call: Expr) -> Expr {
+    replaced(call, "\nAS .*$", "\nAS …")
+}
+
+fn replaced(call: Expr, pattern: &str, by: &str) -> Expr {
     let arg = |value| CallArg {
         name: None,
         value,
@@ -295,8 +337,8 @@ fn scrubbed(call: Expr) -> Expr {
         function: catalog("regexp_replace"),
         args: vec![
             arg(as_text),
-            arg(text(LITERALS)),
-            arg(text("'…'")),
+            arg(text(pattern)),
+            arg(text(by)),
             arg(text("g")),
         ],
         star: false,

@@ -3,7 +3,7 @@
 //! Asked before resolution: it depends on what the client wrote, not on what it means.
 
 use crate::ident::Ident;
-use crate::sql::tree::{Expr, Literal, Query, SelectItem, SetExpr, SystemValue};
+use crate::sql::tree::{Expr, Query, SelectItem, SetExpr, SystemValue};
 
 /// The column's name.
 pub(super) fn column_name(expr: &Expr) -> Ident {
@@ -24,7 +24,6 @@ fn figure(expr: &Expr) -> Option<(u8, Ident)> {
             Some((2, name)) => Some((2, name)),
             _ => ty.name.parts.last().map(|p| (1, p.clone())),
         },
-        Expr::Literal(Literal::Bool(_)) => Some((1, Ident::exact("bool"))),
         Expr::Collate(inner, _)
         | Expr::Subscripts(inner, _)
         | Expr::Constant { expr: inner, .. } => figure(inner),

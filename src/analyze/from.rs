@@ -11,7 +11,9 @@ use crate::ident::Ident;
 use crate::pg::types::oid;
 use crate::pg::{Oid, sqlstate};
 use crate::refusal::Refusal;
-use crate::sql::tree::{Column, Query, SetExpr, Statement, TableAlias, TableRef};
+use crate::sql::tree::{
+    Column, Query, RowsFromItem, SetExpr, Statement, TableAlias, TableFunction, TableRef,
+};
 
 /// Columns a FROM clause may bring into scope.
 const SCOPE_COLUMNS: usize = 20_000;
@@ -53,6 +55,16 @@ impl Analyzer<'_> {
             items: &left.items,
             columns: &left.columns,
         };
+        if let TableRef::Function(f) = table
+            && let Some(view) = settings_view(f)
+        {
+            *table = view;
+        }
+        if let TableRef::Function(f) = table
+            && let Some(query) = self.own_state_table(f)
+        {
+            *table = query;
+        }
         match table {
             TableRef::Relation(_) => self.relation_ref(table, env, &lateral_scope),
             TableRef::Derived {
@@ -88,17 +100,19 @@ impl Analyzer<'_> {
             TableRef::Function(f) => {
                 let (alias, outputs) = self.table_function(f, &lateral_scope, env.ctes)?;
                 let printed = self.unique(&alias, &lateral_scope);
+                let mut item = derived_item(alias, printed.clone(), outputs);
+                number_twins(&mut item.columns);
+                let columns = item.columns.iter().map(|c| c.reference.name.clone());
                 f.alias = Some(TableAlias {
-                    name: printed.clone(),
+                    name: printed,
                     columns: if f.columns.is_empty() {
-                        outputs.iter().map(|o| o.name.clone()).collect()
+                        columns.collect()
                     } else {
                         Vec::new()
                     },
                 });
-                let fields = false;
-                let item = derived_item(alias, printed, outputs);
-                Ok(single(Item { fields, ..item }))
+                item.fields = false;
+                Ok(single(item))
             }
             TableRef::Keyword(t) => {
                 let (alias, outputs) = self.keyword_table(t, &lateral_scope, env.ctes)?;
@@ -206,6 +220,45 @@ impl Analyzer<'_> {
             _ => Some(vec![(alias.clone(), result)]),
         }
     }
+}
+
+/// `SELECT * FROM unnest(a, b)` has two columns of one name: each needs its own to be printed.
+fn number_twins(columns: &mut [Visible]) {
+    for n in 1..columns.len() {
+        let (before, after) = columns.split_at_mut(n);
+        let Some(column) = after.first_mut() else {
+            return;
+        };
+        if before.iter().any(|b| b.name == column.name) {
+            let number = u32::try_from(n).unwrap_or(u32::MAX);
+            column.reference.name = made_up(&column.name, number);
+        }
+    }
+}
+
+/// `pg_show_all_settings()` is what the view `pg_settings` reads, and the view's columns have rules.
+fn settings_view(f: &mut TableFunction) -> Option<TableRef> {
+    let [RowsFromItem { call, columns }] = f.functions.as_slice() else {
+        return None;
+    };
+    let named = match call.function.parts.as_slice() {
+        [name] => *name == "pg_show_all_settings",
+        [schema, name] => *schema == "pg_catalog" && *name == "pg_show_all_settings",
+        _ => false,
+    };
+    if !named || !call.args.is_empty() || f.ordinality || !columns.is_empty() {
+        return None;
+    }
+    let mut view = TableRef::relation(&["pg_catalog", "pg_settings"]);
+    if let TableRef::Relation(r) = &mut view {
+        r.name.position = call.function.position;
+        let default = || TableAlias {
+            name: Ident::exact("pg_show_all_settings"),
+            columns: Vec::new(),
+        };
+        r.alias = Some(f.alias.take().unwrap_or_else(default));
+    }
+    Some(view)
 }
 
 /// Columns in scope are copied for each join: their number is bounded before their product is paid.

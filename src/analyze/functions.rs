@@ -7,7 +7,7 @@
 use super::expr::Info;
 use super::operators::{ANYCOMPATIBLE, ANYELEMENT};
 use super::{Analyzer, Resolve};
-use crate::catalog::allow::{FunctionUse, builtin_function, extension_function};
+use crate::catalog::allow::{FunctionUse, extension_function, system_function};
 use crate::catalog::{Function, FunctionKind};
 use crate::ident::Ident;
 use crate::pg::types::oid;
@@ -175,8 +175,8 @@ impl Analyzer<'_> {
     }
 
     fn function_use(&self, overloads: &[&Function], schema: &Ident, name: &Ident) -> FunctionUse {
-        if *schema == "pg_catalog" {
-            return builtin_function(name.as_str());
+        if matches!(schema.as_str(), "pg_catalog" | "information_schema") {
+            return system_function(schema.as_str(), name.as_str());
         }
         if self
             .grounds

@@ -43,6 +43,7 @@ mod relation;
 mod row;
 mod scope;
 mod select;
+mod settings;
 mod view;
 mod with;
 

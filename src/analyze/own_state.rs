@@ -1,47 +1,25 @@
 //! Functions that ask about the session itself: answered from what the proxy knows, because the
 //! upstream session has another search path.
 
+use super::Analyzer;
 use super::expr::Info;
-use super::{Analyzer, Resolve};
 use crate::ident::Ident;
-use crate::refusal::Refusal;
 use crate::sql::tree::{
-    CallArg, Expr, Literal, Name, Operator, Quantifier, Query, Select, SelectItem, SetExpr,
-    SystemValue, TableAlias, TableRef, TypeName,
+    Expr, Literal, Name, Operator, Quantifier, Query, RowsFromItem, Select, SelectItem, SetExpr,
+    SystemValue, TableAlias, TableFunction, TableRef, TypeName,
 };
 
 impl Analyzer<'_> {
     /// Calls that ask about state the proxy keeps itself: the search path.
-    pub(super) fn own_state(&self, e: &Expr) -> Resolve<Option<Expr>> {
-        let Expr::Call(call) = e else { return Ok(None) };
+    pub(super) fn own_state(&self, e: &Expr) -> Option<Expr> {
+        let Expr::Call(call) = e else { return None };
         let name = match call.function.parts.as_slice() {
             [f] => f,
             [s, f] if *s == "pg_catalog" => f,
-            _ => return Ok(None),
+            _ => return None,
         };
-        if *name == "set_config" {
-            return Err(Refusal::denied("permission denied for function set_config")
-                .hint("Use SET, for the settings a restricted role may change.")
-                .at(call.function.position));
-        }
-        if *name == "current_setting" {
-            // Dotted settings belong to extensions and to the proxy, which keeps token keys there.
-            let plain = matches!(
-                call.args.first(),
-                Some(CallArg { value: Expr::Literal(Literal::String(s)), name: None, .. })
-                    if !s.contains('.')
-            );
-            if !plain {
-                return Err(
-                    Refusal::denied("permission denied for function current_setting")
-                        .detail("A restricted role may ask for built-in settings, by literal name.")
-                        .hint("Name the setting: current_setting('timezone').")
-                        .at(call.function.position),
-                );
-            }
-        }
         if *name == "current_schema" && call.args.is_empty() {
-            return Ok(Some(self.current_schema()));
+            return Some(self.current_schema());
         }
         if let ("current_schemas", [arg]) = (name.as_str(), call.args.as_slice()) {
             let implicit = matches!(arg.value, Expr::Literal(Literal::Bool(true)));
@@ -49,16 +27,46 @@ impl Analyzer<'_> {
                 .existing_schemas(implicit)
                 .into_iter()
                 .map(|s| text(s.as_str()));
-            return Ok(Some(Expr::Cast(
+            return Some(Expr::Cast(
                 Box::new(Expr::Array(schemas.collect())),
                 catalog_type("name", 1),
-            )));
+            ));
         }
         let visibility = VISIBILITY.iter().find(|(f, _, _)| name.as_str() == *f);
         if let (Some((_, catalog, column)), [arg]) = (visibility, call.args.as_slice()) {
-            return Ok(Some(self.is_visible(catalog, column, arg.value.clone())));
+            return Some(self.is_visible(catalog, column, arg.value.clone()));
         }
-        Ok(None)
+        None
+    }
+
+    /// The same in FROM: `SELECT * FROM current_schema()`.
+    pub(super) fn own_state_table(&self, f: &TableFunction) -> Option<TableRef> {
+        let ([RowsFromItem { call, columns }], false) = (f.functions.as_slice(), f.ordinality)
+        else {
+            return None;
+        };
+        let call = Expr::Call(Box::new(call.clone()));
+        let value = self.own_state(&call).filter(|_| columns.is_empty())?;
+        let name = match &f.alias {
+            Some(alias) => alias.name.clone(),
+            None => super::colname::column_name(&call),
+        };
+        let column = (f.alias.as_ref()).and_then(|alias| alias.columns.first().cloned());
+        let select = Select {
+            items: vec![SelectItem::Expr {
+                expr: value,
+                alias: Some(column.unwrap_or_else(|| name.clone())),
+            }],
+            ..Select::default()
+        };
+        Some(TableRef::Derived {
+            lateral: true,
+            query: Box::new(Query::simple(select)),
+            alias: Some(TableAlias {
+                name,
+                columns: Vec::new(),
+            }),
+        })
     }
 
     /// `current_schema` of the client's search path.

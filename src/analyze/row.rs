@@ -25,6 +25,14 @@ impl Analyzer<'_> {
                         .hint("Name the columns you need."),
                 );
             }
+            // A function's columns of one name are printed under others, which a row would show.
+            if c.reference.base.is_none() && c.merged.is_none() && c.reference.name != c.name {
+                return Err(Refusal::error(
+                    sqlstate::FEATURE_NOT_SUPPORTED,
+                    format!("whole-row reference to two columns named {}", c.name),
+                )
+                .hint("Give the function's columns names: unnest(…) AS t (a, b)."));
+            }
             self.lineage.mark_all(&c.sources, Uses::COMPUTE);
             self.mentioned(c);
             tainted |= c.tainted;

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 pub use self::constraint::{Constraint, ConstraintKind};
 pub use self::relation::{Column, ColumnId, ForeignKey, Index, Relation, RelationKind};
-pub use self::search_path::SearchPath;
+pub use self::search_path::{SearchPath, split_search_path};
 pub use self::temp::TempTables;
 pub use self::types::{
     Cast, CastContext, Function, FunctionKind, OperatorInfo, TypeInfo, TypeKind, Volatility,

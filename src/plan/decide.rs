@@ -102,7 +102,12 @@ fn first_place(form: &ColumnForm, uses: Uses) -> Place {
     let shown = Uses::IDENTITY.with(Uses::PRESENCE);
     match form {
         ColumnForm::Clear => Place::Stored,
-        ColumnForm::NodeTree if uses == Uses::NODE_TREE => Place::Stored,
+        // That there is an expression says nothing about what is in it.
+        ColumnForm::NodeTree
+            if uses != Uses::NONE && uses.within(Uses::NODE_TREE.with(Uses::PRESENCE)) =>
+        {
+            Place::Stored
+        }
         ColumnForm::Scrub | ColumnForm::Null | ColumnForm::NodeTree | ColumnForm::Generated(_) => {
             Place::Source
         }

@@ -48,6 +48,7 @@ fn explain_rows(
             if super::temp::select_into(&mut q).is_some() {
                 return Ok(Vec::new());
             }
+            super::set_config::search_path(&mut q)?;
             (Statement::Query(q), Delivery::Rows)
         }
         Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => {

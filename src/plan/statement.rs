@@ -37,6 +37,13 @@ fn plan(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal
     {
         return super::temp::create(Box::new(table), ctx);
     }
+    if let Statement::Query(q) = &mut statement
+        && let Some(effect) = super::set_config::search_path(q)?
+    {
+        let mut plan = read_rows(&mut statement, ctx)?;
+        plan.set_effect(effect);
+        return Ok(plan);
+    }
     match statement {
         Statement::CreateTable(table) => return super::temp::create(table, ctx),
         Statement::DropTable {
@@ -53,17 +60,7 @@ fn plan(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal
         | Statement::Insert(_)
         | Statement::Update(_)
         | Statement::Delete(_)
-        | Statement::Merge(_) => {
-            let read = read(&mut statement, Delivery::Rows, ctx)?;
-            let rows = returns_rows(&statement);
-            let mut plan =
-                Plan::decided(print(&statement, &read.rewrite)?, Effect::None, read.facts);
-            plan.set_parameters(read.parameters);
-            if rows {
-                plan.set_outputs(shared(read.outputs));
-            }
-            Ok(plan)
-        }
+        | Statement::Merge(_) => read_rows(&mut statement, ctx),
         Statement::Explain {
             statement: inner, ..
         } => {
@@ -88,6 +85,16 @@ fn plan(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal
         Statement::Copy(_) => copy(statement, ctx),
         _ => utility::plan(statement, ctx),
     }
+}
+
+fn read_rows(statement: &mut Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
+    let read = read(statement, Delivery::Rows, ctx)?;
+    let mut plan = Plan::decided(print(statement, &read.rewrite)?, Effect::None, read.facts);
+    plan.set_parameters(read.parameters);
+    if returns_rows(statement) {
+        plan.set_outputs(shared(read.outputs));
+    }
+    Ok(plan)
 }
 
 fn returns_rows(statement: &Statement) -> bool {

@@ -1,6 +1,7 @@
 //! Statements that read no relation: transaction control, settings, cursors' ends, DISCARD.
 
 use super::plan::{Effect, Facts, Plan, PlanContext};
+use crate::catalog::allow::{SETTABLE, UNHEEDED};
 use crate::ident::Ident;
 use crate::pg::encoding::Encoding;
 use crate::pg::sqlstate;
@@ -8,29 +9,6 @@ use crate::refusal::Refusal;
 use crate::sql::SqlText;
 use crate::sql::print::{Rewrite, print};
 use crate::sql::tree::{Statement, Transaction};
-
-/// Settings a restricted role may change. Nothing here changes how PostgreSQL reads a text, which
-/// plan it chooses, or what it reports.
-pub const SETTABLE: &[&str] = &[
-    "application_name",
-    "bytea_output",
-    "client_min_messages",
-    "datestyle",
-    "default_transaction_deferrable",
-    "default_transaction_isolation",
-    "default_transaction_read_only",
-    "extra_float_digits",
-    "idle_in_transaction_session_timeout",
-    "idle_session_timeout",
-    "intervalstyle",
-    "lock_timeout",
-    "statement_timeout",
-    "timezone",
-    "transaction_deferrable",
-    "transaction_isolation",
-    "transaction_read_only",
-    "transaction_timeout",
-];
 
 /// COPY options that change only the text format of what is copied.
 const COPY_OPTIONS: &[&str] = &[
@@ -109,6 +87,7 @@ fn facts(kind: &'static str) -> Facts {
 fn transaction(t: &Transaction) -> (&'static str, Effect) {
     match t {
         Transaction::Begin(_) => ("BEGIN", Effect::Begin),
+        Transaction::Start(_) => ("START TRANSACTION", Effect::Begin),
         Transaction::Commit(_) => ("COMMIT", Effect::Commit),
         Transaction::Rollback(_) => ("ROLLBACK", Effect::Rollback),
         Transaction::Savepoint(s) => ("SAVEPOINT", Effect::Savepoint(s.clone())),
@@ -152,8 +131,11 @@ fn set(
             let effect = Effect::ClientEncoding { local, encoding };
             return Ok(stand_in("client_encoding", local, false, effect));
         }
-        "standard_conforming_strings" if only == Some("on") => {}
+        // Pinned: what is in force already may be set again.
+        "standard_conforming_strings" if only.is_some_and(|v| is_bool(v, true)) => {}
+        "transform_null_equals" if only.is_some_and(|v| is_bool(v, false)) => {}
         "names" => {}
+        _ if UNHEEDED.contains(&name) => return unheeded(local, name, values),
         _ if SETTABLE.contains(&name) => {}
         _ => return Err(not_settable(name)),
     }
@@ -248,7 +230,12 @@ fn reset(name: &str, statement: &Statement) -> Result<Plan, Refusal> {
             plan.set_effect(Effect::ResetAll);
             return Ok(plan);
         }
-        "standard_conforming_strings" => {}
+        "standard_conforming_strings" | "transform_null_equals" => {}
+        _ if UNHEEDED.contains(&name) => {
+            let own = Statement::Reset(format!("pgveil.{name}").into());
+            let sql = print(&own, &Rewrite::default())?;
+            return Ok(Plan::decided(sql, Effect::None, facts("RESET")));
+        }
         _ if SETTABLE.contains(&name) => {}
         _ => return Err(not_settable(name)),
     }
@@ -257,6 +244,27 @@ fn reset(name: &str, statement: &Statement) -> Result<Plan, Refusal> {
         Effect::None,
         facts("RESET"),
     ))
+}
+
+/// PostgreSQL's own setting stays; the value is kept under a name of ours.
+fn unheeded(local: bool, name: &str, values: &[Box<str>]) -> Result<Plan, Refusal> {
+    let own = Statement::Set {
+        local,
+        name: format!("pgveil.{name}").into(),
+        values: values.to_vec(),
+    };
+    let sql = print(&own, &Rewrite::default())?;
+    Ok(Plan::decided(sql, Effect::None, facts("SET")))
+}
+
+/// A boolean setting's value, as PostgreSQL reads the common spellings of it.
+fn is_bool(value: &str, wanted: bool) -> bool {
+    let spellings = if wanted {
+        ["on", "true", "yes", "1"]
+    } else {
+        ["off", "false", "no", "0"]
+    };
+    spellings.iter().any(|s| value.eq_ignore_ascii_case(s))
 }
 
 fn deallocate(

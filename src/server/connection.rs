@@ -232,7 +232,7 @@ async fn observed(
         }
         None => None,
     };
-    let usual = || session::split_search_path("\"$user\", public").unwrap_or_default();
+    let usual = || crate::catalog::split_search_path("\"$user\", public").unwrap_or_default();
     Start {
         search_path: search_path.unwrap_or_else(usual),
         encoding: asked.map_or_else(Encoding::utf8, |start| start.client_encoding),

@@ -163,7 +163,7 @@ pub(super) async fn default_search_path(
     let configured = rows.into_iter().flatten().next().flatten();
     let text = configured.and_then(|bytes| String::from_utf8(bytes).ok());
     let text = text.as_deref().unwrap_or("\"$user\", public");
-    Ok(crate::session::split_search_path(text).unwrap_or_default())
+    Ok(crate::catalog::split_search_path(text).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -36,7 +36,6 @@ use bytes::BytesMut;
 pub use self::observe::{Observer, Seen, Verdict};
 use self::planning::Names;
 use self::replies::{Expected, Portal, Prepared, Replies};
-pub use self::settings::split_search_path;
 pub use self::startup::{UpstreamStartup, is_reported, restricted, unrestricted};
 use self::transaction::State;
 use crate::audit::{Event, Outcome, Record, Sink, Ticket, Who};

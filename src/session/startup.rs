@@ -5,7 +5,8 @@
 //! A restricted role's are pinned where they could change what a statement means, and limited to an
 //! allow-list elsewhere. Deliberately absent: the user and password (`client`), and sockets.
 
-use super::settings::{Elements, split_search_path};
+use super::settings::Elements;
+use crate::catalog::split_search_path;
 use crate::pg::encoding::Encoding;
 use crate::pg::sqlstate;
 use crate::plan::{Refusal, SETTABLE, encoding};

@@ -58,7 +58,7 @@ const STATEMENTS: &[&str] = &[
 
 #[test]
 fn irreversible_tokens_mean_the_same_in_every_use() {
-    let stage = Stage::shared();
+    let stage = super::clinic();
     let mut client = stage.connect(Role::Partner);
     let mut direct = stage.direct(Role::Partner.masked_copy().unwrap());
     for sql in STATEMENTS {

@@ -137,6 +137,7 @@ fn utility_statements_print() {
         (S::Transaction(Transaction::Rollback(true)), 0),
         (S::Transaction(Transaction::Commit(false)), 0),
         (S::Transaction(Transaction::Begin(mode.to_vec())), 0),
+        (S::Transaction(Transaction::Start(mode.to_vec())), 0),
         (S::Transaction(Transaction::Rollback(false)), 0),
         (S::Reset("all".into()), 0),
         (

@@ -9,7 +9,6 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -78,15 +77,14 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// The stage of this test binary, built on first use.
-    pub(crate) fn shared() -> &'static Self {
-        static STAGE: OnceLock<Stage> = OnceLock::new();
-        STAGE.get_or_init(Self::build)
-    }
-
-    fn build() -> Self {
+    /// The clinic, and what a folder adds to it: `wing.sql` and a policy file, `write.yaml`.
+    pub(crate) fn build(more: Option<&Path>) -> Self {
         let cluster = Cluster::start(&ClusterOptions::default()).unwrap();
         load(&cluster);
+        if let Some(more) = more {
+            let wing = fs::read_to_string(more.join("wing.sql")).unwrap();
+            cluster.run("clinic", &wing).unwrap();
+        }
         let stored = dump(&cluster, "clinic");
         let masked = dump(&cluster, "clinic_support");
         // An analyst's tokens and dates are no part of any stored value; cities and such are.
@@ -97,6 +95,15 @@ impl Stage {
             (Role::Partner, Tap::new(&stored, &tokens)),
         ]);
         let folder = tempfile::tempdir().unwrap();
+        let policies = folder.path().join("policies");
+        fs::create_dir(&policies).unwrap();
+        let clinic = corpus("policies/clinic.yaml");
+        for file in [Some(clinic), more.map(|m| m.join("write.yaml"))]
+            .iter()
+            .flatten()
+        {
+            fs::copy(file, policies.join(file.file_name().unwrap())).unwrap();
+        }
         let (leash, proxy) = serve(folder.path(), cluster.address());
         let stage = Self {
             cluster,
@@ -247,7 +254,7 @@ policies: {}
 keys: {{ring: {}, passphrase: {{env: PGVEIL_KEY_PASSPHRASE}}}}
 audit: {}
 ",
-        corpus("policies").display(),
+        folder.join("policies").display(),
         ring.display(),
         folder.join("audit.jsonl").display(),
     )

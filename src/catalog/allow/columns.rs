@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(of("pg_class", "relpartbound"), CatalogColumn::NodeTree);
         assert_eq!(of("pg_class", "tableoid"), CatalogColumn::Clear);
         assert_eq!(of("pg_class", "no_such_column"), CatalogColumn::Null);
-        assert_eq!(of("pg_proc", "prosrc"), CatalogColumn::Scrub);
+        assert_eq!(of("pg_proc", "prosrc"), CatalogColumn::Null);
         assert_eq!(
             catalog_column("information_schema", "columns", "column_default"),
             CatalogColumn::Scrub

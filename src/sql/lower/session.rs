@@ -15,7 +15,7 @@ impl Front<'_, '_> {
             }
             "start" => {
                 self.expect("transaction")?;
-                Transaction::Begin(self.modes()?)
+                Transaction::Start(self.modes()?)
             }
             "commit" | "end" => {
                 if self.is("prepared") {
@@ -239,12 +239,27 @@ impl Front<'_, '_> {
         if self.eat("local") || self.eat("default") {
             return Ok(Vec::new());
         }
-        if self.is("interval") {
-            return self.unsupported_hint(
-                "SET TIME ZONE INTERVAL",
-                "Name the zone, or give its offset in hours.",
-            );
+        if self.eat("interval") {
+            let offset = self.string()?;
+            self.eat_all(&["hour", "to", "minute"]);
+            if !self.at_end() || !is_offset(&offset) {
+                return self.unsupported_hint(
+                    "SET TIME ZONE INTERVAL with other than hours and minutes",
+                    "Write INTERVAL '+01:30' HOUR TO MINUTE, or name the zone.",
+                );
+            }
+            // The one form PostgreSQL reads an interval in, where the setting's value is a text.
+            return Ok(vec![format!("INTERVAL '{offset}'").into()]);
         }
         Ok(vec![self.setting_value()?])
     }
+}
+
+/// `+hh:mm`: the same with and without `HOUR TO MINUTE`.
+fn is_offset(text: &str) -> bool {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    digits.split_once(':').is_some_and(|(hours, minutes)| {
+        let number = |part: &str| part.len() == 2 && part.bytes().all(|b| b.is_ascii_digit());
+        number(hours) && number(minutes)
+    })
 }

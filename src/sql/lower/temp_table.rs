@@ -22,6 +22,7 @@ impl Front<'_, '_> {
             return self.unsupported("CREATE UNLOGGED TABLE");
         }
         if !self.eat("table") {
+            self.eat_all(&["or", "replace"]);
             let what = self.word().unwrap_or_default().to_ascii_uppercase();
             return self.unsupported(&format!("CREATE {what}"));
         }

@@ -133,6 +133,10 @@ impl Printer<'_> {
                 self.push("BEGIN");
                 self.modes(modes);
             }
+            Transaction::Start(modes) => {
+                self.push("START TRANSACTION");
+                self.modes(modes);
+            }
             Transaction::Commit(chain) => {
                 self.push(if *chain { "COMMIT AND CHAIN" } else { "COMMIT" });
             }

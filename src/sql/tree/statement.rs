@@ -285,8 +285,10 @@ pub enum CopyDirection {
 /// Transaction control.
 #[derive(Clone)]
 pub enum Transaction {
-    /// `BEGIN`, `START TRANSACTION`
+    /// `BEGIN`
     Begin(Vec<TransactionMode>),
+    /// `START TRANSACTION`, which differs in its command tag
+    Start(Vec<TransactionMode>),
     /// `COMMIT`, `END`; AND CHAIN?
     Commit(bool),
     /// `ROLLBACK`, `ABORT`; AND CHAIN?

@@ -154,7 +154,7 @@ fn transactions() {
     assert!(
         matches!(t("BEGIN ISOLATION LEVEL SERIALIZABLE, READ ONLY DEFERRABLE"), Transaction::Begin(m) if m.len() == 3)
     );
-    assert!(matches!(t("START TRANSACTION"), Transaction::Begin(m) if m.is_empty()));
+    assert!(matches!(t("START TRANSACTION"), Transaction::Start(m) if m.is_empty()));
     assert!(matches!(t("END AND CHAIN"), Transaction::Commit(true)));
     assert!(matches!(t("ABORT"), Transaction::Rollback(false)));
     assert!(matches!(t("ROLLBACK TO SAVEPOINT a"), Transaction::RollbackTo(n) if n == "a"));
