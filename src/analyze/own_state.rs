@@ -21,6 +21,18 @@ impl Analyzer<'_> {
         if *name == "current_schema" && call.args.is_empty() {
             return Some(self.current_schema());
         }
+        // A counter, which the statistics views show as NULL too.
+        if name.as_str() == "pg_stat_get_numscans" && call.args.len() == 1 {
+            let null = Expr::Literal(Literal::Null);
+            return Some(Expr::Cast(Box::new(null), catalog_type("int8", 0)));
+        }
+        if name.as_str() == "current_setting"
+            && let Some(Expr::Literal(Literal::String(setting))) =
+                call.args.first().map(|a| &a.value)
+            && setting.eq_ignore_ascii_case("search_path")
+        {
+            return Some(self.search_path_setting());
+        }
         if let ("current_schemas", [arg]) = (name.as_str(), call.args.as_slice()) {
             let implicit = matches!(arg.value, Expr::Literal(Literal::Bool(true)));
             let schemas = self
@@ -39,7 +51,28 @@ impl Analyzer<'_> {
         None
     }
 
-    /// The same in FROM: `SELECT * FROM current_schema()`.
+    /// `current_setting('search_path')`: the client's, `"$user"` resolved.
+    fn search_path_setting(&self) -> Expr {
+        let schemas = self.grounds.search_path.schemas().iter().enumerate();
+        let mut listed = String::new();
+        for (n, schema) in schemas {
+            if n == 0 && *schema == "pg_catalog" {
+                continue;
+            }
+            if !listed.is_empty() {
+                listed.push_str(", ");
+            }
+            let plain = |c: char| c.is_ascii_lowercase() || c == '_';
+            if schema.as_str().chars().all(plain) {
+                listed.push_str(schema.as_str());
+            } else {
+                schema.quote_into(&mut listed);
+            }
+        }
+        Expr::Cast(Box::new(text(&listed)), catalog_type("text", 0))
+    }
+
+    /// What is asked in FROM: `SELECT * FROM current_schema()`.
     pub(super) fn own_state_table(&self, f: &TableFunction) -> Option<TableRef> {
         let ([RowsFromItem { call, columns }], false) = (f.functions.as_slice(), f.ordinality)
         else {
