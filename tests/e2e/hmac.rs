@@ -4,7 +4,7 @@
 
 use crate::in_any_order;
 use crate::support::client::Answer;
-use crate::support::stage::{Role, Stage};
+use crate::support::stage::Role;
 
 const STATEMENTS: &[&str] = &[
     // Identity and presence.
