@@ -109,6 +109,8 @@ fn corpus() -> Vec<String> {
     let of_now = ["pg_stat", "ctid", "regclass", "pg_views", "random()"];
     all.into_iter()
         .filter(|sql| !of_now.iter().any(|word| sql.contains(word)))
+        // Bodies of functions are left out on purpose.
+        .filter(|sql| !sql.contains("pg_get_functiondef"))
         // SELECT INTO has no rows to compare, and no view can be made of it.
         .filter(|sql| !sql.contains(" INTO "))
         .collect()

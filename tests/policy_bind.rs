@@ -193,14 +193,15 @@ fn granted(grant: &WriteGrant) -> String {
     if grant.plaintext {
         out.push_str(" plaintext");
     }
-    if !grant.probe.is_empty() {
-        let columns: BTreeSet<&str> = grant
-            .probe
-            .iter()
-            .map(pgveil::ident::Ident::as_str)
-            .collect();
-        let columns: Vec<&str> = columns.into_iter().collect();
-        write!(out, " probe({})", columns.join(", ")).unwrap();
+    match &grant.probe {
+        None => out.push_str(" probe"),
+        Some(columns) if columns.is_empty() => {}
+        Some(columns) => {
+            let columns: BTreeSet<&str> =
+                columns.iter().map(pgveil::ident::Ident::as_str).collect();
+            let columns: Vec<&str> = columns.into_iter().collect();
+            write!(out, " probe({})", columns.join(", ")).unwrap();
+        }
     }
     out
 }

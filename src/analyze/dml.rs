@@ -306,7 +306,7 @@ impl Analyzer<'_> {
                 update: None,
                 updates: true,
                 plaintext: true,
-                probe: HashSet::new(),
+                probe: Some(HashSet::new()),
             })
         } else {
             self.grounds.grants.write.get(&relation.oid).cloned()

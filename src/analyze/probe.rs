@@ -52,7 +52,8 @@ impl Analyzer<'_> {
                 let Some(column) = relation.attribute(attnum) else {
                     continue;
                 };
-                if !target.grant.probe.contains(&column.name) {
+                let granted = target.grant.probe.as_ref();
+                if granted.is_some_and(|columns| !columns.contains(&column.name)) {
                     return Err(refused(relation, &column.name, constraint.kind));
                 }
                 if let Some(id) = target.item.relation {

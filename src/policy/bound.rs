@@ -62,8 +62,9 @@ pub struct WriteGrant {
     pub updates: bool,
     /// `plaintext` was granted for token columns.
     pub plaintext: bool,
-    /// Columns whose stored values a constraint may compare with what the role writes.
-    pub probe: HashSet<Ident>,
+    /// Columns whose stored values a constraint may compare with what the role writes; `None`: every
+    /// column.
+    pub probe: Option<HashSet<Ident>>,
 }
 
 /// One role's view of a [`BoundPolicy`]. Total: every column has a rule.

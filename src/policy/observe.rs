@@ -79,7 +79,7 @@ impl Grants {
             updates: true,
             plaintext: true,
             // Where every column is clear there is nothing to probe.
-            probe: HashSet::new(),
+            probe: Some(HashSet::new()),
         };
         let functions = catalog.functions.iter().flat_map(|(name, overloads)| {
             let schemas = overloads.iter().map(|function| function.schema.clone());

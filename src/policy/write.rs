@@ -1,8 +1,9 @@
 //! `write` and `functions`: what a role may change, and which functions of the database it may call.
 //!
-//! `probe(email)` beside `insert`, `update` or `all` lets a UNIQUE, EXCLUDE, FOREIGN KEY or CHECK
-//! constraint compare what the role writes with the stored values of `email`. Without it such a write
-//! is refused, because its success would say whether a value is stored.
+//! A UNIQUE, EXCLUDE, FOREIGN KEY or CHECK constraint compares what a role writes with stored values,
+//! so the write's success says whether a value is stored. Three words let it: `probe(email)` and
+//! `update(email)`, of that column, and `all`, of every column. With `insert` or `update` alone such a
+//! write is refused. What is let through is audited, and `policy check` names it.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -24,6 +25,8 @@ pub struct WriteRule {
     pub pattern: TablePattern,
     /// Where.
     pub span: Span,
+    /// `all`: INSERT, UPDATE and DELETE, and what constraints answer to them.
+    pub all: bool,
     /// INSERT.
     pub insert: bool,
     /// DELETE.
@@ -87,6 +90,7 @@ fn read_rule(pattern: TablePattern, span: &Span, node: &Node, faults: &mut Fault
     let mut rule = WriteRule {
         pattern,
         span: span.clone(),
+        all: false,
         insert: false,
         delete: false,
         update_all: false,
@@ -103,7 +107,10 @@ fn read_rule(pattern: TablePattern, span: &Span, node: &Node, faults: &mut Fault
 fn grant(rule: &mut WriteRule, word: &str, at: &Span, faults: &mut Faults) {
     const WORDS: [&str; 5] = ["all", "insert", "update", "delete", "plaintext"];
     match word {
-        "all" => (rule.insert, rule.delete, rule.update_all) = (true, true, true),
+        "all" => {
+            rule.all = true;
+            (rule.insert, rule.delete, rule.update_all) = (true, true, true);
+        }
         "insert" => rule.insert = true,
         "delete" => rule.delete = true,
         "update" => rule.update_all = true,

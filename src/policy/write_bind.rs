@@ -112,12 +112,17 @@ fn grant(rule: &WriteRule, relation: Option<&Relation>, faults: &mut Faults) -> 
         // Without `updates` this says nothing; an empty set is the safer nothing.
         update: if rule.update_all { None } else { Some(columns) },
         plaintext: rule.plaintext,
-        probe: rule.probe.iter().map(|(c, _)| c.clone()).collect(),
+        probe: if rule.all {
+            None
+        } else {
+            let named = rule.probe.iter().chain(&rule.update);
+            Some(named.map(|(c, _)| c.clone()).collect())
+        },
     }
 }
 
-/// Says which granted writes will be refused, because a constraint would answer them from values the
-/// role does not see.
+/// Says which granted writes a constraint would answer from values the role does not see: whether they
+/// will be refused, or answered because of `all`.
 pub(super) fn probes(policy: &Policy, grants: &Grants, catalog: &Catalog, faults: &mut Faults) {
     let Some(rules) = policy.write.rules.get(&*grants.role) else {
         return;
@@ -141,17 +146,29 @@ pub(super) fn probes(policy: &Policy, grants: &Grants, catalog: &Catalog, faults
         let mut said: Vec<&Ident> = Vec::new();
         for constraint in catalog.constraints(relation) {
             for column in tested(&constraint, relation, grants, grant) {
-                if said.contains(&column) || grant.probe.contains(column) {
+                let named = |columns: &HashSet<Ident>| columns.contains(column);
+                if said.contains(&column) || grant.probe.as_ref().is_some_and(named) {
                     continue;
                 }
                 said.push(column);
-                let message = format!(
-                    "role `{}` cannot write {column} of {name}: a {} constraint would tell whether a \
-                     value is stored",
-                    shown(&grants.role),
-                    constraint.kind.words()
-                );
-                let help = format!("to allow it all the same, add probe({column})");
+                let (role, kind) = (shown(&grants.role), constraint.kind.words());
+                let (message, help) = if grant.probe.is_none() {
+                    (
+                        format!(
+                            "role `{role}` may write {column} of {name}, and a {kind} constraint then \
+                             tells whether a value is stored"
+                        ),
+                        "`all` allows that; insert, update and delete do not".to_owned(),
+                    )
+                } else {
+                    (
+                        format!(
+                            "role `{role}` cannot write {column} of {name}: a {kind} constraint would \
+                             tell whether a value is stored"
+                        ),
+                        format!("to allow it all the same, add probe({column})"),
+                    )
+                };
                 faults.push(PolicyError::at(&rule.span, message).warning().help(help));
             }
         }

@@ -55,6 +55,7 @@ CREATE TABLE members (
   UNIQUE (region, mobile),
   CHECK (age <> length(email))
 );
+CREATE TABLE guests (id int PRIMARY KEY, email varchar(80) UNIQUE);
 CREATE INDEX ON logins_2026 (email);
 
 INSERT INTO labels VALUES (1, 'Alpha', 'ALPHA', 'alpha'), (2, 'beta', 'Gamma', 'BETA'),
