@@ -16,8 +16,10 @@
 //! no primary key is needed, and each execution of a statement prepared once draws anew.
 //!
 //! Nothing is added where it would change nothing: no index of the relations involved holds a column
-//! the role does not see, the keys include a primary key (or cover the groups), one row is all there
-//! can be, or the rows come from one subquery that is in such an order already.
+//! the role does not see, PostgreSQL has only the table itself to read from (`SELECT * FROM t LIMIT 5`:
+//! the beginning of the unlimited read, see below), the keys include a primary key (or cover the
+//! groups), one row is all there can be, or the rows come from one subquery that is in such an order
+//! already.
 //!
 //! Deliberately absent: unlimited reads without ORDER BY, whose order is documented as not covered;
 //! and portals with a row limit, because PostgreSQL plans without knowing of it, so what they hand out

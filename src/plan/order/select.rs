@@ -3,13 +3,16 @@
 
 use std::cell::Cell;
 
+use super::super::decide::Place;
 use super::identity::{self, Identity, base};
 use super::key::{self, as_items, order_key, same_text, wrap, wrap_ties};
 use super::{Level, Order, Reader, any};
+use crate::analyze::lineage::Source;
+use crate::catalog::RelationKind;
 use crate::pg::sqlstate;
 use crate::refusal::Refusal;
 use crate::sql::tree::{
-    Distinct, Expr, GroupItem, Query, Select, SelectItem, SetExpr, SetOp, Walked,
+    Distinct, Expr, GroupItem, Query, Select, SelectItem, SetExpr, SetOp, TableRef, Walked,
 };
 
 /// What is known of the rows of a query's body.
@@ -63,10 +66,61 @@ impl Order<'_> {
         if reader == Reader::Loop {
             return Err(no_loop());
         }
+        let whole = matches!(reader, Reader::Client | Reader::Sequence);
+        if whole && !compared && self.from_heap(q) {
+            return Ok(false);
+        }
         if !self.fixed(q, body.identity.as_ref()) {
             add_key(q)?;
         }
         Ok(true)
+    }
+
+    /// `SELECT columns FROM one_table LIMIT n`, as every tool sends it to look at a table: does
+    /// PostgreSQL have no other way than to read the table itself? Then the rows are the first ones of
+    /// the unlimited read, whatever the indexes hold, and need not all be read to draw some of them.
+    ///
+    /// PostgreSQL reads by an index for a condition, for an order that is wanted, or because the index
+    /// holds every column that is. So there must be no condition and no order, and each index with a
+    /// protected column must lack a column that the client gets.
+    fn from_heap(&self, q: &Query) -> bool {
+        let SetExpr::Select(s) = &q.body else {
+            return false;
+        };
+        let [TableRef::Relation(r)] = s.from.as_slice() else {
+            return false;
+        };
+        let plain = q.with.is_none()
+            && q.order_by.is_empty()
+            && s.distinct.is_none()
+            && s.filter.is_none()
+            && s.group_by.is_empty()
+            && s.having.is_none()
+            && s.windows.is_empty()
+            && r.sample.is_none();
+        let Some(relation) = r.id.and_then(|id| self.lineage.relation(id)) else {
+            return false;
+        };
+        let table = &relation.relation;
+        if !plain || table.kind != RelationKind::Table || !table.children.is_empty() {
+            return false;
+        }
+        // A column that becomes NULL or a constant is not read.
+        let mut read = Vec::new();
+        for item in as_items(&s.items) {
+            let Some((id, attnum)) = base(item) else {
+                return false;
+            };
+            let source = Source::Column {
+                relation: id,
+                attnum,
+            };
+            let decided = self.decisions.columns.get(&source);
+            if decided.is_some_and(|d| matches!(d.place, Place::Stored | Place::Output)) {
+                read.push(attnum);
+            }
+        }
+        (table.indexes.iter()).all(|i| read.iter().any(|a| !i.columns.contains(a)))
     }
 
     fn body(&mut self, q: &mut Query) -> Result<Body, Refusal> {
