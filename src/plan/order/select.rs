@@ -67,7 +67,7 @@ impl Order<'_> {
             return Err(no_loop());
         }
         let whole = matches!(reader, Reader::Client | Reader::Sequence);
-        if whole && !compared && self.from_heap(q) {
+        if whole && !compared && self.reads_heap(q) {
             return Ok(false);
         }
         if !self.fixed(q, body.identity.as_ref()) {
@@ -83,7 +83,7 @@ impl Order<'_> {
     /// PostgreSQL reads by an index for a condition, for an order that is wanted, or because the index
     /// holds every column that is. So there must be no condition and no order, and each index with a
     /// protected column must lack a column that the client gets.
-    fn from_heap(&self, q: &Query) -> bool {
+    fn reads_heap(&self, q: &Query) -> bool {
         let SetExpr::Select(s) = &q.body else {
             return false;
         };
