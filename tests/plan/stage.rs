@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: expectations. They are in `tests/corpus`.
 
+use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -99,6 +100,14 @@ impl Stage {
         let mut config = tokio_postgres::Config::new();
         config.host("127.0.0.1").port(self.cluster.address().port());
         config.user(SUPERUSER).dbname(database);
+        // The pads of irreversible tokens, as the proxy gives them to its upstream sessions.
+        let mut options = String::new();
+        for grants in self.snapshot.policy.roles.values() {
+            for (name, value) in grants.session_settings() {
+                write!(options, " -c {name}={}", value.as_str()).unwrap();
+            }
+        }
+        config.options(options.trim());
         let client = self.runtime.block_on(async {
             let (client, connection) = config.connect(NoTls).await.unwrap();
             tokio::spawn(connection);
