@@ -323,31 +323,13 @@ fn without_body(call: Expr) -> Expr {
 }
 
 fn replaced(call: Expr, pattern: &str, by: &str) -> Expr {
-    let arg = |value| CallArg {
-        name: None,
-        value,
-        variadic: false,
-    };
     let catalog = |n: &str| Name {
         parts: vec![Ident::exact("pg_catalog"), Ident::exact(n)],
         position: 0,
     };
     let as_text = Expr::Cast(Box::new(call), catalog_type("text", 0));
-    Expr::Call(Box::new(Call {
-        function: catalog("regexp_replace"),
-        args: vec![
-            arg(as_text),
-            arg(text(pattern)),
-            arg(text(by)),
-            arg(text("g")),
-        ],
-        star: false,
-        distinct: false,
-        order_by: Vec::new(),
-        within_group: false,
-        filter: None,
-        over: None,
-    }))
+    let args = [as_text, text(pattern), text(by), text("g")];
+    Expr::Call(Box::new(Call::plain(catalog("regexp_replace"), args)))
 }
 
 /// The same scrub, over SQL text, for catalog columns that hold definitions.

@@ -90,21 +90,8 @@ impl Analyzer<'_> {
         }
         let name = std::mem::replace(value, Expr::Literal(Literal::Null));
         let as_text = Expr::Cast(Box::new(name), catalog_type("text", 0));
-        let arg = |value| CallArg {
-            name: None,
-            value,
-            variadic: false,
-        };
-        *value = Expr::Call(Box::new(Call {
-            function: catalog(&call.function, "substring"),
-            args: vec![arg(as_text), arg(text("^[^.]*$"))],
-            star: false,
-            distinct: false,
-            order_by: Vec::new(),
-            within_group: false,
-            filter: None,
-            over: None,
-        }));
+        let function = catalog(&call.function, "substring");
+        *value = Expr::Call(Box::new(Call::plain(function, [as_text, text("^[^.]*$")])));
         Ok(())
     }
 }

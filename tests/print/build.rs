@@ -2,9 +2,8 @@
 
 use pgveil::ident::Ident;
 use pgveil::sql::tree::{
-    Call, CallArg, Column, Cte, Distinct, Expr, Literal, Name, Operator, OrderItem, Query,
-    RelationId, RelationRef, Select, SelectItem, SetExpr, Statement, TableAlias, TableRef,
-    TypeName, With,
+    Call, Column, Cte, Distinct, Expr, Literal, Name, Operator, OrderItem, Query, RelationId,
+    RelationRef, Select, SelectItem, SetExpr, Statement, TableAlias, TableRef, TypeName, With,
 };
 
 pub(crate) fn id(name: &str) -> Ident {
@@ -80,21 +79,7 @@ pub(crate) fn cast(expr: Expr, internal: &str) -> Expr {
 }
 
 pub(crate) fn bare_call(function: &str, args: Vec<Expr>) -> Call {
-    let arg = |value| CallArg {
-        name: None,
-        value,
-        variadic: false,
-    };
-    Call {
-        function: name(&["pg_catalog", function]),
-        args: args.into_iter().map(arg).collect(),
-        star: false,
-        distinct: false,
-        order_by: Vec::new(),
-        within_group: false,
-        filter: None,
-        over: None,
-    }
+    Call::plain(name(&["pg_catalog", function]), args)
 }
 
 pub(crate) fn call(function: &str, args: Vec<Expr>) -> Expr {

@@ -16,21 +16,12 @@ const ROWS: &str = "pgveil rows";
 
 /// A random value for each row.
 pub(super) fn order_key() -> OrderItem {
-    let function = ["pg_catalog", "gen_random_uuid"];
-    Expr::Call(Box::new(Call {
-        function: Name {
-            parts: function.iter().map(|p| Ident::exact(p)).collect(),
-            position: 0,
-        },
-        args: Vec::new(),
-        star: false,
-        distinct: false,
-        order_by: Vec::new(),
-        within_group: false,
-        filter: None,
-        over: None,
-    }))
-    .into_order_item()
+    let parts = ["pg_catalog", "gen_random_uuid"];
+    let function = Name {
+        parts: parts.iter().map(|p| Ident::exact(p)).collect(),
+        position: 0,
+    };
+    Expr::Call(Box::new(Call::plain(function, []))).into_order_item()
 }
 
 /// A query of nothing but its body.

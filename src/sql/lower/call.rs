@@ -2,7 +2,6 @@
 
 use sqlparser::tokenizer::Token;
 
-use super::infix::plain_call;
 use super::{Front, Lowered};
 use crate::sql::tree::{
     Call, CallArg, Expr, FrameBound, FrameExclusion, FrameUnits, Name, OrderItem, Window,
@@ -12,7 +11,7 @@ use crate::sql::tree::{
 impl Front<'_, '_> {
     /// After the name: `( … ) [WITHIN GROUP …] [FILTER …] [OVER …]`.
     pub(super) fn call(&mut self, function: Name) -> Lowered<Call> {
-        let mut call = plain_call(function, Vec::new());
+        let mut call = Call::plain(function, Vec::new());
         self.expect_token(&Token::LParen)?;
         if self.is_symbol("*") && *self.peek_at(1) == Token::RParen {
             self.advance();

@@ -7,7 +7,7 @@ use sqlparser::tokenizer::Token;
 use super::dialect::strength;
 use super::names::{operator, system_name};
 use super::{Front, Lowered};
-use crate::sql::tree::{BoolTest, Call, CallArg, Expr, Literal, Name, Operator, Quantifier};
+use crate::sql::tree::{BoolTest, Call, Expr, Literal, Operator, Quantifier};
 
 /// How tightly the next token binds as an infix operator; 0 when it is none.
 pub(super) fn strength_of_next(parser: &Parser<'_>) -> u8 {
@@ -289,28 +289,7 @@ impl Front<'_, '_> {
     }
 }
 
-/// A plain call with positional arguments.
-pub(super) fn plain_call(function: Name, args: Vec<Expr>) -> Call {
-    Call {
-        function,
-        args: args
-            .into_iter()
-            .map(|value| CallArg {
-                name: None,
-                value,
-                variadic: false,
-            })
-            .collect(),
-        star: false,
-        distinct: false,
-        order_by: Vec::new(),
-        within_group: false,
-        filter: None,
-        over: None,
-    }
-}
-
 /// The call gram.y makes of special syntax.
 pub(super) fn system_call(name: &str, args: Vec<Expr>, position: usize) -> Expr {
-    Expr::Call(Box::new(plain_call(system_name(name, position), args)))
+    Expr::Call(Box::new(Call::plain(system_name(name, position), args)))
 }

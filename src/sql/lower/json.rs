@@ -138,7 +138,7 @@ impl Front<'_, '_> {
                     args.extend(self.list(Self::expr)?);
                 }
                 self.expect_token(&Token::RParen)?;
-                let call = super::infix::plain_call(name, args);
+                let call = crate::sql::tree::Call::plain(name, args);
                 return Ok(Expr::Call(Box::new(self.call_tail(call)?)));
             }
             form.push(Piece::Expr(key));

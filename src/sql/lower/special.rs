@@ -136,7 +136,9 @@ impl Front<'_, '_> {
             parts: vec![Ident::exact(word)],
             position,
         };
-        Ok(Expr::Call(Box::new(super::infix::plain_call(name, args))))
+        Ok(Expr::Call(Box::new(crate::sql::tree::Call::plain(
+            name, args,
+        ))))
     }
 
     /// `SUBSTRING(e FROM a FOR b)` in its six orders, `SIMILAR … ESCAPE`, or the comma form.

@@ -157,6 +157,27 @@ pub struct Call {
     pub over: Option<Box<Window>>,
 }
 
+impl Call {
+    /// `f(a, b)`, and nothing more.
+    pub fn plain(function: Name, args: impl IntoIterator<Item = Expr>) -> Self {
+        let arg = |value| CallArg {
+            name: None,
+            value,
+            variadic: false,
+        };
+        Self {
+            function,
+            args: args.into_iter().map(arg).collect(),
+            star: false,
+            distinct: false,
+            order_by: Vec::new(),
+            within_group: false,
+            filter: None,
+            over: None,
+        }
+    }
+}
+
 /// `OVER (base PARTITION BY … ORDER BY … frame)`, or `OVER name`.
 #[derive(Clone)]
 pub struct Window {
