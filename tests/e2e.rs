@@ -211,6 +211,13 @@ fn bypass() {
 
 #[test]
 fn tools() {
+    // Tools ask what their server's version is and then for what that version has: the statements were
+    // recorded on 15, and elsewhere name columns that PostgreSQL itself does not know.
+    let version = clinic().direct("clinic").simple("SHOW server_version_num");
+    if !matches!(&version, Answer::Rows(rows, _) if rows.iter().any(|v| v.starts_with("15"))) {
+        eprintln!("tests/corpus/tools was recorded on PostgreSQL 15; not played on {version:?}");
+        return;
+    }
     datadriven::walk("tests/corpus/tools", |file| {
         let mut tool = tools::Tool::new();
         file.run(|case| match case.directive.as_str() {

@@ -35,6 +35,12 @@ fn run(sql: &str) -> Vec<String> {
     out.lines().map(str::to_owned).collect()
 }
 
+/// Was the server built with ICU? The wheel's was not, and then there is no such collation to try.
+fn has_icu() -> bool {
+    let found = run("SELECT count(*) FROM pg_collation WHERE collname = 'und-x-icu'");
+    found == ["1"]
+}
+
 /// A type by its name in `pg_catalog`, with OID and typmod as the catalog would give them.
 fn ty(name: &str) -> ColumnType {
     let scalar = name.trim_end_matches("[]");
@@ -1196,6 +1202,8 @@ fn masks_that_do_not_fit_say_so() {
 
 #[test]
 fn type_typmod_and_collation_are_the_columns() {
+    let collated = if has_icu() { "und-x-icu" } else { "C" };
+    let clause = format!(" COLLATE \"{collated}\"");
     let mut out = Vec::new();
     for name in TYPES {
         let plain = ty(name);
@@ -1208,8 +1216,8 @@ fn type_typmod_and_collation_are_the_columns() {
             .contains("char")
             || name == "text"
         {
-            let collation = Some((Ident::exact("pg_catalog"), Ident::exact("und-x-icu")));
-            types.push((ColumnType { collation, ..plain }, " COLLATE \"und-x-icu\""));
+            let collation = Some((Ident::exact("pg_catalog"), Ident::exact(collated)));
+            types.push((ColumnType { collation, ..plain }, clause.as_str()));
         }
         for (ty, collate) in types {
             let mut masked: Vec<String> = (masks_for(&ty).iter())
@@ -1237,6 +1245,9 @@ fn type_typmod_and_collation_are_the_columns() {
 
 #[test]
 fn nondeterministic_collations_do_not_raise() {
+    if !has_icu() {
+        return;
+    }
     let mut sql =
         "CREATE COLLATION nodet (provider = icu, locale = 'und', deterministic = false);\n"
             .to_owned();
