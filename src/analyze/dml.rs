@@ -6,7 +6,7 @@
 //!
 //! Deliberately absent: MERGE (`merge`), and writes through views.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::assign::{is_null_or_default, query_gives_null, token_write};
@@ -300,14 +300,7 @@ impl Analyzer<'_> {
             | RelationKind::CompositeType => false,
         };
         let grant = if relation.temporary {
-            Some(WriteGrant {
-                insert: true,
-                delete: true,
-                update: None,
-                updates: true,
-                plaintext: true,
-                probe: Some(HashSet::new()),
-            })
+            Some(WriteGrant::everything())
         } else {
             self.grounds.grants.write.get(&relation.oid).cloned()
         };

@@ -4,7 +4,7 @@
 //! It is for roles that are unrestricted today, to see what a policy would do to them. It lifts the
 //! role's own masks and nothing else: where another rule of the language is in force, so are the masks.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::bound::{Grants, WriteGrant};
@@ -72,15 +72,7 @@ impl Grants {
     /// statement that the policy refuses can still be analyzed, to name what it reads.
     #[must_use]
     pub fn lifted(&self, catalog: &Catalog) -> Self {
-        let everything = WriteGrant {
-            insert: true,
-            delete: true,
-            update: None,
-            updates: true,
-            plaintext: true,
-            // Where every column is clear there is nothing to probe.
-            probe: Some(HashSet::new()),
-        };
+        let everything = WriteGrant::everything();
         let functions = catalog.functions.iter().flat_map(|(name, overloads)| {
             let schemas = overloads.iter().map(|function| function.schema.clone());
             schemas.map(|schema| (schema, name.clone()))

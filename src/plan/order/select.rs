@@ -81,8 +81,8 @@ impl Order<'_> {
     /// the unlimited read, whatever the indexes hold, and need not all be read to draw some of them.
     ///
     /// PostgreSQL reads by an index for a condition, for an order that is wanted, or because the index
-    /// holds every column that is. So there must be no condition and no order, and each index with a
-    /// protected column must lack a column that the client gets.
+    /// holds every column that is. So there must be no condition and no order, and every index must
+    /// lack a column that the client gets.
     fn reads_heap(&self, q: &Query) -> bool {
         let SetExpr::Select(s) = &q.body else {
             return false;

@@ -3,7 +3,9 @@
 
 use super::{Printed, Printer, RelationForm, WHOLE_ROW, unresolved};
 use crate::ident::Ident;
-use crate::sql::tree::{BoolTest, Column, Expr, Query, RelationId, Subscript, SystemValue};
+use crate::sql::tree::{
+    BoolTest, Column, Expr, Operator, Query, RelationId, Subscript, SystemValue,
+};
 
 impl Printer<'_> {
     /// An expression, self-delimited.
@@ -49,16 +51,7 @@ impl Printer<'_> {
             Expr::Binary(left, op, right) if self.is_blind_join(left, op, right) => {
                 self.blind_join(left, op, right)
             }
-            Expr::Binary(left, op, right) => {
-                self.push("(");
-                self.expr(left)?;
-                self.push(" ");
-                self.operator(op)?;
-                self.push(" ");
-                self.expr(right)?;
-                self.push(")");
-                Ok(())
-            }
+            Expr::Binary(left, op, right) => self.binary(left, op, right),
             Expr::And(operands) => self.junction(operands, " AND "),
             Expr::Or(operands) => self.junction(operands, " OR "),
             Expr::Not(operand) => {
@@ -154,6 +147,18 @@ impl Printer<'_> {
         };
         self.push("$");
         self.push(&n.to_string());
+        Ok(())
+    }
+
+    /// `(a op b)`
+    pub(super) fn binary(&mut self, left: &Expr, op: &Operator, right: &Expr) -> Printed {
+        self.push("(");
+        self.expr(left)?;
+        self.push(" ");
+        self.operator(op)?;
+        self.push(" ");
+        self.expr(right)?;
+        self.push(")");
         Ok(())
     }
 
