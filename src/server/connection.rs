@@ -1,7 +1,6 @@
 //! One client connection, from accept to the end of its session.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -10,6 +9,7 @@ use super::clock;
 use super::database::{Database, Failure, Published};
 use super::metrics::Metrics;
 use super::observe::Ear;
+use super::registry::{Client, Facts, Flags, State};
 use super::relay::End;
 use super::relay::restricted::Restricted;
 use super::relay::verbatim::Verbatim;
@@ -106,12 +106,12 @@ struct Prepared {
     kind: Kind,
     registration: Registration,
     login: Ticket,
+    place: Client,
     _slot: super::slots::Slot,
 }
 
 enum Kind {
-    /// Under this epoch.
-    Unrestricted(Plan, u64, Option<Box<Observer>>),
+    Unrestricted(Plan, Option<Box<Observer>>),
     Restricted(Start),
 }
 
@@ -153,8 +153,9 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
     } = start;
     let keys = grants.session_settings();
     parameters.extend(keys.iter().map(|(n, v)| (n.clone(), v.to_string())));
+    let number = shared.registry.number();
     let who = Arc::new(Who {
-        session: format!("{:x}", shared.sessions.fetch_add(1, Ordering::Relaxed)),
+        session: format!("{number:x}"),
         login: identity.login().to_string(),
         role: role.to_string(),
         peer: identity.peer().to_string(),
@@ -170,13 +171,23 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
                 "the audit log cannot take another record",
             )
         })?;
-    let slot = shared.slots.take(&name, &login.user).await.ok_or_else(|| {
+    let facts = Facts {
+        who: Arc::clone(&who),
+        database: Arc::from(name.as_str()),
+        user: Arc::from(login.user.as_str()),
+        tls: client.stream.is_tls(),
+    };
+    let place = shared.registry.enter(number, facts);
+    place.set_state(State::Waiting);
+    let slot = unless_ended(&place, shared.slots.take(&name, &login.user)).await?;
+    let slot = slot.ok_or_else(|| {
         denied(
             sqlstate::TOO_MANY_CONNECTIONS,
             "sorry, too many clients already",
         )
     })?;
-    let connected = upstreams::open(shared, login, &name, parameters, startup.minor).await;
+    let connecting = upstreams::open(shared, login, &name, parameters, startup.minor);
+    let connected = unless_ended(&place, connecting).await?;
     let mut upstream = connected.map_err(|e| super::binding::failure(&e))?;
     let kind = match plan {
         Some(plan) => {
@@ -190,7 +201,7 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
             } else {
                 None
             };
-            Kind::Unrestricted(plan, published.snapshot.epoch, observer)
+            Kind::Unrestricted(plan, observer)
         }
         None => Kind::Restricted(Start {
             search_path: match search_path {
@@ -212,8 +223,20 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
         kind,
         registration,
         login: ticket,
+        place,
         _slot: slot,
     })
+}
+
+/// Goes on with a login, unless it is ended meanwhile.
+async fn unless_ended<T>(client: &Client, login: impl Future<Output = T>) -> Result<T, Denied> {
+    tokio::select! {
+        done = login => Ok(done),
+        _ = client.signal().any(Flags::KILL | Flags::DRAIN) => Err(denied(
+            sqlstate::ADMIN_SHUTDOWN,
+            "terminating connection due to administrator command",
+        )),
+    }
 }
 
 /// What an observed session most probably starts with. Not to know it costs only the sense of what is
@@ -323,8 +346,11 @@ async fn run(shared: &Arc<Shared>, mut client: ClientConnection, prepared: Prepa
         kind,
         registration,
         login,
+        place,
         _slot,
     } = prepared;
+    place.attach(upstream.backend_key.0);
+    place.set_state(State::Active);
     login.finish(|record| record.decision = Outcome::Allow);
     Metrics::add(&shared.metrics.sessions);
     tracing::info!(session = who.session, login = who.login, %role, "session begins");
@@ -347,7 +373,7 @@ async fn run(shared: &Arc<Shared>, mut client: ClientConnection, prepared: Prepa
     let end = match welcome {
         Ok(reply) => match send(&mut client, reply).await {
             Ok(()) => match kind {
-                Kind::Unrestricted(plan, epoch, observer) => {
+                Kind::Unrestricted(plan, observer) => {
                     Metrics::add(match observer {
                         Some(_) => &shared.metrics.observed_sessions,
                         None => &shared.metrics.unrestricted_sessions,
@@ -357,8 +383,7 @@ async fn run(shared: &Arc<Shared>, mut client: ClientConnection, prepared: Prepa
                         plan,
                         role,
                         database,
-                        epoch,
-                        drain: shared.drain.subscribe(),
+                        client: Arc::clone(place.entry()),
                         ear,
                     };
                     relay.run(&mut client.stream, &mut stream, buffer).await
@@ -369,7 +394,7 @@ async fn run(shared: &Arc<Shared>, mut client: ClientConnection, prepared: Prepa
                     let relay = Restricted {
                         session: Session::new(Arc::clone(&who), sink, start),
                         database,
-                        drain: shared.drain.subscribe(),
+                        client: Arc::clone(place.entry()),
                     };
                     relay.run(&mut client.stream, &mut stream, buffer).await
                 }
@@ -399,6 +424,7 @@ fn note_end(shared: &Shared, who: &Who, end: &End) {
         End::Client => tracing::info!(session, "session ends: client left"),
         End::Upstream => tracing::info!(session, "session ends: server closed the connection"),
         End::Drained => tracing::info!(session, "session ends: shutting down"),
+        End::Killed => tracing::info!(session, "session ends: an administrator ended it"),
         End::Revoked => tracing::warn!(session, "session ends: policy changed"),
         End::Fault(what) => {
             Metrics::add(&shared.metrics.faults);

@@ -50,8 +50,6 @@ impl Failure {
 struct Progress {
     /// The newest request that was served.
     served: u64,
-    /// The epoch in force.
-    epoch: u64,
     failure: Option<Failure>,
 }
 
@@ -82,14 +80,6 @@ impl Database {
     /// What is in force, if anything is.
     pub(super) fn current(&self) -> Option<Arc<Published>> {
         self.published.load_full()
-    }
-
-    /// Tells of each epoch after `epoch`.
-    pub(super) fn changes(&self, epoch: u64) -> Changes {
-        Changes {
-            progress: self.progress.subscribe(),
-            epoch,
-        }
     }
 
     /// Somebody is about to use it.
@@ -135,26 +125,6 @@ impl Database {
     }
 }
 
-/// Resolves when another epoch is in force.
-pub(super) struct Changes {
-    progress: watch::Receiver<Progress>,
-    /// The last epoch that was told of.
-    epoch: u64,
-}
-
-impl Changes {
-    /// Waits for the next change; for ever, if the database is gone. None is missed between two
-    /// calls, nor when a call is given up.
-    pub(super) async fn next(&mut self) {
-        let known = self.epoch;
-        let found = self.progress.wait_for(|p| p.epoch != known).await;
-        match found.map(|progress| progress.epoch) {
-            Ok(newer) => self.epoch = newer,
-            Err(_) => std::future::pending().await,
-        }
-    }
-}
-
 /// What the last reading was made from.
 #[derive(Default)]
 struct Last {
@@ -171,6 +141,7 @@ pub(super) async fn keep(shared: Arc<Shared>, database: Arc<Database>) {
     let mut uses = None;
     loop {
         let wanted = database.wanted.load(Ordering::Acquire);
+        let epoch = last.epoch;
         let failure = match step(&shared, &database, &mut last).await {
             Ok(()) => None,
             Err(failure) => {
@@ -190,10 +161,11 @@ pub(super) async fn keep(shared: Arc<Shared>, database: Arc<Database>) {
         } else {
             limits::CATALOG_POLL
         };
-        let epoch = last.epoch;
+        if last.epoch != epoch {
+            shared.registry.policy_changed(&database.name);
+        }
         database.progress.send_modify(|p| {
             p.served = wanted;
-            p.epoch = epoch;
             p.failure = failure;
         });
         let deadline = Instant::now() + pause;

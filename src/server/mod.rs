@@ -13,6 +13,8 @@ mod database;
 mod metrics;
 mod observe;
 pub mod policy_files;
+#[expect(dead_code, reason = "the console reads what is written here")]
+mod registry;
 mod relay;
 mod replication;
 mod slots;
@@ -23,7 +25,6 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -37,6 +38,7 @@ use self::config::Config;
 use self::database::{Database, Failure};
 use self::metrics::Metrics;
 use self::observe::Observing;
+use self::registry::Registry;
 use self::slots::Slots;
 pub use self::upstreams::read_catalog;
 use self::users::Users;
@@ -109,7 +111,7 @@ pub(crate) struct Shared {
     metrics: Metrics,
     observing: Observing,
     drain: watch::Sender<bool>,
-    sessions: AtomicU64,
+    registry: Arc<Registry>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -183,7 +185,7 @@ impl Shared {
 
     /// Can a new client be served?
     fn readiness(&self) -> Result<(), String> {
-        if *self.drain.borrow() {
+        if self.registry.is_draining() {
             return Err("shutting down".to_owned());
         }
         if self.sink.is_closed() {
@@ -248,6 +250,7 @@ impl Running {
     /// Stops accepting, ends idle sessions, waits for the others, at most [`limits::DRAIN`].
     pub async fn shutdown(self) {
         self.shared.drain.send_replace(true);
+        self.shared.registry.drain();
         match self.listener.await {
             Ok(mut sessions) => {
                 let all = async { while sessions.join_next().await.is_some() {} };
@@ -295,7 +298,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         metrics: Metrics::default(),
         observing: Observing::default(),
         drain: watch::Sender::new(false),
-        sessions: AtomicU64::new(1),
+        registry: Registry::new(),
         tasks: Mutex::new(Vec::new()),
         config,
     });

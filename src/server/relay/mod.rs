@@ -20,6 +20,8 @@ pub(super) enum End {
     Upstream,
     /// The process drains, and the session was idle.
     Drained,
+    /// An administrator ended it.
+    Killed,
     /// The policy no longer allows the session as it is.
     Revoked,
     /// A peer broke the protocol.

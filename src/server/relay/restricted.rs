@@ -9,26 +9,26 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::sync::watch;
 
 use super::End;
 use crate::client::ClientStream;
 use crate::limits;
 use crate::pg::sqlstate;
 use crate::server::database::Database;
+use crate::server::registry::{Entry, Flags};
 use crate::session::{Fatal, Io, Moment, Session, Step};
 use crate::upstream::UpstreamStream;
-use crate::wire::Report;
 use crate::wire::frame::{self, FrameBuffer, Limits};
 use crate::wire::frontend::{self, FrontendMessage};
 use crate::wire::write::backend as to_client;
 use crate::wire::write::frontend as to_upstream;
+use crate::wire::{Report, backend};
 
 /// One restricted session.
 pub(in crate::server) struct Restricted {
     pub(in crate::server) session: Session,
     pub(in crate::server) database: Arc<Database>,
-    pub(in crate::server) drain: watch::Receiver<bool>,
+    pub(in crate::server) client: Arc<Entry>,
 }
 
 /// Whether more will come from the client. What it asked for before it left is still answered, as
@@ -84,16 +84,17 @@ impl Outgoing {
         self.bytes.len() >= limits::PENDING_BYTES
     }
 
-    /// One write, or the flush after the last one. Loses nothing when it is dropped halfway.
-    async fn drive(&mut self, socket: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    /// One write, or the flush after the last one. Loses nothing when it is dropped halfway. Says how
+    /// many bytes went.
+    async fn drive(&mut self, socket: &mut (impl AsyncWrite + Unpin)) -> io::Result<usize> {
         if self.bytes.is_empty() {
             socket.flush().await?;
             self.unflushed = false;
-        } else {
-            socket.write_buf(&mut self.bytes).await?;
-            self.unflushed = true;
+            return Ok(0);
         }
-        Ok(())
+        let n = socket.write_buf(&mut self.bytes).await?;
+        self.unflushed = true;
+        Ok(n)
     }
 
     /// All of it.
@@ -133,7 +134,11 @@ impl Restricted {
             if let Err(end) = self.pump(&mut flow).await {
                 break end;
             }
-            if *self.drain.borrow() && self.session.is_idle() && flow.from_client.is_empty() {
+            let flags = self.client.signal().now();
+            if flags.any(Flags::KILL) {
+                break End::Killed;
+            }
+            if flags.any(Flags::DRAIN) && self.session.is_idle() && flow.from_client.is_empty() {
                 break End::Drained;
             }
             if let Err(end) = self.turn(&mut flow, &mut sockets).await {
@@ -159,6 +164,9 @@ impl Restricted {
             else {
                 break;
             };
+            if tag == backend::READY && frame::body(&whole) == b"I" {
+                self.client.counters.transaction();
+            }
             let mut io = Io {
                 client: &mut flow.to_client.bytes,
                 upstream: &mut flow.to_upstream.bytes,
@@ -207,6 +215,9 @@ impl Restricted {
     async fn client_message(&mut self, tag: u8, whole: &Bytes, flow: &mut Flow) -> Result<(), End> {
         let message = FrontendMessage::read(tag, frame::body(whole))
             .map_err(|_| End::Fault("invalid message format"))?;
+        if matches!(tag, frontend::QUERY | frontend::EXECUTE) {
+            self.client.counters.queries(1);
+        }
         let mut last = false;
         loop {
             let Some(published) = self.database.current() else {
@@ -247,13 +258,16 @@ impl Restricted {
     async fn turn(&mut self, flow: &mut Flow, sockets: &mut Sockets<'_>) -> Result<(), End> {
         let read_client = flow.leaving == Leaving::No && self.takes_client(flow);
         let read_upstream = !flow.to_client.is_full();
-        let draining = *self.drain.borrow();
+        let signal = self.client.signal();
+        // A drain that is known of is no news.
+        let news = Flags::KILL | (Flags::DRAIN & !signal.now());
         flow.from_client.reserve();
         flow.from_upstream.reserve();
         tokio::select! {
             read = sockets.client_read.read_buf(flow.from_client.buffer_mut()), if read_client => {
-                if read? == 0 {
-                    flow.leaving = Leaving::Soon;
+                match read? {
+                    0 => flow.leaving = Leaving::Soon,
+                    n => self.client.counters.received(n),
                 }
             }
             read = sockets.upstream_read.read_buf(flow.from_upstream.buffer_mut()),
@@ -264,18 +278,14 @@ impl Restricted {
                 }
             }
             sent = flow.to_client.drive(&mut sockets.client_write), if flow.to_client.pending() => {
-                sent?;
+                self.client.counters.sent(sent?);
             }
             sent = flow.to_upstream.drive(&mut sockets.upstream_write),
                 if flow.to_upstream.pending() =>
             {
                 sent?;
             }
-            changed = self.drain.changed(), if !draining => {
-                if changed.is_err() {
-                    return Err(End::Drained);
-                }
-            }
+            _ = signal.any(news) => {}
         }
         Ok(())
     }
@@ -298,7 +308,7 @@ fn fault(fatal: Fatal) -> End {
 /// Writes what is still owed to the client, with the reason last.
 async fn finish(end: &End, flow: &mut Flow, sockets: &mut Sockets<'_>) {
     let report = match end {
-        End::Drained => Some(Report::fatal(
+        End::Drained | End::Killed => Some(Report::fatal(
             sqlstate::ADMIN_SHUTDOWN,
             "terminating connection due to administrator command",
         )),

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::sync::watch;
 
 use super::End;
 use super::walk::Walk;
@@ -18,6 +17,7 @@ use crate::pg::sqlstate;
 use crate::plan::{Plan, plan_verbatim};
 use crate::server::database::Database;
 use crate::server::observe::{Ear, Tap};
+use crate::server::registry::{Entry, Flags};
 use crate::upstream::{Request, UpstreamStream};
 use crate::wire::frame::{FrameBuffer, Limits};
 use crate::wire::write::backend as to_client;
@@ -28,9 +28,7 @@ pub(in crate::server) struct Verbatim {
     pub(in crate::server) plan: Plan,
     pub(in crate::server) role: Arc<str>,
     pub(in crate::server) database: Arc<Database>,
-    /// The epoch `plan` was made under.
-    pub(in crate::server) epoch: u64,
-    pub(in crate::server) drain: watch::Receiver<bool>,
+    pub(in crate::server) client: Arc<Entry>,
     /// Of an observed role.
     pub(in crate::server) ear: Option<Ear>,
 }
@@ -87,6 +85,7 @@ impl Verbatim {
         let end = tokio::select! {
             end = up(client_read, upstream_write, &shared, &self) => end,
             end = self.down(&mut down, &shared) => end,
+            _ = self.client.signal().any(Flags::KILL) => End::Killed,
         };
         let end = if shared.left.load(Relaxed) {
             End::Client
@@ -107,32 +106,30 @@ impl Verbatim {
     }
 
     async fn down(&self, down: &mut Down<'_>, shared: &Shared) -> End {
-        let mut drain = self.drain.clone();
-        let mut changes = self.database.changes(self.epoch);
+        let signal = self.client.signal();
         loop {
-            if *drain.borrow() && shared.at_rest() && down.walk.at_boundary() {
+            let flags = signal.now();
+            if flags.any(Flags::POLICY) {
+                signal.take(Flags::POLICY);
+                if !self.still_unrestricted() {
+                    return End::Revoked;
+                }
+            }
+            if flags.any(Flags::DRAIN) && shared.at_rest() && down.walk.at_boundary() {
                 return End::Drained;
             }
             if let Err(end) = self.forward(down, shared).await {
                 return end;
             }
             down.buffer.reserve();
+            let news = Flags::POLICY | (Flags::DRAIN & !flags);
             tokio::select! {
                 read = down.reader.read_buf(down.buffer.buffer_mut()) => match read {
                     Ok(0) => return End::Upstream,
                     Ok(_) => {}
                     Err(error) => return End::Io(error),
                 },
-                changed = drain.changed(), if !*drain.borrow() => {
-                    if changed.is_err() {
-                        return End::Drained;
-                    }
-                }
-                () = changes.next() => {
-                    if !self.still_unrestricted() {
-                        return End::Revoked;
-                    }
-                }
+                _ = signal.any(news) => {}
             }
         }
     }
@@ -160,6 +157,7 @@ impl Verbatim {
             .map_err(|_| End::Fault("malformed message from the server"))?;
         if n > 0 {
             let frames = down.buffer.take(n);
+            self.client.counters.sent(n);
             down.writer.write_all(&frames).await?;
             down.writer.flush().await?;
         }
@@ -180,6 +178,9 @@ impl Verbatim {
         }
         let idle = body == b"I";
         shared.idle.store(idle, Relaxed);
+        if idle {
+            self.client.counters.transaction();
+        }
         if idle && shared.changed.swap(false, Relaxed) {
             self.database.request();
         }
@@ -226,7 +227,7 @@ async fn read_client(
             Ok(_) => {}
             Err(error) => return End::Io(error),
         }
-        let mut terminated = false;
+        let (mut terminated, mut queries) = (false, 0);
         let forwarded = walk.advance(
             buffer.bytes(),
             |_| false,
@@ -235,6 +236,11 @@ async fn read_client(
                 frontend::QUERY | frontend::SYNC | frontend::FUNCTION_CALL => {
                     shared.due.fetch_add(1, Relaxed);
                     shared.open.store(false, Relaxed);
+                    queries += u64::from(tag != frontend::SYNC);
+                }
+                frontend::EXECUTE => {
+                    shared.open.store(true, Relaxed);
+                    queries += 1;
                 }
                 _ => shared.open.store(true, Relaxed),
             },
@@ -242,6 +248,8 @@ async fn read_client(
         let Ok(n) = forwarded else {
             return End::Fault("invalid frontend message");
         };
+        relay.client.counters.queries(queries);
+        relay.client.counters.received(n);
         if n > 0 {
             let Some(request) = Request::verbatim(buffer.take(n).freeze(), &relay.plan) else {
                 return End::Revoked;
@@ -266,7 +274,7 @@ async fn read_client(
 
 fn farewell(end: &End) -> Option<Report<'static>> {
     match end {
-        End::Drained => Some(Report::fatal(
+        End::Drained | End::Killed => Some(Report::fatal(
             sqlstate::ADMIN_SHUTDOWN,
             "terminating connection due to administrator command",
         )),
