@@ -98,9 +98,6 @@ pub const OBSERVED_BYTES: usize = 16 * 1024 * 1024;
 /// Audit records on their way to the writer: some seconds of the busiest session.
 pub const AUDIT_RECORDS: usize = 8 * 1024;
 
-/// How long a client waits for a place among the upstream connections before it is told 53300.
-pub const POOL_WAIT: Duration = Duration::from_secs(15);
-
 /// Bytes waiting for one peer above which the other is not read: what a peer does not take is not
 /// fetched for it.
 pub const PENDING_BYTES: usize = 64 * 1024;

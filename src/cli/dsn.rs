@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::server::config::{Login, Secret, Upstream, UpstreamTlsMode};
+use crate::server::config::{Login, Secret, TargetSession, Upstream, UpstreamTlsMode};
 
 /// The upstream of a URL, and its database. Without a password in the URL, PGPASSWORD is taken.
 pub(super) fn parse(url: &str) -> Result<(Upstream, String), String> {
@@ -40,6 +40,9 @@ fn read(url: &str) -> Result<(Upstream, String), String> {
         named => named,
     };
     let mut upstream = Upstream {
+        target: TargetSession::Any,
+        connect_timeout: Upstream::CONNECT_TIMEOUT,
+        check_interval: Upstream::CHECK_INTERVAL,
         addresses: vec![decoded(address)?],
         tls: UpstreamTlsMode::Prefer,
         ca: None,

@@ -3,6 +3,7 @@
 //! The same strictness and the same kind of errors as the policy language. Secrets come from the
 //! environment or from files, never from the YAML itself.
 
+mod bounds;
 mod load;
 mod outside;
 mod secrets;
@@ -54,8 +55,18 @@ pub struct Config {
     /// `users: {query: …}`: SQL run on the catalog login, one parameter, two columns (name,
     /// verifier)
     pub users_query: Option<String>,
+    /// `admin_users`: logins that may do everything in the console
+    pub admin_users: Vec<String>,
+    /// `stats_users`: logins that may look, in the console
+    pub stats_users: Vec<String>,
+    /// `max_connections`
+    pub max_connections: MaxConnections,
     /// `pool`
     pub pool: Pool,
+    /// `tcp`: of connections on both sides
+    pub tcp: Tcp,
+    /// `reuse_port`: listen with SO_REUSEPORT, so that a successor may listen on the same port
+    pub reuse_port: bool,
     /// `policies`, relative paths taken from the configuration file's folder
     pub policies: PathBuf,
     /// `keys.ring`
@@ -86,6 +97,13 @@ pub struct ClientTls {
 pub struct Upstream {
     /// `host:port`, tried in order: the first that is a reachable primary.
     pub addresses: Vec<String>,
+    /// `target_session_attrs`: which of them will do.
+    pub target: TargetSession,
+    /// `connect_timeout`: how long one address may take, to its first ReadyForQuery.
+    pub connect_timeout: Duration,
+    /// `check_interval`: between two looks at the addresses, if there are several; and how long one
+    /// that failed is tried last.
+    pub check_interval: Duration,
     /// TLS mode.
     pub tls: UpstreamTlsMode,
     /// CA file for verify-ca and verify-full; the system's store when absent.
@@ -94,6 +112,23 @@ pub struct Upstream {
     pub logins: BTreeMap<String, Login>,
     /// The login that reads `pg_catalog`.
     pub catalog: Login,
+}
+
+impl Upstream {
+    /// PgBouncer's `server_connect_timeout`.
+    pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+    /// Long enough not to matter to a server, short enough for a person waiting for a failover.
+    pub const CHECK_INTERVAL: Duration = Duration::from_secs(5);
+}
+
+/// `upstream.target_session_attrs`, in libpq's words. Not written it is `primary` when there are
+/// several addresses: a standby that answers first would refuse every write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetSession {
+    /// Any server that lets us in.
+    Any,
+    /// A server that is not in recovery.
+    Primary,
 }
 
 /// `upstream.tls.mode`, in libpq's words.
@@ -136,8 +171,76 @@ pub struct Pool {
     pub mode: PoolMode,
     /// Upstream connections per (database, login).
     pub size: u32,
+    /// Clients that may wait for one of them, per (database, login); one more is told 53300 at once.
+    pub queue: u32,
+    /// How long a client waits for one before it is told 53300.
+    pub queue_timeout: Duration,
     /// How long an idle connection is kept.
     pub idle_timeout: Duration,
+    /// After this a connection is closed when it is next free: plans, caches and leaks of a backend
+    /// grow with its age.
+    pub server_lifetime: Duration,
+}
+
+impl Default for Pool {
+    /// What holds when nothing is written; times that PgBouncer has too are PgBouncer's.
+    fn default() -> Self {
+        Self {
+            mode: PoolMode::Session,
+            size: 20,
+            queue: 10_000,
+            queue_timeout: Duration::from_secs(15),
+            idle_timeout: Duration::from_secs(600),
+            server_lifetime: Duration::from_secs(3_600),
+        }
+    }
+}
+
+/// `max_connections`: sessions of clients at one time. `*` stands for each that is not named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MaxConnections {
+    /// Of all together.
+    pub total: u32,
+    /// Of one role.
+    pub roles: BTreeMap<String, u32>,
+    /// Of one login.
+    pub logins: BTreeMap<String, u32>,
+}
+
+impl Default for MaxConnections {
+    fn default() -> Self {
+        Self {
+            total: 100_000,
+            roles: BTreeMap::new(),
+            logins: BTreeMap::new(),
+        }
+    }
+}
+
+/// `tcp`: when a peer that says nothing is taken for gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tcp {
+    /// Silence before TCP asks.
+    pub idle: Duration,
+    /// Between two questions.
+    pub interval: Duration,
+    /// Questions without an answer after which the peer is gone.
+    pub probes: u32,
+    /// How long sent bytes may stay unacknowledged (TCP_USER_TIMEOUT). The kernel's own patience, some
+    /// 15 minutes, when absent: a reader that is merely slow must not be cut off.
+    pub user_timeout: Option<Duration>,
+}
+
+impl Default for Tcp {
+    /// NAT boxes forget after five minutes; a peer that vanished is noticed within four.
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(120),
+            interval: Duration::from_secs(30),
+            probes: 4,
+            user_timeout: None,
+        }
+    }
 }
 
 /// `pool.mode`. `transaction` is accepted and runs as `session` until it is built; `serve` says so.

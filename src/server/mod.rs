@@ -288,7 +288,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let users = Arc::new(Users::new(&config)?);
     let credentials = Arc::clone(&users);
     let shared = Arc::new(Shared {
-        slots: Slots::new(config.pool.size),
+        slots: Slots::new(config.pool.size, config.pool.queue_timeout),
         tls,
         acceptor: Acceptor::new(client_tls, credentials)?,
         rules: ArcSwap::from_pointee(rules),

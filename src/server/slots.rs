@@ -4,12 +4,11 @@
 //! own from login to logout, so nothing of one session can be seen by the next.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dashmap::DashMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
-
-use crate::limits;
 
 /// A place for one upstream connection, free again when dropped.
 pub(super) type Slot = OwnedSemaphorePermit;
@@ -17,21 +16,23 @@ pub(super) type Slot = OwnedSemaphorePermit;
 /// All places.
 pub(super) struct Slots {
     size: usize,
+    patience: Duration,
     places: DashMap<(String, String), Arc<Semaphore>>,
 }
 
 impl Slots {
     /// `size` places per (database, login).
-    pub(super) fn new(size: u32) -> Self {
+    pub(super) fn new(size: u32, patience: Duration) -> Self {
         Self {
             size: usize::try_from(size)
                 .unwrap_or(usize::MAX)
                 .clamp(1, Semaphore::MAX_PERMITS),
+            patience,
             places: DashMap::new(),
         }
     }
 
-    /// Waits for a place, first come first served; `None` after [`limits::POOL_WAIT`].
+    /// Waits for a place, first come first served; `None` after `pool.queue_timeout`.
     pub(super) async fn take(&self, database: &str, login: &str) -> Option<Slot> {
         let key = (database.to_owned(), login.to_owned());
         let semaphore = Arc::clone(
@@ -40,7 +41,7 @@ impl Slots {
                 .entry(key)
                 .or_insert_with(|| Arc::new(Semaphore::new(self.size))),
         );
-        timeout(limits::POOL_WAIT, semaphore.acquire_owned())
+        timeout(self.patience, semaphore.acquire_owned())
             .await
             .ok()?
             .ok()
@@ -49,11 +50,13 @@ impl Slots {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::Slots;
 
     #[tokio::test]
     async fn a_place_is_free_again_when_its_slot_is_dropped() {
-        let slots = Slots::new(1);
+        let slots = Slots::new(1, Duration::from_secs(5));
         let first = slots.take("db", "login").await.unwrap();
         assert!(slots.take("db", "other").await.is_some());
         let waiting = slots.take("db", "login");

@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use pgveil::cli::cluster::{Cluster, ClusterOptions};
 use pgveil::cli::serve;
 use pgveil::server::config::{
-    Config, Login, Pool, PoolMode, Secret, Upstream, UpstreamTlsMode, UserAuth,
+    Config, Login, MaxConnections, Pool, Secret, TargetSession, Tcp, Upstream, UpstreamTlsMode,
+    UserAuth,
 };
 use pgveil::server::{Running, start};
 use tokio::runtime::Runtime;
@@ -165,6 +165,9 @@ fn config(cluster: &Cluster, policies: PathBuf, folder: &tempfile::TempDir) -> C
         tls: None,
         upstream: Upstream {
             addresses: vec![cluster.address().to_string()],
+            target: TargetSession::Any,
+            connect_timeout: Upstream::CONNECT_TIMEOUT,
+            check_interval: Upstream::CHECK_INTERVAL,
             tls: UpstreamTlsMode::Disable,
             ca: None,
             logins: BTreeMap::from([("*".to_owned(), login.clone())]),
@@ -174,11 +177,15 @@ fn config(cluster: &Cluster, policies: PathBuf, folder: &tempfile::TempDir) -> C
             .map(|u| (u.to_owned(), user()))
             .into(),
         users_query: None,
+        admin_users: vec!["app".to_owned()],
+        stats_users: vec!["support".to_owned()],
+        max_connections: MaxConnections::default(),
         pool: Pool {
-            mode: PoolMode::Session,
             size: 50,
-            idle_timeout: Duration::from_secs(60),
+            ..Pool::default()
         },
+        tcp: Tcp::default(),
+        reuse_port: false,
         policies,
         key_ring: None,
         key_passphrase: None,

@@ -9,15 +9,11 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::outside::{Outside, Process};
 use super::secrets;
-use super::{
-    ClientTls, Config, Login, Pool, PoolMode, Secret, Upstream, UpstreamTlsMode, UserAuth,
-};
-use crate::policy::read::{Fields, boolean, entries, integer, one_or_list, text, word};
-use crate::policy::time::duration;
+use super::{ClientTls, Config, Login, Secret, TargetSession, Upstream, UpstreamTlsMode, UserAuth};
+use crate::policy::read::{Fields, boolean, entries, one_or_list, text, texts, word};
 use crate::policy::yaml::{self, Node, Value};
 use crate::policy::{Errors, Faults, PolicyError, SourceFile, Span, shown};
 
@@ -68,8 +64,8 @@ pub(super) fn line(error: &PolicyError) -> Option<u32> {
     error.at.as_ref().map(Span::line)
 }
 
-struct Loader<'a> {
-    faults: Faults,
+pub(super) struct Loader<'a> {
+    pub(super) faults: Faults,
     folder: &'a Path,
     outside: &'a dyn Outside,
 }
@@ -84,7 +80,12 @@ impl Loader<'_> {
         let tls = fields.take("tls");
         let upstream = fields.require("upstream", &mut self.faults);
         let users = fields.require("users", &mut self.faults);
+        let admin_users = fields.take("admin_users");
+        let stats_users = fields.take("stats_users");
+        let max_connections = fields.take("max_connections");
         let pool = fields.take("pool");
+        let tcp = fields.take("tcp");
+        let reuse_port = fields.take("reuse_port");
         let policies = fields.require("policies", &mut self.faults);
         let keys = fields.take("keys");
         let admin = fields.take("admin");
@@ -95,7 +96,15 @@ impl Loader<'_> {
         let tls = tls.map(|n| self.client_tls(n));
         let upstream = upstream.and_then(|n| self.upstream(n));
         let users = users.and_then(|n| self.users(n));
+        let admin_users = self.console_users(admin_users, "admin_users", users.as_ref());
+        let stats_users = self.console_users(stats_users, "stats_users", users.as_ref());
+        let max_connections = self.max_connections(max_connections);
         let pool = self.pool(pool);
+        let tcp = self.tcp(tcp);
+        let reuse_port = match reuse_port {
+            Some(node) => boolean(node, "reuse_port", &mut self.faults),
+            None => Some(false),
+        };
         let policies = policies.and_then(|n| self.path(n, "policies"));
         let keys = keys.map(|n| self.keys(n));
         let admin = admin.and_then(|n| self.address(n, "admin"));
@@ -108,7 +117,12 @@ impl Loader<'_> {
             upstream: upstream?,
             users,
             users_query,
+            admin_users,
+            stats_users,
+            max_connections: max_connections?,
             pool: pool?,
+            tcp: tcp?,
+            reuse_port: reuse_port?,
             policies: policies?,
             key_ring,
             key_passphrase: key_passphrase.flatten(),
@@ -160,9 +174,16 @@ impl Loader<'_> {
     }
 
     fn upstream(&mut self, node: &Node) -> Option<Upstream> {
+        const TARGETS: &[(&str, TargetSession)] = &[
+            ("any", TargetSession::Any),
+            ("primary", TargetSession::Primary),
+        ];
         let mut fields = Fields::open(node, "upstream", &mut self.faults)?;
         let address = fields.require("address", &mut self.faults);
         let tls = fields.take("tls");
+        let target = fields.take("target_session_attrs");
+        let connect_timeout = fields.take("connect_timeout");
+        let check_interval = fields.take("check_interval");
         let logins = fields.require("logins", &mut self.faults);
         let catalog = fields.require("catalog", &mut self.faults);
         fields.finish(&mut self.faults);
@@ -171,11 +192,26 @@ impl Loader<'_> {
             Some(node) => self.upstream_tls(node),
             None => Some((UpstreamTlsMode::VerifyFull, None)),
         };
+        let several = addresses.as_ref().is_some_and(|a| a.len() > 1);
+        let target = match target {
+            Some(node) => word(node, "target_session_attrs", TARGETS, &mut self.faults),
+            None if several => Some(TargetSession::Primary),
+            None => Some(TargetSession::Any),
+        };
+        let connect_timeout = self.time(
+            connect_timeout,
+            "connect_timeout",
+            Upstream::CONNECT_TIMEOUT,
+        );
+        let check_interval = self.time(check_interval, "check_interval", Upstream::CHECK_INTERVAL);
         let logins = logins.and_then(|n| self.logins(n));
         let catalog = catalog.and_then(|n| self.login(n, "the catalog login"));
         let (tls, ca) = tls?;
         Some(Upstream {
             addresses: addresses?,
+            target: target?,
+            connect_timeout: connect_timeout?,
+            check_interval: check_interval?,
             tls,
             ca,
             logins: logins?,
@@ -313,6 +349,28 @@ impl Loader<'_> {
         Some((users, query))
     }
 
+    /// Logins of the console. Whoever cannot log in at all is a slip of the pen.
+    fn console_users(
+        &mut self,
+        node: Option<&Node>,
+        what: &str,
+        known: Option<&Users>,
+    ) -> Vec<String> {
+        let Some(node) = node else {
+            return Vec::new();
+        };
+        let mut names = Vec::new();
+        for (name, span) in texts(node, what, &mut self.faults) {
+            if known.is_some_and(|(users, query)| query.is_none() && !users.contains_key(&name)) {
+                let message = format!("{what}: there is no user `{}`", shown(&name));
+                self.faults
+                    .push(PolicyError::at(&span, message).help("name it in users too"));
+            }
+            names.push(name);
+        }
+        names
+    }
+
     fn user(&mut self, node: &Node, name: &str) -> Option<UserAuth> {
         let what = format!("user `{}`", shown(name));
         if let Value::Scalar(_) = node.value {
@@ -344,37 +402,6 @@ impl Loader<'_> {
                 None
             }
         }
-    }
-
-    fn pool(&mut self, node: Option<&Node>) -> Option<Pool> {
-        const MODES: &[(&str, PoolMode)] = &[
-            ("session", PoolMode::Session),
-            ("transaction", PoolMode::Transaction),
-        ];
-        let default = Pool {
-            mode: PoolMode::Session,
-            size: 20,
-            idle_timeout: Duration::from_secs(600),
-        };
-        let Some(node) = node else {
-            return Some(default);
-        };
-        let faults = &mut self.faults;
-        let mut fields = Fields::open(node, "pool", faults)?;
-        let mode = fields.take("mode").map(|n| word(n, "mode", MODES, faults));
-        let size = fields
-            .take("size")
-            .map(|n| integer(n, "size", 1..=100_000, faults));
-        let idle = fields
-            .take("idle_timeout")
-            .map(|n| duration(n, "idle_timeout", faults));
-        fields.finish(faults);
-        // The inner `?`: what was written and could not be read does not turn into the default.
-        Some(Pool {
-            mode: mode.unwrap_or(Some(default.mode))?,
-            size: size.map_or(Some(default.size), |n| u32::try_from(n?).ok())?,
-            idle_timeout: idle.unwrap_or(Some(default.idle_timeout))?,
-        })
     }
 
     fn keys(&mut self, node: &Node) -> Option<(PathBuf, Option<Secret>)> {
