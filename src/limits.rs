@@ -73,9 +73,6 @@ pub const LINGER: Duration = Duration::from_secs(2);
 /// Bytes read away at most in that time.
 pub const LINGER_BYTES: usize = 256 * 1024;
 
-/// Idle time before TCP asks whether the peer still lives; NAT boxes forget after five minutes.
-pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(120);
-
 /// Live sessions that can be cancelled; above it a session cannot begin.
 pub const CANCEL_KEYS: usize = 100_000;
 

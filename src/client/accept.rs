@@ -9,7 +9,6 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
-use socket2::{SockRef, TcpKeepalive};
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -18,6 +17,7 @@ use tokio::time::timeout;
 use super::negotiate::{Negotiated, linger, negotiate};
 use super::scram::{ScramError, ScramServer};
 use super::stream::ClientStream;
+use super::tcp::Tcp;
 use super::tls::ServerTls;
 use super::verifier::ScramVerifier;
 use crate::ident;
@@ -67,6 +67,7 @@ pub trait Credentials: Send + Sync {
 pub struct Acceptor {
     tls: Option<ServerTls>,
     credentials: Arc<dyn Credentials>,
+    tcp: Tcp,
     /// Makes unknown users' salts; of this process only.
     secret: [u8; 32],
 }
@@ -79,8 +80,15 @@ impl Acceptor {
         Ok(Self {
             tls,
             credentials,
+            tcp: Tcp::default(),
             secret,
         })
+    }
+
+    /// The same with other settings of TCP.
+    #[must_use]
+    pub fn with_tcp(self, tcp: Tcp) -> Self {
+        Self { tcp, ..self }
     }
 }
 
@@ -247,9 +255,7 @@ impl Authenticated {
 /// Takes a fresh socket to what it wants to be. An error has already been told to the client.
 pub async fn accept(tcp: TcpStream, acceptor: &Acceptor) -> Result<Accepted, AcceptError> {
     // Neither fails but for a client that is gone, and a cancel request is one even then.
-    let (peer, nodelay) = (tcp.peer_addr(), tcp.set_nodelay(true));
-    let keepalive = TcpKeepalive::new().with_time(limits::KEEPALIVE_IDLE);
-    let alive = SockRef::from(&tcp).set_tcp_keepalive(&keepalive);
+    let (peer, set) = (tcp.peer_addr(), acceptor.tcp.apply(&tcp));
     let outcome = timeout(limits::AUTHENTICATION_TIMEOUT, async {
         match negotiate(tcp, acceptor.tls.as_ref()).await? {
             Negotiated::Gone => Ok(Accepted::Gone),
@@ -259,7 +265,7 @@ pub async fn accept(tcp: TcpStream, acceptor: &Acceptor) -> Result<Accepted, Acc
                 message,
                 common_name,
             } => {
-                let peer = nodelay.and(alive).and(peer).map_err(|e| (None, e.into()))?;
+                let peer = set.and(peer).map_err(|e| (None, e.into()))?;
                 session(stream, message, common_name, peer, acceptor).await
             }
         }

@@ -14,6 +14,7 @@ mod negotiate;
 mod reply;
 mod scram;
 mod stream;
+mod tcp;
 mod tls;
 mod verifier;
 
@@ -25,6 +26,7 @@ pub use self::certificate::{common_name, end_point_hash, valid_until};
 pub use self::reply::Reply;
 pub use self::scram::{ScramError, ScramServer};
 pub use self::stream::ClientStream;
+pub use self::tcp::Tcp;
 pub(crate) use self::tls::{ALPN, certificates, roots};
 pub use self::tls::{ServerTls, TlsError};
 pub use self::verifier::{InvalidVerifier, ScramVerifier};

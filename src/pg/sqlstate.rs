@@ -52,6 +52,8 @@ pub const INVALID_CATALOG_NAME: &str = "3D000";
 pub const TOO_MANY_CONNECTIONS: &str = "53300";
 /// `admin_shutdown`
 pub const ADMIN_SHUTDOWN: &str = "57P01";
+/// `crash_shutdown`
+pub const CRASH_SHUTDOWN: &str = "57P02";
 /// `cannot_connect_now`
 pub const CANNOT_CONNECT_NOW: &str = "57P03";
 /// `serialization_failure`: the transaction may be tried again

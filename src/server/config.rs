@@ -18,6 +18,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 pub use self::outside::{Outside, Process};
+pub use crate::client::Tcp;
 
 /// A password or passphrase. Cannot be printed.
 #[derive(Clone)]
@@ -213,32 +214,6 @@ impl Default for MaxConnections {
             total: 100_000,
             roles: BTreeMap::new(),
             logins: BTreeMap::new(),
-        }
-    }
-}
-
-/// `tcp`: when a peer that says nothing is taken for gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tcp {
-    /// Silence before TCP asks.
-    pub idle: Duration,
-    /// Between two questions.
-    pub interval: Duration,
-    /// Questions without an answer after which the peer is gone.
-    pub probes: u32,
-    /// How long sent bytes may stay unacknowledged (TCP_USER_TIMEOUT). The kernel's own patience, some
-    /// 15 minutes, when absent: a reader that is merely slow must not be cut off.
-    pub user_timeout: Option<Duration>,
-}
-
-impl Default for Tcp {
-    /// NAT boxes forget after five minutes; a peer that vanished is noticed within four.
-    fn default() -> Self {
-        Self {
-            idle: Duration::from_secs(120),
-            interval: Duration::from_secs(30),
-            probes: 4,
-            user_timeout: None,
         }
     }
 }

@@ -129,6 +129,8 @@ impl Database {
 #[derive(Default)]
 struct Last {
     connection: Option<UpstreamConnection>,
+    /// Of [`Hosts`](super::hosts::Hosts), when the connection was made.
+    generation: u64,
     probe: String,
     rules: Option<Arc<Rules>>,
     fingerprint: Option<u64>,
@@ -184,11 +186,18 @@ pub(super) async fn keep(shared: Arc<Shared>, database: Arc<Database>) {
 }
 
 async fn step(shared: &Shared, database: &Database, last: &mut Last) -> Result<(), Failure> {
+    let generation = shared.hosts.generation();
+    if last.generation != generation {
+        // Sessions go to another server now, and its catalog is what counts.
+        last.connection = None;
+        last.generation = generation;
+    }
     let connection = match &mut last.connection {
         Some(connection) => connection,
         none => {
             let upstream = &shared.config.upstream;
-            let connected = upstreams::catalog_connection(upstream, &shared.tls, &database.name);
+            let (hosts, tls) = (&shared.hosts, &shared.tls);
+            let connected = upstreams::catalog_connection(hosts, upstream, tls, &database.name);
             none.insert(connected.await.map_err(|e| binding::failure(&e))?)
         }
     };

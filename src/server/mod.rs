@@ -10,6 +10,7 @@ mod clock;
 pub mod config;
 mod connection;
 mod database;
+mod hosts;
 mod metrics;
 mod observe;
 pub mod policy_files;
@@ -36,6 +37,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use self::config::Config;
 use self::database::{Database, Failure};
+use self::hosts::Hosts;
 use self::metrics::Metrics;
 use self::observe::Observing;
 use self::registry::Registry;
@@ -48,7 +50,7 @@ use crate::limits;
 use crate::mask::token::KeyRing;
 use crate::pg::sqlstate;
 use crate::policy::{Errors, Policy};
-use crate::upstream::{CancelRegistry, UpstreamTls};
+use crate::upstream::{CancelRegistry, Dial, UpstreamTls};
 
 /// Why the server did not start.
 #[derive(Debug, Error)]
@@ -102,6 +104,7 @@ impl Rules {
 pub(crate) struct Shared {
     config: Config,
     tls: UpstreamTls,
+    hosts: Hosts,
     acceptor: Acceptor,
     rules: ArcSwap<Rules>,
     databases: DashMap<String, Arc<Database>>,
@@ -118,6 +121,13 @@ pub(crate) struct Shared {
 impl Shared {
     fn take_tasks(&self) -> Vec<JoinHandle<()>> {
         std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A task that ends with the process.
+    fn adopt(&self, task: JoinHandle<()>) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.retain(|task| !task.is_finished());
+        tasks.push(task);
     }
 
     /// The policy as last loaded.
@@ -147,10 +157,10 @@ impl Shared {
         }));
         database.touch();
         if created {
-            let task = tokio::spawn(database::keep(Arc::clone(shared), Arc::clone(&database)));
-            let mut tasks = shared.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-            tasks.retain(|task| !task.is_finished());
-            tasks.push(task);
+            shared.adopt(tokio::spawn(database::keep(
+                Arc::clone(shared),
+                Arc::clone(&database),
+            )));
         }
         Ok(database)
     }
@@ -287,10 +297,15 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let admin_addr = admin.as_ref().map(TcpListener::local_addr).transpose()?;
     let users = Arc::new(Users::new(&config)?);
     let credentials = Arc::clone(&users);
+    let dial = Dial {
+        timeout: config.upstream.connect_timeout,
+        tcp: config.tcp,
+    };
     let shared = Arc::new(Shared {
         slots: Slots::new(config.pool.size, config.pool.queue_timeout),
         tls,
-        acceptor: Acceptor::new(client_tls, credentials)?,
+        hosts: Hosts::new(&config.upstream, dial),
+        acceptor: Acceptor::new(client_tls, credentials)?.with_tcp(config.tcp),
         rules: ArcSwap::from_pointee(rules),
         databases: DashMap::new(),
         cancels: Arc::new(CancelRegistry::new()),
@@ -303,6 +318,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         config,
     });
     users.attach(&shared);
+    shared.adopt(tokio::spawn(Hosts::watch(Arc::clone(&shared))));
     Shared::follow_listed(&shared);
     let admin = admin.map(|l| tokio::spawn(admin::serve(l, Arc::clone(&shared))));
     let listener = tokio::spawn(accept_all(listener, Arc::clone(&shared)));

@@ -5,12 +5,12 @@ use std::fs;
 use zeroize::Zeroizing;
 
 use super::config::{Config, Login, Upstream, UpstreamTlsMode};
+use super::hosts::Hosts;
 use super::{Shared, StartError, binding};
 use crate::catalog::Catalog;
 use crate::ident::Ident;
-use crate::pg::sqlstate;
 use crate::upstream::{
-    ConnectError, ServerError, TlsMode, UpstreamConnection, UpstreamOptions, UpstreamTls, connect,
+    ConnectError, Dial, ServerError, TlsMode, UpstreamConnection, UpstreamOptions, UpstreamTls,
 };
 
 /// The TLS settings of all upstream connections.
@@ -35,7 +35,7 @@ pub(super) fn login<'a>(config: &'a Config, role: &str) -> Option<&'a Login> {
     logins.get(role).or_else(|| logins.get("*"))
 }
 
-/// Connects to the first address that answers. A server that says no is the answer.
+/// Connects to an address that will do.
 pub(super) async fn open(
     shared: &Shared,
     login: &Login,
@@ -43,26 +43,19 @@ pub(super) async fn open(
     params: Vec<(String, String)>,
     minor: u16,
 ) -> Result<UpstreamConnection, ConnectError> {
-    reach(
-        &shared.config.upstream,
-        &shared.tls,
-        login,
-        database,
-        params,
-        minor,
-    )
-    .await
+    let options = options(&shared.tls, login, database, params, minor);
+    shared.hosts.reach(options).await
 }
 
-async fn reach(
-    upstream: &Upstream,
+/// Which address it is, is for [`Hosts`] to say.
+fn options(
     tls: &UpstreamTls,
     login: &Login,
     database: &str,
     params: Vec<(String, String)>,
     minor: u16,
-) -> Result<UpstreamConnection, ConnectError> {
-    let mut options = UpstreamOptions {
+) -> UpstreamOptions {
+    UpstreamOptions {
         host: String::new(),
         port: 0,
         tls: tls.clone(),
@@ -74,48 +67,25 @@ async fn reach(
         database: database.to_owned(),
         params,
         minor,
-    };
-    let mut last = ConnectError::Protocol("no address is configured");
-    for address in &upstream.addresses {
-        let (host, port) = split(address);
-        host.clone_into(&mut options.host);
-        options.port = port;
-        match connect(&options).await {
-            Ok(connection) => return Ok(connection),
-            Err(error) => {
-                // The next address may be the primary, or simply up.
-                let elsewhere = matches!(
-                    error,
-                    ConnectError::Unreachable(_) | ConnectError::Timeout | ConnectError::Io(_)
-                ) || error.sqlstate() == sqlstate::CANNOT_CONNECT_NOW;
-                last = error;
-                if !elsewhere {
-                    break;
-                }
-            }
-        }
-    }
-    Err(last)
-}
-
-/// `host:port`; `[::1]:5432` for IPv6. Without a port PostgreSQL's own.
-fn split(address: &str) -> (&str, u16) {
-    const PORT: u16 = 5432;
-    match address.rsplit_once(':') {
-        Some((host, port)) if !host.contains(':') || host.starts_with('[') => {
-            let host = host.trim_start_matches('[').trim_end_matches(']');
-            (host, port.parse().unwrap_or(PORT))
-        }
-        _ => (address, PORT),
     }
 }
 
 /// A connection that reads the catalog: nothing a setting of its login could disturb.
 pub(super) async fn catalog_connection(
+    hosts: &Hosts,
     upstream: &Upstream,
     tls: &UpstreamTls,
     database: &str,
 ) -> Result<UpstreamConnection, ConnectError> {
+    hosts.reach(catalog_options(upstream, tls, database)).await
+}
+
+/// What the catalog login connects with.
+pub(super) fn catalog_options(
+    upstream: &Upstream,
+    tls: &UpstreamTls,
+    database: &str,
+) -> UpstreamOptions {
     let pins = [
         ("application_name", "pgveil catalog"),
         ("client_encoding", "UTF8"),
@@ -126,7 +96,7 @@ pub(super) async fn catalog_connection(
         ("quote_all_identifiers", "off"),
     ];
     let params = pins.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec();
-    reach(upstream, tls, &upstream.catalog, database, params, 0).await
+    options(tls, &upstream.catalog, database, params, 0)
 }
 
 /// Connects as the catalog login, reads the catalog of one database and disconnects: for commands
@@ -136,7 +106,12 @@ pub(super) async fn catalog_connection(
 /// Why there is no catalog, for the person at the terminal: what PostgreSQL said, or what failed.
 pub async fn read_catalog(upstream: &Upstream, database: &str) -> Result<Catalog, String> {
     let tls = tls(upstream).map_err(|e| e.to_string())?;
-    let connected = catalog_connection(upstream, &tls, database).await;
+    let dial = Dial {
+        timeout: upstream.connect_timeout,
+        ..Dial::default()
+    };
+    let hosts = Hosts::new(upstream, dial);
+    let connected = catalog_connection(&hosts, upstream, &tls, database).await;
     let said = |e: ConnectError| {
         e.server()
             .map_or_else(|| e.to_string(), ServerError::message)
@@ -164,17 +139,4 @@ pub(super) async fn default_search_path(
     let text = configured.and_then(|bytes| String::from_utf8(bytes).ok());
     let text = text.as_deref().unwrap_or("\"$user\", public");
     Ok(crate::catalog::split_search_path(text).unwrap_or_default())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::split;
-
-    #[test]
-    fn addresses_split_at_the_port() {
-        assert_eq!(split("db:5433"), ("db", 5433));
-        assert_eq!(split("db"), ("db", 5432));
-        assert_eq!(split("[::1]:6000"), ("::1", 6000));
-        assert_eq!(split("::1"), ("::1", 5432));
-    }
 }

@@ -20,6 +20,7 @@ use super::connection::secure;
 use super::error::ConnectError;
 use super::stream::UpstreamStream;
 use super::tls::UpstreamTls;
+use crate::client::Tcp;
 use crate::limits;
 use crate::wire::startup;
 
@@ -52,6 +53,7 @@ pub async fn cancel(target: &CancelTarget, pid: i32, key: &[u8]) -> Result<(), C
         let tcp = TcpStream::connect(target.address)
             .await
             .map_err(ConnectError::Unreachable)?;
+        Tcp::default().apply(&tcp)?;
         let mut stream = match &target.tls {
             None => UpstreamStream::Plain(tcp),
             Some(tls) => match secure(tcp, &target.host, tls).await? {

@@ -1,11 +1,11 @@
 //! From options to a connection that is ready for its first query.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::FutureExt;
 use rustls_pki_types::ServerName;
-use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -17,6 +17,7 @@ use super::login;
 use super::request::Request;
 use super::stream::UpstreamStream;
 use super::tls::UpstreamTls;
+use crate::client::Tcp;
 use crate::limits;
 use crate::wire::BackendMessage;
 use crate::wire::frame::{self, FrameBuffer, Limits};
@@ -59,17 +60,47 @@ pub struct UpstreamConnection {
     target: CancelTarget,
 }
 
+/// How to dial: what is the same for every connection of a process.
+#[derive(Clone, Copy, Debug)]
+pub struct Dial {
+    /// From the first packet to the first ReadyForQuery.
+    pub timeout: Duration,
+    /// TCP's own settings.
+    pub tcp: Tcp,
+}
+
+impl Default for Dial {
+    fn default() -> Self {
+        Self {
+            timeout: limits::CONNECT_TIMEOUT,
+            tcp: Tcp::default(),
+        }
+    }
+}
+
 /// Connects, authenticates, and waits for ReadyForQuery.
 pub async fn connect(options: &UpstreamOptions) -> Result<UpstreamConnection, ConnectError> {
-    timeout(limits::CONNECT_TIMEOUT, establish(options))
+    connect_by(options, &Dial::default()).await
+}
+
+/// The same, dialling in a way of one's own.
+pub async fn connect_by(
+    options: &UpstreamOptions,
+    dial: &Dial,
+) -> Result<UpstreamConnection, ConnectError> {
+    timeout(dial.timeout, establish(options, &dial.tcp))
         .await
         .unwrap_or(Err(ConnectError::Timeout))
 }
 
-async fn establish(options: &UpstreamOptions) -> Result<UpstreamConnection, ConnectError> {
+async fn establish(
+    options: &UpstreamOptions,
+    settings: &Tcp,
+) -> Result<UpstreamConnection, ConnectError> {
     let tcp = TcpStream::connect((options.host.as_str(), options.port))
         .await
         .map_err(ConnectError::Unreachable)?;
+    settings.apply(&tcp)?;
     let address = tcp.peer_addr()?;
     let stream = secure(tcp, &options.host, &options.tls).await?;
     let target = CancelTarget::new(address, &options.host, &options.tls, stream.is_tls());
@@ -93,15 +124,12 @@ async fn establish(options: &UpstreamOptions) -> Result<UpstreamConnection, Conn
     Ok(connection)
 }
 
-/// Sets the socket up and starts TLS, if it is wanted and there.
+/// Starts TLS, if it is wanted and there.
 pub(super) async fn secure(
     mut tcp: TcpStream,
     host: &str,
     tls: &UpstreamTls,
 ) -> Result<UpstreamStream, ConnectError> {
-    tcp.set_nodelay(true)?;
-    let keepalive = TcpKeepalive::new().with_time(limits::KEEPALIVE_IDLE);
-    SockRef::from(&tcp).set_tcp_keepalive(&keepalive)?;
     let Some(connector) = tls.connector() else {
         return Ok(UpstreamStream::Plain(tcp));
     };

@@ -70,9 +70,12 @@ pub enum ConnectError {
     /// A connection was lost.
     #[error("connection to server was lost: {0}")]
     Io(#[from] io::Error),
-    /// It took longer than [`crate::limits::CONNECT_TIMEOUT`].
+    /// It took longer than it may.
     #[error("timeout expired")]
     Timeout,
+    /// It is in recovery, and a primary is wanted.
+    #[error("server is in hot standby mode")]
+    Standby,
     /// TLS is demanded, and the server has none.
     #[error("server does not support TLS, but TLS was required")]
     NoTls,
@@ -113,6 +116,7 @@ impl ConnectError {
             | Self::NoTls
             | Self::Tls(_)
             | Self::Authentication(_) => sqlstate::CANNOT_CONNECT,
+            Self::Standby => sqlstate::CANNOT_CONNECT_NOW,
             Self::Io(_) => sqlstate::CONNECTION_FAILURE,
             Self::DataBeforeTls
             | Self::Protocol(_)

@@ -16,7 +16,7 @@ mod tls;
 pub use self::cancel::{
     CancelRegistry, CancelTarget, Registration, RegistryFull, Upstream, cancel,
 };
-pub use self::connection::{Rows, UpstreamConnection, UpstreamOptions, connect};
+pub use self::connection::{Dial, Rows, UpstreamConnection, UpstreamOptions, connect, connect_by};
 pub use self::error::{ConnectError, ServerError};
 pub use self::request::Request;
 pub use self::stream::UpstreamStream;
