@@ -63,11 +63,12 @@
 //! 11. [`analyze`]: tree and catalog to lineage.
 //! 12. [`plan`]: lineage and grants to a plan or a refusal.
 //! 13. [`audit`]: what happened, in identifiers and counts.
-//! 14. [`client`]: the door to the client.
-//! 15. [`upstream`]: the door to PostgreSQL.
-//! 16. [`session`]: a restricted role's conversation, as a machine.
-//! 17. [`server`]: the process: listener, snapshots, audit writer, metrics.
-//! 18. [`cli`]: the commands.
+//! 14. [`pooling`]: a conversation that changes its connection, and what it may leave behind.
+//! 15. [`client`]: the door to the client.
+//! 16. [`upstream`]: the door to PostgreSQL.
+//! 17. [`session`]: a restricted role's conversation, as a machine.
+//! 18. [`server`]: the process: listener, snapshots, audit writer, metrics.
+//! 19. [`cli`]: the commands.
 //!
 //! A first hour: `tests/corpus/plan` shows what the product does, as text; [`plan`] how it is decided;
 //! [`analyze`] how it is known what a statement reads; [`policy`] what a policy can say.
@@ -99,6 +100,8 @@ pub mod analyze;
 pub mod plan;
 
 pub mod audit;
+
+pub mod pooling;
 
 pub mod client;
 

@@ -2,6 +2,14 @@
 
 use std::time::Duration;
 
+/// Prepared statements of the protocol one pooled connection holds at most: the longest unused gives
+/// way. PgBouncer's default is 200; PostgreSQL takes some 10 KiB for each.
+pub const STATEMENTS_PER_SERVER: usize = 500;
+
+/// Between two looks whether a cancel request is over, and from its end until its signal has been
+/// delivered for certain.
+pub const CANCEL_PAUSE: Duration = Duration::from_millis(10);
+
 /// Bytes of SQL text a restricted role may send. Parsing costs some 270 bytes of memory per byte of
 /// text; unrestricted roles are bounded by [`FRAME_BYTES`] only.
 pub const SQL_TEXT_BYTES: usize = 1024 * 1024;

@@ -18,6 +18,8 @@ mod encodings;
 mod leaving;
 #[path = "session/observed.rs"]
 mod observed;
+#[path = "session/pooled.rs"]
+mod pooled;
 #[path = "session/process.rs"]
 mod process;
 #[path = "session/reload.rs"]

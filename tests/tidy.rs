@@ -11,9 +11,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules in layer order: each may name only itself and those before it.
-const LAYERS: [&str; 18] = [
+const LAYERS: [&str; 19] = [
     "ident", "limits", "pg", "refusal", "wire", "mask", "catalog", "policy", "snapshot", "sql",
-    "analyze", "plan", "audit", "client", "upstream", "session", "server", "cli",
+    "analyze", "plan", "audit", "pooling", "client", "upstream", "session", "server", "cli",
 ];
 
 /// Where sockets, files, clocks and randomness may be touched.

@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::limits;
 use crate::policy::Errors;
-use crate::server::config::{Config, PoolMode};
+use crate::server::config::Config;
 use crate::server::{Running, StartError, start};
 
 /// `pgveil serve`
@@ -67,9 +67,6 @@ pub async fn serve(
 }
 
 async fn serve_until_signalled(config: Config) -> Result<(), ServeError> {
-    if config.pool.mode == PoolMode::Transaction {
-        tracing::warn!("pool.mode transaction is not built yet: running as session");
-    }
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -218,7 +218,7 @@ impl Default for MaxConnections {
     }
 }
 
-/// `pool.mode`. `transaction` is accepted and runs as `session` until it is built; `serve` says so.
+/// `pool.mode`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PoolMode {
     /// One upstream connection per client.

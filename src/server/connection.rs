@@ -1,29 +1,28 @@
-//! One client connection, from accept to the end of its session.
+//! One client connection, from accept to the beginning of its session; [`conversation`] is the rest.
+
+mod conversation;
 
 use std::sync::Arc;
 
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::clock;
+use super::config::{Login, PoolMode};
 use super::database::{Database, Failure, Published};
 use super::metrics::Metrics;
-use super::observe::Ear;
+use super::pool::{self, Pool, Room, Welcome};
 use super::registry::{Client, Facts, Flags, State};
-use super::relay::End;
-use super::relay::restricted::Restricted;
-use super::relay::verbatim::Verbatim;
 use super::replication::Replication;
 use super::{Shared, upstreams};
-use crate::audit::{Event, Outcome, Record, Ticket, Who};
-use crate::client::{Accepted, ClientConnection, Reply, accept, dismiss};
+use crate::audit::{Event, Record, Ticket, Who};
+use crate::client::{Accepted, ClientConnection, accept, dismiss};
 use crate::ident::Ident;
 use crate::pg::encoding::Encoding;
 use crate::pg::sqlstate;
 use crate::plan::{Plan, Refusal, plan_verbatim};
 use crate::policy::{ClientIdentity, Date};
-use crate::session::{self, Observer, Session, Start, UpstreamStartup};
-use crate::upstream::{Registration, Upstream, UpstreamConnection, cancel};
+use crate::session::{self, Observer, Start, UpstreamStartup};
+use crate::upstream::{Borrowed, Registration, Upstream, UpstreamConnection, cancel};
 use crate::wire::Report;
 
 /// Serves one socket.
@@ -33,7 +32,8 @@ pub(super) async fn serve(shared: Arc<Shared>, tcp: TcpStream) {
         Ok(Accepted::Cancel { pid, key }) => {
             if let Some(found) = shared.cancels.find(pid, &key) {
                 Metrics::add(&shared.metrics.cancels);
-                if let Err(error) = cancel(&found.target, found.pid, &found.key).await {
+                let running = found.upstream();
+                if let Err(error) = cancel(&running.target, running.pid, &running.key).await {
                     tracing::warn!(%error, "cancel request not delivered");
                 }
             }
@@ -83,7 +83,7 @@ fn denied(sqlstate: &str, message: impl Into<String>) -> Denied {
 
 async fn begin(shared: Arc<Shared>, client: ClientConnection) {
     match prepare(&shared, &client).await {
-        Ok(prepared) => run(&shared, client, prepared).await,
+        Ok(prepared) => conversation::run(&shared, client, prepared).await,
         Err(why) => {
             Metrics::add(&shared.metrics.failed_logins);
             let login = client.identity.login();
@@ -102,12 +102,28 @@ struct Prepared {
     who: Arc<Who>,
     role: Arc<str>,
     database: Arc<Database>,
-    upstream: UpstreamConnection,
+    road: Road,
     kind: Kind,
     registration: Registration,
     login: Ticket,
     place: Client,
-    _slot: super::slots::Slot,
+}
+
+/// How a session gets to PostgreSQL.
+enum Road {
+    /// A connection of its own, and its place.
+    Own(Box<UpstreamConnection>, Room),
+    /// Lent ones.
+    Lent(Box<Lending>),
+}
+
+/// What a session that borrows needs for it.
+struct Lending {
+    pool: Arc<Pool>,
+    start: Arc<pool::Start>,
+    welcome: Arc<Welcome>,
+    login: Login,
+    borrowed: Arc<Borrowed>,
 }
 
 enum Kind {
@@ -179,52 +195,109 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
     };
     let place = shared.registry.enter(number, facts);
     place.set_state(State::Waiting);
-    let slot = unless_ended(&place, shared.slots.take(&name, &login.user)).await?;
-    let slot = slot.ok_or_else(|| {
-        denied(
-            sqlstate::TOO_MANY_CONNECTIONS,
-            "sorry, too many clients already",
-        )
-    })?;
-    let connecting = upstreams::open(shared, login, &name, parameters, startup.minor);
-    let connected = unless_ended(&place, connecting).await?;
-    let mut upstream = connected.map_err(|e| super::binding::failure(&e))?;
-    let kind = match plan {
-        Some(plan) => {
-            let observer = if grants.observe {
-                let start = Start {
-                    user: Ident::exact(&login.user),
-                    ..observed(&asked, replication, &mut upstream).await
+    let pool = shared.pools.of(&name, &login.user);
+    let lent = shared.config.pool.mode == PoolMode::Transaction
+        && plan.is_some()
+        && !grants.observe
+        && matches!(replication, None | Some(Replication::Off));
+    let (road, kind, registration) = if lent && let Some(plan) = plan {
+        let lending =
+            unless_ended(&place, lend(shared, &database, pool, login, parameters)).await??;
+        let pid = i32::try_from(number & PID_BITS).unwrap_or(i32::MAX);
+        let registration = shared
+            .cancels
+            .register_borrower(pid, Arc::clone(&lending.borrowed), startup.minor)
+            .map_err(|e| denied(sqlstate::TOO_MANY_CONNECTIONS, e.to_string()))?;
+        let kind = Kind::Unrestricted(plan, None);
+        (Road::Lent(Box::new(lending)), kind, registration)
+    } else {
+        let room = unless_ended(&place, pool.room()).await?.map_err(|_| {
+            denied(
+                sqlstate::TOO_MANY_CONNECTIONS,
+                "sorry, too many clients already",
+            )
+        })?;
+        let connecting = upstreams::open(shared, login, &name, parameters, startup.minor);
+        let connected = unless_ended(&place, connecting).await?;
+        let mut upstream = connected.map_err(|e| super::binding::failure(&e))?;
+        let kind = match plan {
+            Some(plan) => {
+                let observer = if grants.observe {
+                    let start = Start {
+                        user: Ident::exact(&login.user),
+                        ..observed(&asked, replication, &mut upstream).await
+                    };
+                    let (who, sink) = (Arc::clone(&who), shared.sink.clone());
+                    Some(Box::new(Observer::new(who, sink, start)))
+                } else {
+                    None
                 };
-                let (who, sink) = (Arc::clone(&who), shared.sink.clone());
-                Some(Box::new(Observer::new(who, sink, start)))
-            } else {
-                None
-            };
-            Kind::Unrestricted(plan, observer)
-        }
-        None => Kind::Restricted(Start {
-            search_path: match search_path {
-                Some(path) => path,
-                None => upstreams::default_search_path(&mut upstream)
-                    .await
-                    .map_err(|e| super::binding::failure(&e))?,
-            },
-            encoding,
-            user: Ident::exact(&login.user),
-        }),
+                Kind::Unrestricted(plan, observer)
+            }
+            None => Kind::Restricted(Start {
+                search_path: match search_path {
+                    Some(path) => path,
+                    None => upstreams::default_search_path(&mut upstream)
+                        .await
+                        .map_err(|e| super::binding::failure(&e))?,
+                },
+                encoding,
+                user: Ident::exact(&login.user),
+            }),
+        };
+        let registration = register(shared, &upstream, startup.minor)?;
+        (Road::Own(Box::new(upstream), room), kind, registration)
     };
-    let registration = register(shared, &upstream, startup.minor)?;
     Ok(Prepared {
         who,
         role,
         database,
-        upstream,
+        road,
         kind,
         registration,
         login: ticket,
         place,
-        _slot: slot,
+    })
+}
+
+/// Process numbers are positive.
+const PID_BITS: u64 = 0x7fff_ffff;
+
+/// Everything for a session that borrows. PostgreSQL is asked only if nobody started so before: what
+/// it says then it says to all who do.
+async fn lend(
+    shared: &Arc<Shared>,
+    database: &Arc<Database>,
+    pool: Arc<Pool>,
+    login: &Login,
+    parameters: Vec<(String, String)>,
+) -> Result<Lending, Denied> {
+    let start = pool.start(parameters);
+    let welcome = if let Some(welcome) = start.welcome() {
+        welcome
+    } else {
+        let connect =
+            async |room| upstreams::lent(shared, login, &database.name, &start, room).await;
+        let server = pool.borrow(&start, connect).await.map_err(|_| {
+            denied(
+                sqlstate::TOO_MANY_CONNECTIONS,
+                "sorry, too many clients already",
+            )
+        })?;
+        pool.give(server.map_err(|e| super::binding::failure(&e))?);
+        start.welcome().ok_or_else(|| {
+            denied(
+                sqlstate::CONNECTION_FAILURE,
+                "cannot connect to the database server",
+            )
+        })?
+    };
+    Ok(Lending {
+        pool,
+        start,
+        welcome,
+        login: login.clone(),
+        borrowed: Arc::default(),
     })
 }
 
@@ -335,109 +408,4 @@ fn application_name(parameters: &[(String, String)]) -> String {
         .rev()
         .find(|(n, _)| n == "application_name");
     found.map_or_else(String::new, |(_, value)| value.clone())
-}
-
-async fn run(shared: &Arc<Shared>, mut client: ClientConnection, prepared: Prepared) {
-    let Prepared {
-        who,
-        role,
-        database,
-        upstream,
-        kind,
-        registration,
-        login,
-        place,
-        _slot,
-    } = prepared;
-    place.attach(upstream.backend_key.0);
-    place.set_state(State::Active);
-    login.finish(|record| record.decision = Outcome::Allow);
-    Metrics::add(&shared.metrics.sessions);
-    tracing::info!(session = who.session, login = who.login, %role, "session begins");
-    let own = match &kind {
-        Kind::Restricted(start) => Some(start.encoding),
-        Kind::Unrestricted(..) => None,
-    };
-    let visible = upstream
-        .parameters
-        .iter()
-        .filter(|(name, _)| own.is_none() || session::is_reported(name))
-        .map(|(name, value)| match own {
-            Some(own) if name == "client_encoding" => (name.as_str(), own.name()),
-            _ => (name.as_str(), value.as_str()),
-        });
-    let welcome = Reply::new().welcome(visible, registration.pid(), registration.key());
-    let UpstreamConnection {
-        mut stream, buffer, ..
-    } = upstream;
-    let end = match welcome {
-        Ok(reply) => match send(&mut client, reply).await {
-            Ok(()) => match kind {
-                Kind::Unrestricted(plan, observer) => {
-                    Metrics::add(match observer {
-                        Some(_) => &shared.metrics.observed_sessions,
-                        None => &shared.metrics.unrestricted_sessions,
-                    });
-                    let ear = observer.map(|observer| Ear::open(shared, &database, *observer));
-                    let relay = Verbatim {
-                        plan,
-                        role,
-                        database,
-                        client: Arc::clone(place.entry()),
-                        ear,
-                    };
-                    relay.run(&mut client.stream, &mut stream, buffer).await
-                }
-                Kind::Restricted(start) => {
-                    Metrics::add(&shared.metrics.restricted_sessions);
-                    let sink = shared.sink.clone();
-                    let relay = Restricted {
-                        session: Session::new(Arc::clone(&who), sink, start),
-                        database,
-                        client: Arc::clone(place.entry()),
-                    };
-                    relay.run(&mut client.stream, &mut stream, buffer).await
-                }
-            },
-            Err(error) => End::Io(error),
-        },
-        Err(_) => End::Fault("the server's settings are too long"),
-    };
-    Metrics::sub(&shared.metrics.sessions);
-    note_end(shared, &who, &end);
-    if let Ok(ticket) = shared.sink.reserve(Record::new(Event::Logout, who)) {
-        ticket.finish(|record| record.decision = Outcome::Allow);
-    }
-    // Both are closed whatever comes of it.
-    drop(tokio::time::timeout(crate::limits::LINGER, client.stream.shutdown()).await);
-    drop(tokio::time::timeout(crate::limits::LINGER, stream.shutdown()).await);
-}
-
-async fn send(client: &mut ClientConnection, reply: Reply) -> std::io::Result<()> {
-    client.stream.write_all(&reply.into_bytes()).await?;
-    client.stream.flush().await
-}
-
-fn note_end(shared: &Shared, who: &Who, end: &End) {
-    let session = &who.session;
-    match end {
-        End::Client => tracing::info!(session, "session ends: client left"),
-        End::Upstream => tracing::info!(session, "session ends: server closed the connection"),
-        End::Drained => tracing::info!(session, "session ends: shutting down"),
-        End::Killed => tracing::info!(session, "session ends: an administrator ended it"),
-        End::Revoked => tracing::warn!(session, "session ends: policy changed"),
-        End::Fault(what) => {
-            Metrics::add(&shared.metrics.faults);
-            tracing::warn!(session, what, "session ends: protocol fault");
-        }
-        End::Failed(fatal) => {
-            let what = fatal.message;
-            tracing::info!(
-                session,
-                what,
-                "session ends: nothing more can be said to the client"
-            );
-        }
-        End::Io(error) => tracing::info!(session, %error, "session ends: connection lost"),
-    }
 }

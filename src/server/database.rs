@@ -16,10 +16,12 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
+use super::config::PoolMode;
 use super::metrics::Metrics;
-use super::{Rules, Shared, binding, upstreams};
+use super::{Rules, Shared, binding, routines, upstreams};
 use crate::limits;
 use crate::pg::sqlstate;
+use crate::pooling::Routines;
 use crate::snapshot::Snapshot;
 use crate::upstream::UpstreamConnection;
 
@@ -27,6 +29,8 @@ use crate::upstream::UpstreamConnection;
 pub(super) struct Published {
     pub(super) rules: Arc<Rules>,
     pub(super) snapshot: Arc<Snapshot>,
+    /// Which functions leave something behind; nothing is known of them unless connections are lent.
+    pub(super) routines: Arc<Routines>,
 }
 
 /// Why there is no snapshot, in words a client may see.
@@ -82,6 +86,12 @@ impl Database {
         self.published.load_full()
     }
 
+    /// Which functions leave something behind.
+    pub(super) fn routines(&self) -> Arc<Routines> {
+        self.current()
+            .map_or_else(Arc::default, |published| Arc::clone(&published.routines))
+    }
+
     /// Somebody is about to use it.
     pub(super) fn touch(&self) {
         self.uses.fetch_add(1, Ordering::Relaxed);
@@ -134,6 +144,7 @@ struct Last {
     probe: String,
     rules: Option<Arc<Rules>>,
     fingerprint: Option<u64>,
+    routines: routines::Known,
     epoch: u64,
 }
 
@@ -214,12 +225,17 @@ async fn step(shared: &Shared, database: &Database, last: &mut Last) -> Result<(
         return Ok(());
     }
     let read = binding::read(connection).await?;
+    let routines = match shared.config.pool.mode {
+        PoolMode::Transaction => last.routines.read(connection).await,
+        PoolMode::Session => database.routines(),
+    };
     let (catalog, known) = (read.catalog, last.fingerprint);
     last.probe = read.probe;
     // A policy that does not bind is not tried again until it or the catalog changes.
     last.rules = Some(Arc::clone(&rules));
     last.fingerprint = Some(catalog.fingerprint);
-    if same_rules && known == Some(catalog.fingerprint) {
+    let same_routines = Arc::ptr_eq(&routines, &database.routines());
+    if same_rules && same_routines && known == Some(catalog.fingerprint) {
         return Ok(());
     }
     let bound = binding::bind(&rules, &catalog)?;
@@ -231,6 +247,7 @@ async fn step(shared: &Shared, database: &Database, last: &mut Last) -> Result<(
             policy: Arc::new(bound),
             epoch,
         }),
+        routines,
     })));
     last.epoch = epoch;
     Metrics::add(&shared.metrics.snapshots);

@@ -14,11 +14,12 @@ mod hosts;
 mod metrics;
 mod observe;
 pub mod policy_files;
+mod pool;
 #[expect(dead_code, reason = "the console reads what is written here")]
 mod registry;
 mod relay;
 mod replication;
-mod slots;
+mod routines;
 mod upstreams;
 mod users;
 
@@ -40,8 +41,8 @@ use self::database::{Database, Failure};
 use self::hosts::Hosts;
 use self::metrics::Metrics;
 use self::observe::Observing;
+use self::pool::Pools;
 use self::registry::Registry;
-use self::slots::Slots;
 pub use self::upstreams::read_catalog;
 use self::users::Users;
 use crate::audit::Sink;
@@ -108,7 +109,7 @@ pub(crate) struct Shared {
     acceptor: Acceptor,
     rules: ArcSwap<Rules>,
     databases: DashMap<String, Arc<Database>>,
-    slots: Slots,
+    pools: Pools,
     cancels: Arc<CancelRegistry>,
     sink: Sink,
     metrics: Metrics,
@@ -302,7 +303,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         tcp: config.tcp,
     };
     let shared = Arc::new(Shared {
-        slots: Slots::new(config.pool.size, config.pool.queue_timeout),
+        pools: Pools::new(config.pool.clone()),
         tls,
         hosts: Hosts::new(&config.upstream, dial),
         acceptor: Acceptor::new(client_tls, credentials)?.with_tcp(config.tcp),
@@ -319,6 +320,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     });
     users.attach(&shared);
     shared.adopt(tokio::spawn(Hosts::watch(Arc::clone(&shared))));
+    shared.adopt(tokio::spawn(Pools::keep(Arc::clone(&shared))));
     Shared::follow_listed(&shared);
     let admin = admin.map(|l| tokio::spawn(admin::serve(l, Arc::clone(&shared))));
     let listener = tokio::spawn(accept_all(listener, Arc::clone(&shared)));

@@ -1,11 +1,13 @@
 //! Connecting to PostgreSQL as the configuration says.
 
 use std::fs;
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
 use super::config::{Config, Login, Upstream, UpstreamTlsMode};
 use super::hosts::Hosts;
+use super::pool::{Room, Server, Start, Welcome};
 use super::{Shared, StartError, binding};
 use crate::catalog::Catalog;
 use crate::ident::Ident;
@@ -45,6 +47,25 @@ pub(super) async fn open(
 ) -> Result<UpstreamConnection, ConnectError> {
     let options = options(&shared.tls, login, database, params, minor);
     shared.hosts.reach(options).await
+}
+
+/// Connects for a pool, and notes what PostgreSQL tells whoever starts so.
+pub(super) async fn lent(
+    shared: &Shared,
+    login: &Login,
+    database: &str,
+    start: &Arc<Start>,
+    room: Room,
+) -> Result<Server, ConnectError> {
+    let generation = shared.hosts.generation();
+    let parameters = start.parameters.clone();
+    let mut connection = open(shared, login, database, parameters, 0).await?;
+    let search_path = default_search_path(&mut connection).await?;
+    start.set_welcome(Welcome {
+        reported: connection.parameters.clone(),
+        search_path,
+    });
+    Ok(Server::new(connection, Arc::clone(start), generation, room))
 }
 
 /// Which address it is, is for [`Hosts`] to say.

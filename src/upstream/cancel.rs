@@ -2,11 +2,11 @@
 //!
 //! A client is given a key of the proxy's; the upstream's never leaves it. With one upstream connection
 //! per client the client may be given the upstream's process number, so that `pg_backend_pid()` says
-//! what its driver knows.
+//! what its driver knows. A client that borrows connections cancels on the one it has, or nothing.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use dashmap::DashMap;
@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::connection::secure;
+use super::connection::{UpstreamConnection, secure};
 use super::error::ConnectError;
 use super::stream::UpstreamStream;
 use super::tls::UpstreamTls;
@@ -91,9 +91,74 @@ pub struct Upstream {
 #[error("sorry, too many clients already")]
 pub struct RegistryFull;
 
+/// A connection that is lent: who borrows it may cancel what runs on it, and nobody gets it while a
+/// cancel request for it is on its way.
+pub struct Lease {
+    upstream: Upstream,
+    on_the_way: AtomicUsize,
+}
+
+impl Lease {
+    /// Nobody cancels anything.
+    pub fn new(connection: &UpstreamConnection) -> Self {
+        let (pid, key) = &connection.backend_key;
+        Self {
+            upstream: Upstream {
+                target: connection.cancel_target().clone(),
+                pid: *pid,
+                key: key.clone(),
+            },
+            on_the_way: AtomicUsize::new(0),
+        }
+    }
+
+    /// No cancel request is on its way.
+    pub fn is_calm(&self) -> bool {
+        self.on_the_way.load(Ordering::Acquire) == 0
+    }
+}
+
+/// Which connection a client has now, if it has one.
+#[derive(Default)]
+pub struct Borrowed(Mutex<Option<Arc<Lease>>>);
+
+impl Borrowed {
+    /// It has this one now.
+    pub fn set(&self, lease: Option<Arc<Lease>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = lease;
+    }
+}
+
+/// What a key stands for.
+enum Held {
+    Own(Upstream),
+    Borrowed(Arc<Borrowed>),
+}
+
+/// A cancel request that may be sent; the connection stays with its client until this is dropped.
+pub struct Cancel {
+    upstream: Upstream,
+    lease: Option<Arc<Lease>>,
+}
+
+impl Cancel {
+    /// What to cancel.
+    pub fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+}
+
+impl Drop for Cancel {
+    fn drop(&mut self) {
+        if let Some(lease) = &self.lease {
+            lease.on_the_way.fetch_sub(1, Ordering::Release);
+        }
+    }
+}
+
 struct Entry {
     key: Bytes,
-    upstream: Upstream,
+    held: Held,
 }
 
 /// Keys of all live sessions. Several upstream servers may use one process number, so a number can
@@ -117,6 +182,25 @@ impl CancelRegistry {
         upstream: Upstream,
         minor: u16,
     ) -> Result<Registration, RegistryFull> {
+        self.issue(upstream.pid, Held::Own(upstream), minor)
+    }
+
+    /// Issues a key for a session that borrows its connections, under the number `pid`.
+    pub fn register_borrower(
+        self: &Arc<Self>,
+        pid: i32,
+        borrowed: Arc<Borrowed>,
+        minor: u16,
+    ) -> Result<Registration, RegistryFull> {
+        self.issue(pid, Held::Borrowed(borrowed), minor)
+    }
+
+    fn issue(
+        self: &Arc<Self>,
+        pid: i32,
+        held: Held,
+        minor: u16,
+    ) -> Result<Registration, RegistryFull> {
         let mut key = vec![
             0;
             if minor < 2 {
@@ -131,10 +215,9 @@ impl CancelRegistry {
             self.count.fetch_sub(1, Ordering::Relaxed);
             return Err(RegistryFull);
         }
-        let pid = upstream.pid;
         let entry = Entry {
             key: key.clone(),
-            upstream,
+            held,
         };
         self.entries.entry(pid).or_default().push(entry);
         Ok(Registration {
@@ -144,13 +227,28 @@ impl CancelRegistry {
         })
     }
 
-    /// What a client's key stands for. Keys are compared in constant time.
-    pub fn find(&self, pid: i32, key: &[u8]) -> Option<Upstream> {
+    /// What a client's key stands for now. Keys are compared in constant time.
+    pub fn find(&self, pid: i32, key: &[u8]) -> Option<Cancel> {
         let entries = self.entries.get(&pid)?;
         let found = entries
             .iter()
             .find(|entry| bool::from(entry.key.ct_eq(key)));
-        found.map(|entry| entry.upstream.clone())
+        match &found?.held {
+            Held::Own(upstream) => Some(Cancel {
+                upstream: upstream.clone(),
+                lease: None,
+            }),
+            Held::Borrowed(borrowed) => {
+                // Under the lock: whoever gives the connection back takes it out first.
+                let lease = borrowed.0.lock().unwrap_or_else(PoisonError::into_inner);
+                let lease = Arc::clone(lease.as_ref()?);
+                lease.on_the_way.fetch_add(1, Ordering::Acquire);
+                Some(Cancel {
+                    upstream: lease.upstream.clone(),
+                    lease: Some(lease),
+                })
+            }
+        }
     }
 
     /// How many sessions there are.

@@ -14,7 +14,8 @@ mod stream;
 mod tls;
 
 pub use self::cancel::{
-    CancelRegistry, CancelTarget, Registration, RegistryFull, Upstream, cancel,
+    Borrowed, Cancel, CancelRegistry, CancelTarget, Lease, Registration, RegistryFull, Upstream,
+    cancel,
 };
 pub use self::connection::{Dial, Rows, UpstreamConnection, UpstreamOptions, connect, connect_by};
 pub use self::error::{ConnectError, ServerError};

@@ -44,7 +44,12 @@ pub(crate) struct Counters {
 impl Counters {
     /// A transaction is over.
     pub(crate) fn transaction(&self) {
-        add(&self.transactions, 1);
+        self.transactions(1);
+    }
+
+    /// So many transactions are over.
+    pub(crate) fn transactions(&self, n: u64) {
+        add(&self.transactions, n);
     }
 
     /// Queries were sent.

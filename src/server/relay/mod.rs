@@ -1,14 +1,17 @@
-//! The loops that await both peers: [`verbatim`] for unrestricted roles, [`restricted`] for the rest.
+//! The loops that await both peers: [`verbatim`] for unrestricted roles, [`pooled`] for those of them
+//! whose connections are lent, [`restricted`] for the rest.
 //!
 //! Nothing is buffered without bound: a peer that does not take what is waiting for it keeps the other
 //! from being read.
 
+pub(super) mod pooled;
 pub(super) mod restricted;
 pub(super) mod verbatim;
 mod walk;
 
 use std::io;
 
+use crate::server::database::Failure;
 use crate::session::Fatal;
 
 /// Why a relay ended.
@@ -24,6 +27,8 @@ pub(super) enum End {
     Killed,
     /// The policy no longer allows the session as it is.
     Revoked,
+    /// No connection to PostgreSQL could be had, or one could not be made ready.
+    Refused(Failure),
     /// A peer broke the protocol.
     Fault(&'static str),
     /// What is to be said to the client cannot be.

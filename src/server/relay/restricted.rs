@@ -313,6 +313,7 @@ async fn finish(end: &End, flow: &mut Flow, sockets: &mut Sockets<'_>) {
             "terminating connection due to administrator command",
         )),
         End::Fault(message) => Some(Report::fatal(sqlstate::PROTOCOL_VIOLATION, message)),
+        End::Refused(why) => Some(Report::fatal(&why.sqlstate, &why.message)),
         End::Failed(fatal) => Some(Report::fatal(fatal.sqlstate, fatal.message)),
         End::Client | End::Upstream | End::Revoked | End::Io(_) => None,
     };

@@ -272,7 +272,7 @@ async fn read_client(
     }
 }
 
-fn farewell(end: &End) -> Option<Report<'static>> {
+pub(super) fn farewell(end: &End) -> Option<Report<'_>> {
     match end {
         End::Drained | End::Killed => Some(Report::fatal(
             sqlstate::ADMIN_SHUTDOWN,
@@ -286,13 +286,14 @@ fn farewell(end: &End) -> Option<Report<'static>> {
             )
         }),
         End::Fault(message) => Some(Report::fatal(sqlstate::PROTOCOL_VIOLATION, message)),
+        End::Refused(why) => Some(Report::fatal(&why.sqlstate, &why.message)),
         End::Failed(fatal) => Some(Report::fatal(fatal.sqlstate, fatal.message)),
         End::Client | End::Upstream | End::Io(_) => None,
     }
 }
 
 /// Command tags after which names may mean something else. GRANT and the like change no name.
-fn changes_catalog(tag: &[u8]) -> bool {
+pub(super) fn changes_catalog(tag: &[u8]) -> bool {
     const VERBS: [&[u8]; 9] = [
         b"CREATE ",
         b"ALTER ",

@@ -1,0 +1,168 @@
+//! One client's conversation over changing connections: frames go by as they are, but for the names of
+//! prepared statements and the messages that make those statements where they are missed.
+//!
+//! What the client calls `s1` is called alike on every connection that knows it, by a name of the
+//! proxy's own for that text and those types. Answers to messages the client did not send are kept from
+//! it. Everything else is counted, not read: it matters only when nothing more is owed, by either side.
+
+mod down;
+mod up;
+mod walk;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::expected::Expected;
+use super::known::Known;
+use super::residue::{Residue, Routines};
+use super::statements::{Statement, Statements};
+use crate::limits;
+
+/// The conversation cannot go on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LinkError {
+    /// The client broke the protocol.
+    Client,
+    /// The server did.
+    Server,
+}
+
+/// How far the conversation is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rest {
+    /// Something is under way, or a transaction is open.
+    Busy,
+    /// Nothing is owed. What may be left behind is in here.
+    Resting(Residue),
+}
+
+/// What became of bytes that came in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Taken {
+    /// So many of them are used up.
+    pub used: usize,
+    /// They go on as they are; else what goes on was written out.
+    pub same: bool,
+    /// The client said good-bye behind them.
+    pub left: bool,
+    /// How many queries they were.
+    pub queries: u64,
+}
+
+/// What the client's side needs to know.
+pub struct Upward<'a> {
+    /// The statements of the connection.
+    pub known: &'a mut Known,
+    /// All statements.
+    pub statements: &'a Statements,
+    /// What functions leave behind.
+    pub routines: &'a Routines,
+}
+
+/// One client's side of its conversation.
+#[derive(Default)]
+pub struct Link {
+    names: HashMap<Box<[u8]>, Arc<Statement>>,
+    /// The body of the last unnamed Parse, behind its name.
+    unnamed: Option<Unnamed>,
+    /// The connection's unnamed statement is this client's.
+    unnamed_here: bool,
+    expected: Expected,
+    found: Residue,
+    hidden: Vec<String>,
+    /// Bytes of the frame under way, per direction.
+    up_left: usize,
+    down_left: usize,
+    /// Messages went up that no Sync has closed yet.
+    open: bool,
+    /// The last ReadyForQuery did not say `I`.
+    in_transaction: bool,
+    /// It said `E`.
+    failed: bool,
+    /// PostgreSQL waits for CopyData.
+    copying: bool,
+    /// Texts are in an encoding or under settings in which their words cannot be told.
+    unreadable: bool,
+    transactions: u64,
+}
+
+struct Unnamed {
+    body: Vec<u8>,
+    residue: Residue,
+    hidden: Vec<String>,
+}
+
+/// Text lengths beyond which a Query is passed on in pieces, unread.
+const READ_WHOLE: usize = limits::SQL_TEXT_BYTES;
+
+impl Link {
+    /// A client that has just logged in.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A connection was given to it.
+    pub fn attached(&mut self) {
+        self.unnamed_here = false;
+    }
+
+    /// How far it is.
+    pub fn rest(&self) -> Rest {
+        let busy = self.in_transaction
+            || self.open
+            || self.copying
+            || self.up_left > 0
+            || self.down_left > 0
+            || !self.expected.is_empty();
+        if busy {
+            Rest::Busy
+        } else {
+            Rest::Resting(self.found)
+        }
+    }
+
+    /// Between two messages to the client: one may be put in here.
+    pub fn at_boundary(&self) -> bool {
+        self.down_left == 0
+    }
+
+    /// What was found is dealt with: the names of settings the server does not list, ever set.
+    pub fn settled(&mut self) -> &[String] {
+        self.found = Residue::NONE;
+        self.expected.shrink();
+        &self.hidden
+    }
+
+    /// The server still owes answers. (While it waits for the data of a COPY it owes none.)
+    pub fn is_owed(&self) -> bool {
+        !self.copying && self.expected.is_owed()
+    }
+
+    /// How many transactions there were since this was last asked.
+    pub fn take_transactions(&mut self) -> u64 {
+        std::mem::take(&mut self.transactions)
+    }
+
+    /// Says what a reported setting is: some make texts unreadable.
+    pub fn setting(&mut self, name: &[u8], value: &[u8]) {
+        // Encodings whose characters may hold the bytes of quotes and backslashes.
+        const UNSAFE: [&[u8]; 8] = [
+            b"BIG5",
+            b"GB18030",
+            b"GBK",
+            b"JOHAB",
+            b"SHIFT_JIS_2004",
+            b"SJIS",
+            b"UHC",
+            b"MULE_INTERNAL",
+        ];
+        match name {
+            b"standard_conforming_strings" if value != b"on" => self.unreadable = true,
+            b"client_encoding" if UNSAFE.contains(&value) => self.unreadable = true,
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

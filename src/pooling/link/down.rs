@@ -1,0 +1,185 @@
+//! From the server: answers to messages the client did not send are kept from it, ends of segments are
+//! counted.
+
+use super::up::cstr;
+use super::walk::Walk;
+use super::{Link, LinkError, Taken};
+use crate::pooling::expected::Due;
+use crate::pooling::known::Known;
+use crate::pooling::residue::Residue;
+use crate::pooling::statements::{self, Statements};
+use crate::wire::backend;
+use crate::wire::frame::{Limits, body};
+
+impl Link {
+    /// Takes what the server sent. If `same` is false, `out` holds what goes to the client instead.
+    /// `tag` is told each CommandComplete.
+    pub fn take_server(
+        &mut self,
+        bytes: &[u8],
+        known: &mut Known,
+        statements: &Statements,
+        out: &mut Vec<u8>,
+        mut completed: impl FnMut(&[u8]),
+    ) -> Result<Taken, LinkError> {
+        let mut walk = Walk::new(bytes, &mut self.down_left);
+        while let Some((tag, total)) = walk.next(Limits::BACKEND).map_err(|_| LinkError::Server)? {
+            match tag {
+                backend::DATA_ROW | backend::COPY_DATA | backend::ROW_DESCRIPTION => {
+                    walk.pass(total);
+                }
+                backend::READY
+                | backend::COMMAND_COMPLETE
+                | backend::ERROR
+                | backend::PARAMETER_STATUS
+                | backend::PARSE_COMPLETE
+                | backend::CLOSE_COMPLETE => {
+                    let Some(frame) = walk.rest().get(..total) else {
+                        break;
+                    };
+                    if tag == backend::ERROR && is_outdated(frame) {
+                        self.names.values().for_each(|s| statements.retire(s));
+                    }
+                    self.server_message(tag, frame, &mut walk, known, out, &mut completed)?;
+                }
+                backend::COPY_IN => {
+                    self.copying = !self.expected.copy_begins();
+                    walk.pass(total);
+                }
+                _ => walk.pass(total),
+            }
+        }
+        let (used, same) = walk.finish(&mut self.down_left, out);
+        Ok(Taken {
+            used,
+            same,
+            left: false,
+            queries: 0,
+        })
+    }
+
+    fn server_message(
+        &mut self,
+        tag: u8,
+        frame: &[u8],
+        walk: &mut Walk<'_>,
+        known: &mut Known,
+        out: &mut Vec<u8>,
+        completed: &mut impl FnMut(&[u8]),
+    ) -> Result<(), LinkError> {
+        let (total, body) = (frame.len(), body(frame));
+        match tag {
+            backend::READY => {
+                self.ready(body, known)?;
+                walk.pass(total);
+            }
+            backend::COMMAND_COMPLETE => {
+                if matches!(body, b"DISCARD ALL\0" | b"DEALLOCATE ALL\0") {
+                    known.clear();
+                    self.names.clear();
+                    self.unnamed = None;
+                }
+                completed(body);
+                walk.pass(total);
+            }
+            backend::PARAMETER_STATUS => {
+                self.found |= Residue::SETTINGS;
+                let (name, rest) = cstr(body).map_err(|_| LinkError::Server)?;
+                let (value, _) = cstr(rest).map_err(|_| LinkError::Server)?;
+                self.setting(name, value);
+                walk.pass(total);
+            }
+            backend::ERROR => {
+                if self.copying {
+                    // PostgreSQL discards the rest of the data up to a Sync that may have been sent
+                    // already: how many answers are owed is not sure any more.
+                    self.copying = false;
+                    self.found |= Residue::UNSEEN;
+                }
+                match self.in_clients_words(body) {
+                    Some(body) => {
+                        walk.replace(total, out);
+                        statements::head(backend::ERROR, body.len(), out);
+                        out.extend_from_slice(&body);
+                    }
+                    None => walk.pass(total),
+                }
+            }
+            backend::PARSE_COMPLETE => match self.expected.pop() {
+                Some(Due::Made(_)) => walk.replace(total, out),
+                Some(Due::Parsed(..) | Due::Passed | Due::Doomed) => walk.pass(total),
+                _ => return Err(LinkError::Server),
+            },
+            _ => match self.expected.pop() {
+                Some(Due::Unmade(_)) => walk.replace(total, out),
+                Some(Due::Here(_)) => {
+                    walk.replace(total, out);
+                    statements::head(backend::PARSE_COMPLETE, 0, out);
+                }
+                Some(Due::Closed(..) | Due::PortalClosed) => walk.pass(total),
+                _ => return Err(LinkError::Server),
+            },
+        }
+        Ok(())
+    }
+
+    /// The end of a segment. What of it was not answered was skipped after an error.
+    fn ready(&mut self, status: &[u8], known: &mut Known) -> Result<(), LinkError> {
+        loop {
+            match self.expected.pop() {
+                Some(Due::Query | Due::Sync) => break,
+                Some(Due::Made(0)) => self.unnamed_here = false,
+                Some(Due::Made(id)) => known.forget(id),
+                Some(Due::Parsed(name, id)) => {
+                    known.forget(id);
+                    self.names.remove(&name);
+                }
+                Some(Due::Here(name)) => {
+                    self.names.remove(&name);
+                }
+                Some(Due::Passed) => {
+                    // An unnamed Parse that failed leaves no unnamed statement.
+                    self.unnamed = None;
+                }
+                Some(Due::Closed(name, Some(statement))) => {
+                    self.names.insert(name, statement);
+                }
+                // Still there, under a name that will be made again: that must not fail.
+                Some(Due::Unmade(id)) => known.keep(id),
+                Some(Due::Closed(_, None) | Due::PortalClosed | Due::CopyEnd | Due::Doomed) => {}
+                None => return Err(LinkError::Server),
+            }
+        }
+        // A COPY that never asked for its data leaves the mark of their end.
+        self.expected.drop_copy_ends();
+        self.in_transaction = status != b"I";
+        self.failed = status == b"E";
+        if !self.in_transaction {
+            self.transactions = self.transactions.wrapping_add(1);
+        }
+        Ok(())
+    }
+
+    /// An error's text with the client's names for its statements, if it names one.
+    fn in_clients_words(&self, body: &[u8]) -> Option<Vec<u8>> {
+        let at = memchr::memmem::find(body, statements::PREFIX)?;
+        let digits = body.get(at.checked_add(statements::PREFIX.len())?..)?;
+        let len = digits.iter().take_while(|b| b.is_ascii_digit()).count();
+        let end = at
+            .saturating_add(statements::PREFIX.len())
+            .saturating_add(len);
+        let own = body.get(at..end)?;
+        let id = statements::number(own)?;
+        let found = self.names.iter().find(|(_, statement)| statement.id == id);
+        let mut text = body.get(..at)?.to_vec();
+        text.extend_from_slice(found.map_or(&b"?"[..], |(name, _)| name));
+        text.extend_from_slice(body.get(end..)?);
+        Some(text)
+    }
+}
+
+/// `cached plan must not change result type`: no other error comes from this function of plancache.c.
+/// Drivers prepare the text again and expect another statement.
+fn is_outdated(frame: &[u8]) -> bool {
+    memchr::memmem::find(frame, b"RRevalidateCachedQuery\0").is_some()
+}

@@ -1,0 +1,430 @@
+//! From the client: names of prepared statements become those of the connection, and statements are made
+//! where they are missed.
+
+use std::sync::Arc;
+
+use super::walk::Walk;
+use super::{Link, LinkError, READ_WHOLE, Taken, Unnamed, Upward};
+use crate::pooling::expected::Due;
+use crate::pooling::known::{Known, Missing};
+use crate::pooling::residue::{Residue, Routines, residue};
+use crate::pooling::statements::{self, NOWHERE, Statement};
+use crate::pooling::words::{Item, Words};
+use crate::wire::frame::{HEADER_BYTES, Limits, body};
+use crate::wire::write::backend as to_client;
+use crate::wire::{TransactionStatus, frontend};
+
+/// Functions of large objects (`pg_proc.dat`), which drivers call by number: what they open is closed
+/// with the transaction.
+const LARGE_OBJECTS: [u32; 16] = [
+    715, 764, 765, 767, 952, 953, 954, 955, 956, 957, 958, 964, 1004, 3170, 3171, 3172,
+];
+
+impl Link {
+    /// Takes what the client sent. If `same` is false, `out` holds what goes to the server instead.
+    /// `reply` takes what the client is answered at once.
+    pub fn take_client(
+        &mut self,
+        bytes: &[u8],
+        at: &mut Upward<'_>,
+        out: &mut Vec<u8>,
+        reply: &mut Vec<u8>,
+    ) -> Result<Taken, LinkError> {
+        let mut walk = Walk::new(bytes, &mut self.up_left);
+        let (mut left, mut queries) = (false, 0_u64);
+        while let Some((tag, total)) = walk.next(Limits::FRONTEND).map_err(|_| LinkError::Client)? {
+            if tag == frontend::TERMINATE {
+                left = true;
+                break;
+            }
+            if !self.client_message(tag, total, &mut walk, at, out, reply)? {
+                break;
+            }
+            let query = matches!(
+                tag,
+                frontend::QUERY | frontend::EXECUTE | frontend::FUNCTION_CALL
+            );
+            queries = queries.saturating_add(u64::from(query));
+        }
+        let (used, same) = walk.finish(&mut self.up_left, out);
+        Ok(Taken {
+            used,
+            same,
+            left,
+            queries,
+        })
+    }
+
+    /// One message of the client; false if more of it has to come first.
+    fn client_message(
+        &mut self,
+        tag: u8,
+        total: usize,
+        walk: &mut Walk<'_>,
+        at: &mut Upward<'_>,
+        out: &mut Vec<u8>,
+        reply: &mut Vec<u8>,
+    ) -> Result<bool, LinkError> {
+        let rest = walk.rest();
+        let whole = rest.get(..total).map(body);
+        match tag {
+            frontend::QUERY => {
+                match whole {
+                    Some(text) => {
+                        if self.deallocate(text, reply) {
+                            walk.replace(total, out);
+                            return Ok(true);
+                        }
+                        let text = statements::text(text);
+                        self.judge(text, at.routines);
+                    }
+                    None if total > READ_WHOLE => self.found |= Residue::UNSEEN,
+                    None => return Ok(false),
+                }
+                self.unnamed = None;
+                self.open = false;
+                self.expected.push(Due::Query);
+            }
+            frontend::PARSE => {
+                let Some(body) = whole else { return Ok(false) };
+                let (name, rest) = cstr(body)?;
+                self.parse(name, rest, total, walk, at, out);
+                self.open = true;
+                return Ok(true);
+            }
+            frontend::BIND => {
+                let Some(names) = names(rest, total) else {
+                    return missing(whole);
+                };
+                self.open = true;
+                self.bind(names, total, walk, at, out);
+                return Ok(true);
+            }
+            frontend::DESCRIBE | frontend::CLOSE => {
+                let Some(body) = whole else { return Ok(false) };
+                self.open = true;
+                self.named(tag, body, total, walk, at, out)?;
+                return Ok(true);
+            }
+            frontend::SYNC => {
+                self.open = false;
+                // In a COPY it means nothing, and nothing answers it.
+                if !self.copying {
+                    self.expected.push(Due::Sync);
+                }
+            }
+            frontend::FUNCTION_CALL => {
+                let Some(oid) = rest.get(HEADER_BYTES..).and_then(<[u8]>::first_chunk) else {
+                    return missing(whole);
+                };
+                if !LARGE_OBJECTS.contains(&u32::from_be_bytes(*oid)) {
+                    self.found |= Residue::UNSEEN;
+                }
+                self.open = false;
+                self.expected.push(Due::Query);
+            }
+            frontend::COPY_DONE | frontend::COPY_FAIL => {
+                if self.copying {
+                    self.copying = false;
+                } else if self.open || !self.expected.is_empty() {
+                    self.expected.push(Due::CopyEnd);
+                }
+            }
+            frontend::COPY_DATA => {}
+            _ => self.open = true,
+        }
+        walk.pass(total);
+        Ok(true)
+    }
+
+    fn judge(&mut self, text: &[u8], routines: &Routines) {
+        let hidden = &mut self.hidden;
+        let found = residue(text, routines, &mut |name| remember(hidden, name));
+        self.found |= found;
+        self.note_unreadable();
+    }
+
+    fn note_unreadable(&mut self) {
+        if self.unreadable {
+            self.found |= Residue::UNSEEN;
+        }
+    }
+
+    fn parse(
+        &mut self,
+        name: &[u8],
+        text: &[u8],
+        total: usize,
+        walk: &mut Walk<'_>,
+        at: &mut Upward<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        if name.is_empty() {
+            let mut hidden = Vec::new();
+            let remember = &mut |name: &str| remember(&mut hidden, name);
+            let residue = residue(statements::text(text), at.routines, remember);
+            let mut kept = self.unnamed.take().map_or_else(Vec::new, |old| old.body);
+            kept.clear();
+            kept.extend_from_slice(text);
+            self.unnamed = Some(Unnamed {
+                body: kept,
+                residue,
+                hidden,
+            });
+            self.unnamed_here = true;
+            self.expected.push(Due::Passed);
+            walk.pass(total);
+            return;
+        }
+        if let Some(taken) = self.names.get(name).cloned() {
+            // PostgreSQL says that the name is taken, in its own words.
+            walk.replace(total, out);
+            self.make(&taken, at.known, out);
+            statements::parse(&taken.name, text, out);
+            self.expected.push(Due::Doomed);
+            return;
+        }
+        let statement = at.statements.intern(text, at.routines);
+        walk.replace(total, out);
+        match at.known.touch(&statement) {
+            Missing::Nothing => {
+                close_statement(NOWHERE, out);
+                self.expected.push(Due::Here(name.into()));
+            }
+            missing => {
+                self.evict(&missing, out);
+                statement.parse(&statement.name, out);
+                self.expected.push(Due::Parsed(name.into(), statement.id));
+            }
+        }
+        self.names.insert(name.into(), statement);
+    }
+
+    /// Closes what has to give way.
+    fn evict(&mut self, missing: &Missing, out: &mut Vec<u8>) {
+        if let Missing::Instead(old) = missing {
+            close_statement(&statements::name(*old), out);
+            self.expected.push(Due::Unmade(*old));
+        }
+    }
+
+    /// Makes a statement on the connection, if it is missed there.
+    fn make(&mut self, statement: &Arc<Statement>, known: &mut Known, out: &mut Vec<u8>) {
+        let missing = known.touch(statement);
+        if missing != Missing::Nothing {
+            self.evict(&missing, out);
+            statement.parse(&statement.name, out);
+            self.expected.push(Due::Made(statement.id));
+        }
+    }
+
+    fn make_unnamed(&mut self, out: &mut Vec<u8>) {
+        if !self.unnamed_here
+            && let Some(unnamed) = &self.unnamed
+        {
+            statements::parse(b"", &unnamed.body, out);
+            self.expected.push(Due::Made(0));
+            self.unnamed_here = true;
+        }
+    }
+
+    fn bind(
+        &mut self,
+        names: (&[u8], &[u8]),
+        total: usize,
+        walk: &mut Walk<'_>,
+        at: &mut Upward<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        let (portal, name) = names;
+        self.note_unreadable();
+        if name.is_empty() {
+            if let Some(unnamed) = &self.unnamed {
+                self.found |= unnamed.residue;
+                for name in &unnamed.hidden {
+                    remember(&mut self.hidden, name);
+                }
+            }
+            if self.unnamed.is_none() || self.unnamed_here {
+                walk.pass(total);
+            } else {
+                walk.flush(out);
+                self.make_unnamed(out);
+                walk.pass(total);
+            }
+            return;
+        }
+        let statement = self.names.get(name).cloned();
+        let target: &[u8] = if let Some(statement) = &statement {
+            self.found |= statement.residue(at.routines);
+            for name in &statement.hidden {
+                remember(&mut self.hidden, name);
+            }
+            walk.flush(out);
+            self.make(statement, at.known, out);
+            &statement.name
+        } else {
+            // Made by SQL's PREPARE, or not at all.
+            self.found |= Residue::STATE;
+            walk.flush(out);
+            if statements::is_own(name) {
+                NOWHERE
+            } else {
+                name
+            }
+        };
+        let head = portal.len().saturating_add(name.len()).saturating_add(2);
+        let rest = total.saturating_sub(HEADER_BYTES).saturating_sub(head);
+        let length = portal.len().saturating_add(target.len()).saturating_add(2);
+        statements::head(frontend::BIND, length.saturating_add(rest), out);
+        out.extend_from_slice(portal);
+        out.push(0);
+        out.extend_from_slice(target);
+        out.push(0);
+        walk.cut(HEADER_BYTES.saturating_add(head), total);
+    }
+
+    /// Describe and Close.
+    fn named(
+        &mut self,
+        tag: u8,
+        body: &[u8],
+        total: usize,
+        walk: &mut Walk<'_>,
+        at: &mut Upward<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), LinkError> {
+        let (kind, rest) = body.split_first().ok_or(LinkError::Client)?;
+        let (name, _) = cstr(rest)?;
+        let of_statement = *kind == b'S';
+        match (tag, of_statement) {
+            (frontend::CLOSE, false) => {
+                self.expected.push(Due::PortalClosed);
+                walk.pass(total);
+            }
+            (frontend::CLOSE, true) if name.is_empty() => {
+                self.unnamed = None;
+                self.expected.push(Due::PortalClosed);
+                walk.pass(total);
+            }
+            (frontend::CLOSE, true) => {
+                walk.replace(total, out);
+                let statement = self.names.remove(name);
+                let own = statement.is_some() || statements::is_own(name);
+                if !own {
+                    self.found |= Residue::STATE;
+                }
+                // The connection keeps it, for whoever wants it next.
+                close_statement(if own { NOWHERE } else { name }, out);
+                self.expected.push(Due::Closed(name.into(), statement));
+            }
+            (_, false) => walk.pass(total),
+            (_, true) if name.is_empty() => {
+                if self.unnamed.is_some() && !self.unnamed_here {
+                    walk.flush(out);
+                    self.make_unnamed(out);
+                }
+                walk.pass(total);
+            }
+            (_, true) => {
+                walk.replace(total, out);
+                let statement = self.names.get(name).cloned();
+                let target: &[u8] = match &statement {
+                    Some(statement) => {
+                        self.make(statement, at.known, out);
+                        &statement.name
+                    }
+                    None if statements::is_own(name) => NOWHERE,
+                    None => name,
+                };
+                statements::head(tag, target.len().saturating_add(2), out);
+                out.push(b'S');
+                out.extend_from_slice(target);
+                out.push(0);
+            }
+        }
+        Ok(())
+    }
+
+    /// `DEALLOCATE name` of a statement of the protocol, as some drivers send it, is answered here:
+    /// the connection at hand may never have known it.
+    fn deallocate(&mut self, body: &[u8], reply: &mut Vec<u8>) -> bool {
+        if self.open || self.copying || self.failed || !self.expected.is_empty() {
+            return false;
+        }
+        let Some(name) = deallocated(statements::text(body)) else {
+            return false;
+        };
+        if self.names.remove(name.as_slice()).is_none() {
+            return false;
+        }
+        let mut out = bytes::BytesMut::new();
+        let status = if self.in_transaction {
+            TransactionStatus::InTransaction
+        } else {
+            TransactionStatus::Idle
+        };
+        if to_client::command_complete(&mut out, "DEALLOCATE").is_err() {
+            return false;
+        }
+        to_client::ready(&mut out, status);
+        reply.extend_from_slice(&out);
+        true
+    }
+}
+
+fn remember(hidden: &mut Vec<String>, name: &str) {
+    if !hidden.iter().any(|known| known == name) {
+        hidden.push(name.to_owned());
+    }
+}
+
+pub(super) fn cstr(bytes: &[u8]) -> Result<(&[u8], &[u8]), LinkError> {
+    let end = memchr::memchr(0, bytes).ok_or(LinkError::Client)?;
+    let (text, rest) = bytes.split_at_checked(end).ok_or(LinkError::Client)?;
+    Ok((text, rest.get(1..).unwrap_or_default()))
+}
+
+/// The two names at the front of a Bind, once they are here.
+fn names(rest: &[u8], total: usize) -> Option<(&[u8], &[u8])> {
+    let here = rest.get(HEADER_BYTES..total.min(rest.len()))?;
+    let (portal, rest) = cstr(here).ok()?;
+    let (statement, _) = cstr(rest).ok()?;
+    Some((portal, statement))
+}
+
+/// A message whose names do not end is malformed once it is whole.
+fn missing(whole: Option<&[u8]>) -> Result<bool, LinkError> {
+    match whole {
+        Some(_) => Err(LinkError::Client),
+        None => Ok(false),
+    }
+}
+
+fn close_statement(name: &[u8], out: &mut Vec<u8>) {
+    statements::head(frontend::CLOSE, name.len().saturating_add(2), out);
+    out.push(b'S');
+    out.extend_from_slice(name);
+    out.push(0);
+}
+
+/// The name in `DEALLOCATE [PREPARE] name`, folded as PostgreSQL does.
+fn deallocated(text: &[u8]) -> Option<Vec<u8>> {
+    let mut words = Words::new(text);
+    let is = |item: &Item<'_>, word: &str| matches!(item, Item::Word(w) if w.eq_ignore_ascii_case(word.as_bytes()));
+    if !is(&words.next()?, "deallocate") {
+        return None;
+    }
+    let mut name = words.next()?;
+    if is(&name, "prepare") {
+        name = words.next()?;
+    }
+    let name = match name {
+        Item::Word(word) => word.to_ascii_lowercase(),
+        Item::Quoted(name) => name.to_vec(),
+        _ => return None,
+    };
+    matches!(words.next(), None | Some(Item::Semicolon))
+        .then_some(name)
+        .filter(|_| words.next().is_none())
+}

@@ -1,0 +1,198 @@
+//! A session from its welcome to its end, over a connection of its own or over lent ones.
+
+use std::sync::Arc;
+
+use tokio::io::AsyncWriteExt;
+
+use super::{Kind, Lending, Prepared, Road};
+use crate::audit::{Event, Outcome, Record, Who};
+use crate::client::{ClientConnection, Reply};
+use crate::server::Shared;
+use crate::server::database::Database;
+use crate::server::metrics::Metrics;
+use crate::server::observe::Ear;
+use crate::server::registry::{Entry, State};
+use crate::server::relay::End;
+use crate::server::relay::pooled::Pooled;
+use crate::server::relay::restricted::Restricted;
+use crate::server::relay::verbatim::Verbatim;
+use crate::session::{self, Observer, Session};
+use crate::upstream::{Registration, UpstreamConnection};
+
+pub(super) async fn run(shared: &Arc<Shared>, mut client: ClientConnection, prepared: Prepared) {
+    let Prepared {
+        who,
+        role,
+        database,
+        road,
+        kind,
+        registration,
+        login,
+        place,
+    } = prepared;
+    match &road {
+        Road::Own(upstream, _) => {
+            place.attach(upstream.backend_key.0);
+            place.set_state(State::Active);
+        }
+        Road::Lent(_) => place.set_state(State::Idle),
+    }
+    login.finish(|record| record.decision = Outcome::Allow);
+    Metrics::add(&shared.metrics.sessions);
+    tracing::info!(session = who.session, login = who.login, %role, "session begins");
+    let end = match welcome(&mut client, &road, &kind, &registration).await {
+        Ok(()) => {
+            Metrics::add(match kind {
+                Kind::Unrestricted(_, Some(_)) => &shared.metrics.observed_sessions,
+                Kind::Unrestricted(_, None) => &shared.metrics.unrestricted_sessions,
+                Kind::Restricted(_) => &shared.metrics.restricted_sessions,
+            });
+            let session = Conversation {
+                shared,
+                who: &who,
+                role,
+                database,
+                client: Arc::clone(place.entry()),
+            };
+            match road {
+                Road::Own(upstream, _room) => session.own(&mut client, *upstream, kind).await,
+                Road::Lent(lending) => session.lent(&mut client, *lending, kind).await,
+            }
+        }
+        Err(end) => end,
+    };
+    Metrics::sub(&shared.metrics.sessions);
+    note_end(shared, &who, &end);
+    if let Ok(ticket) = shared.sink.reserve(Record::new(Event::Logout, who)) {
+        ticket.finish(|record| record.decision = Outcome::Allow);
+    }
+    // It is closed whatever comes of it.
+    drop(tokio::time::timeout(crate::limits::LINGER, client.stream.shutdown()).await);
+}
+
+/// Tells the client that it is in.
+async fn welcome(
+    client: &mut ClientConnection,
+    road: &Road,
+    kind: &Kind,
+    registration: &Registration,
+) -> Result<(), End> {
+    let own = match kind {
+        Kind::Restricted(start) => Some(start.encoding),
+        Kind::Unrestricted(..) => None,
+    };
+    let reported = match road {
+        Road::Own(upstream, _) => &upstream.parameters,
+        Road::Lent(lending) => &lending.welcome.reported,
+    };
+    let visible = reported
+        .iter()
+        .filter(|(name, _)| own.is_none() || session::is_reported(name))
+        .map(|(name, value)| match own {
+            Some(own) if name == "client_encoding" => (name.as_str(), own.name()),
+            _ => (name.as_str(), value.as_str()),
+        });
+    let reply = Reply::new()
+        .welcome(visible, registration.pid(), registration.key())
+        .map_err(|_| End::Fault("the server's settings are too long"))?;
+    send(client, reply).await.map_err(End::Io)
+}
+
+/// A session that is in.
+struct Conversation<'a> {
+    shared: &'a Arc<Shared>,
+    who: &'a Arc<Who>,
+    role: Arc<str>,
+    database: Arc<Database>,
+    client: Arc<Entry>,
+}
+
+impl Conversation<'_> {
+    /// Over a connection of its own.
+    async fn own(
+        self,
+        client: &mut ClientConnection,
+        upstream: UpstreamConnection,
+        kind: Kind,
+    ) -> End {
+        let UpstreamConnection {
+            mut stream, buffer, ..
+        } = upstream;
+        let end = match kind {
+            Kind::Unrestricted(plan, observer) => {
+                let open =
+                    |observer: Box<Observer>| Ear::open(self.shared, &self.database, *observer);
+                let relay = Verbatim {
+                    plan,
+                    ear: observer.map(open),
+                    role: self.role,
+                    database: self.database,
+                    client: self.client,
+                };
+                relay.run(&mut client.stream, &mut stream, buffer).await
+            }
+            Kind::Restricted(start) => {
+                let relay = Restricted {
+                    session: Session::new(Arc::clone(self.who), self.shared.sink.clone(), start),
+                    database: self.database,
+                    client: self.client,
+                };
+                relay.run(&mut client.stream, &mut stream, buffer).await
+            }
+        };
+        drop(tokio::time::timeout(crate::limits::LINGER, stream.shutdown()).await);
+        end
+    }
+
+    /// Over lent ones.
+    async fn lent(self, client: &mut ClientConnection, lending: Lending, kind: Kind) -> End {
+        let Kind::Unrestricted(plan, _) = kind else {
+            return End::Fault("a restricted session borrows no connection");
+        };
+        let relay = Pooled {
+            plan,
+            role: self.role,
+            database: self.database,
+            shared: Arc::clone(self.shared),
+            client: self.client,
+            pool: lending.pool,
+            start: lending.start,
+            login: lending.login,
+            borrowed: lending.borrowed,
+        };
+        relay.run(&mut client.stream).await
+    }
+}
+
+async fn send(client: &mut ClientConnection, reply: Reply) -> std::io::Result<()> {
+    client.stream.write_all(&reply.into_bytes()).await?;
+    client.stream.flush().await
+}
+
+fn note_end(shared: &Shared, who: &Who, end: &End) {
+    let session = &who.session;
+    match end {
+        End::Client => tracing::info!(session, "session ends: client left"),
+        End::Upstream => tracing::info!(session, "session ends: server closed the connection"),
+        End::Drained => tracing::info!(session, "session ends: shutting down"),
+        End::Killed => tracing::info!(session, "session ends: an administrator ended it"),
+        End::Revoked => tracing::warn!(session, "session ends: policy changed"),
+        End::Refused(why) => {
+            let what = why.message.as_str();
+            tracing::warn!(session, what, "session ends: no connection to the server");
+        }
+        End::Fault(what) => {
+            Metrics::add(&shared.metrics.faults);
+            tracing::warn!(session, what, "session ends: protocol fault");
+        }
+        End::Failed(fatal) => {
+            let what = fatal.message;
+            tracing::info!(
+                session,
+                what,
+                "session ends: nothing more can be said to the client"
+            );
+        }
+        End::Io(error) => tracing::info!(session, %error, "session ends: connection lost"),
+    }
+}

@@ -1,0 +1,395 @@
+//! Transaction pooling of an unrestricted role: clients that share connections do not notice.
+
+use std::time::Duration;
+
+use pgveil::server::Running;
+use pgveil::server::config::{Config, PoolMode};
+use tokio::sync::RwLock;
+use tokio::time::timeout;
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+
+use super::stage::{Stage, code, options};
+
+/// A trigger that may leave something behind concerns every session of the database: the test that
+/// makes one has it for itself.
+static DATABASE: RwLock<()> = RwLock::const_new(());
+
+/// A proxy that lends `size` connections.
+fn lending(size: u32) -> Running {
+    with(size, |_| {})
+}
+
+fn with(size: u32, change: impl FnOnce(&mut Config)) -> Running {
+    Stage::shared().another(|config| {
+        config.pool.mode = PoolMode::Transaction;
+        config.pool.size = size;
+        config.pool.queue_timeout = Duration::from_secs(10);
+        change(config);
+    })
+}
+
+async fn client(running: &Running) -> Client {
+    started(running, "").await
+}
+
+/// With `options` in the startup packet.
+async fn started(running: &Running, with: &str) -> Client {
+    let mut options = options(running.addr, "app");
+    options.options(with);
+    let (client, connection) = options.connect(NoTls).await.unwrap();
+    drop(tokio::spawn(connection));
+    client
+}
+
+/// The one value a simple query answers.
+async fn value(client: &Client, sql: &str) -> String {
+    let rows = client.simple_query(sql).await.unwrap();
+    rows.into_iter()
+        .find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row.get(0).unwrap_or("NULL").to_owned()),
+            _ => None,
+        })
+        .unwrap()
+}
+
+async fn pid(client: &Client) -> String {
+    value(client, "SELECT pg_backend_pid()").await
+}
+
+#[tokio::test]
+async fn clients_share_a_connection_and_their_prepared_statements() {
+    let _database = DATABASE.read().await;
+    let proxy = lending(1);
+    let (a, b) = (client(&proxy).await, client(&proxy).await);
+    assert_eq!(pid(&a).await, pid(&b).await);
+    let of_a = a.prepare("SELECT $1::int + 1").await.unwrap();
+    // The same text, the same names on both sides; and another text under the same name.
+    let of_b = b.prepare("SELECT $1::int + 1").await.unwrap();
+    let other = b.prepare("SELECT $1::int * 10").await.unwrap();
+    for n in 0..5_i32 {
+        let answer = |row: tokio_postgres::Row| row.get::<_, i32>(0);
+        assert_eq!(answer(a.query_one(&of_a, &[&n]).await.unwrap()), n + 1);
+        assert_eq!(answer(b.query_one(&of_b, &[&n]).await.unwrap()), n + 1);
+        assert_eq!(answer(b.query_one(&other, &[&n]).await.unwrap()), n * 10);
+    }
+    // What is made there is made once.
+    let held = "SELECT count(*) FROM pg_prepared_statements WHERE statement = 'SELECT $1::int + 1'";
+    assert_eq!(value(&a, held).await, "1");
+    // Gone for one is not gone for the other.
+    drop(of_b);
+    b.simple_query("SELECT 1").await.unwrap();
+    assert_eq!(a.query_one(&of_a, &[&1]).await.unwrap().get::<_, i32>(0), 2);
+}
+
+#[tokio::test]
+async fn a_statement_is_made_again_on_another_connection() {
+    let _database = DATABASE.read().await;
+    let proxy = lending(2);
+    let (a, b) = (client(&proxy).await, client(&proxy).await);
+    let statement = a
+        .prepare("SELECT $1::int + 1, pg_backend_pid()")
+        .await
+        .unwrap();
+    let here: i32 = a.query_one(&statement, &[&1]).await.unwrap().get(1);
+    // Somebody else has that connection now.
+    b.simple_query("BEGIN").await.unwrap();
+    let there: i32 = a.query_one(&statement, &[&1]).await.unwrap().get(1);
+    assert_eq!(pid(&b).await, here.to_string());
+    assert_ne!(here, there);
+    // In a pipeline with an error in front of it nothing is mixed up.
+    let (bad, good) = tokio::join!(
+        a.query("SELECT 1 / $1::int", &[&0]),
+        a.query_one(&statement, &[&41])
+    );
+    assert_eq!(code(&bad.unwrap_err()), "22012");
+    assert_eq!(good.unwrap().get::<_, i32>(0), 42);
+    b.simple_query("ROLLBACK").await.unwrap();
+}
+
+#[tokio::test]
+async fn settings_go_with_their_client_and_return_to_what_it_started_with() {
+    let _database = DATABASE.read().await;
+    let proxy = lending(1);
+    let (a, b) = (client(&proxy).await, client(&proxy).await);
+    let c = started(&proxy, "-c work_mem=7MB").await;
+    a.simple_query("SET work_mem = '5MB'; SET app.tenant = 'x''y\\z'")
+        .await
+        .unwrap();
+    b.simple_query("SET search_path = pg_catalog; SET SESSION app.other = 2")
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        assert_eq!(value(&a, "SHOW work_mem").await, "5MB");
+        assert_eq!(
+            value(&a, "SELECT current_setting('app.tenant', true)").await,
+            "x'y\\z"
+        );
+        assert_eq!(value(&b, "SHOW work_mem").await, "4MB");
+        assert_eq!(value(&b, "SHOW search_path").await, "pg_catalog");
+        assert_ne!(
+            value(&b, "SELECT current_setting('app.tenant', true)").await,
+            "x'y\\z"
+        );
+        assert_eq!(value(&b, "SHOW app.other").await, "2");
+        assert_eq!(value(&c, "SHOW work_mem").await, "7MB");
+    }
+    // What is rolled back is not taken along.
+    a.simple_query("BEGIN; SET work_mem = '6MB'; ROLLBACK")
+        .await
+        .unwrap();
+    a.simple_query("BEGIN; SET LOCAL work_mem = '6MB'; COMMIT")
+        .await
+        .unwrap();
+    assert_eq!(value(&b, "SELECT 1").await, "1");
+    assert_eq!(value(&a, "SHOW work_mem").await, "5MB");
+    a.simple_query("RESET work_mem").await.unwrap();
+    c.simple_query("SET work_mem = '9MB'; RESET work_mem")
+        .await
+        .unwrap();
+    assert_eq!(value(&a, "SHOW work_mem").await, "4MB");
+    assert_eq!(value(&c, "SHOW work_mem").await, "7MB");
+    assert_eq!(
+        value(&a, "SELECT current_setting('app.tenant', true)").await,
+        "x'y\\z"
+    );
+    a.simple_query("DISCARD ALL").await.unwrap();
+    assert_eq!(value(&b, "SHOW search_path").await, "pg_catalog");
+    assert_ne!(
+        value(&a, "SELECT current_setting('app.tenant', true)").await,
+        "x'y\\z"
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_taken_along_keeps_the_connection_until_it_is_gone() {
+    let _database = DATABASE.read().await;
+    let cases = [
+        (
+            "CREATE TEMP TABLE mine AS SELECT 1 AS a",
+            "SELECT a FROM mine",
+            "DROP TABLE mine",
+        ),
+        (
+            "SELECT pg_advisory_lock(42)",
+            "SELECT 1",
+            "SELECT pg_advisory_unlock(42)",
+        ),
+        (
+            "BEGIN; DECLARE c SCROLL CURSOR WITH HOLD FOR SELECT 1; COMMIT",
+            "MOVE ABSOLUTE 0 FROM c; FETCH NEXT FROM c",
+            "CLOSE c",
+        ),
+        (
+            "PREPARE mine AS SELECT 1",
+            "EXECUTE mine",
+            "DEALLOCATE mine",
+        ),
+        (
+            "LISTEN news",
+            "SELECT count(*) FROM pg_listening_channels()",
+            "UNLISTEN *",
+        ),
+    ];
+    let proxy = lending(2);
+    for (hold, used, release) in cases {
+        let (a, b) = (client(&proxy).await, client(&proxy).await);
+        a.simple_query(hold).await.unwrap();
+        let own = pid(&a).await;
+        for _ in 0..3 {
+            assert_ne!(pid(&b).await, own, "{hold}");
+            assert_eq!(value(&a, used).await, "1", "{hold}");
+        }
+        a.simple_query(release).await.unwrap();
+        // Both are free now.
+        let c = client(&proxy).await;
+        b.simple_query("BEGIN").await.unwrap();
+        c.simple_query("BEGIN").await.unwrap();
+        b.simple_query("COMMIT").await.unwrap();
+        c.simple_query("COMMIT").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_function_that_may_leave_something_keeps_the_connection() {
+    let _database = DATABASE.read().await;
+    let stage = Stage::shared();
+    let setup = "SET ROLE stage_login; \
+        CREATE FUNCTION enter(who text) RETURNS text LANGUAGE sql AS \
+            $$ SELECT set_config('app.who', who, false) $$; \
+        CREATE FUNCTION enter_too(who text) RETURNS text LANGUAGE plpgsql AS \
+            $$ BEGIN RETURN enter(who); END $$; \
+        CREATE FUNCTION harmless(who text) RETURNS text LANGUAGE sql AS $$ SELECT who $$;";
+    stage.cluster.run("stage", setup).unwrap();
+    let proxy = lending(2);
+    let (a, b, c) = (
+        client(&proxy).await,
+        client(&proxy).await,
+        client(&proxy).await,
+    );
+    a.simple_query("SELECT harmless('ada')").await.unwrap();
+    let own = pid(&a).await;
+    assert_eq!(pid(&b).await, own);
+    a.simple_query("SELECT enter_too('ada')").await.unwrap();
+    for _ in 0..3 {
+        assert_ne!(pid(&b).await, own);
+        assert_ne!(
+            value(&c, "SELECT current_setting('app.who', true)").await,
+            "ada"
+        );
+        assert_eq!(
+            value(&a, "SELECT current_setting('app.who', true)").await,
+            "ada"
+        );
+    }
+    drop(a);
+    let cleanup = "DROP FUNCTION enter_too; DROP FUNCTION enter; DROP FUNCTION harmless";
+    stage.cluster.run("stage", cleanup).unwrap();
+}
+
+#[tokio::test]
+async fn a_trigger_that_may_leave_something_keeps_every_connection() {
+    let _database = DATABASE.write().await;
+    let stage = Stage::shared();
+    let setup = "SET ROLE stage_login; CREATE TABLE logged (a int); \
+        CREATE FUNCTION note_it() RETURNS trigger LANGUAGE plpgsql AS \
+            $$ BEGIN PERFORM set_config('app.last', NEW.a::text, false); RETURN NEW; END $$; \
+        CREATE TRIGGER note_it BEFORE INSERT ON logged FOR EACH ROW EXECUTE FUNCTION note_it();";
+    stage.cluster.run("stage", setup).unwrap();
+    let proxy = lending(2);
+    let (a, b) = (client(&proxy).await, client(&proxy).await);
+    a.simple_query("INSERT INTO logged VALUES (7)")
+        .await
+        .unwrap();
+    assert_ne!(
+        value(&b, "SELECT current_setting('app.last', true)").await,
+        "7"
+    );
+    assert_eq!(
+        value(&a, "SELECT current_setting('app.last', true)").await,
+        "7"
+    );
+    drop((a, b));
+    stage
+        .cluster
+        .run("stage", "DROP TABLE logged; DROP FUNCTION note_it")
+        .unwrap();
+}
+
+#[tokio::test]
+async fn who_waits_is_served_in_turn_and_told_when_it_takes_too_long() {
+    let _database = DATABASE.read().await;
+    let proxy = lending(1);
+    let (a, b) = (client(&proxy).await, client(&proxy).await);
+    a.simple_query("BEGIN").await.unwrap();
+    let mut waiting = std::pin::pin!(b.simple_query("SELECT 1"));
+    assert!(
+        timeout(Duration::from_millis(200), waiting.as_mut())
+            .await
+            .is_err()
+    );
+    a.simple_query("COMMIT").await.unwrap();
+    waiting.await.unwrap();
+
+    let hasty = with(1, |config| {
+        config.pool.queue_timeout = Duration::from_millis(100)
+    });
+    let (a, b) = (client(&hasty).await, client(&hasty).await);
+    a.simple_query("BEGIN").await.unwrap();
+    let error = b.simple_query("SELECT 1").await.unwrap_err();
+    assert_eq!(code(&error), "53300");
+    a.simple_query("COMMIT").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_cancel_request_reaches_what_its_client_runs_and_nothing_else() {
+    let _database = DATABASE.read().await;
+    let proxy = lending(1);
+    let (a, b) = (client(&proxy).await, client(&proxy).await);
+    let cancel = a.cancel_token();
+    let sleeping = a.simple_query("SELECT pg_sleep(30)");
+    let later = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        cancel.cancel_query(NoTls).await.unwrap();
+    };
+    let (slept, ()) = tokio::join!(sleeping, later);
+    assert_eq!(code(&slept.unwrap_err()), "57014");
+    // At rest it has nothing to cancel; the other is not touched.
+    let other = b.simple_query("SELECT pg_sleep(0.5)");
+    let mean = async {
+        for _ in 0..5 {
+            cancel.cancel_query(NoTls).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let (other, ()) = tokio::join!(other, mean);
+    other.unwrap();
+}
+
+#[tokio::test]
+async fn who_leaves_in_a_transaction_leaves_nothing() {
+    let _database = DATABASE.read().await;
+    let proxy = lending(1);
+    let (a, b) = (client(&proxy).await, client(&proxy).await);
+    a.simple_query("CREATE TABLE IF NOT EXISTS left_behind (a int)")
+        .await
+        .unwrap();
+    a.simple_query("BEGIN; INSERT INTO left_behind VALUES (1)")
+        .await
+        .unwrap();
+    drop(a);
+    assert_eq!(value(&b, "SELECT count(*) FROM left_behind").await, "0");
+    b.simple_query("DROP TABLE left_behind").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_replaced() {
+    let _database = DATABASE.read().await;
+    let proxy = lending(1);
+    let (a, b) = (client(&proxy).await, client(&proxy).await);
+    let first = pid(&a).await;
+    let kill = format!("SELECT pg_terminate_backend({first}, 5000)");
+    Stage::shared().cluster.run("stage", &kill).unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    // Idle in the pool it is noticed before it is lent again.
+    assert_ne!(pid(&b).await, first);
+    a.simple_query("BEGIN").await.unwrap();
+    let second = pid(&a).await;
+    let kill = format!("SELECT pg_terminate_backend({second}, 5000)");
+    Stage::shared().cluster.run("stage", &kill).unwrap();
+    let error = a.simple_query("SELECT 1").await.unwrap_err();
+    assert!(error.is_closed() || code(&error) == "57P01", "{error}");
+    assert_ne!(pid(&b).await, second);
+}
+
+#[tokio::test]
+async fn many_clients_see_only_their_own_rows() {
+    let _database = DATABASE.read().await;
+    let proxy = lending(3);
+    let clients: Vec<_> = {
+        let mut clients = Vec::new();
+        for _ in 0..24 {
+            clients.push(client(&proxy).await);
+        }
+        clients
+    };
+    let work = clients.iter().enumerate().map(|(n, client)| async move {
+        let n = i32::try_from(n).unwrap();
+        let own = format!("SELECT {n} + $1::int");
+        let own = client.prepare(&own).await.unwrap();
+        for step in 0..40_i32 {
+            let row = client.query_one(&own, &[&step]).await.unwrap();
+            assert_eq!(row.get::<_, i32>(0), n + step);
+            if step % 7 == 0 {
+                let sum = format!("BEGIN; SELECT {n} * 1000 + {step}; COMMIT");
+                assert_eq!(value(client, &sum).await, (n * 1000 + step).to_string());
+            }
+            if step % 13 == 0 {
+                assert_eq!(
+                    code(&client.simple_query("SELECT 1/0").await.unwrap_err()),
+                    "22012"
+                );
+            }
+        }
+    });
+    futures::future::join_all(work).await;
+}
