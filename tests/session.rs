@@ -14,6 +14,8 @@
 mod client;
 #[path = "session/encodings.rs"]
 mod encodings;
+#[path = "session/failover.rs"]
+mod failover;
 #[path = "session/leaving.rs"]
 mod leaving;
 #[path = "session/observed.rs"]

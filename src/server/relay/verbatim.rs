@@ -10,9 +10,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
-use super::End;
 use super::walk::Walk;
+use super::{End, lost};
 use crate::client::ClientStream;
+use crate::limits;
 use crate::pg::sqlstate;
 use crate::plan::{Plan, plan_verbatim};
 use crate::server::database::Database;
@@ -93,7 +94,9 @@ impl Verbatim {
             end
         };
         // A word of farewell, where one can still be put between two frames.
-        if let Some(report) = farewell(&end)
+        // What the server said last is better than what could be said of it.
+        let told = matches!(end, End::Upstream) && shared.failed.load(Relaxed);
+        if let Some(report) = farewell(&end).filter(|_| !told)
             && down.walk.at_boundary()
         {
             let mut out = BytesMut::new();
@@ -125,9 +128,9 @@ impl Verbatim {
             let news = Flags::POLICY | (Flags::DRAIN & !flags);
             tokio::select! {
                 read = down.reader.read_buf(down.buffer.buffer_mut()) => match read {
-                    Ok(0) => return End::Upstream,
+                    // A reset says no more than an end does.
+                    Ok(0) | Err(_) => return End::Upstream,
                     Ok(_) => {}
-                    Err(error) => return End::Io(error),
                 },
                 _ = signal.any(news) => {}
             }
@@ -259,6 +262,8 @@ async fn read_client(
                 writer.flush().await
             };
             if let Err(error) = sent.await {
+                // Why it went may still be there to be read and passed on.
+                tokio::time::sleep(limits::LINGER).await;
                 return End::Io(error);
             }
             if let Some(tap) = &mut tap {
@@ -287,7 +292,8 @@ fn farewell(end: &End) -> Option<Report<'static>> {
         }),
         End::Fault(message) => Some(Report::fatal(sqlstate::PROTOCOL_VIOLATION, message)),
         End::Failed(fatal) => Some(Report::fatal(fatal.sqlstate, fatal.message)),
-        End::Client | End::Upstream | End::Io(_) => None,
+        End::Upstream => Some(lost()),
+        End::Client | End::Io(_) => None,
     }
 }
 
