@@ -12,6 +12,8 @@
 
 #[path = "support/client.rs"]
 mod client;
+#[path = "session/console.rs"]
+mod console;
 #[path = "session/encodings.rs"]
 mod encodings;
 #[path = "session/failover.rs"]

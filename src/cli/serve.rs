@@ -13,7 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::limits;
 use crate::policy::Errors;
 use crate::server::config::{Config, PoolMode};
-use crate::server::{Running, StartError, start};
+use crate::server::{Running, Shutdown, StartError, start};
 
 /// `pgveil serve`
 #[derive(Args, Debug)]
@@ -73,13 +73,30 @@ async fn serve_until_signalled(config: Config) -> Result<(), ServeError> {
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut pause = signal(SignalKind::user_defined1())?;
+    let mut resume = signal(SignalKind::user_defined2())?;
     let running = start(config).await?;
     tracing::info!(addr = %running.addr, "listening");
     notify(&[NotifyState::Ready]);
     loop {
         tokio::select! {
             _ = hangup.recv() => reload(&running),
+            // PgBouncer's signals.
+            _ = pause.recv() => running.pause(),
+            _ = resume.recv() => running.resume(),
             () = either(&mut terminate, &mut interrupt) => break,
+            how = running.ordered() => {
+                match how {
+                    Shutdown::Now => running.kill_sessions(),
+                    Shutdown::WaitForServers => {}
+                    Shutdown::WaitForClients => tokio::select! {
+                        () = running.wait_for_clients() => {}
+                        // Enough waiting: as without the order.
+                        () = either(&mut terminate, &mut interrupt) => {}
+                    },
+                }
+                break;
+            }
         }
     }
     notify(&[NotifyState::Stopping]);

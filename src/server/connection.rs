@@ -5,7 +5,6 @@ use std::sync::Arc;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::clock;
 use super::database::{Database, Failure, Published};
 use super::metrics::Metrics;
 use super::observe::Ear;
@@ -14,7 +13,7 @@ use super::relay::End;
 use super::relay::restricted::Restricted;
 use super::relay::verbatim::Verbatim;
 use super::replication::Replication;
-use super::{Shared, upstreams};
+use super::{Shared, asked, clock, console, upstreams};
 use crate::audit::{Event, Outcome, Record, Ticket, Who};
 use crate::client::{Accepted, ClientConnection, Reply, accept, dismiss};
 use crate::ident::Ident;
@@ -29,19 +28,26 @@ use crate::wire::Report;
 /// Serves one socket.
 pub(super) async fn serve(shared: Arc<Shared>, tcp: TcpStream) {
     match accept(tcp, &shared.acceptor).await {
-        Ok(Accepted::Session(client)) => begin(shared, client).await,
-        Ok(Accepted::Cancel { pid, key }) => {
-            if let Some(found) = shared.cancels.find(pid, &key) {
-                Metrics::add(&shared.metrics.cancels);
-                if let Err(error) = cancel(&found.target, found.pid, &found.key).await {
-                    tracing::warn!(%error, "cancel request not delivered");
-                }
+        Ok(Accepted::Session(client)) => {
+            if console::is_meant(&shared.config, &client.startup.database) {
+                return console::serve(&shared, client).await;
             }
+            begin(shared, client).await;
         }
+        Ok(Accepted::Cancel { pid, key }) => forward_cancel(&shared, pid, &key).await,
         Ok(Accepted::Gone) => {}
         Err(error) => {
             Metrics::add(&shared.metrics.failed_logins);
             tracing::info!(sqlstate = error.sqlstate(), "connection refused");
+        }
+    }
+}
+
+async fn forward_cancel(shared: &Shared, pid: i32, key: &[u8]) {
+    if let Some(found) = shared.cancels.find(pid, key) {
+        Metrics::add(&shared.metrics.cancels);
+        if let Err(error) = cancel(&found.target, found.pid, &found.key).await {
+            tracing::warn!(%error, "cancel request not delivered");
         }
     }
 }
@@ -141,7 +147,7 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
         )
     })?;
     let plan = plan_verbatim(grants);
-    let asked = parameters(client);
+    let asked = asked::parameters(&client.startup);
     let start = match plan {
         Some(_) => session::unrestricted(&asked),
         None => session::restricted(&asked)?,
@@ -160,7 +166,7 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
         role: role.to_string(),
         peer: identity.peer().to_string(),
         database: startup.database.clone(),
-        application_name: application_name(&asked),
+        application_name: asked::application_name(&asked),
     });
     let ticket = shared
         .sink
@@ -175,10 +181,16 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
         who: Arc::clone(&who),
         database: Arc::from(name.as_str()),
         user: Arc::from(login.user.as_str()),
+        peer: identity.peer(),
+        local: client.stream.tcp().local_addr().ok(),
         tls: client.stream.is_tls(),
+        console: false,
     };
     let place = shared.registry.enter(number, facts);
+    let place = place.map_err(|e| denied(sqlstate::TOO_MANY_CONNECTIONS, e.to_string()))?;
     place.set_state(State::Waiting);
+    // A pause is for those who come now; those who have a server go on until they leave.
+    unless_ended(&place, place.signal().none(Flags::PAUSE)).await?;
     let slot = unless_ended(&place, shared.slots.take(&name, &login.user)).await?;
     let slot = slot.ok_or_else(|| {
         denied(
@@ -315,28 +327,6 @@ fn register(
         .map_err(|e| denied(sqlstate::TOO_MANY_CONNECTIONS, e.to_string()))
 }
 
-/// The startup packet's settings in the order PostgreSQL applies them: `options` first.
-fn parameters(client: &ClientConnection) -> Vec<(String, String)> {
-    let startup = &client.startup;
-    let named = [
-        ("options", &startup.options),
-        ("replication", &startup.replication),
-    ];
-    named
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)))
-        .chain(startup.params.iter().cloned())
-        .collect()
-}
-
-fn application_name(parameters: &[(String, String)]) -> String {
-    let found = parameters
-        .iter()
-        .rev()
-        .find(|(n, _)| n == "application_name");
-    found.map_or_else(String::new, |(_, value)| value.clone())
-}
-
 async fn run(shared: &Arc<Shared>, mut client: ClientConnection, prepared: Prepared) {
     let Prepared {
         who,
@@ -350,7 +340,8 @@ async fn run(shared: &Arc<Shared>, mut client: ClientConnection, prepared: Prepa
         _slot,
     } = prepared;
     place.attach(upstream.backend_key.0);
-    place.set_state(State::Active);
+    place.set_server(upstream.address());
+    place.set_state(State::Idle);
     login.finish(|record| record.decision = Outcome::Allow);
     Metrics::add(&shared.metrics.sessions);
     tracing::info!(session = who.session, login = who.login, %role, "session begins");
@@ -404,6 +395,10 @@ async fn run(shared: &Arc<Shared>, mut client: ClientConnection, prepared: Prepa
         Err(_) => End::Fault("the server's settings are too long"),
     };
     Metrics::sub(&shared.metrics.sessions);
+    if matches!(end, End::Killed) {
+        // What it was at is not left to run on for nobody.
+        forward_cancel(shared, registration.pid(), registration.key()).await;
+    }
     note_end(shared, &who, &end);
     if let Ok(ticket) = shared.sink.reserve(Record::new(Event::Logout, who)) {
         ticket.finish(|record| record.decision = Outcome::Allow);

@@ -4,17 +4,19 @@
 //! another: each is a task, and a panic in it ends that session only.
 
 mod admin;
+mod asked;
 mod audit;
 mod binding;
 mod clock;
 pub mod config;
 mod connection;
+mod console;
 mod database;
+mod denied;
 mod hosts;
 mod metrics;
 mod observe;
 pub mod policy_files;
-#[expect(dead_code, reason = "the console reads what is written here")]
 mod registry;
 mod relay;
 mod replication;
@@ -36,7 +38,10 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use self::config::Config;
+pub(crate) use self::console::Shutdown;
+use self::console::Stats;
 use self::database::{Database, Failure};
+use self::denied::Denials;
 use self::hosts::Hosts;
 use self::metrics::Metrics;
 use self::observe::Observing;
@@ -115,6 +120,10 @@ pub(crate) struct Shared {
     observing: Observing,
     drain: watch::Sender<bool>,
     registry: Arc<Registry>,
+    stats: Stats,
+    denials: Arc<Denials>,
+    /// What the console has ordered.
+    shutdown: watch::Sender<Option<Shutdown>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -252,6 +261,40 @@ impl Running {
         Ok(())
     }
 
+    /// New queries wait until [`Running::resume`], as by PAUSE in the console.
+    pub fn pause(&self) {
+        self.shared.registry.pause(None);
+    }
+
+    /// Takes every pause back, as by RESUME.
+    pub fn resume(&self) {
+        self.shared.registry.resume(None);
+    }
+
+    /// Resolves when the console orders the process to end.
+    pub(crate) async fn ordered(&self) -> Shutdown {
+        let mut orders = self.shared.shutdown.subscribe();
+        let found = orders.wait_for(Option::is_some).await;
+        match found.ok().and_then(|order| *order) {
+            Some(order) => order,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Stops accepting, and waits until the last client has left of its own accord.
+    pub async fn wait_for_clients(&self) {
+        self.shared.drain.send_replace(true);
+        while self.shared.registry.len() > 0 {
+            tokio::time::sleep(limits::PAUSE_POLL).await;
+        }
+    }
+
+    /// Ends every session at once. [`Running::shutdown`] does the rest.
+    pub fn kill_sessions(&self) {
+        self.shared.drain.send_replace(true);
+        self.shared.registry.kill_database(None);
+    }
+
     /// A new client can be served; the reason why not, otherwise.
     pub fn readiness(&self) -> Result<(), String> {
         self.shared.readiness()
@@ -288,9 +331,11 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let tls = upstreams::tls(&config.upstream)?;
     let client_tls = client_tls(&config)?;
     let (sink, records) = crate::audit::channel(limits::AUDIT_RECORDS);
-    let audit = audit::start(config.audit.as_deref(), records).map_err(|e| {
-        StartError::file(config.audit.as_deref().unwrap_or(Path::new("stdout")), &e)
-    })?;
+    let denials = Arc::new(Denials::default());
+    let audit =
+        audit::start(config.audit.as_deref(), records, Arc::clone(&denials)).map_err(|e| {
+            StartError::file(config.audit.as_deref().unwrap_or(Path::new("stdout")), &e)
+        })?;
     let listener = listen(config.listen)?;
     let addr = listener.local_addr()?;
     let admin = config.admin.map(listen).transpose()?;
@@ -313,12 +358,16 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         metrics: Metrics::default(),
         observing: Observing::default(),
         drain: watch::Sender::new(false),
-        registry: Registry::new(),
+        registry: Registry::new(config.max_connections.clone()),
+        stats: Stats::default(),
+        denials,
+        shutdown: watch::Sender::new(None),
         tasks: Mutex::new(Vec::new()),
         config,
     });
     users.attach(&shared);
     shared.adopt(tokio::spawn(Hosts::watch(Arc::clone(&shared))));
+    shared.adopt(tokio::spawn(console::keep_stats(Arc::clone(&shared))));
     Shared::follow_listed(&shared);
     let admin = admin.map(|l| tokio::spawn(admin::serve(l, Arc::clone(&shared))));
     let listener = tokio::spawn(accept_all(listener, Arc::clone(&shared)));

@@ -172,8 +172,8 @@ impl Restricted {
                 backend::READY => flow.failed = false,
                 _ => {}
             }
-            if tag == backend::READY && frame::body(&whole) == b"I" {
-                self.client.counters.transaction();
+            if tag == backend::READY {
+                self.client.ready(frame::body(&whole) == b"I");
             }
             let mut io = Io {
                 client: &mut flow.to_client.bytes,
@@ -224,6 +224,7 @@ impl Restricted {
         let message = FrontendMessage::read(tag, frame::body(whole))
             .map_err(|_| End::Fault("invalid message format"))?;
         if matches!(tag, frontend::QUERY | frontend::EXECUTE) {
+            self.client.begins();
             self.client.counters.queries(1);
         }
         let mut last = false;

@@ -181,7 +181,9 @@ impl Verbatim {
         }
         let idle = body == b"I";
         shared.idle.store(idle, Relaxed);
-        if idle {
+        if due == 0 {
+            self.client.ready(idle);
+        } else if idle {
             self.client.counters.transaction();
         }
         if idle && shared.changed.swap(false, Relaxed) {
@@ -230,7 +232,7 @@ async fn read_client(
             Ok(_) => {}
             Err(error) => return End::Io(error),
         }
-        let (mut terminated, mut queries) = (false, 0);
+        let (mut terminated, mut asks, mut queries) = (false, false, 0);
         let forwarded = walk.advance(
             buffer.bytes(),
             |_| false,
@@ -239,6 +241,7 @@ async fn read_client(
                 frontend::QUERY | frontend::SYNC | frontend::FUNCTION_CALL => {
                     shared.due.fetch_add(1, Relaxed);
                     shared.open.store(false, Relaxed);
+                    asks = true;
                     queries += u64::from(tag != frontend::SYNC);
                 }
                 frontend::EXECUTE => {
@@ -251,6 +254,9 @@ async fn read_client(
         let Ok(n) = forwarded else {
             return End::Fault("invalid frontend message");
         };
+        if asks {
+            relay.client.begins();
+        }
         relay.client.counters.queries(queries);
         relay.client.counters.received(n);
         if n > 0 {
