@@ -114,6 +114,10 @@ pub const REFRESH_WAIT: Duration = Duration::from_secs(2);
 /// From SIGTERM to the end, for sessions that are not idle.
 pub const DRAIN: Duration = Duration::from_secs(30);
 
+/// How long a predecessor goes on accepting beside its successor: handshakes that were under way are
+/// over, from the other side of the Earth too.
+pub const HAND_OVER: Duration = Duration::from_millis(500);
+
 /// After accept failed (no file descriptors, mostly) before it is tried again.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 

@@ -26,6 +26,8 @@ mod observed;
 mod process;
 #[path = "session/reload.rs"]
 mod reload;
+#[path = "session/restart.rs"]
+mod restart;
 #[path = "session/restricted.rs"]
 mod restricted;
 #[path = "session/stage.rs"]

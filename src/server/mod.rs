@@ -14,6 +14,7 @@ mod console;
 mod database;
 mod denied;
 mod hosts;
+mod listener;
 mod metrics;
 mod observe;
 pub mod policy_files;
@@ -28,12 +29,13 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -43,6 +45,7 @@ use self::console::Stats;
 use self::database::{Database, Failure};
 use self::denied::Denials;
 use self::hosts::Hosts;
+use self::listener::{accept_all, listen};
 use self::metrics::Metrics;
 use self::observe::Observing;
 use self::registry::Registry;
@@ -119,6 +122,8 @@ pub(crate) struct Shared {
     metrics: Metrics,
     observing: Observing,
     drain: watch::Sender<bool>,
+    /// Connections, those included that have not logged in.
+    open: AtomicUsize,
     registry: Arc<Registry>,
     stats: Stats,
     denials: Arc<Denials>,
@@ -204,7 +209,7 @@ impl Shared {
 
     /// Can a new client be served?
     fn readiness(&self) -> Result<(), String> {
-        if self.registry.is_draining() {
+        if *self.drain.borrow() {
             return Err("shutting down".to_owned());
         }
         if self.sink.is_closed() {
@@ -284,9 +289,21 @@ impl Running {
     /// Stops accepting, and waits until the last client has left of its own accord.
     pub async fn wait_for_clients(&self) {
         self.shared.drain.send_replace(true);
-        while self.shared.registry.len() > 0 {
+        if self.shared.config.reuse_port
+            && let Some(admin) = &self.admin
+        {
+            // A probe must find the successor.
+            admin.abort();
+        }
+        while !self.listener.is_finished() || self.clients() > 0 {
             tokio::time::sleep(limits::PAUSE_POLL).await;
         }
+    }
+
+    /// Connections that are not the console's.
+    fn clients(&self) -> usize {
+        let open = self.shared.open.load(Ordering::Acquire);
+        open.saturating_sub(self.shared.registry.consoles())
     }
 
     /// Ends every session at once. [`Running::shutdown`] does the rest.
@@ -303,9 +320,9 @@ impl Running {
     /// Stops accepting, ends idle sessions, waits for the others, at most [`limits::DRAIN`].
     pub async fn shutdown(self) {
         self.shared.drain.send_replace(true);
-        self.shared.registry.drain();
         match self.listener.await {
             Ok(mut sessions) => {
+                self.shared.registry.drain();
                 let all = async { while sessions.join_next().await.is_some() {} };
                 if tokio::time::timeout(limits::DRAIN, all).await.is_err() {
                     tracing::warn!(left = sessions.len(), "sessions did not end in time");
@@ -336,9 +353,10 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         audit::start(config.audit.as_deref(), records, Arc::clone(&denials)).map_err(|e| {
             StartError::file(config.audit.as_deref().unwrap_or(Path::new("stdout")), &e)
         })?;
-    let listener = listen(config.listen)?;
+    let reuse = config.reuse_port;
+    let listener = listen(config.listen, reuse)?;
     let addr = listener.local_addr()?;
-    let admin = config.admin.map(listen).transpose()?;
+    let admin = config.admin.map(|at| listen(at, reuse)).transpose()?;
     let admin_addr = admin.as_ref().map(TcpListener::local_addr).transpose()?;
     let users = Arc::new(Users::new(&config)?);
     let credentials = Arc::clone(&users);
@@ -358,6 +376,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         metrics: Metrics::default(),
         observing: Observing::default(),
         drain: watch::Sender::new(false),
+        open: AtomicUsize::new(0),
         registry: Registry::new(config.max_connections.clone()),
         stats: Stats::default(),
         denials,
@@ -391,50 +410,4 @@ fn client_tls(config: &Config) -> Result<Option<ServerTls>, StartError> {
     ServerTls::new(&chain, &read(&tls.key)?, ca.as_deref(), tls.required)
         .map(Some)
         .map_err(|e| StartError::Tls(e.to_string()))
-}
-
-fn listen(addr: SocketAddr) -> Result<TcpListener, StartError> {
-    let bound = || {
-        let socket = if addr.is_ipv4() {
-            TcpSocket::new_v4()?
-        } else {
-            TcpSocket::new_v6()?
-        };
-        socket.set_reuseaddr(true)?;
-        socket.bind(addr)?;
-        socket.listen(limits::BACKLOG)
-    };
-    bound().map_err(|e| StartError::Listen(addr, e))
-}
-
-/// Accepts until the process drains; gives back the sessions that still run.
-async fn accept_all(listener: TcpListener, shared: Arc<Shared>) -> JoinSet<()> {
-    let mut sessions = JoinSet::new();
-    let mut drain = shared.drain.subscribe();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    Metrics::add(&shared.metrics.connections);
-                    sessions.spawn(connection::serve(Arc::clone(&shared), stream));
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept");
-                    tokio::time::sleep(limits::ACCEPT_PAUSE).await;
-                }
-            },
-            Some(ended) = sessions.join_next() => {
-                if ended.is_err_and(|error| error.is_panic()) {
-                    Metrics::add(&shared.metrics.panics);
-                    tracing::error!("a session panicked and was ended");
-                }
-            }
-            () = draining(&mut drain) => return sessions,
-        }
-    }
-}
-
-async fn draining(drain: &mut watch::Receiver<bool>) {
-    // An error means that the server itself is gone.
-    drop(drain.wait_for(|drain| *drain).await);
 }

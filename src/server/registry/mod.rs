@@ -157,6 +157,11 @@ impl Registry {
         self.orders().total
     }
 
+    /// How many sessions are the console's.
+    pub(crate) fn consoles(&self) -> usize {
+        self.entries.iter().filter(|e| e.facts.console).count()
+    }
+
     /// How many sessions a login has.
     pub(crate) fn of_login(&self, login: &str) -> u32 {
         self.orders().logins.get(login).copied().unwrap_or(0)
@@ -181,11 +186,6 @@ impl Registry {
         let mut orders = self.orders();
         orders.draining = true;
         self.raise(Flags::DRAIN, |_| true);
-    }
-
-    /// The process stops.
-    pub(crate) fn is_draining(&self) -> bool {
-        self.orders().draining
     }
 
     /// Another snapshot of this database is in force.
