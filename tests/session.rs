@@ -18,6 +18,8 @@ mod console;
 mod encodings;
 #[path = "session/failover.rs"]
 mod failover;
+#[path = "session/faults.rs"]
+mod faults;
 #[path = "session/leaving.rs"]
 mod leaving;
 #[path = "session/observed.rs"]
