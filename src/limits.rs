@@ -122,6 +122,10 @@ pub const REFRESH_WAIT: Duration = Duration::from_secs(2);
 /// From SIGTERM to the end, for sessions that are not idle.
 pub const DRAIN: Duration = Duration::from_secs(30);
 
+/// How long a predecessor goes on accepting beside its successor: handshakes that were under way are
+/// over, from the other side of the Earth too.
+pub const HAND_OVER: Duration = Duration::from_millis(500);
+
 /// After accept failed (no file descriptors, mostly) before it is tried again.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -134,6 +138,21 @@ pub const BACKLOG: u32 = 1024;
 
 /// Databases followed at once; each holds one connection and one catalog.
 pub const DATABASES: usize = 256;
+
+/// Refusals that SHOW DENIED remembers: some kilobytes each at most, and more than a person reads.
+pub const DENIED: usize = 1_000;
+
+/// Bytes of one command of the console: its longest names a database.
+pub const COMMAND_BYTES: usize = 1_024;
+
+/// Prepared statements, and portals, of one console session: drivers prepare what they repeat.
+pub const COMMANDS_PREPARED: usize = 256;
+
+/// How often PAUSE looks whether everything has been released.
+pub const PAUSE_POLL: Duration = Duration::from_millis(20);
+
+/// What the averages of SHOW STATS are taken over: PgBouncer's `stats_period`.
+pub const STATS_PERIOD: Duration = Duration::from_secs(60);
 
 /// Temporary tables of one restricted session that the proxy remembers; one more works, but cannot be
 /// named.

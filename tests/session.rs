@@ -12,8 +12,14 @@
 
 #[path = "support/client.rs"]
 mod client;
+#[path = "session/console.rs"]
+mod console;
 #[path = "session/encodings.rs"]
 mod encodings;
+#[path = "session/failover.rs"]
+mod failover;
+#[path = "session/faults.rs"]
+mod faults;
 #[path = "session/leaving.rs"]
 mod leaving;
 #[path = "session/observed.rs"]
@@ -24,6 +30,8 @@ mod pooled;
 mod process;
 #[path = "session/reload.rs"]
 mod reload;
+#[path = "session/restart.rs"]
+mod restart;
 #[path = "session/restricted.rs"]
 mod restricted;
 #[path = "session/stage.rs"]

@@ -33,6 +33,8 @@ pub enum Event {
     Logout,
     /// A statement of a restricted role.
     Statement,
+    /// A command of the console.
+    Admin,
 }
 
 /// How it ended.
@@ -81,6 +83,9 @@ pub struct Record {
     /// `SELECT`, `UPDATE`, …; empty when the text was not understood.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub kind: &'static str,
+    /// What a command of the console is about: a database, or a session's number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
     /// Relations read or written.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub relations: Vec<String>,
@@ -99,7 +104,7 @@ pub struct Record {
     /// Of an observed role: `mask` or `refuse`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub would: Option<Outcome>,
-    /// Why it would have been refused, without any word of the client's.
+    /// Why it was refused, or would have been, without any word of the client's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -117,6 +122,7 @@ impl Record {
             id: None,
             decision: Outcome::Abandoned,
             kind: "",
+            target: None,
             relations: Vec::new(),
             columns: Vec::new(),
             rows: 0,

@@ -6,6 +6,7 @@
 
 mod account;
 mod binaries;
+mod standby;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -273,7 +274,7 @@ impl Scratch {
             let words = String::from_utf8_lossy(&output.stderr).into_owned();
             return Err(ClusterError::Program("initdb", words));
         }
-        let mut hba = format!("local all {SUPERUSER} trust\n");
+        let mut hba = format!("local all,replication {SUPERUSER} trust\n");
         writeln!(
             hba,
             "host all all 127.0.0.1/32 {}",
@@ -348,7 +349,7 @@ impl Scratch {
             if text
                 .lines()
                 .nth(7)
-                .is_some_and(|line| line.trim() == "ready")
+                .is_some_and(|line| matches!(line.trim(), "ready" | "standby"))
             {
                 return Ok(());
             }

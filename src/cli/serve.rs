@@ -4,16 +4,18 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::panic;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use sd_notify::NotifyState;
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
 
 use crate::limits;
 use crate::policy::Errors;
 use crate::server::config::Config;
-use crate::server::{Running, StartError, start};
+use crate::server::{Running, Shutdown, StartError, start};
 
 /// `pgveil serve`
 #[derive(Args, Debug)]
@@ -70,17 +72,40 @@ async fn serve_until_signalled(config: Config) -> Result<(), ServeError> {
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut pause = signal(SignalKind::user_defined1())?;
+    let mut resume = signal(SignalKind::user_defined2())?;
+    let reuse_port = config.reuse_port;
     let running = start(config).await?;
     tracing::info!(addr = %running.addr, "listening");
     notify(&[NotifyState::Ready]);
-    loop {
+    let order = loop {
         tokio::select! {
             _ = hangup.recv() => reload(&running),
-            () = either(&mut terminate, &mut interrupt) => break,
+            // PgBouncer's signals.
+            _ = pause.recv() => running.pause(),
+            _ = resume.recv() => running.resume(),
+            () = either(&mut terminate, &mut interrupt) => break None,
+            how = running.ordered() => break Some(how),
         }
-    }
+    };
     notify(&[NotifyState::Stopping]);
     tracing::info!("stopping");
+    // How long clients are left alone. A second signal ends that.
+    let patience = match order {
+        Some(Shutdown::WaitForClients) => Duration::MAX,
+        // A successor takes the new ones; those that are here may leave by themselves.
+        None if reuse_port => limits::DRAIN,
+        None | Some(Shutdown::Now | Shutdown::WaitForServers) => Duration::ZERO,
+    };
+    if order == Some(Shutdown::Now) {
+        running.kill_sessions();
+    }
+    if !patience.is_zero() {
+        tokio::select! {
+            left = timeout(patience, running.wait_for_clients()) => drop(left),
+            () = either(&mut terminate, &mut interrupt) => {}
+        }
+    }
     tokio::select! {
         () = running.shutdown() => {}
         // Asked twice: now.

@@ -7,6 +7,7 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::plan::Plan;
+use crate::wire::row::Field;
 use crate::wire::write::backend as write;
 use crate::wire::{Report, TransactionStatus, WriteError};
 
@@ -73,6 +74,35 @@ impl Reply {
     pub fn no_data(mut self) -> Self {
         write::no_data(&mut self.0);
         self
+    }
+
+    /// ParameterDescription of a command without parameters.
+    pub fn no_parameters(mut self) -> Result<Self, WriteError> {
+        write::parameter_description(&mut self.0, &[])?;
+        Ok(self)
+    }
+
+    /// PortalSuspended
+    #[must_use]
+    pub fn portal_suspended(mut self) -> Self {
+        write::portal_suspended(&mut self.0);
+        self
+    }
+
+    /// RowDescription of what the proxy answers of itself.
+    pub fn own_columns(mut self, fields: &[Field<'_>]) -> Result<Self, WriteError> {
+        write::row_description(&mut self.0, fields)?;
+        Ok(self)
+    }
+
+    /// A row of what the proxy answers of itself: names and counts, and no value of the database. For
+    /// the console alone; the repository's own tests hold it to that.
+    pub fn own_row<'v>(
+        mut self,
+        values: impl ExactSizeIterator<Item = Option<&'v [u8]>>,
+    ) -> Result<Self, WriteError> {
+        write::data_row(&mut self.0, values)?;
+        Ok(self)
     }
 
     /// EmptyQueryResponse

@@ -68,6 +68,10 @@ pub const UNTRANSLATABLE_CHARACTER: &str = "22P05";
 pub const INVALID_PARAMETER_VALUE: &str = "22023";
 /// `invalid_text_representation`
 pub const INVALID_TEXT_REPRESENTATION: &str = "22P02";
+/// `object_not_in_prerequisite_state`
+pub const OBJECT_NOT_IN_STATE: &str = "55000";
+/// `config_file_error`
+pub const CONFIG_FILE_ERROR: &str = "F0000";
 /// `internal_error`
 pub const INTERNAL_ERROR: &str = "XX000";
 /// `insufficient_resources`

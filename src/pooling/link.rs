@@ -79,6 +79,8 @@ pub struct Link {
     in_transaction: bool,
     /// It said `E`.
     failed: bool,
+    /// An error came since the last ReadyForQuery.
+    told: bool,
     /// PostgreSQL waits for CopyData.
     copying: bool,
     /// Texts are in an encoding or under settings in which their words cannot be told.
@@ -136,6 +138,11 @@ impl Link {
     /// The server still owes answers. (While it waits for the data of a COPY it owes none.)
     pub fn is_owed(&self) -> bool {
         !self.copying && self.expected.is_owed()
+    }
+
+    /// The last thing the server said was why it fails.
+    pub fn is_told(&self) -> bool {
+        self.told
     }
 
     /// How many transactions there were since this was last asked.

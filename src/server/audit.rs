@@ -7,6 +7,7 @@
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::SystemTime;
 
@@ -14,6 +15,7 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 
 use super::clock;
+use super::denied::Denials;
 use crate::audit::{Record, Records};
 
 #[derive(Serialize)]
@@ -28,6 +30,7 @@ struct Line<'a> {
 pub(super) fn start(
     path: Option<&Path>,
     mut records: Records,
+    denials: Arc<Denials>,
 ) -> io::Result<oneshot::Receiver<()>> {
     let mut out: Box<dyn Write + Send> = match path {
         Some(path) => {
@@ -40,7 +43,7 @@ pub(super) fn start(
     thread::Builder::new()
         .name("audit".to_owned())
         .spawn(move || {
-            if let Err(error) = write_all(&mut records, &mut out) {
+            if let Err(error) = write_all(&mut records, &mut out, &denials) {
                 tracing::error!(%error, "audit log cannot be written; statements are refused");
             }
             drop(records);
@@ -50,22 +53,21 @@ pub(super) fn start(
     Ok(finished)
 }
 
-fn write_all(records: &mut Records, out: &mut dyn Write) -> io::Result<()> {
+fn write_all(records: &mut Records, out: &mut dyn Write, denials: &Denials) -> io::Result<()> {
     while let Some(record) = records.wait() {
-        write_line(&record, out)?;
+        write_line(&record, out, denials)?;
         while let Some(record) = records.next_now() {
-            write_line(&record, out)?;
+            write_line(&record, out, denials)?;
         }
         out.flush()?;
     }
     out.flush()
 }
 
-fn write_line(record: &Record, out: &mut dyn Write) -> io::Result<()> {
-    let line = Line {
-        time: clock::rfc3339(SystemTime::now()),
-        record,
-    };
+fn write_line(record: &Record, out: &mut dyn Write, denials: &Denials) -> io::Result<()> {
+    let time = clock::rfc3339(SystemTime::now());
+    denials.note(&time, record);
+    let line = Line { time, record };
     serde_json::to_writer(&mut *out, &line)?;
     out.write_all(b"\n")
 }
@@ -80,7 +82,7 @@ mod tests {
     async fn records_become_lines_and_the_writer_ends_with_its_sinks() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let (sink, records) = channel(4);
-        let finished = super::start(Some(file.path()), records).unwrap();
+        let finished = super::start(Some(file.path()), records, Arc::default()).unwrap();
         let who = Arc::new(Who {
             role: "support".to_owned(),
             ..Who::default()

@@ -6,14 +6,13 @@ use std::sync::Arc;
 
 use tokio::net::TcpStream;
 
-use super::clock;
 use super::config::{Login, PoolMode};
 use super::database::{Database, Failure, Published};
 use super::metrics::Metrics;
 use super::pool::{self, Pool, Room, Welcome};
 use super::registry::{Client, Facts, Flags, State};
 use super::replication::Replication;
-use super::{Shared, upstreams};
+use super::{Shared, asked, clock, console, upstreams};
 use crate::audit::{Event, Record, Ticket, Who};
 use crate::client::{Accepted, ClientConnection, accept, dismiss};
 use crate::ident::Ident;
@@ -28,20 +27,27 @@ use crate::wire::Report;
 /// Serves one socket.
 pub(super) async fn serve(shared: Arc<Shared>, tcp: TcpStream) {
     match accept(tcp, &shared.acceptor).await {
-        Ok(Accepted::Session(client)) => begin(shared, client).await,
-        Ok(Accepted::Cancel { pid, key }) => {
-            if let Some(found) = shared.cancels.find(pid, &key) {
-                Metrics::add(&shared.metrics.cancels);
-                let running = found.upstream();
-                if let Err(error) = cancel(&running.target, running.pid, &running.key).await {
-                    tracing::warn!(%error, "cancel request not delivered");
-                }
+        Ok(Accepted::Session(client)) => {
+            if console::is_meant(&shared.config, &client.startup.database) {
+                return console::serve(&shared, client).await;
             }
+            begin(shared, client).await;
         }
+        Ok(Accepted::Cancel { pid, key }) => forward_cancel(&shared, pid, &key).await,
         Ok(Accepted::Gone) => {}
         Err(error) => {
             Metrics::add(&shared.metrics.failed_logins);
             tracing::info!(sqlstate = error.sqlstate(), "connection refused");
+        }
+    }
+}
+
+async fn forward_cancel(shared: &Shared, pid: i32, key: &[u8]) {
+    if let Some(found) = shared.cancels.find(pid, key) {
+        Metrics::add(&shared.metrics.cancels);
+        let running = found.upstream();
+        if let Err(error) = cancel(&running.target, running.pid, &running.key).await {
+            tracing::warn!(%error, "cancel request not delivered");
         }
     }
 }
@@ -157,7 +163,7 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
         )
     })?;
     let plan = plan_verbatim(grants);
-    let asked = parameters(client);
+    let asked = asked::parameters(&client.startup);
     let start = match plan {
         Some(_) => session::unrestricted(&asked),
         None => session::restricted(&asked)?,
@@ -176,7 +182,7 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
         role: role.to_string(),
         peer: identity.peer().to_string(),
         database: startup.database.clone(),
-        application_name: application_name(&asked),
+        application_name: asked::application_name(&asked),
     });
     let ticket = shared
         .sink
@@ -191,9 +197,13 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
         who: Arc::clone(&who),
         database: Arc::from(name.as_str()),
         user: Arc::from(login.user.as_str()),
+        peer: identity.peer(),
+        local: client.stream.tcp().local_addr().ok(),
         tls: client.stream.is_tls(),
+        console: false,
     };
     let place = shared.registry.enter(number, facts);
+    let place = place.map_err(|e| denied(sqlstate::TOO_MANY_CONNECTIONS, e.to_string()))?;
     place.set_state(State::Waiting);
     let pool = shared.pools.of(&name, &login.user);
     let lent = shared.config.pool.mode == PoolMode::Transaction
@@ -211,6 +221,8 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
         let kind = Kind::Unrestricted(plan, None);
         (Road::Lent(Box::new(lending)), kind, registration)
     } else {
+        // A pause is for those who come now; those who have a server go on until they leave.
+        unless_ended(&place, place.signal().none(Flags::PAUSE)).await?;
         let room = unless_ended(&place, pool.room()).await?.map_err(|_| {
             denied(
                 sqlstate::TOO_MANY_CONNECTIONS,
@@ -386,26 +398,4 @@ fn register(
         .cancels
         .register(target, minor)
         .map_err(|e| denied(sqlstate::TOO_MANY_CONNECTIONS, e.to_string()))
-}
-
-/// The startup packet's settings in the order PostgreSQL applies them: `options` first.
-fn parameters(client: &ClientConnection) -> Vec<(String, String)> {
-    let startup = &client.startup;
-    let named = [
-        ("options", &startup.options),
-        ("replication", &startup.replication),
-    ];
-    named
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)))
-        .chain(startup.params.iter().cloned())
-        .collect()
-}
-
-fn application_name(parameters: &[(String, String)]) -> String {
-    let found = parameters
-        .iter()
-        .rev()
-        .find(|(n, _)| n == "application_name");
-    found.map_or_else(String::new, |(_, value)| value.clone())
 }

@@ -197,11 +197,9 @@ pub(super) async fn keep(shared: Arc<Shared>, database: Arc<Database>) {
 }
 
 async fn step(shared: &Shared, database: &Database, last: &mut Last) -> Result<(), Failure> {
-    let generation = shared.hosts.generation();
-    if last.generation != generation {
+    if last.generation != shared.hosts.generation() {
         // Sessions go to another server now, and its catalog is what counts.
         last.connection = None;
-        last.generation = generation;
     }
     let connection = match &mut last.connection {
         Some(connection) => connection,
@@ -209,7 +207,10 @@ async fn step(shared: &Shared, database: &Database, last: &mut Last) -> Result<(
             let upstream = &shared.config.upstream;
             let (hosts, tls) = (&shared.hosts, &shared.tls);
             let connected = upstreams::catalog_connection(hosts, upstream, tls, &database.name);
-            none.insert(connected.await.map_err(|e| binding::failure(&e))?)
+            let connected = connected.await.map_err(|e| binding::failure(&e))?;
+            // As it is now: to connect is to find something out.
+            last.generation = hosts.generation();
+            none.insert(connected)
         }
     };
     let rules = shared.rules();

@@ -85,6 +85,12 @@ impl Hosts {
         self.generation.load(Ordering::Acquire)
     }
 
+    /// Where the next connection would be tried first.
+    pub(super) fn likeliest(&self) -> Option<(&str, u16)> {
+        let first = self.in_order().into_iter().next()?;
+        Some((first.name.as_str(), first.port))
+    }
+
     /// Connects to the first address that will do. A server that says no is the answer.
     pub(super) async fn reach(
         &self,

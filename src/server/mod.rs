@@ -4,18 +4,21 @@
 //! another: each is a task, and a panic in it ends that session only.
 
 mod admin;
+mod asked;
 mod audit;
 mod binding;
 mod clock;
 pub mod config;
 mod connection;
+mod console;
 mod database;
+mod denied;
 mod hosts;
+mod listener;
 mod metrics;
 mod observe;
 pub mod policy_files;
 mod pool;
-#[expect(dead_code, reason = "the console reads what is written here")]
 mod registry;
 mod relay;
 mod replication;
@@ -27,18 +30,23 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use self::config::Config;
+pub(crate) use self::console::Shutdown;
+use self::console::Stats;
 use self::database::{Database, Failure};
+use self::denied::Denials;
 use self::hosts::Hosts;
+use self::listener::{accept_all, listen};
 use self::metrics::Metrics;
 use self::observe::Observing;
 use self::pool::Pools;
@@ -115,7 +123,13 @@ pub(crate) struct Shared {
     metrics: Metrics,
     observing: Observing,
     drain: watch::Sender<bool>,
+    /// Connections, those included that have not logged in.
+    open: AtomicUsize,
     registry: Arc<Registry>,
+    stats: Stats,
+    denials: Arc<Denials>,
+    /// What the console has ordered.
+    shutdown: watch::Sender<Option<Shutdown>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -196,7 +210,7 @@ impl Shared {
 
     /// Can a new client be served?
     fn readiness(&self) -> Result<(), String> {
-        if self.registry.is_draining() {
+        if *self.drain.borrow() {
             return Err("shutting down".to_owned());
         }
         if self.sink.is_closed() {
@@ -253,6 +267,52 @@ impl Running {
         Ok(())
     }
 
+    /// New queries wait until [`Running::resume`], as by PAUSE in the console.
+    pub fn pause(&self) {
+        self.shared.registry.pause(None);
+    }
+
+    /// Takes every pause back, as by RESUME.
+    pub fn resume(&self) {
+        self.shared.registry.resume(None);
+    }
+
+    /// Resolves when the console orders the process to end.
+    pub(crate) async fn ordered(&self) -> Shutdown {
+        let mut orders = self.shared.shutdown.subscribe();
+        let found = orders.wait_for(Option::is_some).await;
+        match found.ok().and_then(|order| *order) {
+            Some(order) => order,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Stops accepting, and waits until the last client has left of its own accord.
+    pub async fn wait_for_clients(&self) {
+        self.shared.drain.send_replace(true);
+        if self.shared.config.reuse_port
+            && let Some(admin) = &self.admin
+        {
+            // A probe must find the successor.
+            admin.abort();
+        }
+        while !self.listener.is_finished() || self.clients() > 0 {
+            tokio::time::sleep(limits::PAUSE_POLL).await;
+        }
+    }
+
+    /// Connections that are not the console's.
+    fn clients(&self) -> usize {
+        let open = self.shared.open.load(Ordering::Acquire);
+        open.saturating_sub(self.shared.registry.consoles())
+    }
+
+    /// Ends every session at once. [`Running::shutdown`] does the rest.
+    pub fn kill_sessions(&self) {
+        self.shared.drain.send_replace(true);
+        self.shared.registry.kill_database(None);
+    }
+
     /// A new client can be served; the reason why not, otherwise.
     pub fn readiness(&self) -> Result<(), String> {
         self.shared.readiness()
@@ -261,9 +321,9 @@ impl Running {
     /// Stops accepting, ends idle sessions, waits for the others, at most [`limits::DRAIN`].
     pub async fn shutdown(self) {
         self.shared.drain.send_replace(true);
-        self.shared.registry.drain();
         match self.listener.await {
             Ok(mut sessions) => {
+                self.shared.registry.drain();
                 let all = async { while sessions.join_next().await.is_some() {} };
                 if tokio::time::timeout(limits::DRAIN, all).await.is_err() {
                     tracing::warn!(left = sessions.len(), "sessions did not end in time");
@@ -289,12 +349,15 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let tls = upstreams::tls(&config.upstream)?;
     let client_tls = client_tls(&config)?;
     let (sink, records) = crate::audit::channel(limits::AUDIT_RECORDS);
-    let audit = audit::start(config.audit.as_deref(), records).map_err(|e| {
-        StartError::file(config.audit.as_deref().unwrap_or(Path::new("stdout")), &e)
-    })?;
-    let listener = listen(config.listen)?;
+    let denials = Arc::new(Denials::default());
+    let audit =
+        audit::start(config.audit.as_deref(), records, Arc::clone(&denials)).map_err(|e| {
+            StartError::file(config.audit.as_deref().unwrap_or(Path::new("stdout")), &e)
+        })?;
+    let reuse = config.reuse_port;
+    let listener = listen(config.listen, reuse)?;
     let addr = listener.local_addr()?;
-    let admin = config.admin.map(listen).transpose()?;
+    let admin = config.admin.map(|at| listen(at, reuse)).transpose()?;
     let admin_addr = admin.as_ref().map(TcpListener::local_addr).transpose()?;
     let users = Arc::new(Users::new(&config)?);
     let credentials = Arc::clone(&users);
@@ -314,13 +377,18 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         metrics: Metrics::default(),
         observing: Observing::default(),
         drain: watch::Sender::new(false),
-        registry: Registry::new(),
+        open: AtomicUsize::new(0),
+        registry: Registry::new(config.max_connections.clone()),
+        stats: Stats::default(),
+        denials,
+        shutdown: watch::Sender::new(None),
         tasks: Mutex::new(Vec::new()),
         config,
     });
     users.attach(&shared);
     shared.adopt(tokio::spawn(Hosts::watch(Arc::clone(&shared))));
     shared.adopt(tokio::spawn(Pools::keep(Arc::clone(&shared))));
+    shared.adopt(tokio::spawn(console::keep_stats(Arc::clone(&shared))));
     Shared::follow_listed(&shared);
     let admin = admin.map(|l| tokio::spawn(admin::serve(l, Arc::clone(&shared))));
     let listener = tokio::spawn(accept_all(listener, Arc::clone(&shared)));
@@ -344,50 +412,4 @@ fn client_tls(config: &Config) -> Result<Option<ServerTls>, StartError> {
     ServerTls::new(&chain, &read(&tls.key)?, ca.as_deref(), tls.required)
         .map(Some)
         .map_err(|e| StartError::Tls(e.to_string()))
-}
-
-fn listen(addr: SocketAddr) -> Result<TcpListener, StartError> {
-    let bound = || {
-        let socket = if addr.is_ipv4() {
-            TcpSocket::new_v4()?
-        } else {
-            TcpSocket::new_v6()?
-        };
-        socket.set_reuseaddr(true)?;
-        socket.bind(addr)?;
-        socket.listen(limits::BACKLOG)
-    };
-    bound().map_err(|e| StartError::Listen(addr, e))
-}
-
-/// Accepts until the process drains; gives back the sessions that still run.
-async fn accept_all(listener: TcpListener, shared: Arc<Shared>) -> JoinSet<()> {
-    let mut sessions = JoinSet::new();
-    let mut drain = shared.drain.subscribe();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    Metrics::add(&shared.metrics.connections);
-                    sessions.spawn(connection::serve(Arc::clone(&shared), stream));
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept");
-                    tokio::time::sleep(limits::ACCEPT_PAUSE).await;
-                }
-            },
-            Some(ended) = sessions.join_next() => {
-                if ended.is_err_and(|error| error.is_panic()) {
-                    Metrics::add(&shared.metrics.panics);
-                    tracing::error!("a session panicked and was ended");
-                }
-            }
-            () = draining(&mut drain) => return sessions,
-        }
-    }
-}
-
-async fn draining(drain: &mut watch::Receiver<bool>) {
-    // An error means that the server itself is gone.
-    drop(drain.wait_for(|drain| *drain).await);
 }

@@ -37,6 +37,13 @@ pub(super) fn login<'a>(config: &'a Config, role: &str) -> Option<&'a Login> {
     logins.get(role).or_else(|| logins.get("*"))
 }
 
+/// The one login that every role has upstream, if there is one.
+pub(super) fn only_user(config: &Config) -> Option<&str> {
+    let logins = &config.upstream.logins;
+    let every = logins.get("*").filter(|_| logins.len() == 1);
+    every.map(|login| login.user.as_str())
+}
+
 /// Connects to an address that will do.
 pub(super) async fn open(
     shared: &Shared,

@@ -383,6 +383,7 @@ impl Session {
             ticket.finish(|record| {
                 record.decision = Outcome::Refuse;
                 record.sqlstate = Some(refusal.sqlstate.to_owned());
+                record.reason = Some(diagnostic::reason(refusal));
             });
         }
         let id = self.decision_id();

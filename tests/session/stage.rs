@@ -85,8 +85,7 @@ impl Stage {
     }
 
     fn build() -> Self {
-        let cluster = Cluster::start(&ClusterOptions::default()).unwrap();
-        cluster.run("postgres", SCHEMA).unwrap();
+        let cluster = Self::cluster();
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("policy.yaml"), POLICY).unwrap();
         let runtime = serve::runtime().unwrap();
@@ -102,6 +101,13 @@ impl Stage {
             runtime,
             _running: running,
         }
+    }
+
+    /// A cluster of one's own, as the shared one is at first: for tests that stop it.
+    pub(crate) fn cluster() -> Cluster {
+        let cluster = Cluster::start(&ClusterOptions::default()).unwrap();
+        cluster.run("postgres", SCHEMA).unwrap();
+        cluster
     }
 
     /// Another proxy in front of the same cluster, for tests that stop it.

@@ -90,6 +90,7 @@ impl Link {
                 walk.pass(total);
             }
             backend::ERROR => {
+                self.told = true;
                 if self.copying {
                     // PostgreSQL discards the rest of the data up to a Sync that may have been sent
                     // already: how many answers are owed is not sure any more.
@@ -154,6 +155,7 @@ impl Link {
         self.expected.drop_copy_ends();
         self.in_transaction = status != b"I";
         self.failed = status == b"E";
+        self.told = false;
         if !self.in_transaction {
             self.transactions = self.transactions.wrapping_add(1);
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt;
 
-use super::{Kind, Lending, Prepared, Road};
+use super::{Kind, Lending, Prepared, Road, forward_cancel};
 use crate::audit::{Event, Outcome, Record, Who};
 use crate::client::{ClientConnection, Reply};
 use crate::server::Shared;
@@ -33,7 +33,8 @@ pub(super) async fn run(shared: &Arc<Shared>, mut client: ClientConnection, prep
     match &road {
         Road::Own(upstream, _) => {
             place.attach(upstream.backend_key.0);
-            place.set_state(State::Active);
+            place.set_server(upstream.address());
+            place.set_state(State::Idle);
         }
         Road::Lent(_) => place.set_state(State::Idle),
     }
@@ -62,6 +63,10 @@ pub(super) async fn run(shared: &Arc<Shared>, mut client: ClientConnection, prep
         Err(end) => end,
     };
     Metrics::sub(&shared.metrics.sessions);
+    if matches!(end, End::Killed) {
+        // What it was at is not left to run on for nobody.
+        forward_cancel(shared, registration.pid(), registration.key()).await;
+    }
     note_end(shared, &who, &end);
     if let Ok(ticket) = shared.sink.reserve(Record::new(Event::Logout, who)) {
         ticket.finish(|record| record.decision = Outcome::Allow);

@@ -60,6 +60,18 @@ impl Pools {
         Arc::clone(&pool)
     }
 
+    /// Looks at the free connections of every pool: database, login, and when each was made and given
+    /// back, in seconds before now.
+    pub(super) fn each_idle(&self, mut look: impl FnMut(&str, &str, &Server, u64)) {
+        let now = self.now.load(Ordering::Relaxed);
+        for pool in &self.by_login {
+            let (database, login) = pool.key();
+            for server in &pool.state().idle {
+                look(database, login, server, now.saturating_sub(server.since));
+            }
+        }
+    }
+
     /// Closes what has been kept too long, as long as the process lives.
     pub(super) async fn keep(shared: Arc<Shared>) {
         let mut every = tokio::time::interval(SWEEP);

@@ -1,8 +1,9 @@
 //! One client, as others see it: who it is, what it does, what it has done.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering::Relaxed};
-use std::time::{Instant, SystemTime};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::signal::{Flags, Signal};
 use crate::audit::Who;
@@ -15,8 +16,13 @@ pub(crate) struct Facts {
     pub(crate) database: Arc<str>,
     /// The login it uses upstream; its pool is (database, this).
     pub(crate) user: Arc<str>,
+    /// Its address, and the proxy's that it came to.
+    pub(crate) peer: SocketAddr,
+    pub(crate) local: Option<SocketAddr>,
     /// It came over TLS.
     pub(crate) tls: bool,
+    /// It may do more or less in the console, and is in no pool.
+    pub(crate) console: bool,
 }
 
 /// What a client does.
@@ -39,6 +45,9 @@ pub(crate) struct Counters {
     received: AtomicU64,
     sent: AtomicU64,
     waited_us: AtomicU64,
+    query_us: AtomicU64,
+    transaction_us: AtomicU64,
+    assignments: AtomicU64,
 }
 
 impl Counters {
@@ -75,6 +84,10 @@ impl Counters {
             received: self.received.load(Relaxed),
             sent: self.sent.load(Relaxed),
             waited_us: self.waited_us.load(Relaxed),
+            query_us: self.query_us.load(Relaxed),
+            transaction_us: self.transaction_us.load(Relaxed),
+            assignments: self.assignments.load(Relaxed),
+            logins: 1,
         }
     }
 }
@@ -95,16 +108,41 @@ pub(crate) struct Totals {
     pub(crate) sent: u64,
     /// Microseconds clients waited for an upstream connection.
     pub(crate) waited_us: u64,
+    /// Microseconds between queries and their ReadyForQuery.
+    pub(crate) query_us: u64,
+    /// Microseconds in transactions.
+    pub(crate) transaction_us: u64,
+    /// How often a client was given a server.
+    pub(crate) assignments: u64,
+    /// Logins that succeeded.
+    pub(crate) logins: u64,
 }
 
 impl Totals {
     /// Both together.
-    pub(crate) fn add(&mut self, more: Self) {
-        self.transactions = self.transactions.wrapping_add(more.transactions);
-        self.queries = self.queries.wrapping_add(more.queries);
-        self.received = self.received.wrapping_add(more.received);
-        self.sent = self.sent.wrapping_add(more.sent);
-        self.waited_us = self.waited_us.wrapping_add(more.waited_us);
+    #[must_use]
+    pub(crate) fn plus(self, more: Self) -> Self {
+        self.with(more, u64::wrapping_add)
+    }
+
+    /// What came since.
+    #[must_use]
+    pub(crate) fn minus(self, before: Self) -> Self {
+        self.with(before, u64::saturating_sub)
+    }
+
+    fn with(self, other: Self, f: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            transactions: f(self.transactions, other.transactions),
+            queries: f(self.queries, other.queries),
+            received: f(self.received, other.received),
+            sent: f(self.sent, other.sent),
+            waited_us: f(self.waited_us, other.waited_us),
+            query_us: f(self.query_us, other.query_us),
+            transaction_us: f(self.transaction_us, other.transaction_us),
+            assignments: f(self.assignments, other.assignments),
+            logins: f(self.logins, other.logins),
+        }
     }
 }
 
@@ -121,9 +159,15 @@ pub(crate) struct Entry {
     signal: Signal,
     state: AtomicU8,
     pid: AtomicI32,
-    /// Microseconds after `entered` at which its wait began, and one; 0 when it does not wait.
+    /// When its wait, its query and its transaction began; 0 when there is none. This and those that
+    /// follow in microseconds after `entered`, and one.
     waits: AtomicU64,
+    query: AtomicU64,
+    transaction: AtomicU64,
+    /// When it last asked for something; 0 before.
+    asked: AtomicU64,
     entered: Instant,
+    server: Mutex<Option<SocketAddr>>,
 }
 
 impl Entry {
@@ -137,7 +181,11 @@ impl Entry {
             state: AtomicU8::new(State::Idle as u8),
             pid: AtomicI32::new(0),
             waits: AtomicU64::new(0),
+            query: AtomicU64::new(0),
+            transaction: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
             entered: Instant::now(),
+            server: Mutex::new(None),
         }
     }
 
@@ -158,8 +206,7 @@ impl Entry {
     /// It does something else now. The clock is read only around a wait.
     pub(crate) fn set_state(&self, state: State) {
         if state == State::Waiting {
-            let now = self.micros().saturating_add(1);
-            self.waits.store(now, Relaxed);
+            self.waits.store(self.stamp(), Relaxed);
         } else if self.waits.load(Relaxed) != 0 {
             add(&self.counters.waited_us, self.waiting_us());
             self.waits.store(0, Relaxed);
@@ -171,7 +218,7 @@ impl Entry {
     pub(crate) fn waiting_us(&self) -> u64 {
         match self.waits.load(Relaxed) {
             0 => 0,
-            began => self.micros().saturating_add(1).saturating_sub(began),
+            began => self.stamp().saturating_sub(began),
         }
     }
 
@@ -182,10 +229,59 @@ impl Entry {
 
     /// It is attached to this server process, or with 0 to none.
     pub(crate) fn attach(&self, pid: i32) {
+        if pid != 0 {
+            add(&self.counters.assignments, 1);
+        }
         self.pid.store(pid, Relaxed);
     }
 
-    fn micros(&self) -> u64 {
-        u64::try_from(self.entered.elapsed().as_micros()).unwrap_or(u64::MAX)
+    /// The server it is attached to for as long as it lives.
+    pub(crate) fn set_server(&self, address: SocketAddr) {
+        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);
+    }
+
+    /// See [`Entry::set_server`].
+    pub(crate) fn server(&self) -> Option<SocketAddr> {
+        *self.server.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It asks for something that ends with a ReadyForQuery. Reads the clock once.
+    pub(crate) fn begins(&self) {
+        let now = self.stamp();
+        self.asked.store(now, Relaxed);
+        for began in [&self.query, &self.transaction] {
+            if began.load(Relaxed) == 0 {
+                began.store(now, Relaxed);
+            }
+        }
+        self.set_state(State::Active);
+    }
+
+    /// A ReadyForQuery came, outside a transaction or in one. Reads the clock once.
+    pub(crate) fn ready(&self, idle: bool) {
+        let now = self.stamp();
+        let ends = |began: &AtomicU64, sum: &AtomicU64| match began.swap(0, Relaxed) {
+            0 => {}
+            began => add(sum, now.saturating_sub(began)),
+        };
+        ends(&self.query, &self.counters.query_us);
+        if idle {
+            ends(&self.transaction, &self.counters.transaction_us);
+            self.counters.transaction();
+            self.set_state(State::Idle);
+        }
+    }
+
+    /// When it last asked for something.
+    pub(crate) fn asked(&self) -> Option<SystemTime> {
+        match self.asked.load(Relaxed) {
+            0 => None,
+            at => self.since.checked_add(Duration::from_micros(at)),
+        }
+    }
+
+    fn stamp(&self) -> u64 {
+        let micros = u64::try_from(self.entered.elapsed().as_micros());
+        micros.unwrap_or(u64::MAX).saturating_add(1)
     }
 }

@@ -7,12 +7,15 @@
 mod entry;
 mod signal;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dashmap::DashMap;
+use thiserror::Error;
+
+use super::config::MaxConnections;
 
 pub(crate) use self::entry::{Entry, Facts, State, Totals};
 pub(crate) use self::signal::Flags;
@@ -20,6 +23,7 @@ pub(crate) use self::signal::Flags;
 /// All sessions of the process.
 pub(crate) struct Registry {
     next: AtomicU64,
+    most: MaxConnections,
     entries: DashMap<u64, Arc<Entry>>,
     orders: Mutex<Orders>,
     /// What sessions that are gone have done, by database.
@@ -32,6 +36,24 @@ struct Orders {
     draining: bool,
     paused: bool,
     paused_databases: BTreeSet<String>,
+    /// Sessions by role and by login, and all of them: the console's are not counted.
+    roles: HashMap<String, u32>,
+    logins: HashMap<String, u32>,
+    total: u32,
+}
+
+/// There is no room for another session.
+#[derive(Debug, Error)]
+pub(crate) enum Full {
+    /// `max_connections.total`
+    #[error("sorry, too many clients already")]
+    Total,
+    /// `max_connections.roles`
+    #[error("too many connections for role \"{0}\"")]
+    Role(String),
+    /// `max_connections.logins`
+    #[error("too many connections for login \"{0}\"")]
+    Login(String),
 }
 
 impl Orders {
@@ -45,12 +67,56 @@ impl Orders {
         }
         flags
     }
+
+    fn admit(&mut self, facts: &Facts, most: &MaxConnections) -> Result<(), Full> {
+        if facts.console {
+            return Ok(());
+        }
+        let (role, login) = (&facts.who.role, &facts.who.login);
+        if self.total >= most.total {
+            return Err(Full::Total);
+        }
+        if is_full(&self.roles, &most.roles, role) {
+            return Err(Full::Role(role.clone()));
+        }
+        if is_full(&self.logins, &most.logins, login) {
+            return Err(Full::Login(login.clone()));
+        }
+        self.total = self.total.saturating_add(1);
+        for (counts, name) in [(&mut self.roles, role), (&mut self.logins, login)] {
+            let count = counts.entry(name.clone()).or_default();
+            *count = count.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self, facts: &Facts) {
+        if facts.console {
+            return;
+        }
+        self.total = self.total.saturating_sub(1);
+        let names = [&facts.who.role, &facts.who.login];
+        for (counts, name) in [&mut self.roles, &mut self.logins].into_iter().zip(names) {
+            if let Some(count) = counts.get_mut(name) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    counts.remove(name);
+                }
+            }
+        }
+    }
+}
+
+fn is_full(counts: &HashMap<String, u32>, most: &BTreeMap<String, u32>, name: &str) -> bool {
+    let most = most.get(name).or_else(|| most.get("*"));
+    most.is_some_and(|most| counts.get(name).copied().unwrap_or(0) >= *most)
 }
 
 impl Registry {
     /// Nobody is connected.
-    pub(crate) fn new() -> Arc<Self> {
+    pub(crate) fn new(most: MaxConnections) -> Arc<Self> {
         Arc::new(Self {
+            most,
             next: AtomicU64::new(1),
             entries: DashMap::new(),
             orders: Mutex::default(),
@@ -65,17 +131,18 @@ impl Registry {
 
     /// A session begins, under a number of [`Registry::number`]. It is listed until the guard is
     /// dropped.
-    pub(crate) fn enter(self: &Arc<Self>, id: u64, facts: Facts) -> Client {
-        let entry = Arc::new(Entry::new(id, facts));
+    pub(crate) fn enter(self: &Arc<Self>, id: u64, facts: Facts) -> Result<Client, Full> {
         // Under the lock, so that an order is either seen here or raised in the entry.
-        let orders = self.orders();
+        let mut orders = self.orders();
+        orders.admit(&facts, &self.most)?;
+        let entry = Arc::new(Entry::new(id, facts));
         self.entries.insert(id, Arc::clone(&entry));
         entry.signal().raise(orders.flags(&entry.facts.database));
         drop(orders);
-        Client {
+        Ok(Client {
             entry,
             registry: Arc::clone(self),
-        }
+        })
     }
 
     /// Looks at every session.
@@ -85,9 +152,19 @@ impl Registry {
         }
     }
 
-    /// How many sessions there are.
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+    /// How many sessions there are, those of the console left out.
+    pub(crate) fn len(&self) -> u32 {
+        self.orders().total
+    }
+
+    /// How many sessions are the console's.
+    pub(crate) fn consoles(&self) -> usize {
+        self.entries.iter().filter(|e| e.facts.console).count()
+    }
+
+    /// How many sessions a login has.
+    pub(crate) fn of_login(&self, login: &str) -> u32 {
+        self.orders().logins.get(login).copied().unwrap_or(0)
     }
 
     /// Ends one session now; false if there is none of this number.
@@ -99,9 +176,9 @@ impl Registry {
         found.is_some()
     }
 
-    /// Ends every session of a database now, and says how many.
-    pub(crate) fn kill_database(&self, database: &str) -> usize {
-        self.raise(Flags::KILL, |entry| &*entry.facts.database == database)
+    /// Ends every session of a database now, or of all; says how many.
+    pub(crate) fn kill_database(&self, database: Option<&str>) -> usize {
+        self.raise(Flags::KILL, |entry| concerns(database, entry))
     }
 
     /// Sessions end as soon as nothing of them runs, those to come at once.
@@ -109,11 +186,6 @@ impl Registry {
         let mut orders = self.orders();
         orders.draining = true;
         self.raise(Flags::DRAIN, |_| true);
-    }
-
-    /// The process stops.
-    pub(crate) fn is_draining(&self) -> bool {
-        self.orders().draining
     }
 
     /// Another snapshot of this database is in force.
@@ -168,7 +240,7 @@ impl Registry {
         let mut totals = past.clone();
         for entry in &self.entries {
             let sum = totals.entry(Arc::clone(&entry.facts.database)).or_default();
-            sum.add(entry.counters.read());
+            *sum = sum.plus(entry.counters.read());
         }
         totals
     }
@@ -188,7 +260,7 @@ impl Registry {
 }
 
 fn concerns(database: Option<&str>, entry: &Entry) -> bool {
-    database.is_none_or(|name| name == &*entry.facts.database)
+    !entry.facts.console && database.is_none_or(|name| name == &*entry.facts.database)
 }
 
 /// A session's place in the registry, given up when it is dropped.
@@ -216,8 +288,10 @@ impl Drop for Client {
     fn drop(&mut self) {
         let mut past = self.registry.past();
         let sum = past.entry(Arc::clone(&self.facts.database)).or_default();
-        sum.add(self.counters.read());
+        *sum = sum.plus(self.counters.read());
         self.registry.entries.remove(&self.id);
+        drop(past);
+        self.registry.orders().leave(&self.facts);
     }
 }
 
@@ -225,22 +299,33 @@ impl Drop for Client {
 mod tests {
     use std::sync::Arc;
 
-    use super::{Client, Facts, Flags, Registry, State};
+    use super::{Client, Facts, Flags, MaxConnections, Registry, State};
     use crate::audit::Who;
 
     fn enter(registry: &Arc<Registry>, database: &str) -> Client {
-        let facts = Facts {
-            who: Arc::new(Who::default()),
+        let facts = facts(database, "", "");
+        registry.enter(registry.number(), facts).unwrap()
+    }
+
+    fn facts(database: &str, role: &str, login: &str) -> Facts {
+        Facts {
+            who: Arc::new(Who {
+                role: role.to_owned(),
+                login: login.to_owned(),
+                ..Who::default()
+            }),
             database: Arc::from(database),
             user: Arc::from("login"),
+            peer: ([127, 0, 0, 1], 1).into(),
+            local: None,
             tls: false,
-        };
-        registry.enter(registry.number(), facts)
+            console: false,
+        }
     }
 
     #[test]
     fn a_session_is_listed_until_its_guard_is_dropped_and_its_work_remembered() {
-        let registry = Registry::new();
+        let registry = Registry::new(MaxConnections::default());
         let (one, two) = (enter(&registry, "a"), enter(&registry, "a"));
         one.counters.transaction();
         two.counters.transaction();
@@ -260,7 +345,7 @@ mod tests {
 
     #[test]
     fn killing_concerns_one_session_or_one_database() {
-        let registry = Registry::new();
+        let registry = Registry::new(MaxConnections::default());
         let killed = |c: &Client| c.signal().now().any(Flags::KILL);
         let (a, b, other) = (
             enter(&registry, "a"),
@@ -270,13 +355,13 @@ mod tests {
         assert!(registry.kill(a.id));
         assert!(!registry.kill(99));
         assert_eq!([&a, &b, &other].map(killed), [true, false, false]);
-        assert_eq!(registry.kill_database("a"), 2);
+        assert_eq!(registry.kill_database(Some("a")), 2);
         assert_eq!([&a, &b, &other].map(killed), [true, true, false]);
     }
 
     #[test]
     fn an_order_holds_for_those_who_come_later() {
-        let registry = Registry::new();
+        let registry = Registry::new(MaxConnections::default());
         let paused = |c: &Client| c.signal().now().any(Flags::PAUSE);
         let before = enter(&registry, "a");
         registry.pause(Some("a"));
@@ -295,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_wait_is_measured_while_it_lasts_and_counted_when_it_ends() {
-        let registry = Registry::new();
+        let registry = Registry::new(MaxConnections::default());
         let client = enter(&registry, "a");
         client.set_state(State::Waiting);
         std::thread::sleep(std::time::Duration::from_millis(2));
@@ -307,7 +392,7 @@ mod tests {
 
     #[test]
     fn a_pause_waits_for_the_attached() {
-        let registry = Registry::new();
+        let registry = Registry::new(MaxConnections::default());
         let (a, b) = (enter(&registry, "a"), enter(&registry, "b"));
         a.attach(41);
         b.attach(42);
@@ -317,5 +402,43 @@ mod tests {
         );
         a.attach(0);
         assert_eq!(registry.attached(Some("a")), 0);
+    }
+
+    #[test]
+    fn roles_and_logins_have_their_bounds_and_the_console_none() {
+        let most = MaxConnections {
+            total: 4,
+            roles: [("few", 1), ("*", 3)]
+                .map(|(n, c)| (n.to_owned(), c))
+                .into(),
+            logins: [("ada", 2)].map(|(n, c)| (n.to_owned(), c)).into(),
+        };
+        let registry = Registry::new(most);
+        let enter = |role: &str, login: &str| {
+            let entered = registry.enter(registry.number(), facts("a", role, login));
+            entered.map_err(|full| full.to_string())
+        };
+        let few = enter("few", "bob").unwrap();
+        assert_eq!(
+            enter("few", "eve").err().unwrap(),
+            "too many connections for role \"few\""
+        );
+        let (_one, two) = (enter("many", "ada").unwrap(), enter("many", "ada").unwrap());
+        assert_eq!(
+            enter("many", "ada").err().unwrap(),
+            "too many connections for login \"ada\""
+        );
+        let _third = enter("many", "bob").unwrap();
+        let total = enter("other", "eve").err().unwrap();
+        assert_eq!(total, "sorry, too many clients already");
+        let console = Facts {
+            console: true,
+            ..facts("pgveil", "", "ops")
+        };
+        assert!(registry.enter(registry.number(), console).is_ok());
+        // Who leaves makes room, and who was refused took none.
+        drop((few, two));
+        assert!(enter("few", "ada").is_ok());
+        assert_eq!(registry.of_login("ada"), 1);
     }
 }

@@ -11,8 +11,10 @@ mod walk;
 
 use std::io;
 
+use crate::pg::sqlstate;
 use crate::server::database::Failure;
 use crate::session::Fatal;
+use crate::wire::Report;
 
 /// Why a relay ended.
 #[derive(Debug)]
@@ -35,6 +37,14 @@ pub(super) enum End {
     Failed(Fatal),
     /// A socket failed.
     Io(io::Error),
+}
+
+/// The server is gone without an error: it crashed, was stopped at once, or a network came between.
+fn lost() -> Report<'static> {
+    Report::fatal(
+        sqlstate::CONNECTION_FAILURE,
+        "server closed the connection unexpectedly",
+    )
 }
 
 impl From<io::Error> for End {

@@ -125,9 +125,13 @@ impl Pooled {
             }
         };
         self.client.attach(0);
-        self.borrowed.set(None);
+        if !matches!(end, End::Killed) {
+            self.borrowed.set(None);
+        }
         let boundary = flow.link.at_boundary();
-        if let Some(report) = farewell(&end)
+        // What the server said last is better than what could be said of it.
+        let told = matches!(end, End::Upstream) && flow.link.is_told();
+        if let Some(report) = farewell(&end).filter(|_| !told)
             && boundary
         {
             let mut out = ::bytes::BytesMut::new();
@@ -239,7 +243,8 @@ impl Pooled {
         let Poll::Ready(read) = flow.from_server.read(cx, stream, &mut scratch.input) else {
             return Ok(Poll::Pending);
         };
-        let Some(came) = read? else {
+        // A reset says no more than an end does.
+        let Ok(Some(came)) = read else {
             return Err(End::Upstream);
         };
         scratch.output.clear();

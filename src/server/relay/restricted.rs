@@ -10,7 +10,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 
-use super::End;
+use super::{End, lost};
 use crate::client::ClientStream;
 use crate::limits;
 use crate::pg::sqlstate;
@@ -49,6 +49,8 @@ struct Flow {
     to_client: Outgoing,
     to_upstream: Outgoing,
     leaving: Leaving,
+    /// An error came since the last ReadyForQuery.
+    failed: bool,
     /// A message of the client that has to wait for PostgreSQL.
     held: Option<(u8, Bytes)>,
 }
@@ -120,6 +122,7 @@ impl Restricted {
             to_client: Outgoing::default(),
             to_upstream: Outgoing::default(),
             leaving: Leaving::No,
+            failed: false,
             held: None,
         };
         let (client_read, client_write) = tokio::io::split(client);
@@ -164,8 +167,13 @@ impl Restricted {
             else {
                 break;
             };
-            if tag == backend::READY && frame::body(&whole) == b"I" {
-                self.client.counters.transaction();
+            match tag {
+                backend::ERROR => flow.failed = true,
+                backend::READY => flow.failed = false,
+                _ => {}
+            }
+            if tag == backend::READY {
+                self.client.ready(frame::body(&whole) == b"I");
             }
             let mut io = Io {
                 client: &mut flow.to_client.bytes,
@@ -216,6 +224,7 @@ impl Restricted {
         let message = FrontendMessage::read(tag, frame::body(whole))
             .map_err(|_| End::Fault("invalid message format"))?;
         if matches!(tag, frontend::QUERY | frontend::EXECUTE) {
+            self.client.begins();
             self.client.counters.queries(1);
         }
         let mut last = false;
@@ -273,7 +282,8 @@ impl Restricted {
             read = sockets.upstream_read.read_buf(flow.from_upstream.buffer_mut()),
                 if read_upstream =>
             {
-                if read? == 0 {
+                // A reset says no more than an end does.
+                if matches!(read, Ok(0) | Err(_)) {
                     return Err(End::Upstream);
                 }
             }
@@ -315,6 +325,8 @@ async fn finish(end: &End, flow: &mut Flow, sockets: &mut Sockets<'_>) {
         End::Fault(message) => Some(Report::fatal(sqlstate::PROTOCOL_VIOLATION, message)),
         End::Refused(why) => Some(Report::fatal(&why.sqlstate, &why.message)),
         End::Failed(fatal) => Some(Report::fatal(fatal.sqlstate, fatal.message)),
+        // What the server said last is better than what could be said of it.
+        End::Upstream if !flow.failed => Some(lost()),
         End::Client | End::Upstream | End::Revoked | End::Io(_) => None,
     };
     if let Some(report) = report {

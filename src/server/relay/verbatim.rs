@@ -10,9 +10,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
-use super::End;
 use super::walk::Walk;
+use super::{End, lost};
 use crate::client::ClientStream;
+use crate::limits;
 use crate::pg::sqlstate;
 use crate::plan::{Plan, plan_verbatim};
 use crate::server::database::Database;
@@ -93,7 +94,9 @@ impl Verbatim {
             end
         };
         // A word of farewell, where one can still be put between two frames.
-        if let Some(report) = farewell(&end)
+        // What the server said last is better than what could be said of it.
+        let told = matches!(end, End::Upstream) && shared.failed.load(Relaxed);
+        if let Some(report) = farewell(&end).filter(|_| !told)
             && down.walk.at_boundary()
         {
             let mut out = BytesMut::new();
@@ -125,9 +128,9 @@ impl Verbatim {
             let news = Flags::POLICY | (Flags::DRAIN & !flags);
             tokio::select! {
                 read = down.reader.read_buf(down.buffer.buffer_mut()) => match read {
-                    Ok(0) => return End::Upstream,
+                    // A reset says no more than an end does.
+                    Ok(0) | Err(_) => return End::Upstream,
                     Ok(_) => {}
-                    Err(error) => return End::Io(error),
                 },
                 _ = signal.any(news) => {}
             }
@@ -178,7 +181,9 @@ impl Verbatim {
         }
         let idle = body == b"I";
         shared.idle.store(idle, Relaxed);
-        if idle {
+        if due == 0 {
+            self.client.ready(idle);
+        } else if idle {
             self.client.counters.transaction();
         }
         if idle && shared.changed.swap(false, Relaxed) {
@@ -227,7 +232,7 @@ async fn read_client(
             Ok(_) => {}
             Err(error) => return End::Io(error),
         }
-        let (mut terminated, mut queries) = (false, 0);
+        let (mut terminated, mut asks, mut queries) = (false, false, 0);
         let forwarded = walk.advance(
             buffer.bytes(),
             |_| false,
@@ -236,6 +241,7 @@ async fn read_client(
                 frontend::QUERY | frontend::SYNC | frontend::FUNCTION_CALL => {
                     shared.due.fetch_add(1, Relaxed);
                     shared.open.store(false, Relaxed);
+                    asks = true;
                     queries += u64::from(tag != frontend::SYNC);
                 }
                 frontend::EXECUTE => {
@@ -248,6 +254,9 @@ async fn read_client(
         let Ok(n) = forwarded else {
             return End::Fault("invalid frontend message");
         };
+        if asks {
+            relay.client.begins();
+        }
         relay.client.counters.queries(queries);
         relay.client.counters.received(n);
         if n > 0 {
@@ -259,6 +268,8 @@ async fn read_client(
                 writer.flush().await
             };
             if let Err(error) = sent.await {
+                // Why it went may still be there to be read and passed on.
+                tokio::time::sleep(limits::LINGER).await;
                 return End::Io(error);
             }
             if let Some(tap) = &mut tap {
@@ -288,7 +299,8 @@ pub(super) fn farewell(end: &End) -> Option<Report<'_>> {
         End::Fault(message) => Some(Report::fatal(sqlstate::PROTOCOL_VIOLATION, message)),
         End::Refused(why) => Some(Report::fatal(&why.sqlstate, &why.message)),
         End::Failed(fatal) => Some(Report::fatal(fatal.sqlstate, fatal.message)),
-        End::Client | End::Upstream | End::Io(_) => None,
+        End::Upstream => Some(lost()),
+        End::Client | End::Io(_) => None,
     }
 }
 
