@@ -10,6 +10,8 @@
 
 mod support;
 
+#[path = "e2e/copy.rs"]
+mod copy;
 #[path = "e2e/hmac.rs"]
 mod hmac;
 #[path = "e2e/tokens.rs"]

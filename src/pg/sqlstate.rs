@@ -68,6 +68,10 @@ pub const UNTRANSLATABLE_CHARACTER: &str = "22P05";
 pub const INVALID_PARAMETER_VALUE: &str = "22023";
 /// `invalid_text_representation`
 pub const INVALID_TEXT_REPRESENTATION: &str = "22P02";
+/// `bad_copy_file_format`
+pub const BAD_COPY_FILE_FORMAT: &str = "22P04";
+/// `invalid_column_reference`
+pub const INVALID_COLUMN_REFERENCE: &str = "42P10";
 /// `internal_error`
 pub const INTERNAL_ERROR: &str = "XX000";
 /// `insufficient_resources`

@@ -57,6 +57,18 @@ impl Subject<'_> {
         ))
     }
 
+    pub(super) fn token_filtered(&self) -> Refusal {
+        Refusal::denied(format!(
+            "cannot filter what is copied by column {} of {}",
+            self.column, self.table
+        ))
+        .detail(self.token_rule())
+        .hint(format!(
+            "COPY … WHERE {} IS NOT NULL works; leave out the other rows before they are sent.",
+            self.column
+        ))
+    }
+
     fn token_rule(&self) -> String {
         format!(
             "The role sees it as a reversible token of domain \"{}\" ({}).",
