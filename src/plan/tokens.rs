@@ -170,7 +170,12 @@ impl Decisions {
                             column: &column.name,
                             rule,
                         };
-                        return Err(subject.token_compared());
+                        let mut columns = other.iter().filter_map(|o| lineage.column(*o));
+                        let temporary = columns.find(|(relation, _)| relation.temporary);
+                        return Err(match temporary {
+                            Some((relation, _)) => subject.token_in_temporary(&relation.name),
+                            None => subject.token_compared(),
+                        });
                     }
                 }
             }
