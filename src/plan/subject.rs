@@ -66,8 +66,8 @@ impl Subject<'_> {
         .detail(self.token_rule())
         .hint(format!(
             "Give tokens in the statement itself: {column} = ANY ($1), {column} IN ('tok_…', …), or a \
-             join with (VALUES ('tok_…'), …) or unnest($1::text[]). Other columns tokenized in domain \
-             {domain} can be compared with too, and tokens of kind: hmac with anything.",
+             join with (VALUES ('tok_…'), …) or unnest($1::text[]). Columns of its type that are tokenized \
+             in domain {domain} can be compared with it; tokens of kind: hmac with anything.",
             column = self.column,
             domain = self.rule.name
         ))
