@@ -1,8 +1,12 @@
 //! COPY in binary into columns of tokens: the values are the tokens' text, and 16 bytes where a token
-//! is a uuid; what is stored is binary of the column's own type.
+//! is a uuid; what is stored is binary of the column's own type. And where it is stored: in no column
+//! that took another's name while the statement was on its way.
+
+use std::thread::sleep;
+use std::time::Duration;
 
 use crate::support::client::{Answer, Client};
-use crate::support::stage::Role;
+use crate::support::stage::{Role, Stage};
 use crate::tokens;
 
 const COPY: &[u8] =
@@ -91,4 +95,47 @@ fn binary_data_is_decoded_value_by_value() {
     let none = client.simple("SELECT id FROM keys WHERE id > 10");
     assert!(matches!(none, Answer::Rows(rows, _) if rows.is_empty()));
     stage.assert_silent(Role::Analyst, &mut client, "COPY");
+}
+
+#[test]
+fn no_other_column_gets_what_a_token_stands_for() {
+    const SWAP: &str = "BEGIN; ALTER TABLE staff RENAME name TO swap; \
+        ALTER TABLE staff RENAME department TO name; ALTER TABLE staff RENAME swap TO department";
+    // A stage of its own: its columns change names.
+    let stage = Stage::build(None);
+    let mut owner = stage.administrator();
+    let mut client = stage.connect(Role::Analyst);
+    let Answer::Rows(tokens, _) = client.simple("SELECT name FROM staff WHERE id = 1") else {
+        panic!("no token")
+    };
+    let insert = format!(
+        "INSERT INTO staff (id, name, department) VALUES (11, '{}', 'x')",
+        tokens[0]
+    );
+    let copy = "COPY staff (id, name, department) FROM STDIN".to_owned();
+    for sql in [insert, copy] {
+        assert!(matches!(owner.simple(SWAP), Answer::Rows(..)));
+        // It is planned on the old names, and waits for the lock.
+        client.send(b'Q', format!("{sql}\0").as_bytes());
+        client.send(b'd', format!("11\t{}\tx\n", tokens[0]).as_bytes());
+        client.send(b'c', b"");
+        sleep(Duration::from_millis(300));
+        owner.simple("COMMIT");
+        let answer = client.answer();
+        assert!(
+            matches!(&answer, Answer::Error(state, _) if state == "40001"),
+            "{answer:?}"
+        );
+        let stored = owner.simple("SELECT count(*) FROM staff WHERE id > 10");
+        assert!(matches!(stored, Answer::Rows(rows, _) if rows == ["0"]));
+        owner.simple(SWAP);
+        owner.simple("COMMIT");
+        stage.assert_silent(Role::Analyst, &mut client, &sql);
+        // The proxy reads the catalog again and goes on.
+        let again = (0..50).any(|_| {
+            sleep(Duration::from_millis(100));
+            matches!(client.simple("SELECT name FROM staff WHERE id = 1"), Answer::Rows(rows, _) if rows == tokens)
+        });
+        assert!(again, "the session did not recover");
+    }
 }
