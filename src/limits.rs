@@ -157,3 +157,7 @@ pub const STATS_PERIOD: Duration = Duration::from_secs(60);
 /// Temporary tables of one restricted session that the proxy remembers; one more works, but cannot be
 /// named.
 pub const TEMP_TABLES: usize = 1_000;
+
+/// Bytes of one row of a COPY into a column of tokens, which waits here until it is whole; and of a
+/// value in it. PostgreSQL's own bound is one GiB.
+pub const COPY_ROW_BYTES: usize = 64 * 1024 * 1024;

@@ -128,11 +128,7 @@ impl Analyzer<'_> {
         let Some(c) = relation.column(column) else {
             return Ok(false);
         };
-        let reversible = match self.column_treatment(relation, c)? {
-            Treatment::Token(t) => t.is_reversible(),
-            Treatment::Clear | Treatment::Mask(_) | Treatment::Nullify | Treatment::Deny => false,
-        };
-        if !reversible || !self.member(list, e, false) {
+        if !self.takes_tokens(target, column)? || !self.member(list, e, false) {
             return Ok(false);
         }
         if let Some(l) = list.and_then(|id| self.lineage.list_mut(id)) {
@@ -165,7 +161,8 @@ impl Analyzer<'_> {
             .at(t.position));
         }
         if !null && !target.grant.plaintext && self.is_token(target, &t.column)? {
-            return Err(token_write(&target.relation, &t.column).at(t.position));
+            let reversible = self.takes_tokens(target, &t.column)?;
+            return Err(token_write(&target.relation, &t.column, reversible).at(t.position));
         }
         Ok(())
     }
@@ -255,6 +252,17 @@ impl Analyzer<'_> {
         Ok(())
     }
 
+    /// Is a column written as tokens, which are stored as what they stand for?
+    pub(super) fn takes_tokens(&self, target: &Target, column: &Ident) -> Resolve<bool> {
+        let Some(c) = target.relation.column(column) else {
+            return Ok(false);
+        };
+        Ok(match self.column_treatment(&target.relation, c)? {
+            Treatment::Token(t) => t.is_reversible() && !target.grant.plaintext,
+            Treatment::Clear | Treatment::Mask(_) | Treatment::Nullify | Treatment::Deny => false,
+        })
+    }
+
     pub(super) fn is_token(&self, target: &Target, column: &Ident) -> Resolve<bool> {
         let Some(c) = target.relation.column(column) else {
             return Ok(false);
@@ -283,14 +291,21 @@ pub(super) fn query_gives_null(q: &Query, n: usize) -> bool {
     )
 }
 
-pub(super) fn token_write(relation: &Relation, column: &Ident) -> Refusal {
-    Refusal::denied(format!(
+/// What is written to a column of tokens is none. One that cannot be turned back is nothing to store.
+pub(super) fn token_write(relation: &Relation, column: &Ident, reversible: bool) -> Refusal {
+    let refusal = Refusal::denied(format!(
         "cannot write to tokenized column {column} of {}",
         relation.name
-    ))
-    .detail("Only a token, NULL or DEFAULT may be written to a column the role sees as tokens.")
-    .hint(
-        "Write the token as a string constant or a parameter, leave the column out, or write as a \
-         role that sees it clearly.",
-    )
+    ));
+    if !reversible {
+        return refusal
+            .detail("The role sees it as irreversible tokens: only NULL or DEFAULT may be written.")
+            .hint("Leave the column out, or write as a role that sees it clearly.");
+    }
+    refusal
+        .detail("Only a token, NULL or DEFAULT may be written to a column the role sees as tokens.")
+        .hint(
+            "Write the token as a string constant or a parameter in VALUES or SET, or COPY it, leave \
+             the column out, or write as a role that sees it clearly.",
+        )
 }

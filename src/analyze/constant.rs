@@ -226,10 +226,12 @@ impl Analyzer<'_> {
                 }
                 None => tainted |= self.compute(when, scope, ctes)?,
             }
-            results.push(self.expr(then, scope, ctes)?);
+            let info = self.expr(then, scope, ctes)?;
+            results.push((then, info));
         }
         if let Some(e) = otherwise {
-            results.push(self.expr(e, scope, ctes)?);
+            let info = self.expr(e, scope, ctes)?;
+            results.push((e, info));
         }
         let mut info = self.choice(results)?;
         info.tainted |= tainted;
@@ -241,8 +243,19 @@ impl Analyzer<'_> {
         Ok((info, compared))
     }
 
-    /// One of several values, with the type they have in common.
-    pub(super) fn choice(&mut self, values: Vec<Info>) -> Resolve<Info> {
+    /// One of several values, with the type they have in common. A constant among columns is one of
+    /// theirs, as in a set operation.
+    pub(super) fn choice(&mut self, values: Vec<(&mut Expr, Info)>) -> Resolve<Info> {
+        let columns = values.iter().any(|(_, info)| !info.sources.is_empty());
+        let values: Vec<Info> = values
+            .into_iter()
+            .map(|(e, mut info)| {
+                if columns && info.sources.is_empty() {
+                    self.constant(e, &mut info, false);
+                }
+                info
+            })
+            .collect();
         // A constant NULL takes any type, as a literal does.
         let ty = |v: &Info| if v.null { Some(oid::UNKNOWN) } else { v.ty };
         let common = self.common(&values.iter().map(ty).collect::<Vec<_>>());
@@ -255,6 +268,27 @@ impl Analyzer<'_> {
             ty: common,
             ..self.one_of(values)
         })
+    }
+
+    /// `NULLIF(a, b)`: its value is `a` or NULL, and says whether they are equal. The types of both.
+    pub(super) fn nullif(
+        &mut self,
+        (a, b): (&mut Expr, &mut Expr),
+        scope: &Scope<'_>,
+        ctes: Option<&CteFrame<'_>>,
+    ) -> Resolve<(Info, Option<Oid>)> {
+        let left = self.expr(a, scope, ctes)?;
+        let right = self.operand(b, scope, ctes)?;
+        let info = Info::computed(left.tainted || right.tainted, left.ty);
+        if left.sources.is_empty() || !left.row.is_empty() || !right.row.is_empty() {
+            self.lineage.mark_all(&left.sources, Uses::COMPUTE);
+            self.lineage.mark_all(&right.sources, Uses::COMPUTE);
+            return Ok((info, right.ty));
+        }
+        self.lineage.mark_all(&left.sources, Uses::EQUALITY);
+        self.compare_infos(&left, &right);
+        let sources = left.sources;
+        Ok((Info { sources, ..info }, right.ty))
     }
 
     /// A value that is one of several, unchanged: as in a set operation, it has sources only while all

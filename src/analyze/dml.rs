@@ -167,7 +167,8 @@ impl Analyzer<'_> {
                 InsertSource::Query(q) => query_gives_null(q, n),
             };
             if !harmless {
-                return Err(token_write(&target.relation, &c.column));
+                let reversible = self.takes_tokens(target, &c.column)?;
+                return Err(token_write(&target.relation, &c.column, reversible));
             }
             lists.extend(list.map(|id| (c.column.clone(), id)));
         }
@@ -332,8 +333,16 @@ impl Analyzer<'_> {
     ) -> Resolve<()> {
         let target = self.target(r, "COPY FROM")?;
         if let Some(filter) = filter {
-            // It sees the row that was sent, whose columns PostgreSQL lets it name bare.
-            let items = [proposed_row(&target, proposed(&target, None))];
+            // It sees the row that was sent, whose columns PostgreSQL lets it name bare. Tokens are
+            // decoded by then: what is asked of them is asked of stored values.
+            let mut columns = proposed(&target, None);
+            for (c, stored) in columns.iter_mut().zip(&target.item.columns) {
+                if self.takes_tokens(&target, &c.reference.name)? {
+                    c.sources.clone_from(&stored.sources);
+                    c.tainted = true;
+                }
+            }
+            let items = [proposed_row(&target, columns)];
             let [item] = &items;
             let scope = Scope {
                 parent: None,
@@ -374,8 +383,9 @@ impl Analyzer<'_> {
                 null: false,
             };
             self.probes(&target, &[written], false)?;
-            if !target.grant.plaintext && self.is_token(&target, c)? {
-                return Err(token_write(&target.relation, c));
+            let token = !target.grant.plaintext && self.is_token(&target, c)?;
+            if token && !self.takes_tokens(&target, c)? {
+                return Err(token_write(&target.relation, c, false));
             }
         }
         Ok(())

@@ -221,8 +221,11 @@ impl Analyzer<'_> {
                 Ok(info)
             }
             Expr::Coalesce(list) => {
-                let values = list.iter_mut().map(|e| self.expr(e, scope, ctes));
-                let values = values.collect::<Resolve<Vec<Info>>>()?;
+                let values = list.iter_mut().map(|e| {
+                    let info = self.expr(e, scope, ctes)?;
+                    Ok((e, info))
+                });
+                let values = values.collect::<Resolve<Vec<_>>>()?;
                 self.choice(values)
             }
             Expr::Greatest(list) | Expr::Least(list) => {
@@ -234,11 +237,9 @@ impl Analyzer<'_> {
                 Ok(Info::computed(tainted, Some(oid::INT4)))
             }
             Expr::NullIf(a, b) => {
-                let both = [a.as_mut(), b.as_mut()].into_iter();
-                let (tainted, types) = self.all(both, scope, ctes)?;
-                let first = types.first().copied().flatten();
-                self.written_out(e, first, types.get(1..).unwrap_or_default())?;
-                Ok(Info::computed(tainted, first))
+                let (info, second) = self.nullif((a, b), scope, ctes)?;
+                self.written_out(e, info.ty, &[second])?;
+                Ok(info)
             }
             Expr::Cast(inner, ty) => {
                 let info = self.expr(inner, scope, ctes)?;

@@ -72,6 +72,10 @@ pub const INVALID_TEXT_REPRESENTATION: &str = "22P02";
 pub const OBJECT_NOT_IN_STATE: &str = "55000";
 /// `config_file_error`
 pub const CONFIG_FILE_ERROR: &str = "F0000";
+/// `bad_copy_file_format`
+pub const BAD_COPY_FILE_FORMAT: &str = "22P04";
+/// `invalid_column_reference`
+pub const INVALID_COLUMN_REFERENCE: &str = "42P10";
 /// `internal_error`
 pub const INTERNAL_ERROR: &str = "XX000";
 /// `insufficient_resources`

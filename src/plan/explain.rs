@@ -1,9 +1,10 @@
 //! What would happen to a statement, column by column: the same analysis and the same decision as
 //! `plan_statement`, kept instead of sent. A simulator that can disagree would be a bug.
 
+use super::copy::copied_query;
 use super::decide::{Decisions, Delivery, Place, decide};
 use super::plan::PlanContext;
-use super::statement::{copied_query, grounds};
+use super::statement::grounds;
 use crate::analyze::lineage::{Lineage, OutputColumn};
 use crate::analyze::{ColumnForm, analyze};
 use crate::policy::Treatment;

@@ -2,6 +2,9 @@
 //!
 //! [`Plan`] is sealed: only `decide` makes one, and only a plan can become an upstream request.
 
+mod copy;
+mod copy_in;
+mod copy_options;
 mod decide;
 mod explain;
 mod observe;
@@ -17,6 +20,7 @@ mod temp;
 mod tokens;
 mod utility;
 
+pub use self::copy_in::{CopyDecoder, CopyTokens};
 pub use self::explain::{ExplainedColumn, explain_statement};
 pub use self::observe::observe_statement;
 pub use self::param::{Bound, Parameters};

@@ -1,8 +1,9 @@
 //! What would happen to a statement of an observed role: the decision `plan_statement` makes, kept
 //! instead of sent, and what can be said of a statement it refuses.
 
+use super::copy::copied_query;
 use super::plan::{Facts, Plan, PlanContext};
-use super::statement::{copied_query, grounds};
+use super::statement::grounds;
 use crate::analyze::{ColumnForm, Grounds, analyze, column_form};
 use crate::policy::Treatment;
 use crate::refusal::Refusal;

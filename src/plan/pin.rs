@@ -21,14 +21,14 @@
 //!
 //! The functions look through the system caches, not the transaction's snapshot, so they see what the
 //! parser saw. Deliberately absent: system catalogs and temporary tables, which nobody else changes,
-//! and the target of INSERT … VALUES, which reads nothing.
+//! and the target of INSERT … VALUES, which reads nothing: a token stored there is tested itself.
 
 use std::collections::BTreeSet;
 
 use crate::analyze::lineage::RelationUse;
 use crate::catalog::{Catalog, Relation, RelationKind};
 use crate::pg::{AttrNumber, Oid};
-use crate::sql::print::{Pin, UNPROVEN};
+use crate::sql::print::{Pin, UNPROVEN, proven};
 
 /// How many views may be inside each other before nobody believes it.
 const VIEWS: usize = 256;
@@ -54,6 +54,29 @@ pub(super) fn pin(used: &RelationUse, catalog: &Catalog) -> Option<Pin> {
     same_views(relation, catalog, &mut checks);
     checks.extend(same_children(relation, catalog));
     Some(Pin { columns, checks })
+}
+
+/// What has to hold of the target of a COPY whose data is decoded column by column. COPY's WHERE has
+/// no room for a subquery, and partitions have their parent's treatments.
+pub(super) fn pin_target(used: &RelationUse) -> Option<Pin> {
+    let relation = &used.relation;
+    if relation.temporary || crate::analyze::is_system(relation) {
+        return None;
+    }
+    let mut checks = vec![same_oid(relation)];
+    let assigned: BTreeSet<AttrNumber> = used.assigned.iter().copied().collect();
+    checks.extend(assigned.iter().filter_map(|a| same_name(relation, *a)));
+    Some(Pin {
+        columns: Vec::new(),
+        checks,
+    })
+}
+
+/// What has to hold where a decoded token is about to be stored.
+pub(super) fn stored(relation: &Relation, attnum: AttrNumber) -> String {
+    let checks = [Some(same_oid(relation)), same_name(relation, attnum)];
+    let checks: Vec<String> = checks.into_iter().flatten().collect();
+    proven(&checks)
 }
 
 fn literal(text: &str, ty: &str) -> String {

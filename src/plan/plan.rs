@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::copy_in::CopyTokens;
 use super::param::Parameters;
 use crate::catalog::{Relation, SearchPath, TempTables};
 use crate::ident::Ident;
@@ -134,6 +135,8 @@ pub struct Plan {
     copy: Option<CopyDirection>,
     /// The data of its COPY is UTF-8 whatever the client's encoding is.
     utf8: bool,
+    /// What its COPY FROM decodes.
+    copy_tokens: Option<Arc<CopyTokens>>,
     parameters: Option<Arc<Parameters>>,
     effect: Effect,
     facts: Facts,
@@ -163,6 +166,7 @@ impl Plan {
             outputs: None,
             copy: None,
             utf8: false,
+            copy_tokens: None,
             parameters: None,
             effect,
             facts,
@@ -176,6 +180,10 @@ impl Plan {
 
     pub(super) fn set_parameters(&mut self, parameters: Option<Arc<Parameters>>) {
         self.parameters = parameters;
+    }
+
+    pub(super) fn set_copy_tokens(&mut self, tokens: Option<Arc<CopyTokens>>) {
+        self.copy_tokens = tokens;
     }
 
     pub(super) fn set_effect(&mut self, effect: Effect) {
@@ -224,6 +232,7 @@ impl Plan {
         self.sql == other.sql
             && self.facts.oids == other.facts.oids
             && self.outputs.is_some() == other.outputs.is_some()
+            && self.decodes_like(other)
             && mine.len() == others.len()
             && mine.iter().zip(others.iter()).all(|(a, b)| a.same(b))
     }
@@ -231,6 +240,11 @@ impl Plan {
     /// The statement enters COPY mode.
     pub fn copy(&self) -> Option<CopyDirection> {
         self.copy
+    }
+
+    /// The data of its COPY FROM has tokens, which become what they stand for.
+    pub fn copy_tokens(&self) -> Option<&Arc<CopyTokens>> {
+        self.copy_tokens.as_ref()
     }
 
     /// The snapshot it was decided on.
@@ -267,6 +281,14 @@ impl Plan {
         }
     }
 
+    fn decodes_like(&self, other: &Self) -> bool {
+        match (&self.copy_tokens, &other.copy_tokens) {
+            (None, None) => true,
+            (Some(a), Some(b)) => a.same(b),
+            (None, Some(_)) | (Some(_), None) => false,
+        }
+    }
+
     /// Values bound for the one plan stand for the same in the other.
     pub fn binds_like(&self, other: &Self) -> bool {
         match (&self.parameters, &other.parameters) {
@@ -296,6 +318,7 @@ pub fn plan_verbatim(grants: &Grants) -> Option<Plan> {
         outputs: None,
         copy: None,
         utf8: false,
+        copy_tokens: None,
         parameters: None,
         effect: Effect::None,
         facts: Facts::default(),

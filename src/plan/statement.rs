@@ -13,9 +13,7 @@ use crate::mask::OutputRule;
 use crate::pg::sqlstate;
 use crate::refusal::Refusal;
 use crate::sql::print::{Rewrite, print};
-use crate::sql::tree::{
-    Copy, CopyDirection, CopySource, Expr, Name, Query, SelectItem, SetExpr, Statement,
-};
+use crate::sql::tree::{Expr, Statement};
 
 /// A statement whose relations are decided.
 pub(super) struct Read {
@@ -82,7 +80,7 @@ fn plan(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal
         Statement::Execute { .. } => execute(statement, ctx),
         Statement::Declare { .. } => declare(statement, ctx),
         Statement::Fetch { .. } => fetch(statement, ctx),
-        Statement::Copy(_) => copy(statement, ctx),
+        Statement::Copy(_) => super::copy::copy(statement, ctx),
         _ => utility::plan(statement, ctx),
     }
 }
@@ -363,86 +361,11 @@ fn outdated(what: &str) -> Refusal {
     )
 }
 
-/// COPY … TO STDOUT: planned as COPY (SELECT visible columns) TO, masked at the source.
-fn copy(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
-    let Statement::Copy(c) = &mut statement else {
-        return Err(not_understood());
-    };
-    let utf8 = utility::copy_options(&c.options, ctx.client_encoding)?;
-    if c.direction == CopyDirection::From {
-        let CopySource::Relation(r, columns) = &mut c.source else {
-            return Err(not_understood());
-        };
-        let lineage =
-            crate::analyze::analyze_copy_from(r, columns, c.filter.as_mut(), grounds(ctx))?;
-        let mut facts = Facts {
-            kind: "COPY",
-            ..Facts::default()
-        };
-        facts.relations = lineage
-            .relations
-            .iter()
-            .map(|r| format!("{}.{}", r.relation.schema, r.relation.name))
-            .collect();
-        facts.columns.extend(super::rewrite::probes(&lineage));
-        let sql = print(&statement, &Rewrite::default())?;
-        let plan = Plan::decided(sql, Effect::None, facts);
-        return Ok(plan.copying(CopyDirection::From).in_utf8(utf8));
-    }
-    let mut inner = copied_query(c)?;
-    let read = read(&mut inner, Delivery::Stream, ctx)?;
-    c.source = CopySource::Query(Box::new(inner));
-    let sql = print(&statement, &read.rewrite)?;
-    let mut plan = Plan::decided(sql, Effect::None, named(read.facts, "COPY"));
-    plan.set_parameters(read.parameters);
-    Ok(plan.copying(CopyDirection::To).in_utf8(utf8))
-}
-
-/// The query a COPY TO copies.
-pub(super) fn copied_query(c: &mut Copy) -> Result<Statement, Refusal> {
-    match &mut c.source {
-        CopySource::Query(q) if matches!(q.as_ref(), Statement::Query(_)) => {
-            Ok(std::mem::replace(q.as_mut(), Statement::Empty))
-        }
-        CopySource::Query(_) => Err(Refusal::denied(
-            "COPY of a data-modifying statement is not available to a restricted role",
-        )),
-        CopySource::Relation(r, columns) => {
-            let items = if columns.is_empty() {
-                vec![SelectItem::Star(None)]
-            } else {
-                columns
-                    .iter()
-                    .map(|c| SelectItem::Expr {
-                        expr: Expr::Name(Name {
-                            parts: vec![c.clone()],
-                            position: r.name.position,
-                        }),
-                        alias: None,
-                    })
-                    .collect()
-            };
-            let select = crate::sql::tree::Select {
-                items,
-                from: vec![crate::sql::tree::TableRef::Relation(r.clone())],
-                ..crate::sql::tree::Select::default()
-            };
-            Ok(Statement::Query(Box::new(Query {
-                with: None,
-                body: SetExpr::Select(Box::new(select)),
-                order_by: Vec::new(),
-                limit: None,
-                locking: Vec::new(),
-            })))
-        }
-    }
-}
-
 pub(super) fn named(facts: Facts, kind: &'static str) -> Facts {
     Facts { kind, ..facts }
 }
 
-fn not_understood() -> Refusal {
+pub(super) fn not_understood() -> Refusal {
     Refusal::error(
         sqlstate::INTERNAL_ERROR,
         "statement is not of the form expected here",

@@ -45,15 +45,43 @@ impl Subject<'_> {
     }
 
     pub(super) fn token_compared(&self) -> Refusal {
+        self.compared("something that is not a token of its domain")
+    }
+
+    /// The session's temporary table holds what the client put there: the tokens' text.
+    pub(super) fn token_in_temporary(&self, temporary: &Ident) -> Refusal {
+        let refusal = self.compared(&format!("the temporary table {temporary}"));
+        let detail = refusal.detail.clone().unwrap_or_default();
+        refusal.detail(format!(
+            "{detail} The temporary table has tokens at most, the column what they stand for, and \
+             PostgreSQL cannot make one of the other."
+        ))
+    }
+
+    fn compared(&self, what: &str) -> Refusal {
         Refusal::denied(format!(
-            "cannot compare column {} of {} with something that is not a token of its domain",
+            "cannot compare column {} of {} with {what}",
             self.column, self.table
         ))
         .detail(self.token_rule())
         .hint(format!(
-            "Compare {} with tokens as you got them, or with another column tokenized in domain {}; \
-             tokenize the class with kind: hmac to compare it with anything.",
-            self.column, self.rule.name
+            "Give tokens in the statement itself: {column} = ANY ($1), {column} IN ('tok_…', …), or a \
+             join with (VALUES ('tok_…'), …) or unnest($1::text[]). Columns of its type that are tokenized \
+             in domain {domain} can be compared with it; tokens of kind: hmac with anything.",
+            column = self.column,
+            domain = self.rule.name
+        ))
+    }
+
+    pub(super) fn token_filtered(&self) -> Refusal {
+        Refusal::denied(format!(
+            "cannot filter what is copied by column {} of {}",
+            self.column, self.table
+        ))
+        .detail(self.token_rule())
+        .hint(format!(
+            "COPY … WHERE {} IS NOT NULL works; leave out the other rows before they are sent.",
+            self.column
         ))
     }
 

@@ -170,7 +170,12 @@ impl Decisions {
                             column: &column.name,
                             rule,
                         };
-                        return Err(subject.token_compared());
+                        let mut columns = other.iter().filter_map(|o| lineage.column(*o));
+                        let temporary = columns.find(|(relation, _)| relation.temporary);
+                        return Err(match temporary {
+                            Some((relation, _)) => subject.token_in_temporary(&relation.name),
+                            None => subject.token_compared(),
+                        });
                     }
                 }
             }
@@ -231,7 +236,7 @@ impl Decisions {
                         used.push(((*id, number), *n, parameter));
                     }
                     Value::Text(text) => {
-                        let sql = list.literal(text, member)?;
+                        let sql = written.proven(list.literal(text, member)?);
                         rewrite.constants.insert((*id, number), sql);
                     }
                 }
@@ -242,10 +247,14 @@ impl Decisions {
         }
         let numbered = Parameters::number(&lineage.params, used)?;
         rewrite.params = Some(numbered.plain);
-        let tokens = numbered.tokens.into_iter();
-        rewrite
-            .constants
-            .extend(tokens.map(|(at, n)| (at, format!("${n}"))));
+        for (at, n) in numbered.tokens {
+            let parameter = format!("${n}");
+            let sql = match lineage.list(at.0) {
+                Some(list) => list.proven(parameter),
+                None => parameter,
+            };
+            rewrite.constants.insert(at, sql);
+        }
         Ok(Some(Arc::new(numbered.parameters)))
     }
 
@@ -268,6 +277,19 @@ impl Decisions {
             Ok(())
         } else {
             Err(super::subject::other_type(&list.token))
+        }
+    }
+}
+
+impl List {
+    /// What a token became, where it is stored: it must not get into a column that is another by now.
+    fn proven(&self, sql: String) -> String {
+        match &self.stored {
+            None => sql,
+            Some((relation, attnum)) => {
+                let check = super::pin::stored(relation, *attnum);
+                format!("CASE WHEN {check} THEN {sql} END")
+            }
         }
     }
 }

@@ -133,7 +133,7 @@ struct Lending {
 }
 
 enum Kind {
-    Unrestricted(Plan, Option<Box<Observer>>),
+    Unrestricted(Box<Plan>, Option<Box<Observer>>),
     Restricted(Start),
 }
 
@@ -218,7 +218,7 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
             .cancels
             .register_borrower(pid, Arc::clone(&lending.borrowed), startup.minor)
             .map_err(|e| denied(sqlstate::TOO_MANY_CONNECTIONS, e.to_string()))?;
-        let kind = Kind::Unrestricted(plan, None);
+        let kind = Kind::Unrestricted(Box::new(plan), None);
         (Road::Lent(Box::new(lending)), kind, registration)
     } else {
         // A pause is for those who come now; those who have a server go on until they leave.
@@ -244,7 +244,7 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
                 } else {
                     None
                 };
-                Kind::Unrestricted(plan, observer)
+                Kind::Unrestricted(Box::new(plan), observer)
             }
             None => Kind::Restricted(Start {
                 search_path: match search_path {

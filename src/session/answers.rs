@@ -13,6 +13,7 @@ use super::transaction::Completion;
 use super::{Fatal, Io, Session, startup, to_client};
 use crate::audit::Outcome;
 use crate::pg::Oid;
+use crate::plan::CopyTokens;
 use crate::sql::tree::CopyDirection;
 use crate::wire::Diagnostic;
 use crate::wire::backend::{self, BackendMessage, TransactionStatus};
@@ -344,6 +345,7 @@ impl Session {
             BackendMessage::CopyIn(_) => {
                 running.copying = true;
                 let utf8 = running.plan.copies_utf8();
+                self.copy_tokens = running.plan.copy_tokens().map(CopyTokens::decoder);
                 self.copy_in = true;
                 let encoding = self.confirmed.settings.encoding();
                 self.copy_encoding = Some(encoding).filter(|e| !e.is_same() && !utf8);

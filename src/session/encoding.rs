@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use bytes::BytesMut;
 
 use super::binary::{self, Trouble};
-use super::{Fatal, Io, Session, to_client, to_upstream};
+use super::{Fatal, Io, Session, to_client};
 use crate::ident::Ident;
 use crate::pg::Oid;
 use crate::pg::encoding::{Encoding, Unconvertible};
@@ -214,53 +214,6 @@ impl Session {
         }
         Ok(())
     }
-
-    /// A piece of a COPY's data, which need not end with a character.
-    pub(super) fn copy_data(&mut self, data: &[u8], io: &mut Io<'_>) -> Result<(), Fatal> {
-        let Some(encoding) = self.copy_encoding else {
-            return Ok(to_upstream::copy_data(io.upstream, data)?);
-        };
-        let mut bytes = std::mem::take(&mut self.copy_rest);
-        bytes.extend_from_slice(data);
-        let mut text = String::with_capacity(bytes.len());
-        match encoding.decode_part(&bytes, &mut text) {
-            Ok(used) => {
-                self.copy_rest = bytes.split_off(used);
-                Ok(to_upstream::copy_data(io.upstream, text.as_bytes())?)
-            }
-            Err(why) => self.copy_fails(encoding, why, io),
-        }
-    }
-
-    /// The end of a COPY's data.
-    pub(super) fn copy_done(&mut self, io: &mut Io<'_>) -> Result<(), Fatal> {
-        self.copy_in = false;
-        match self.copy_encoding {
-            Some(encoding) if !self.copy_rest.is_empty() => {
-                self.copy_fails(encoding, Unconvertible::Invalid, io)
-            }
-            _ => {
-                to_upstream::copy_done(io.upstream);
-                Ok(())
-            }
-        }
-    }
-
-    /// PostgreSQL fails the COPY, and the client is told why.
-    fn copy_fails(
-        &mut self,
-        encoding: Encoding,
-        why: Unconvertible,
-        io: &mut Io<'_>,
-    ) -> Result<(), Fatal> {
-        self.copy_in = false;
-        self.copy_rest.clear();
-        self.copy_fault = Some(unreadable(encoding, why));
-        Ok(to_upstream::copy_fail(
-            io.upstream,
-            "its data is not in the client encoding",
-        )?)
-    }
 }
 
 fn count(n: usize) -> Result<[u8; 2], Refusal> {
@@ -279,7 +232,7 @@ fn put_formats(formats: &[Format], body: &mut Vec<u8>) -> Result<(), Refusal> {
 }
 
 /// What a client sent cannot be read.
-fn unreadable(encoding: Encoding, why: Unconvertible) -> Refusal {
+pub(super) fn unreadable(encoding: Encoding, why: Unconvertible) -> Refusal {
     let name = encoding.name();
     match why {
         Unconvertible::Invalid => Refusal::error(

@@ -11,7 +11,12 @@ impl Session {
     pub(super) fn own_error(&mut self, fields: &Fields<'_>, io: &mut Io<'_>) -> Result<(), Fatal> {
         match self.copy_fault.take() {
             Some(fault) => {
-                to_client::error(io.client, &Report::error(fault.sqlstate, &fault.message));
+                let report = Report {
+                    detail: fault.detail.as_deref(),
+                    hint: fault.hint.as_deref(),
+                    ..Report::error(fault.sqlstate, &fault.message)
+                };
+                to_client::error(io.client, &report);
                 Ok(())
             }
             None => error_to_client(fields, io),

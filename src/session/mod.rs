@@ -10,6 +10,7 @@
 
 mod answers;
 mod binary;
+mod copy_in;
 mod describe;
 pub mod diagnostic;
 mod encoding;
@@ -42,7 +43,7 @@ use crate::audit::{Event, Outcome, Record, Sink, Ticket, Who};
 use crate::ident::Ident;
 use crate::pg::encoding::Encoding;
 use crate::pg::sqlstate;
-use crate::plan::Refusal;
+use crate::plan::{CopyDecoder, Refusal};
 use crate::snapshot::Snapshot;
 use crate::wire::backend::TransactionStatus;
 use crate::wire::frontend::FrontendMessage;
@@ -154,6 +155,8 @@ pub struct Session {
     copy_encoding: Option<Encoding>,
     /// The begin of a character at the end of what came of it.
     copy_rest: Vec<u8>,
+    /// What decodes the tokens in it.
+    copy_tokens: Option<CopyDecoder>,
     /// Why the proxy failed it.
     copy_fault: Option<Refusal>,
     /// Upstream names of cursors that are to be closed there.
@@ -191,6 +194,7 @@ impl Session {
             reported: encoding,
             copy_encoding: None,
             copy_rest: Vec::new(),
+            copy_tokens: None,
             copy_fault: None,
             waits_for: None,
             copy_in: false,
@@ -319,6 +323,7 @@ impl Session {
             FrontendMessage::CopyDone => self.copy_done(io)?,
             FrontendMessage::CopyFail(_) => {
                 self.copy_in = false;
+                self.copy_tokens = None;
                 to_upstream::copy_fail(io.upstream, "COPY was cancelled by the client")?;
             }
             // PostgreSQL ignores these two; the client means them for after the copy.

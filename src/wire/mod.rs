@@ -11,6 +11,7 @@
 //! The protocol: <https://www.postgresql.org/docs/current/protocol.html>.
 
 pub mod backend;
+pub mod copy;
 pub mod diagnostic;
 pub mod frame;
 pub mod frontend;

@@ -37,6 +37,11 @@ const STATEMENTS: &[&str] = &[
     "SELECT email, length(email) FROM patients GROUP BY email",
     "SELECT a.id, upper(b.email) FROM patients a JOIN patients b ON a.email = b.email",
     "WITH x AS (SELECT email FROM patients) SELECT a.email, left(b.email, 6) FROM x a JOIN x b ON a.email = b.email",
+    "SELECT coalesce(a.email, b.email), coalesce(a.email, a.city) FROM patients a JOIN patients b ON b.id = a.id",
+    "SELECT coalesce(a.email, b.email) FROM patients a JOIN patients b ON b.id = a.id WHERE a.email <> a.city",
+    "SELECT DISTINCT c FROM patient_contacts c",
+    "SELECT coalesce(a.email, b.email), count(*) FROM patient_contacts a JOIN patient_contacts b ON b.id = a.id GROUP BY 1, a",
+    "SELECT a.id, b.email FROM patient_contacts a JOIN patient_contacts b ON a = b",
     // Order and computation.
     "SELECT id, email FROM patients ORDER BY email, id",
     "SELECT min(name), max(email) FROM patients",

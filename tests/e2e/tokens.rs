@@ -22,6 +22,17 @@ pub(crate) fn take_out(stage: &Stage, text: &str) -> String {
     })
 }
 
+/// Rows with their names.
+pub(crate) fn name(stage: &Stage, answer: Answer) -> Answer {
+    match answer {
+        Answer::Rows(rows, tags) => {
+            let rows = rows.iter().map(|row| take_out(stage, row)).collect();
+            Answer::Rows(rows, tags)
+        }
+        error @ Answer::Error(..) => error,
+    }
+}
+
 fn known(stage: &Stage) -> &'static [(String, String)] {
     static KNOWN: OnceLock<Vec<(String, String)>> = OnceLock::new();
     KNOWN.get_or_init(|| {

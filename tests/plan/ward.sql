@@ -80,3 +80,5 @@ CREATE VIEW latest_visit AS SELECT DISTINCT ON (patient_id) patient_id, seen_on,
 CREATE FUNCTION triple(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 * 3';
 CREATE FUNCTION staff_of(text) RETURNS SETOF staff LANGUAGE sql STABLE AS 'SELECT * FROM staff WHERE department = $1';
 CREATE FUNCTION public.initcap(int) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT ''captured''';
+-- A token's class in another type.
+CREATE TABLE badges (id int PRIMARY KEY, mail char(80));

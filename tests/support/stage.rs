@@ -153,6 +153,13 @@ impl Stage {
         Client::connect(self.cluster.address(), "clinic_proxy", PASSWORD, database).unwrap()
     }
 
+    /// The same, as who may change the tables themselves.
+    pub(crate) fn administrator(&self) -> Client {
+        let login = format!("CREATE ROLE administrator SUPERUSER LOGIN PASSWORD '{PASSWORD}'");
+        self.cluster.run("postgres", &login).unwrap();
+        Client::connect(self.cluster.address(), "administrator", PASSWORD, "clinic").unwrap()
+    }
+
     /// Fails if the client received a piece of a value its role must not see.
     #[track_caller]
     pub(crate) fn assert_silent(&self, role: Role, client: &mut Client, sql: &str) {

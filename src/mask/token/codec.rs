@@ -110,6 +110,19 @@ pub(super) fn plain_text(type_oid: Oid, canonical: &[u8]) -> Option<Zeroizing<Ve
     Some(out)
 }
 
+/// Text of the column's type → what `recv` of the type reads.
+pub(super) fn binary(type_oid: Oid, text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let number = || read_integer(type_oid, text, Format::Text);
+    let bytes = match type_oid {
+        oid::INT2 => i16::try_from(number()?).ok()?.to_be_bytes().to_vec(),
+        oid::INT4 => i32::try_from(number()?).ok()?.to_be_bytes().to_vec(),
+        oid::INT8 => number()?.to_be_bytes().to_vec(),
+        oid::UUID => read_uuid(text)?.to_vec(),
+        _ => text.to_vec(),
+    };
+    Some(Zeroizing::new(bytes))
+}
+
 fn without_blanks(mut value: &[u8]) -> &[u8] {
     while let Some((b' ', rest)) = value.split_last() {
         value = rest;

@@ -8,7 +8,7 @@ use ::hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::codec::{Family, write_uuid};
+use super::codec::{Family, binary, write_uuid};
 use super::hmac::derive;
 use super::{TokenColumn, TokenKind};
 use crate::pg::Oid;
@@ -74,6 +74,19 @@ impl TokenColumn {
             return Err(NotDecoded::NoToken);
         }
         self.absent(token).ok_or(NotDecoded::NoToken)
+    }
+
+    /// What a token stands for, in the format the token came in. Only a token will do.
+    pub fn stored_wire(
+        &self,
+        token: &[u8],
+        format: Format,
+    ) -> Result<Zeroizing<Vec<u8>>, NotDecoded> {
+        let text = self.stored(token, format, true)?.text;
+        match format {
+            Format::Text => Ok(text),
+            Format::Binary => binary(self.type_oid, &text).ok_or(NotDecoded::NoToken),
+        }
     }
 
     /// What an array of tokens stands for; NULLs stay.

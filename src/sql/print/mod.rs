@@ -24,7 +24,7 @@ mod query;
 mod statement;
 mod write;
 
-pub use self::pinned::{MOVED, UNPROVEN};
+pub use self::pinned::{MOVED, UNPROVEN, proven};
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

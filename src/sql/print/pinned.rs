@@ -85,7 +85,7 @@ impl Printer<'_> {
         if checks.is_empty() {
             return;
         }
-        let check = one(&checks);
+        let check = proven(&checks);
         match place {
             Place::New(at) => self.out.insert_str(at, &format!(" WHERE {check}")),
             Place::Before(at) => self.out.insert_str(at, &format!("{check} AND ")),
@@ -108,7 +108,8 @@ impl Printer<'_> {
 }
 
 /// The checks as one condition, which is true or an error.
-fn one(checks: &[&str]) -> String {
+pub fn proven<S: AsRef<str>>(checks: &[S]) -> String {
+    let checks: Vec<&str> = checks.iter().map(AsRef::as_ref).collect();
     format!(
         "CASE WHEN {} THEN true ELSE \"pg_catalog\".\"current_setting\"('{MOVED}') IS NULL END",
         checks.join(" AND ")

@@ -234,8 +234,11 @@ impl Printer<'_> {
 
     pub(super) fn copy(&mut self, copy: &Copy) -> Printed {
         self.push("COPY ");
+        // A query carries its own checks.
+        let outermost = copy.direction == CopyDirection::From && self.begin_pinned();
         match &copy.source {
             CopySource::Relation(relation, columns) => {
+                self.meet(relation);
                 // COPY reads the table itself: a table with masks has to be a query here.
                 let rewrite = self.rewrite;
                 let rewritten = relation
@@ -285,6 +288,8 @@ impl Printer<'_> {
         if separator == ", " {
             self.push(")");
         }
-        self.filter(copy.filter.as_ref())
+        let place = self.pinned_filter(copy.filter.as_ref())?;
+        self.end_pinned(outermost, place);
+        Ok(())
     }
 }

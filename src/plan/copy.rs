@@ -1,0 +1,189 @@
+//! COPY: out, as a query masked at the source; in, with tokens decoded as INSERT decodes them.
+
+use std::sync::Arc;
+
+use super::copy_in::{CopyColumn, CopyTokens};
+use super::decide::Delivery;
+use super::plan::{Effect, Facts, Plan, PlanContext};
+use super::statement::{grounds, named, not_understood, read};
+use super::subject::Subject;
+use super::utility;
+use crate::analyze::lineage::{Lineage, RelationUse, Uses};
+use crate::analyze::{ColumnForm, column_form};
+use crate::ident::Ident;
+use crate::mask::TokenColumn;
+use crate::pg::AttrNumber;
+use crate::policy::{Rule, Treatment};
+use crate::refusal::Refusal;
+use crate::sql::print::{Rewrite, print};
+use crate::sql::tree::{
+    Copy, CopyDirection, CopySource, Expr, Name, Query, RelationId, SelectItem, SetExpr, Statement,
+};
+
+/// COPY … TO STDOUT: planned as COPY (SELECT visible columns) TO, masked at the source.
+pub(super) fn copy(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
+    let Statement::Copy(c) = &mut statement else {
+        return Err(not_understood());
+    };
+    let utf8 = utility::copy_options(&c.options, ctx.client_encoding)?;
+    if c.direction == CopyDirection::From {
+        return copy_from(statement, utf8, ctx);
+    }
+    let mut inner = copied_query(c)?;
+    let read = read(&mut inner, Delivery::Stream, ctx)?;
+    c.source = CopySource::Query(Box::new(inner));
+    let sql = print(&statement, &read.rewrite)?;
+    let mut plan = Plan::decided(sql, Effect::None, named(read.facts, "COPY"));
+    plan.set_parameters(read.parameters);
+    Ok(plan.copying(CopyDirection::To).in_utf8(utf8))
+}
+
+/// COPY … FROM STDIN. Where tokens are decoded, PostgreSQL gets the rows in a form of the proxy's own,
+/// and tests for each of them that the columns are still those.
+fn copy_from(mut statement: Statement, utf8: bool, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
+    let Statement::Copy(c) = &mut statement else {
+        return Err(not_understood());
+    };
+    let CopySource::Relation(r, columns) = &mut c.source else {
+        return Err(not_understood());
+    };
+    let lineage = crate::analyze::analyze_copy_from(r, columns, c.filter.as_mut(), grounds(ctx))?;
+    let mut facts = Facts {
+        kind: "COPY",
+        ..Facts::default()
+    };
+    let names = lineage.relations.iter().map(full_name);
+    facts.relations = names.collect();
+    facts.columns.extend(super::rewrite::probes(&lineage));
+    let mut rewrite = Rewrite::default();
+    let mut tokens = None;
+    if let Some((id, used)) = target(&lineage) {
+        let columns = decoded(used, columns, ctx)?;
+        if columns.iter().any(|(_, token)| token.is_some()) {
+            unfiltered(used, ctx)?;
+            let with_tokens = columns.iter().filter(|(_, token)| token.is_some());
+            facts.columns.extend(
+                with_tokens.map(|(name, _)| (format!("{}.{name}", full_name(used)), "token")),
+            );
+            if let Some(pin) = super::pin::pin_target(used) {
+                rewrite.pins.insert(id, pin);
+            }
+            tokens = Some(CopyTokens::of(c, columns, ctx.snapshot.catalog.version)?);
+        }
+    }
+    let mut plan = Plan::decided(print(&statement, &rewrite)?, Effect::None, facts);
+    plan.set_copy_tokens(tokens.map(Arc::new));
+    Ok(plan.copying(CopyDirection::From).in_utf8(utf8))
+}
+
+fn full_name(used: &RelationUse) -> String {
+    format!("{}.{}", used.relation.schema, used.relation.name)
+}
+
+fn target(lineage: &Lineage) -> Option<(RelationId, &RelationUse)> {
+    let mut relations = (0_u32..).map(RelationId).zip(&lineage.relations);
+    relations.find(|(_, used)| used.written)
+}
+
+/// The columns of the data, with what decodes them.
+fn decoded(
+    used: &RelationUse,
+    columns: &[Ident],
+    ctx: &PlanContext<'_>,
+) -> Result<Vec<CopyColumn>, Refusal> {
+    let relation = &used.relation;
+    let plaintext = (ctx.grants.write.get(&relation.oid)).is_some_and(|grant| grant.plaintext);
+    let mut decoded = Vec::with_capacity(columns.len());
+    for name in columns {
+        let column = relation.column(name).filter(|_| !plaintext);
+        let token = match column {
+            None => None,
+            Some(column) => token_rule(used, column.attnum, ctx)?.and_then(|rule| token_of(&rule)),
+        };
+        decoded.push((name.clone(), token));
+    }
+    Ok(decoded)
+}
+
+/// The rule of a column whose tokens can be turned back.
+fn token_rule(
+    used: &RelationUse,
+    attnum: AttrNumber,
+    ctx: &PlanContext<'_>,
+) -> Result<Option<Arc<Rule>>, Refusal> {
+    Ok(match column_form(&used.relation, attnum, grounds(ctx))? {
+        ColumnForm::Rule(rule) => token_of(&rule).map(|_| rule),
+        ColumnForm::Clear
+        | ColumnForm::Scrub
+        | ColumnForm::Null
+        | ColumnForm::NodeTree
+        | ColumnForm::Generated(_) => None,
+    })
+}
+
+fn token_of(rule: &Rule) -> Option<Arc<TokenColumn>> {
+    match &rule.treatment {
+        Treatment::Token(token) => token.is_reversible().then(|| Arc::clone(token)),
+        Treatment::Clear | Treatment::Mask(_) | Treatment::Nullify | Treatment::Deny => None,
+    }
+}
+
+/// WHERE sees the rows with their tokens decoded: whether there is one is all it may ask.
+fn unfiltered(used: &RelationUse, ctx: &PlanContext<'_>) -> Result<(), Refusal> {
+    for (attnum, uses) in &used.columns {
+        let Some(column) = used.relation.attribute(*attnum) else {
+            continue;
+        };
+        if !uses.within(Uses::PRESENCE)
+            && let Some(rule) = token_rule(used, *attnum, ctx)?
+        {
+            let subject = Subject {
+                table: &used.relation.name,
+                column: &column.name,
+                rule: &rule,
+            };
+            return Err(subject.token_filtered());
+        }
+    }
+    Ok(())
+}
+
+/// The query a COPY TO copies.
+pub(super) fn copied_query(c: &mut Copy) -> Result<Statement, Refusal> {
+    match &mut c.source {
+        CopySource::Query(q) if matches!(q.as_ref(), Statement::Query(_)) => {
+            Ok(std::mem::replace(q.as_mut(), Statement::Empty))
+        }
+        CopySource::Query(_) => Err(Refusal::denied(
+            "COPY of a data-modifying statement is not available to a restricted role",
+        )),
+        CopySource::Relation(r, columns) => {
+            let items = if columns.is_empty() {
+                vec![SelectItem::Star(None)]
+            } else {
+                columns
+                    .iter()
+                    .map(|c| SelectItem::Expr {
+                        expr: Expr::Name(Name {
+                            parts: vec![c.clone()],
+                            position: r.name.position,
+                        }),
+                        alias: None,
+                    })
+                    .collect()
+            };
+            let select = crate::sql::tree::Select {
+                items,
+                from: vec![crate::sql::tree::TableRef::Relation(r.clone())],
+                ..crate::sql::tree::Select::default()
+            };
+            Ok(Statement::Query(Box::new(Query {
+                with: None,
+                body: SetExpr::Select(Box::new(select)),
+                order_by: Vec::new(),
+                limit: None,
+                locking: Vec::new(),
+            })))
+        }
+    }
+}

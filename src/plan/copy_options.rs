@@ -1,0 +1,256 @@
+//! The options of a COPY FROM whose data the proxy reads, tested as `ProcessCopyOptions()` does: the
+//! statement PostgreSQL gets has none of them.
+
+use crate::ident::Ident;
+use crate::pg::sqlstate;
+use crate::refusal::Refusal;
+use crate::wire::copy::CopyFormat;
+
+/// PostgreSQL 18 reads `\.` in CSV as any other value.
+const NO_CSV_MARKER: u32 = 180_000;
+
+/// What the options say.
+#[derive(PartialEq, Eq)]
+pub(super) struct Options {
+    pub(super) format: CopyFormat,
+    /// There is a header line; true if it has to match the columns.
+    pub(super) header: Option<bool>,
+    /// Columns whose quoted NULL text is NULL.
+    force_null: Vec<usize>,
+    /// Columns whose unquoted NULL text is that text.
+    force_not_null: Vec<usize>,
+}
+
+/// The options by name.
+#[derive(Default)]
+struct Given<'a> {
+    format: Option<&'a str>,
+    delimiter: Option<&'a str>,
+    null: Option<&'a str>,
+    quote: Option<&'a str>,
+    escape: Option<&'a str>,
+    header: Option<&'a str>,
+}
+
+impl Options {
+    pub(super) fn read(
+        options: &[(Box<str>, Box<str>)],
+        forced: &[(Box<str>, Vec<Ident>)],
+        columns: &[&Ident],
+        version: u32,
+    ) -> Result<Self, Refusal> {
+        let given = Given::read(options)?;
+        let header = header(given.header)?;
+        let format = match given.format.unwrap_or("text") {
+            "text" => given.text()?,
+            "csv" => given.csv(version < NO_CSV_MARKER)?,
+            "binary" => given.binary(header.is_some())?,
+            other => {
+                return Err(Refusal::error(
+                    sqlstate::INVALID_PARAMETER_VALUE,
+                    format!("COPY format \"{other}\" not recognized"),
+                ));
+            }
+        };
+        let mut read = Self {
+            format,
+            header,
+            force_null: Vec::new(),
+            force_not_null: Vec::new(),
+        };
+        for (name, forced) in forced {
+            let what = name.to_ascii_uppercase();
+            if !matches!(read.format, CopyFormat::Csv { .. }) {
+                return Err(Refusal::error(
+                    sqlstate::FEATURE_NOT_SUPPORTED,
+                    format!("COPY {what} requires CSV mode"),
+                ));
+            }
+            let numbers = match &**name {
+                "force_null" => &mut read.force_null,
+                "force_not_null" => &mut read.force_not_null,
+                _ => {
+                    return Err(Refusal::error(
+                        sqlstate::FEATURE_NOT_SUPPORTED,
+                        format!("COPY {what} cannot be used with COPY FROM"),
+                    ));
+                }
+            };
+            for column in forced {
+                let number = columns.iter().position(|c| *c == column);
+                numbers.push(number.ok_or_else(|| {
+                    Refusal::error(
+                        sqlstate::INVALID_COLUMN_REFERENCE,
+                        format!("{what} column \"{column}\" not referenced by COPY"),
+                    )
+                })?);
+            }
+        }
+        Ok(read)
+    }
+
+    /// `FORCE_NULL` and `FORCE_NOT_NULL` of one value.
+    pub(super) fn force(&self, column: usize, value: &mut Option<Vec<u8>>) {
+        let CopyFormat::Csv { null, .. } = &self.format else {
+            return;
+        };
+        match value {
+            None if self.force_not_null.contains(&column) => {
+                *value = Some(null.as_bytes().to_vec());
+            }
+            Some(written) if self.force_null.contains(&column) && **written == *null.as_bytes() => {
+                *value = None;
+            }
+            _ => {}
+        }
+    }
+}
+
+impl<'a> Given<'a> {
+    fn read(options: &'a [(Box<str>, Box<str>)]) -> Result<Self, Refusal> {
+        let mut given = Self::default();
+        let mut encoding = None;
+        for (name, value) in options {
+            let place = match &**name {
+                "format" => &mut given.format,
+                "delimiter" => &mut given.delimiter,
+                "null" => &mut given.null,
+                "quote" => &mut given.quote,
+                "escape" => &mut given.escape,
+                "header" => &mut given.header,
+                // It is UTF-8, or the statement was refused.
+                "encoding" => &mut encoding,
+                other => {
+                    return Err(Refusal::error(
+                        sqlstate::FEATURE_NOT_SUPPORTED,
+                        format!("COPY option \"{other}\" cannot be used with COPY FROM"),
+                    ));
+                }
+            };
+            if place.replace(&**value).is_some() {
+                return Err(Refusal::error(
+                    sqlstate::SYNTAX_ERROR,
+                    "conflicting or redundant options",
+                ));
+            }
+        }
+        Ok(given)
+    }
+
+    fn text(&self) -> Result<CopyFormat, Refusal> {
+        self.only_csv()?;
+        let delimiter = one_byte("delimiter", self.delimiter.unwrap_or("\t"))?;
+        // Digits and small letters stand behind a backslash.
+        if matches!(delimiter, b'\\' | b'.' | b'a'..=b'z' | b'0'..=b'9') {
+            return Err(invalid(format!(
+                "COPY delimiter cannot be \"{}\"",
+                char::from(delimiter)
+            )));
+        }
+        let null = self.null.unwrap_or("\\N");
+        fits(delimiter, null)?;
+        Ok(CopyFormat::Text {
+            delimiter,
+            null: null.into(),
+        })
+    }
+
+    fn csv(&self, marker: bool) -> Result<CopyFormat, Refusal> {
+        let delimiter = one_byte("delimiter", self.delimiter.unwrap_or(","))?;
+        let null = self.null.unwrap_or("");
+        fits(delimiter, null)?;
+        let quote = one_byte("quote", self.quote.unwrap_or("\""))?;
+        if delimiter == quote {
+            return Err(invalid("COPY delimiter and quote must be different"));
+        }
+        let escape = match self.escape {
+            Some(escape) => one_byte("escape", escape)?,
+            None => quote,
+        };
+        if null.as_bytes().contains(&quote) {
+            return Err(invalid(
+                "CSV quote character must not appear in the NULL specification",
+            ));
+        }
+        Ok(CopyFormat::Csv {
+            delimiter,
+            null: null.into(),
+            quote,
+            escape,
+            marker,
+        })
+    }
+
+    fn binary(&self, header: bool) -> Result<CopyFormat, Refusal> {
+        for (what, there) in [
+            ("DELIMITER", self.delimiter.is_some()),
+            ("NULL", self.null.is_some()),
+            ("HEADER", header),
+        ] {
+            if there {
+                return Err(Refusal::error(
+                    sqlstate::SYNTAX_ERROR,
+                    format!("cannot specify {what} in BINARY mode"),
+                ));
+            }
+        }
+        self.only_csv()?;
+        Ok(CopyFormat::Binary)
+    }
+
+    fn only_csv(&self) -> Result<(), Refusal> {
+        for (what, given) in [("QUOTE", self.quote), ("ESCAPE", self.escape)] {
+            if given.is_some() {
+                return Err(Refusal::error(
+                    sqlstate::FEATURE_NOT_SUPPORTED,
+                    format!("COPY {what} requires CSV mode"),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A Boolean or MATCH; `Some(true)` is MATCH.
+fn header(value: Option<&str>) -> Result<Option<bool>, Refusal> {
+    match value {
+        None | Some("false" | "off" | "0") => Ok(None),
+        Some("true" | "on" | "1") => Ok(Some(false)),
+        Some("match") => Ok(Some(true)),
+        Some(_) => Err(Refusal::error(
+            sqlstate::SYNTAX_ERROR,
+            "header requires a Boolean value or \"match\"",
+        )),
+    }
+}
+
+fn one_byte(what: &str, value: &str) -> Result<u8, Refusal> {
+    match value.as_bytes() {
+        [b'\n' | b'\r'] => Err(invalid(format!(
+            "COPY {what} cannot be newline or carriage return"
+        ))),
+        [byte] => Ok(*byte),
+        _ => Err(Refusal::error(
+            sqlstate::FEATURE_NOT_SUPPORTED,
+            format!("COPY {what} must be a single one-byte character"),
+        )),
+    }
+}
+
+fn fits(delimiter: u8, null: &str) -> Result<(), Refusal> {
+    if null.contains(['\n', '\r']) {
+        return Err(invalid(
+            "COPY null representation cannot use newline or carriage return",
+        ));
+    }
+    if null.as_bytes().contains(&delimiter) {
+        return Err(invalid(
+            "COPY delimiter character must not appear in the NULL specification",
+        ));
+    }
+    Ok(())
+}
+
+fn invalid(message: impl Into<String>) -> Refusal {
+    Refusal::error(sqlstate::INVALID_PARAMETER_VALUE, message)
+}
