@@ -4,7 +4,9 @@
 
 mod decide;
 mod explain;
+mod hidden;
 mod observe;
+mod once;
 mod order;
 mod param;
 mod pin;

@@ -152,6 +152,7 @@ pub(super) fn read(
     super::order::settle(statement, delivery, &lineage, &decisions, grounds)?;
     let mut rewrite = rewrite(&lineage, &decisions, grounds)?;
     let parameters = decisions.decode(&lineage, &mut rewrite)?;
+    super::hidden::hide(statement, &lineage, &decisions, &mut rewrite)?;
     let outputs = decisions.output_rules(&lineage);
     let mut facts = facts(&lineage, &decisions);
     facts.kind = kind(statement);
