@@ -36,7 +36,7 @@ pub enum Question<'a> {
     Contains(&'a str),
 }
 
-/// What stored texts become a given masked one.
+/// What stored texts become a given masked one, or a part of it.
 enum Originals {
     /// None at all.
     None,
@@ -44,6 +44,12 @@ enum Originals {
     Exactly(String),
     /// Some of those the pattern matches.
     Among(String),
+}
+
+impl Originals {
+    fn exactly(pattern: Option<String>) -> Self {
+        pattern.map_or(Self::None, Self::Exactly)
+    }
 }
 
 impl CompiledMask {
@@ -96,10 +102,7 @@ impl Partial {
             if self.hide_length.is_some() {
                 return None;
             }
-            return Some(match self.covered(value)? {
-                Some(pattern) => Originals::Exactly(pattern),
-                None => Originals::None,
-            });
+            return self.covered(value);
         };
         // Of one character, so that what is kept and what is hidden cannot make a stop where they meet.
         let mut characters = stop.chars();
@@ -113,15 +116,17 @@ impl Partial {
         // Without a stop, it may be many things: hidden whole, or not.
         let at = value.find(stop).filter(|at| *at > 0)?;
         let (covered, rest) = value.split_at_checked(at)?;
+        // A pattern may let another stop into the covered part.
         Some(match self.covered(covered)? {
-            Some(pattern) => Originals::Among(pattern + &escaped(rest)),
-            None => Originals::None,
+            Originals::None => Originals::None,
+            Originals::Exactly(pattern) | Originals::Among(pattern) => {
+                Originals::Among(pattern + &escaped(rest))
+            }
         })
     }
 
-    /// A pattern of the texts whose covered part becomes `masked`; inside `None`: there are none.
-    /// Outside: there is no one pattern.
-    fn covered(&self, masked: &str) -> Option<Option<String>> {
+    /// Which covered parts become `masked`; `None`: no one pattern says it.
+    fn covered(&self, masked: &str) -> Option<Originals> {
         let count = |n: u32| usize::try_from(n).ok();
         let (first, last) = (count(self.keep_first)?, count(self.keep_last)?);
         let threshold = count(self.threshold())?;
@@ -138,8 +143,13 @@ impl Partial {
             all.then(|| (text(begin), middle.len(), text(end)))
         };
         match self.hide_length {
-            None if length < threshold => Some(hidden.then(|| "_".repeat(length))),
-            None => Some(ends().map(|(begin, n, end)| begin + &"_".repeat(n) + &end)),
+            None if length < threshold => {
+                Some(Originals::exactly(hidden.then(|| "_".repeat(length))))
+            }
+            None => {
+                let pattern = ends().map(|(begin, n, end)| begin + &"_".repeat(n) + &end);
+                Some(Originals::exactly(pattern))
+            }
             Some(shown) => {
                 let shown = count(shown)?;
                 // A part below the threshold is hidden whole; one character always is there.
@@ -147,9 +157,10 @@ impl Partial {
                     return None;
                 }
                 if length != kept.checked_add(shown)? {
-                    return Some(None);
+                    return Some(Originals::None);
                 }
-                Some(ends().map(|(begin, _, end)| begin + "%" + &end))
+                let pattern = ends().map(|(begin, _, end)| begin + "%" + &end);
+                Some(pattern.map_or(Originals::None, Originals::Among))
             }
         }
     }

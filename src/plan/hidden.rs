@@ -211,10 +211,8 @@ impl Hidden<'_> {
             Expr::Binary(left, op, right) if is_builtin(op) => {
                 match (&**left, &*op.symbol, &**right) {
                     (Expr::Column(l), "=", Expr::Column(r)) => self.joined(l, op, r, open),
-                    (Expr::Column(c), symbol, constant) => {
-                        self.compared(c, symbol, self.text(constant)?, open)
-                    }
-                    (constant, symbol @ ("=" | "<>"), Expr::Column(c)) => {
+                    (Expr::Column(c), symbol, constant)
+                    | (constant, symbol @ ("=" | "<>"), Expr::Column(c)) => {
                         self.compared(c, symbol, self.text(constant)?, open)
                     }
                     _ => None,

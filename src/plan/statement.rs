@@ -153,13 +153,12 @@ pub(super) fn read(
     let mut rewrite = rewrite(&lineage, &decisions, grounds)?;
     let parameters = decisions.decode(&lineage, &mut rewrite)?;
     super::hidden::hide(statement, &lineage, &decisions, &mut rewrite)?;
-    let outputs = decisions.output_rules(&lineage);
     let mut facts = facts(&lineage, &decisions);
     facts.kind = kind(statement);
     let names = lineage.outputs.iter().map(|o| o.name.clone()).collect();
     Ok(Read {
         rewrite,
-        outputs,
+        outputs: decisions.output_rules(&lineage),
         parameters,
         names,
         facts,
