@@ -10,6 +10,8 @@
 
 #[path = "mask/corpus.rs"]
 mod corpus;
+#[path = "mask/questions.rs"]
+mod questions;
 
 use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};

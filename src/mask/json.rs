@@ -43,7 +43,8 @@ pub enum JsonOther {
 const MAX_STEPS: usize = 16;
 const MAX_PATHS: usize = 100;
 
-enum Node<'a> {
+/// What a mask does at a place of a document.
+pub(super) enum Node<'a> {
     Object(Vec<(String, Node<'a>)>),
     Array(Box<Node<'a>>),
     Leaf(&'a JsonAction),
@@ -66,15 +67,7 @@ pub(super) fn sql(mask: &JsonMask, ty: &ColumnType, x: &str) -> Result<String, M
     if mask.paths.is_empty() || mask.paths.len() > MAX_PATHS {
         return Err(MaskError::new(format!("json needs 1 to {MAX_PATHS} paths")));
     }
-    let mut root: Option<Node<'_>> = None;
-    for (path, action) in &mask.paths {
-        let steps = parse(path).ok_or_else(|| {
-            MaskError::new(format!("{path} is not a path such as $.contact.phones[*]"))
-        })?;
-        insert(&mut root, &steps, action)
-            .ok_or_else(|| MaskError::new(format!("{path} overlaps another path")))?;
-    }
-    let root = root.ok_or_else(|| MaskError::new("json needs a path"))?;
+    let root = tree(mask)?;
     let masked = node(&root, mask.other, &cast(x, "jsonb"), 1)?;
     let mut arms = vec![(format!("{x} IS NULL"), "NULL".to_owned())];
     if ty.kind() == Kind::Json {
@@ -85,6 +78,19 @@ pub(super) fn sql(mask: &JsonMask, ty: &ColumnType, x: &str) -> Result<String, M
         arms.push((op(&text, "~", &literal(pattern, "text")), json_null()));
     }
     Ok(case(&arms, &masked))
+}
+
+/// The paths as one tree.
+pub(super) fn tree(mask: &JsonMask) -> Result<Node<'_>, MaskError> {
+    let mut root: Option<Node<'_>> = None;
+    for (path, action) in &mask.paths {
+        let steps = parse(path).ok_or_else(|| {
+            MaskError::new(format!("{path} is not a path such as $.contact.phones[*]"))
+        })?;
+        insert(&mut root, &steps, action)
+            .ok_or_else(|| MaskError::new(format!("{path} overlaps another path")))?;
+    }
+    root.ok_or_else(|| MaskError::new("json needs a path"))
 }
 
 /// JSON that jsonb can hold too: serde_json knows neither unpaired surrogates nor numbers beyond
@@ -151,7 +157,13 @@ fn insert<'a>(at: &mut Option<Node<'a>>, steps: &[Step], action: &'a JsonAction)
     Some(())
 }
 
-fn node(node_: &Node<'_>, other: JsonOther, j: &str, depth: usize) -> Result<String, MaskError> {
+/// The mask of the value `j`, which is not SQL's NULL.
+pub(super) fn node(
+    node_: &Node<'_>,
+    other: JsonOther,
+    j: &str,
+    depth: usize,
+) -> Result<String, MaskError> {
     let alias = format!("pgveil_j{depth}");
     let value = format!("{alias}.v");
     let below = depth.saturating_add(1);

@@ -81,6 +81,7 @@ pub struct CompiledMask {
     wire: Option<Wire>,
     constant: bool,
     describe: Arc<str>,
+    mask: Mask,
 }
 
 /// The Rust form.
@@ -114,6 +115,7 @@ impl CompiledMask {
             wire,
             constant: matches!(mask, Mask::Constant(_)) && ty.element.is_none(),
             describe: describe(mask).into(),
+            mask: mask.clone(),
         })
     }
 
@@ -150,6 +152,11 @@ impl CompiledMask {
     /// The type it was bound to.
     pub fn column_type(&self) -> &ColumnType {
         &self.ty
+    }
+
+    /// What the policy says, unless it is said of the elements of an array.
+    pub(super) fn whole(&self) -> Option<&Mask> {
+        self.ty.element.is_none().then_some(&self.mask)
     }
 
     /// Masks a non-NULL value as it stands in a DataRow, appending to `out`. Only when

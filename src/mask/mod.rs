@@ -10,12 +10,14 @@ mod constant;
 mod decimal;
 mod description;
 mod json;
+mod json_question;
 #[expect(clippy::module_inception, reason = "mask/mask.rs defines Mask")]
 mod mask;
 mod network;
 mod number;
 mod partial;
 mod partial_wire;
+mod question;
 mod row;
 mod sql_text;
 mod temporal;
@@ -28,6 +30,7 @@ pub use self::description::{
 pub use self::json::{JsonAction, JsonMask, JsonOther};
 pub use self::mask::{CompiledMask, Mask, MaskError};
 pub use self::partial::Partial;
+pub use self::question::Question;
 pub use self::row::{MalformedRow, OutputRule, RowMasker, Transform};
 pub use self::temporal::Unit;
 pub use self::token::TokenColumn;

@@ -82,11 +82,9 @@ fn numeric_steps(step: &Decimal, ty: &ColumnType, x: &str) -> Result<String, Mas
     let n = numeric(step);
     // Division rounds to some sixteen digits; mod is exact.
     let remainder = call("mod", &[&op(&call("mod", &[&x, &n]), "+", &n), &n]);
-    let steps = call(
-        "round",
-        &[&op(&x, "-", &remainder), &step.scale().to_string()],
-    );
+    let steps = op(&x, "-", &remainder);
     let Some((precision, scale)) = ty.precision() else {
+        let steps = call("round", &[&steps, &step.scale().to_string()]);
         let mut arms = infinities(&x);
         arms.push((
             op(&x, "<", &literal(&format!("-{NUMERIC_EDGE}"), "numeric")),
@@ -101,11 +99,17 @@ fn numeric_steps(step: &Decimal, ty: &ColumnType, x: &str) -> Result<String, Mas
         )));
     }
     let lowest = numeric(&largest(precision, scale)?.negated());
+    // How many digits are shown is settled by the cast to the column's type. Below the first step the
+    // type can hold, which mod finds because it rounds towards zero, floor would leave the type.
+    let first = op(&lowest, "-", &call("mod", &[&lowest, &n]));
     Ok(case(
         &[
             // NaN sorts last, so it takes this arm and stays NaN.
-            (op(&x, ">=", &op(&lowest, "+", &n)), steps.clone()),
-            (op(&steps, "<", &lowest), lowest),
+            (
+                op(&x, ">=", &literal("0", "numeric")),
+                op(&x, "-", &call("mod", &[&x, &n])),
+            ),
+            (op(&x, "<", &first), lowest),
         ],
         &steps,
     ))

@@ -148,7 +148,11 @@ impl Partial {
             rest.clone()
         });
         let hidden = concat(&[self.hide(&length), rest]);
-        let before = self.or_hidden(&length, &hidden, &concat(&pieces));
+        // Before a stop that was found there is one character at least.
+        let before = match self.threshold() {
+            0 | 1 => concat(&pieces),
+            _ => self.or_hidden(&length, &hidden, &concat(&pieces)),
+        };
         let whole = self.hide(&call("length", &[x]));
         case(&[(op(&position, ">", "1"), before)], &whole)
     }

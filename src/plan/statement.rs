@@ -150,13 +150,13 @@ pub(super) fn read(
     super::order::settle(statement, delivery, &lineage, &decisions, grounds)?;
     let mut rewrite = rewrite(&lineage, &decisions, grounds)?;
     let parameters = decisions.decode(&lineage, &mut rewrite)?;
-    let outputs = decisions.output_rules(&lineage);
+    super::hidden::hide(statement, &lineage, &decisions, &mut rewrite)?;
     let mut facts = facts(&lineage, &decisions);
     facts.kind = kind(statement);
     let names = lineage.outputs.iter().map(|o| o.name.clone()).collect();
     Ok(Read {
         rewrite,
-        outputs,
+        outputs: decisions.output_rules(&lineage),
         parameters,
         names,
         facts,

@@ -16,3 +16,8 @@ UPDATE "Odd ""Table" SET "select" = left("select", 1) || repeat('*', strpos("sel
 -- A computed column of a materialized view is denied.
 DROP MATERIALIZED VIEW contact_lines;
 CREATE MATERIALIZED VIEW contact_lines AS SELECT id FROM patients;
+UPDATE profiles SET data = CASE
+  WHEN jsonb_typeof(data) <> 'object' THEN 'null'
+  WHEN jsonb_typeof(data -> 'contact') = 'object'
+    THEN jsonb_set(jsonb_set(data, '{contact,wechat}', '"***"', false), '{income}', '0', false)
+  ELSE jsonb_set(jsonb_set(data, '{contact}', 'null', false), '{income}', '0', false) END;

@@ -58,6 +58,11 @@ CREATE TABLE members (
 CREATE TABLE guests (id int PRIMARY KEY, email varchar(80) UNIQUE);
 CREATE INDEX ON logins_2026 (email);
 
+CREATE TABLE profiles (id int PRIMARY KEY, data jsonb);
+INSERT INTO profiles VALUES (1, '{"contact": {"wechat": "qvorlund_w", "pref": "sms"}, "income": 51777, "lang": "sv"}'),
+  (2, '{"contact": ["qvorlund_x"], "income": null, "lang": "zh"}'), (3, '["income", "qvorlund_y"]'), (4, NULL),
+  (5, '{"contact": null, "lang": ["sv"]}'), (6, '"qvorlund_z"');
+
 INSERT INTO labels VALUES (1, 'Alpha', 'ALPHA', 'alpha'), (2, 'beta', 'Gamma', 'BETA'),
   (3, NULL, 'Delta', 'delta'), (4, 'DELTA', NULL, NULL), (5, 'Zeta', 'zeta', 'Zeta');
 INSERT INTO tickets VALUES (1, 1, 'ada.qvorlund@example.com', 'r-1', 'ring back', 'Lund'),

@@ -4,7 +4,8 @@ use super::{Printed, Printer, unresolved};
 use crate::sql::tree::{Expr, Operator, Quantifier};
 
 impl Printer<'_> {
-    /// Are columns of two relations compared for equality, both computed?
+    /// Are columns of two relations compared for equality, both computed? `plan::hidden` has seen to
+    /// those of derived tables; these are masked in place.
     pub(super) fn is_blind_join(&self, left: &Expr, op: &Operator, right: &Expr) -> bool {
         let computed = |e: &Expr| match e {
             Expr::Column(c) => c.base.filter(|b| self.rewrite.computed.contains(b)),
