@@ -310,7 +310,7 @@ fn whoever_is_cut_off_nobody_is_shown_anothers_rows() {
         std::env::var(name).map_or(default, |value| value.parse().unwrap())
     };
     let seed = Arc::new(AtomicU64::new(setting("PGVEIL_FAULT_SEED", 20_261_122)));
-    let length = Duration::from_secs(setting("PGVEIL_FAULT_SECONDS", 4));
+    let length = Duration::from_secs(setting("PGVEIL_FAULT_SECONDS", 3));
     let stage = Stage::shared();
     let storm = Arc::new(AtomicU64::new(0));
     let weather = Weather::Cuts(Arc::clone(&storm), Arc::clone(&seed));
@@ -357,6 +357,7 @@ fn whoever_is_cut_off_nobody_is_shown_anothers_rows() {
                             (1..=60).map(|i| format!("{own} | {i} | {email}")).collect();
                         assert_eq!(rows, expected, "{user}");
                         whole += 1;
+                        thread::sleep(Duration::from_millis(2));
                     }
                 }
                 (whole, lost)
