@@ -425,7 +425,7 @@ mod tests {
         let routines = Routines::new(["log_in".to_owned(), "Odd".to_owned()], false);
         let mut hidden = Vec::new();
         let found = residue(text.as_bytes(), &routines, &mut |n| {
-            hidden.push(n.to_owned())
+            hidden.push(n.to_owned());
         });
         (found, hidden)
     }

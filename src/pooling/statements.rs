@@ -134,7 +134,7 @@ impl Statements {
         }
         let mut hidden = Vec::new();
         let found = residue(text(body), routines, &mut |name| {
-            hidden.push(name.to_owned())
+            hidden.push(name.to_owned());
         });
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let body = Bytes::copy_from_slice(body);

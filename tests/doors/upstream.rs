@@ -219,7 +219,10 @@ async fn cancelling(port: u16, tls: UpstreamTls) {
     });
     // A request that comes before the query begins is lost, so ask until it worked.
     while !sleeper.is_finished() {
-        cancel(&found.target, found.pid, &found.key).await.unwrap();
+        let running = found.upstream();
+        cancel(&running.target, running.pid, &running.key)
+            .await
+            .unwrap();
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     assert_eq!(sleeper.await.unwrap(), "57014");

@@ -291,7 +291,7 @@ async fn who_waits_is_served_in_turn_and_told_when_it_takes_too_long() {
     waiting.await.unwrap();
 
     let hasty = with(1, |config| {
-        config.pool.queue_timeout = Duration::from_millis(100)
+        config.pool.queue_timeout = Duration::from_millis(100);
     });
     let (a, b) = (client(&hasty).await, client(&hasty).await);
     a.simple_query("BEGIN").await.unwrap();

@@ -69,7 +69,7 @@ impl Role {
 
 /// PostgreSQL, the clinic, the proxy.
 pub(crate) struct Stage {
-    cluster: Cluster,
+    pub(crate) cluster: Cluster,
     proxy: SocketAddr,
     taps: HashMap<Role, Tap>,
     _folder: tempfile::TempDir,
@@ -151,13 +151,6 @@ impl Stage {
     /// A connection straight to PostgreSQL.
     pub(crate) fn direct(&self, database: &str) -> Client {
         Client::connect(self.cluster.address(), "clinic_proxy", PASSWORD, database).unwrap()
-    }
-
-    /// The same, as who may change the tables themselves.
-    pub(crate) fn administrator(&self) -> Client {
-        let login = format!("CREATE ROLE administrator SUPERUSER LOGIN PASSWORD '{PASSWORD}'");
-        self.cluster.run("postgres", &login).unwrap();
-        Client::connect(self.cluster.address(), "administrator", PASSWORD, "clinic").unwrap()
     }
 
     /// Fails if the client received a piece of a value its role must not see.

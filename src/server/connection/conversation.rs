@@ -128,7 +128,7 @@ impl Conversation<'_> {
                 let open =
                     |observer: Box<Observer>| Ear::open(self.shared, &self.database, *observer);
                 let relay = Verbatim {
-                    plan,
+                    plan: *plan,
                     ear: observer.map(open),
                     role: self.role,
                     database: self.database,
@@ -155,7 +155,7 @@ impl Conversation<'_> {
             return End::Fault("a restricted session borrows no connection");
         };
         let relay = Pooled {
-            plan,
+            plan: *plan,
             role: self.role,
             database: self.database,
             shared: Arc::clone(self.shared),
