@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use pgveil::server::Running;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
-use super::stage::{PASSWORD, Stage, code, options};
+use super::stage::{Brief, PASSWORD, Stage, code, options};
 
 /// A console: `app` is an administrator on this stage, `support` may look.
 async fn console(addr: SocketAddr, user: &str) -> Client {
@@ -43,8 +42,8 @@ async fn find(console: &Client, command: &str, column: &str, value: &str) -> Sim
     found.unwrap()
 }
 
-fn another() -> Running {
-    Stage::shared().another(|_| {})
+fn another() -> Brief {
+    Stage::shared().brief(|_| {})
 }
 
 #[tokio::test]
@@ -196,7 +195,7 @@ async fn who_may_look_may_not_touch_and_others_may_not_even_look() {
     let refused = stranger.connect(NoTls).await.err().unwrap();
     assert_eq!(code(&refused), "28000");
     // Where nobody is named, the name is any database's.
-    let without = Stage::shared().another(|config| {
+    let without = Stage::shared().brief(|config| {
         config.admin_users.clear();
         config.stats_users.clear();
     });
@@ -341,7 +340,7 @@ async fn commands_leave_records_and_a_wrong_policy_is_answered() {
     std::fs::write(&file, &policy).unwrap();
     let audit = folder.path().join("audit.jsonl");
     let (at, log) = (file.clone(), audit.clone());
-    let running = Stage::shared().another(move |config| {
+    let running = Stage::shared().brief(move |config| {
         config.policies = at;
         config.audit = Some(log);
     });
@@ -380,7 +379,7 @@ async fn commands_leave_records_and_a_wrong_policy_is_answered() {
 
 #[tokio::test]
 async fn roles_and_logins_have_as_many_sessions_as_they_may() {
-    let running = Stage::shared().another(|config| {
+    let running = Stage::shared().brief(|config| {
         config.max_connections.logins = [("app".to_owned(), 1)].into();
         config.max_connections.roles = [("support".to_owned(), 1)].into();
     });

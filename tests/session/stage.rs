@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -128,6 +129,12 @@ impl Stage {
             .unwrap()
     }
 
+    /// The same, ended with the test: a proxy that lives on reads the catalog again with every table
+    /// that another test makes.
+    pub(crate) fn brief(&self, change: impl FnOnce(&mut Config)) -> Brief {
+        Brief(Some(self.another(change)))
+    }
+
     /// The policy file of the shared proxy.
     pub(crate) fn policy(&self) -> PathBuf {
         self.folder.path().join("policy.yaml")
@@ -157,6 +164,27 @@ impl Stage {
         ]);
         psql.env("PGPASSWORD", PASSWORD);
         psql
+    }
+}
+
+/// A proxy of one test's own.
+pub(crate) struct Brief(Option<Running>);
+
+impl Deref for Brief {
+    type Target = Running;
+
+    fn deref(&self) -> &Running {
+        self.0.as_ref().unwrap()
+    }
+}
+
+impl Drop for Brief {
+    fn drop(&mut self) {
+        if let Some(running) = self.0.take() {
+            running.kill_sessions();
+            // Nobody waits for it: it may take its time.
+            drop(Stage::shared().runtime.spawn(running.shutdown()));
+        }
     }
 }
 
