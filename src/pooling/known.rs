@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn the_longest_unused_goes_first() {
         let statements = Statements::default();
-        let of = |text: &str| statements.intern(text.as_bytes(), &Routines::default());
+        let of = |text: &str| statements.intern(text.as_bytes(), b"", &Routines::default());
         let (a, b, c) = (of("a\0"), of("b\0"), of("c\0"));
         let mut known = Known::new(2);
         assert_eq!(known.touch(&a), Missing::Parse);

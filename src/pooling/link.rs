@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use super::expected::Expected;
 use super::known::Known;
+use super::probe::Settings;
 use super::residue::{Residue, Routines};
 use super::statements::{Statement, Statements};
 use crate::limits;
@@ -69,6 +70,10 @@ pub struct Link {
     unnamed_here: bool,
     expected: Expected,
     found: Residue,
+    /// Settings may have changed since the last rest: what is prepared now is for nobody else.
+    altered: bool,
+    /// The settings of the session, as part of what names a statement.
+    settings: Vec<u8>,
     hidden: Vec<String>,
     /// Bytes of the frame under way, per direction.
     up_left: usize,
@@ -131,6 +136,7 @@ impl Link {
     /// What was found is dealt with: the names of settings the server does not list, ever set.
     pub fn settled(&mut self) -> &[String] {
         self.found = Residue::NONE;
+        self.altered = false;
         self.expected.shrink();
         &self.hidden
     }
@@ -143,6 +149,16 @@ impl Link {
     /// The last thing the server said was why it fails.
     pub fn is_told(&self) -> bool {
         self.told
+    }
+
+    /// The settings the session holds, when it is at rest.
+    pub fn holds(&mut self, settings: &Settings) {
+        self.settings = settings.bytes();
+    }
+
+    fn note(&mut self, residue: Residue) {
+        self.altered |= !residue.is_none();
+        self.found |= residue.beyond();
     }
 
     /// How many transactions there were since this was last asked.

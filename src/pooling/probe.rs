@@ -14,6 +14,18 @@ impl Settings {
     pub fn is_default(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// Equal for equal settings; none for the default.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (name, value) in self.0.iter() {
+            for text in [name, value] {
+                out.extend_from_slice(text.as_bytes());
+                out.push(0);
+            }
+        }
+        out
+    }
 }
 
 /// What a session was found to hold.

@@ -26,9 +26,17 @@ impl Residue {
     /// What nothing shows: settings of unknown names, loaded libraries, connections of extensions.
     pub const UNSEEN: Self = Self(4);
 
+    /// Settings of the transaction only: nothing is left of them.
+    pub const LOCAL: Self = Self(8);
+
     /// Is there nothing?
     pub fn is_none(self) -> bool {
         self == Self::NONE
+    }
+
+    /// What is left when the transaction is over.
+    pub fn beyond(self) -> Self {
+        Self(self.0 & !Self::LOCAL.0)
     }
 
     pub(super) fn bits(self) -> u8 {
@@ -344,7 +352,10 @@ impl Reading<'_> {
         match word {
             b"session" => Previous::SetSession,
             // Over with the transaction. (SET LOCAL x; the name does not matter.)
-            b"local" | b"transaction" | b"constraints" => Previous::Other,
+            b"local" | b"transaction" | b"constraints" => {
+                self.found |= Residue::LOCAL;
+                Previous::Other
+            }
             b"role" => self.identity(),
             b"time" | b"names" | b"schema" | b"catalog" | b"xml" | b"all" => self.changed(),
             name => self.named(name),
@@ -439,7 +450,6 @@ mod tests {
             "WITH x(a) AS (INSERT INTO t SELECT 1 RETURNING *) SELECT count(*) FROM x",
             "UPDATE t SET a = 1, temp = 2 WHERE b = $1",
             "BEGIN; SELECT 1; COMMIT",
-            "BEGIN;SET LOCAL work_mem='1GB';SET TRANSACTION READ ONLY;END",
             "/* set x */ -- listen\n SELECT $$create temp table$$, $a$ $$ ; load $a$",
             "MERGE INTO t USING s ON t.a = s.a WHEN MATCHED THEN DELETE",
             "SELECT temp, \"log_in\" FROM readings WHERE pg_sleep(0) IS NULL",
@@ -450,6 +460,13 @@ mod tests {
         ] {
             assert_eq!(of(text), (Residue::NONE, vec![]), "{text}");
         }
+    }
+
+    #[test]
+    fn settings_of_a_transaction_end_with_it() {
+        let text = "BEGIN;SET LOCAL work_mem='1GB';SET TRANSACTION READ ONLY;END";
+        assert_eq!(of(text), (Residue::LOCAL, vec![]));
+        assert!(of(text).0.beyond().is_none());
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct Statement {
     pub(super) name: Box<[u8]>,
     /// The body of its Parse behind the name: text, NUL, types.
     pub(super) body: Bytes,
+    /// Where it is kept for others, if it is.
+    key: Option<Bytes>,
     /// What running it may leave behind, by the routines of this version: version and bits.
     judged: AtomicU64,
     /// Names of settings it may set that the server does not list.
@@ -127,35 +129,57 @@ impl Default for Statements {
 }
 
 impl Statements {
-    /// The statement of this Parse body (behind the name).
-    pub(super) fn intern(&self, body: &[u8], routines: &Routines) -> Arc<Statement> {
-        if let Some(known) = self.known.get(body) {
+    /// The statement of this Parse body (behind the name), prepared under these settings: constants in
+    /// it were read by them, `'1/2/2026'` by DateStyle.
+    pub(super) fn intern(
+        &self,
+        body: &[u8],
+        settings: &[u8],
+        routines: &Routines,
+    ) -> Arc<Statement> {
+        // A Parse ends with its types: no text can pretend to be a setting.
+        let key = [settings, body].concat();
+        if let Some(known) = self.known.get(key.as_slice()) {
             return Arc::clone(&known);
         }
+        let key = Bytes::from(key);
+        let body = key.slice(settings.len()..);
+        let statement = Arc::new(self.make(body, Some(key.clone()), routines));
+        self.known.insert(key, Arc::clone(&statement));
+        self.sweep();
+        statement
+    }
+
+    /// The same for nobody else: prepared under settings that are not known.
+    pub(super) fn private(&self, body: &[u8], routines: &Routines) -> Arc<Statement> {
+        Arc::new(self.make(Bytes::copy_from_slice(body), None, routines))
+    }
+
+    fn make(&self, body: Bytes, key: Option<Bytes>, routines: &Routines) -> Statement {
         let mut hidden = Vec::new();
-        let found = residue(text(body), routines, &mut |name| {
+        let found = residue(text(&body), routines, &mut |name| {
             hidden.push(name.to_owned());
         });
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let body = Bytes::copy_from_slice(body);
-        let statement = Arc::new(Statement {
+        let statement = Statement {
             id,
             name: name(id),
-            body: body.clone(),
+            body,
+            key,
             judged: AtomicU64::new(0),
             hidden: hidden.into_boxed_slice(),
-        });
+        };
         statement.judge(found, routines);
-        self.known.insert(body, Arc::clone(&statement));
-        self.sweep();
         statement
     }
 
     /// Whoever prepares this text next gets a statement of its own: this one's plan is out of date, and
     /// connections that hold it will go on saying so.
     pub(super) fn retire(&self, statement: &Statement) {
-        self.known
-            .remove_if(&statement.body, |_, known| known.id == statement.id);
+        if let Some(key) = &statement.key {
+            self.known
+                .remove_if(key, |_, known| known.id == statement.id);
+        }
     }
 
     /// Throws out what nobody holds any more, each time the table has doubled.
@@ -181,11 +205,15 @@ mod tests {
     fn a_text_with_its_types_is_kept_once() {
         let statements = Statements::default();
         let judge = &Routines::default();
-        let a = statements.intern(b"SELECT 1\0\0\0", judge);
-        let b = statements.intern(b"SELECT 1\0\0\0", judge);
-        let c = statements.intern(b"SELECT 1\0\0\x01\0\0\0\x17", judge);
+        let a = statements.intern(b"SELECT 1\0\0\0", b"", judge);
+        let b = statements.intern(b"SELECT 1\0\0\0", b"", judge);
+        let c = statements.intern(b"SELECT 1\0\0\x01\0\0\0\x17", b"", judge);
         assert_eq!((a.id, a.text()), (b.id, &b"SELECT 1"[..]));
         assert_ne!(a.id, c.id);
+        let d = statements.intern(b"SELECT 1\0\0\0", b"datestyle\0DMY\0", judge);
+        assert_ne!(a.id, d.id);
+        assert_eq!(d.text(), b"SELECT 1");
+        assert_ne!(statements.private(b"SELECT 1\0\0\0", judge).id, a.id);
         assert_eq!(number(&a.name), Some(a.id));
         assert!(is_own(&a.name) && !is_own(b"s1"));
     }
@@ -194,19 +222,22 @@ mod tests {
     fn a_retired_statement_is_not_given_again() {
         let statements = Statements::default();
         let routines = Routines::default();
-        let old = statements.intern(b"SELECT 1\0\0\0", &routines);
+        let old = statements.intern(b"SELECT 1\0\0\0", b"", &routines);
         statements.retire(&old);
-        let new = statements.intern(b"SELECT 1\0\0\0", &routines);
+        let new = statements.intern(b"SELECT 1\0\0\0", b"", &routines);
         assert_ne!(old.id, new.id);
         statements.retire(&old);
-        assert_eq!(statements.intern(b"SELECT 1\0\0\0", &routines).id, new.id);
+        assert_eq!(
+            statements.intern(b"SELECT 1\0\0\0", b"", &routines).id,
+            new.id
+        );
     }
 
     #[test]
     fn it_is_judged_again_when_the_functions_change() {
         let old = Routines::default();
         let new = Routines::new(["f".to_owned()], false);
-        let statement = Statements::default().intern(b"SELECT f()\0\0\0", &old);
+        let statement = Statements::default().intern(b"SELECT f()\0\0\0", b"", &old);
         assert_eq!(statement.residue(&old), Residue::NONE);
         assert_eq!(statement.residue(&new), Residue::UNSEEN);
         assert_eq!(statement.residue(&old), Residue::NONE);
@@ -217,7 +248,7 @@ mod tests {
         let statements = Statements::default();
         for i in 0..5_000 {
             let body = format!("SELECT {i}\0\0\0");
-            drop(statements.intern(body.as_bytes(), &Routines::default()));
+            drop(statements.intern(body.as_bytes(), b"", &Routines::default()));
         }
         assert!(statements.known.len() <= 1_024);
     }

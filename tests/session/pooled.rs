@@ -161,6 +161,21 @@ async fn settings_go_with_their_client_and_return_to_what_it_started_with() {
 }
 
 #[tokio::test]
+async fn a_constant_is_read_by_the_settings_of_who_prepared_it() {
+    let _database = DATABASE.read().await;
+    let proxy = lending(1);
+    let (a, b) = (client(&proxy).await, client(&proxy).await);
+    a.simple_query("SET datestyle = 'ISO, MDY'").await.unwrap();
+    b.simple_query("SET datestyle = 'ISO, DMY'").await.unwrap();
+    let text = "SELECT to_char(date '01/02/2026', 'Mon DD') || $1::text";
+    for (client, expected) in [(&a, "Jan 02!"), (&b, "Feb 01!")] {
+        let statement = client.prepare(text).await.unwrap();
+        let row = client.query_one(&statement, &[&"!"]).await.unwrap();
+        assert_eq!(row.get::<_, String>(0), expected);
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_taken_along_keeps_the_connection_until_it_is_gone() {
     let _database = DATABASE.read().await;
     let cases = [

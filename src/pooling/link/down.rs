@@ -83,7 +83,7 @@ impl Link {
                 walk.pass(total);
             }
             backend::PARAMETER_STATUS => {
-                self.found |= Residue::SETTINGS;
+                self.note(Residue::SETTINGS);
                 let (name, rest) = cstr(body).map_err(|_| LinkError::Server)?;
                 let (value, _) = cstr(rest).map_err(|_| LinkError::Server)?;
                 self.setting(name, value);
@@ -95,7 +95,7 @@ impl Link {
                     // PostgreSQL discards the rest of the data up to a Sync that may have been sent
                     // already: how many answers are owed is not sure any more.
                     self.copying = false;
-                    self.found |= Residue::UNSEEN;
+                    self.note(Residue::UNSEEN);
                 }
                 match self.in_clients_words(body) {
                     Some(body) => {
@@ -157,6 +157,7 @@ impl Link {
         self.failed = status == b"E";
         self.told = false;
         if !self.in_transaction {
+            self.altered = !self.found.is_none();
             self.transactions = self.transactions.wrapping_add(1);
         }
         Ok(())

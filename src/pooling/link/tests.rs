@@ -172,6 +172,26 @@ fn a_statement_whose_plan_is_out_of_date_is_made_anew() {
 }
 
 #[test]
+fn what_is_prepared_under_other_settings_is_another_statement() {
+    let mut stage = Stage::new();
+    stage.up(&[PARSE_S, SYNC]);
+    stage.down(&[(b'1', b""), READY]);
+    // In a transaction that changes settings for itself: nobody else's.
+    let local = (b'Q', &b"BEGIN; SET LOCAL datestyle = 'dmy'\0"[..]);
+    stage.up(&[local]);
+    stage.down(&[(b'C', b"SET\0"), (b'Z', b"T")]);
+    let sent = stage.up(&[(b'P', b"t\0SELECT 1\0\0\0"), SYNC]);
+    assert_eq!(sent, frames(&[(b'P', b"pgveil_s2\0SELECT 1\0\0\0"), SYNC]));
+    stage.down(&[(b'1', b""), (b'Z', b"T")]);
+    stage.up(&[(b'Q', b"COMMIT\0")]);
+    stage.down(&[(b'C', b"COMMIT\0"), READY]);
+    assert_eq!(stage.link.rest(), Rest::Resting(Residue::NONE));
+    let sent = stage.up(&[(b'P', b"u\0SELECT 1\0\0\0"), SYNC]);
+    assert_eq!(sent, frames(&[(b'C', b"Spgveil_s0\0"), SYNC]));
+    stage.down(&[(b'3', b""), READY]);
+}
+
+#[test]
 fn a_name_that_is_taken_fails_in_the_servers_words() {
     let mut stage = Stage::new();
     stage.up(&[PARSE_S, SYNC]);

@@ -78,7 +78,7 @@ impl Link {
                         let text = statements::text(text);
                         self.judge(text, at.routines);
                     }
-                    None if total > READ_WHOLE => self.found |= Residue::UNSEEN,
+                    None if total > READ_WHOLE => self.note(Residue::UNSEEN),
                     None => return Ok(false),
                 }
                 self.unnamed = None;
@@ -118,7 +118,7 @@ impl Link {
                     return missing(whole);
                 };
                 if !LARGE_OBJECTS.contains(&u32::from_be_bytes(*oid)) {
-                    self.found |= Residue::UNSEEN;
+                    self.note(Residue::UNSEEN);
                 }
                 self.open = false;
                 self.expected.push(Due::Query);
@@ -140,13 +140,13 @@ impl Link {
     fn judge(&mut self, text: &[u8], routines: &Routines) {
         let hidden = &mut self.hidden;
         let found = residue(text, routines, &mut |name| remember(hidden, name));
-        self.found |= found;
+        self.note(found);
         self.note_unreadable();
     }
 
     fn note_unreadable(&mut self) {
         if self.unreadable {
-            self.found |= Residue::UNSEEN;
+            self.note(Residue::UNSEEN);
         }
     }
 
@@ -184,7 +184,11 @@ impl Link {
             self.expected.push(Due::Doomed);
             return;
         }
-        let statement = at.statements.intern(text, at.routines);
+        let statement = if self.altered {
+            at.statements.private(text, at.routines)
+        } else {
+            at.statements.intern(text, &self.settings, at.routines)
+        };
         walk.replace(total, out);
         match at.known.touch(&statement) {
             Missing::Nothing => {
@@ -240,7 +244,8 @@ impl Link {
         self.note_unreadable();
         if name.is_empty() {
             if let Some(unnamed) = &self.unnamed {
-                self.found |= unnamed.residue;
+                self.altered |= !unnamed.residue.is_none();
+                self.found |= unnamed.residue.beyond();
                 for name in &unnamed.hidden {
                     remember(&mut self.hidden, name);
                 }
@@ -256,7 +261,7 @@ impl Link {
         }
         let statement = self.names.get(name).cloned();
         let target: &[u8] = if let Some(statement) = &statement {
-            self.found |= statement.residue(at.routines);
+            self.note(statement.residue(at.routines));
             for name in &statement.hidden {
                 remember(&mut self.hidden, name);
             }
@@ -265,7 +270,7 @@ impl Link {
             &statement.name
         } else {
             // Made by SQL's PREPARE, or not at all.
-            self.found |= Residue::STATE;
+            self.note(Residue::STATE);
             walk.flush(out);
             if statements::is_own(name) {
                 NOWHERE
@@ -312,7 +317,7 @@ impl Link {
                 let statement = self.names.remove(name);
                 let own = statement.is_some() || statements::is_own(name);
                 if !own {
-                    self.found |= Residue::STATE;
+                    self.note(Residue::STATE);
                 }
                 // The connection keeps it, for whoever wants it next.
                 close_statement(if own { NOWHERE } else { name }, out);

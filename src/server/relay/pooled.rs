@@ -44,6 +44,15 @@ struct Scratch {
     reply: Vec<u8>,
 }
 
+impl Scratch {
+    /// One long message is no reason to keep as much room for ever.
+    fn shrink(&mut self) {
+        if self.output.capacity() > limits::PENDING_BYTES {
+            self.output = Vec::new();
+        }
+    }
+}
+
 /// One session that borrows.
 pub(in crate::server) struct Pooled {
     pub(in crate::server) plan: Plan,
@@ -152,6 +161,7 @@ impl Pooled {
     ) -> Poll<Event> {
         SCRATCH.with_borrow_mut(|scratch| {
             let event = self.turn(cx, client, flow, scratch);
+            scratch.shrink();
             match event {
                 Err(end) => Poll::Ready(Event::End(end)),
                 Ok(Some(event)) => Poll::Ready(event),

@@ -95,6 +95,7 @@ impl Pooled {
             .await
             .map_err(|error| End::Refused(failure(&error)))?;
         flow.settings = holding.settings;
+        flow.link.holds(&flow.settings);
         flow.pinned = holding.state;
         if !flow.pinned {
             self.detach(flow);
