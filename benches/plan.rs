@@ -20,17 +20,20 @@ use pgveil::cli::bank;
 use pgveil::cli::cluster::{Cluster, ClusterOptions, SUPERUSER, TcpAuth};
 use pgveil::ident::Ident;
 use pgveil::mask::token::{KeyRingFile, NewKey};
-use pgveil::plan::{PlanContext, plan_statement};
+use pgveil::plan::{Plan, PlanContext, PlanKey, Plans, Scope, plan_statement};
 use pgveil::policy::bind;
 use pgveil::server::policy_files;
 use pgveil::snapshot::Snapshot;
-use pgveil::sql::parse::parse;
+use pgveil::sql::Shaped;
+use pgveil::sql::tree::Looked;
 use pgveil::upstream::introspect::introspect;
 use pgveil::upstream::{TlsMode, UpstreamOptions, UpstreamTls, connect};
 use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
 
 const POINT: &str = "SELECT id, name, mobile FROM bank.customers WHERE id = $1";
+
+const LITERAL: &str = "SELECT id, name, mobile FROM bank.customers WHERE id = 4711";
 
 const ANALYTICS: &str = "\
 WITH spenders AS (
@@ -105,12 +108,45 @@ fn plan(criterion: &mut Criterion) {
         fresh_name: Ident::exact("fresh"),
     };
     let planned = |sql: &str| {
-        let statement = parse(sql).unwrap().remove(0).statement;
-        plan_statement(statement, &context).unwrap()
+        let (mut parsed, looked) = Shaped::scan(sql).unwrap().parse().unwrap();
+        let statement = parsed.remove(0).statement;
+        (plan_statement(statement, &context).unwrap(), looked)
     };
     let mut group = criterion.benchmark_group("plan");
     for (name, sql) in [("point select", POINT), ("analytics, 12 lines", ANALYTICS)] {
         group.bench_function(name, |bencher| bencher.iter(|| planned(black_box(sql))));
+    }
+    group.finish();
+    again(criterion, &planned);
+}
+
+/// A statement of a shape that was planned before: scanned, looked for, written with its constants.
+fn again(criterion: &mut Criterion, planned: &dyn Fn(&str) -> (Plan, Looked)) {
+    let scope = Scope {
+        role: "support",
+        user: "bench",
+        search_path: "public",
+    };
+    let (plans, mut key) = (Plans::default(), PlanKey::default());
+    let mut group = criterion.benchmark_group("found");
+    for (name, sql) in [
+        ("literal point select", LITERAL),
+        ("analytics, 12 lines", ANALYTICS),
+    ] {
+        let (plan, looked) = planned(sql);
+        let shaped = Shaped::scan(sql).unwrap();
+        key.set_shape(scope, &shaped);
+        plans.keep(&key, &shaped, &looked, &Arc::new(plan));
+        let mut out = Vec::with_capacity(1 << 14);
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                out.clear();
+                let shaped = Shaped::scan(black_box(sql)).unwrap();
+                key.set_shape(scope, &shaped);
+                let plan = plans.find(&key, &shaped).unwrap();
+                (plan.sql()).write_with(&shaped, |p| out.extend_from_slice(p.as_bytes()))
+            });
+        });
     }
     group.finish();
 }

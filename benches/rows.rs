@@ -120,11 +120,11 @@ fn rows(criterion: &mut Criterion) {
         ("1 masked", &[2]),
         ("6 masked", &[1, 2, 3, 4, 5, 6]),
     ] {
-        let mut masker = masker(masked);
+        let (masker, mut scratch) = (masker(masked), Vec::new());
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 out.clear();
-                masker.mask_row(black_box(&row), &mut out)
+                masker.mask_row(black_box(&row), &mut scratch, &mut out)
             });
         });
     }

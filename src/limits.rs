@@ -103,6 +103,22 @@ pub const OBSERVED_BYTES: usize = 16 * 1024 * 1024;
 /// Audit records on their way to the writer: some seconds of the busiest session.
 pub const AUDIT_RECORDS: usize = 8 * 1024;
 
+/// How long a finished audit record may wait for others before they are written together: what a
+/// crash of the process may lose.
+pub const AUDIT_LINGER: Duration = Duration::from_millis(20);
+
+/// Bytes of audit records kept room for between two writes; a statement's record takes some hundred.
+pub const AUDIT_BUFFER_BYTES: usize = 256 * 1024;
+
+/// Bytes of the plans of one snapshot that are kept to be used again: some ten thousand.
+pub const CACHED_PLANS_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes of one such plan's text and key. A longer statement is sent too seldom to be worth it.
+pub const CACHED_PLAN_BYTES: usize = 32 * 1024;
+
+/// Plans of one shape that is planned differently for different constants (ORDER BY 1, ORDER BY 2).
+pub const PLANS_OF_ONE_SHAPE: usize = 16;
+
 /// Bytes waiting for one peer above which the other is not read: what a peer does not take is not
 /// fetched for it.
 pub const PENDING_BYTES: usize = 64 * 1024;

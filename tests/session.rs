@@ -10,6 +10,8 @@
     reason = "a test that cannot set its stage has failed"
 )]
 
+#[path = "session/again.rs"]
+mod again;
 #[path = "support/client.rs"]
 mod client;
 #[path = "session/console.rs"]

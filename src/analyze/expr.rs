@@ -11,7 +11,7 @@ use super::{Analyzer, Resolve};
 use crate::pg::types::oid;
 use crate::pg::{Oid, sqlstate};
 use crate::refusal::Refusal;
-use crate::sql::tree::{BoolTest, Expr, Literal, Operator, Query, Subscript};
+use crate::sql::tree::{BoolTest, Expr, Literal, NumberType, Operator, Query, Subscript};
 
 /// What is known of an expression.
 #[derive(Clone, Default)]
@@ -428,10 +428,10 @@ fn literal_info(l: &Literal) -> Info {
         },
         Literal::Bool(_) => Info::computed(false, Some(oid::BOOL)),
         Literal::Number(n) => {
-            let ty = match (n.parse::<i32>(), n.parse::<i64>()) {
-                (Ok(_), _) => oid::INT4,
-                (Err(_), Ok(_)) => oid::INT8,
-                (Err(_), Err(_)) => oid::NUMERIC,
+            let ty = match n.number_type() {
+                NumberType::Int4 => oid::INT4,
+                NumberType::Int8 => oid::INT8,
+                NumberType::Numeric => oid::NUMERIC,
             };
             Info::computed(false, Some(ty))
         }

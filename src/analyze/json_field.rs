@@ -44,7 +44,7 @@ impl Analyzer<'_> {
         let mut columns = item
             .columns
             .iter()
-            .filter(|c| !c.denied && c.name.as_str() == &**key);
+            .filter(|c| !c.denied && c.name.as_str() == key.value());
         let (Some(column), None) = (columns.next(), columns.next()) else {
             return Ok(None);
         };
@@ -71,7 +71,7 @@ impl Analyzer<'_> {
             value,
             variadic: false,
         };
-        let args = vec![arg(text(key)), arg(column.expr())];
+        let args = vec![arg(text(key.value())), arg(column.expr())];
         let object = Expr::Call(Box::new(Call {
             function: Name {
                 parts: vec![Ident::exact("pg_catalog"), Ident::exact(object)],
@@ -82,7 +82,7 @@ impl Analyzer<'_> {
         }));
         let mut op = op.clone();
         self.operator(&mut op, Some(ty), None)?;
-        let field = Expr::Binary(Box::new(object), op, Box::new(text(key)));
+        let field = Expr::Binary(Box::new(object), op, Box::new(text(key.value())));
         Ok(Some((field, Info::computed(info.tainted, Some(oid::TEXT)))))
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::catalog::{Column, Relation};
 use crate::ident::Ident;
 use crate::pg::{AttrNumber, Oid};
-use crate::sql::tree::{ListId, RelationId};
+use crate::sql::tree::{Constant, ListId, RelationId};
 
 /// Where a value comes from, unchanged.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,7 +42,7 @@ pub struct Member {
 #[derive(Clone)]
 pub enum Value {
     /// A string constant.
-    Text(Box<str>),
+    Text(Constant),
     /// `$n`
     Param(u16),
 }

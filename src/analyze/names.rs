@@ -107,7 +107,7 @@ impl Analyzer<'_> {
         let Expr::Literal(Literal::String(text)) = inner else {
             return;
         };
-        let Some(name) = simple_name(text) else {
+        let Some(name) = simple_name(text.value()) else {
             return;
         };
         let name = Name {

@@ -29,7 +29,7 @@ impl Analyzer<'_> {
         if name.as_str() == "current_setting"
             && let Some(Expr::Literal(Literal::String(setting))) =
                 call.args.first().map(|a| &a.value)
-            && setting.eq_ignore_ascii_case("search_path")
+            && setting.value().eq_ignore_ascii_case("search_path")
         {
             return Some(self.search_path_setting());
         }

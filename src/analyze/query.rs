@@ -211,7 +211,9 @@ impl Analyzer<'_> {
                         .at(n.position));
                     }
                 },
-                Expr::Literal(Literal::Number(n)) => output_number(n, outputs.len(), "ORDER BY")?,
+                Expr::Literal(Literal::Number(n)) => {
+                    output_number(n.value(), outputs.len(), "ORDER BY")?
+                }
                 _ => {
                     return Err(Refusal::error(
                         sqlstate::FEATURE_NOT_SUPPORTED,

@@ -239,6 +239,7 @@ impl Analyzer<'_> {
                 self.group_expr(e, inside, outputs)?;
                 let key = match e {
                     Expr::Literal(Literal::Number(n)) => n
+                        .value()
                         .parse::<usize>()
                         .ok()
                         .and_then(|n| items.get(n.checked_sub(1)?))
@@ -297,7 +298,7 @@ impl Analyzer<'_> {
             }
         }
         if let Expr::Literal(Literal::Number(n)) = e {
-            let position = output_number(n, outputs.len(), "GROUP BY")?;
+            let position = output_number(n.value(), outputs.len(), "GROUP BY")?;
             if let Some(o) = outputs.get(position) {
                 self.grouped(&o.sources);
             }

@@ -40,7 +40,7 @@ impl Analyzer<'_> {
         else {
             return Err(denied("A restricted role names the setting literally."));
         };
-        let known = name.to_ascii_lowercase();
+        let known = name.value().to_ascii_lowercase();
         if UNHEEDED.contains(&known.as_str()) {
             *name = format!("pgveil.{known}").into();
         } else if !SETTABLE.contains(&known.as_str()) {
@@ -79,6 +79,7 @@ impl Analyzer<'_> {
             );
         };
         if let Expr::Literal(Literal::String(name)) = value {
+            let name = name.value();
             if !name.contains('.') {
                 return Ok(());
             }

@@ -1,13 +1,16 @@
-//! The shape of one audit record, as it stands in the JSON line.
+//! The shape of one audit record, and its JSON.
+//!
+//! The JSON is written by hand, field by field: it is made once for every statement of a restricted
+//! role, and nothing of it is worth an allocation.
 
-use std::sync::Arc;
-
-use serde::{Serialize, Serializer};
+use std::io::Write as _;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use crate::plan::Facts;
 
 /// Who acts: fixed for the length of a session.
-#[derive(Clone, Serialize, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Who {
     /// Session number of this process, hexadecimal.
     pub session: String,
@@ -21,11 +24,12 @@ pub struct Who {
     pub database: String,
     /// `application_name` of the startup message.
     pub application_name: String,
+    /// All of this as it stands in every record.
+    pub told: OnceLock<Box<[u8]>>,
 }
 
 /// What a record is about.
-#[derive(Clone, Copy, Serialize, Debug, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A session began.
     Login,
@@ -38,8 +42,7 @@ pub enum Event {
 }
 
 /// How it ended.
-#[derive(Clone, Copy, Serialize, Debug, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Ran; nothing protected was involved.
     Allow,
@@ -57,41 +60,23 @@ pub enum Outcome {
     Unexpected,
 }
 
-/// A protected column and what was done with it.
-#[derive(Clone, Serialize, Debug, PartialEq, Eq)]
-pub struct ColumnUse {
-    /// `schema.relation.column`
-    pub column: String,
-    /// `mask at the output`, `mask at the source`, `token`, `nullify`; `probe` when a constraint compared
-    /// what was written with its stored values
-    pub treatment: &'static str,
-}
-
 /// One record. Names and counts only.
-#[derive(Clone, Serialize, Debug)]
+#[derive(Clone)]
 pub struct Record {
     /// What it is about.
     pub event: Event,
     /// Who acts.
-    #[serde(flatten, serialize_with = "serialize_who")]
     pub who: Arc<Who>,
-    /// The decision's number within the session; refusals show it to the user.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
+    /// The decision's number within the session; refusals show it to the user, behind the session's.
+    pub decision_number: Option<u64>,
     /// How it ended.
     pub decision: Outcome,
     /// `SELECT`, `UPDATE`, …; empty when the text was not understood.
-    #[serde(skip_serializing_if = "str::is_empty")]
     pub kind: &'static str,
     /// What a command of the console is about: a database, or a session's number.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// Relations read or written.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub relations: Vec<String>,
-    /// Protected columns used.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub columns: Vec<ColumnUse>,
+    /// What the planner says of the statement; absent when it was not understood.
+    pub facts: Option<Arc<Facts>>,
     /// Rows sent to the client.
     pub rows: u64,
     /// Bytes of row data sent to the client.
@@ -99,18 +84,38 @@ pub struct Record {
     /// From sending to the last reply, in microseconds.
     pub duration_us: u64,
     /// The SQLSTATE, when it is a refusal or an error.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub sqlstate: Option<String>,
     /// Of an observed role: `mask` or `refuse`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub would: Option<Outcome>,
     /// Why it was refused, or would have been, without any word of the client's.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// When it ended; absent: when it is written.
+    pub at: Option<Instant>,
 }
 
-fn serialize_who<S: Serializer>(who: &Who, serializer: S) -> Result<S::Ok, S::Error> {
-    who.serialize(serializer)
+impl Event {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Login => "login",
+            Self::Logout => "logout",
+            Self::Statement => "statement",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl Outcome {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Mask => "mask",
+            Self::Refuse => "refuse",
+            Self::Error => "error",
+            Self::Abandoned => "abandoned",
+            Self::Observe => "observe",
+            Self::Unexpected => "unexpected",
+        }
+    }
 }
 
 impl Record {
@@ -119,32 +124,246 @@ impl Record {
         Self {
             event,
             who,
-            id: None,
+            decision_number: None,
             decision: Outcome::Abandoned,
             kind: "",
             target: None,
-            relations: Vec::new(),
-            columns: Vec::new(),
+            facts: None,
             rows: 0,
             bytes: 0,
             duration_us: 0,
             sqlstate: None,
             would: None,
             reason: None,
+            at: None,
         }
     }
 
-    /// Takes over what the planner says of the statement.
-    pub fn set_facts(&mut self, facts: &Facts) {
-        self.kind = facts.kind;
-        self.relations.clone_from(&facts.relations);
-        self.columns = facts
-            .columns
-            .iter()
-            .map(|(column, treatment)| ColumnUse {
-                column: column.clone(),
-                treatment,
-            })
-            .collect();
+    /// The statement is planned, and this is said of it.
+    #[must_use]
+    pub fn with_facts(self, facts: Arc<Facts>) -> Self {
+        Self {
+            kind: facts.kind,
+            facts: Some(facts),
+            ..self
+        }
+    }
+
+    /// The decision's number, as refusals show it to the user.
+    pub fn id(&self) -> Option<String> {
+        let number = self.decision_number?;
+        Some(format!("{}-{number}", self.who.session))
+    }
+
+    /// A protected column was involved.
+    pub fn is_protected(&self) -> bool {
+        self.facts.as_ref().is_some_and(|f| !f.columns.is_empty())
+    }
+
+    /// Appends the fields of its JSON object, without the braces and without the time.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"\"event\":\"");
+        out.extend_from_slice(self.event.name().as_bytes());
+        out.push(b'"');
+        out.extend_from_slice(self.who.told.get_or_init(|| told_who(&self.who)));
+        if let Some(number) = self.decision_number {
+            name(out, "id");
+            out.push(b'"');
+            escaped(out, &self.who.session);
+            out.push(b'-');
+            digits(out, number);
+            out.push(b'"');
+        }
+        field(out, "decision", self.decision.name());
+        if !self.kind.is_empty() {
+            field(out, "kind", self.kind);
+        }
+        if let Some(target) = &self.target {
+            field(out, "target", target);
+        }
+        if let Some(facts) = &self.facts {
+            out.extend_from_slice(facts.told.get_or_make(|| told_facts(facts)));
+        }
+        number(out, "rows", self.rows);
+        number(out, "bytes", self.bytes);
+        number(out, "duration_us", self.duration_us);
+        if let Some(sqlstate) = &self.sqlstate {
+            field(out, "sqlstate", sqlstate);
+        }
+        if let Some(would) = self.would {
+            field(out, "would", would.name());
+        }
+        if let Some(reason) = &self.reason {
+            field(out, "reason", reason);
+        }
+    }
+}
+
+fn told_who(who: &Who) -> Box<[u8]> {
+    let mut out = Vec::new();
+    field(&mut out, "session", &who.session);
+    field(&mut out, "login", &who.login);
+    field(&mut out, "role", &who.role);
+    field(&mut out, "peer", &who.peer);
+    field(&mut out, "database", &who.database);
+    field(&mut out, "application_name", &who.application_name);
+    out.into()
+}
+
+/// `relations` (read or written), and `columns`: the protected ones used, and how.
+fn told_facts(facts: &Facts) -> Box<[u8]> {
+    let mut made = Vec::new();
+    let out = &mut made;
+    if !facts.relations.is_empty() {
+        name(out, "relations");
+        list(out, &facts.relations, |out, relation| string(out, relation));
+    }
+    if !facts.columns.is_empty() {
+        name(out, "columns");
+        list(out, &facts.columns, |out, (column, treatment)| {
+            out.extend_from_slice(b"{\"column\":");
+            string(out, column);
+            field(out, "treatment", treatment);
+            out.push(b'}');
+        });
+    }
+    made.into()
+}
+
+fn list<T>(out: &mut Vec<u8>, items: &[T], write: impl Fn(&mut Vec<u8>, &T)) {
+    out.push(b'[');
+    for (at, item) in items.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        write(out, item);
+    }
+    out.push(b']');
+}
+
+/// `,"name":`
+fn name(out: &mut Vec<u8>, name: &str) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+}
+
+fn field(out: &mut Vec<u8>, key: &str, value: &str) {
+    name(out, key);
+    string(out, value);
+}
+
+fn number(out: &mut Vec<u8>, key: &str, value: u64) {
+    name(out, key);
+    digits(out, value);
+}
+
+fn digits(out: &mut Vec<u8>, value: u64) {
+    if let Ok(digit @ 0..=9) = u8::try_from(value) {
+        out.push(b'0'.saturating_add(digit));
+    } else if write!(out, "{value}").is_err() {
+        // Writing to a Vec does not fail.
+    }
+}
+
+fn string(out: &mut Vec<u8>, value: &str) {
+    out.push(b'"');
+    escaped(out, value);
+    out.push(b'"');
+}
+
+/// A text as it stands between a JSON string's quotes.
+fn escaped(out: &mut Vec<u8>, value: &str) {
+    let special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    // Without a way out in the middle: the compiler looks at many bytes at a time.
+    if !value.bytes().fold(false, |any, byte| any | special(byte)) {
+        out.extend_from_slice(value.as_bytes());
+        return;
+    }
+    for byte in value.bytes() {
+        match byte {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+            0..0x20 => {
+                if write!(out, "\\u{byte:04x}").is_err() {
+                    // Writing to a Vec does not fail.
+                }
+            }
+            _ => out.push(byte),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{Event, Outcome, Record, Who};
+    use crate::plan::Facts;
+
+    fn json(record: &Record) -> serde_json::Value {
+        let mut out = b"{".to_vec();
+        record.write(&mut out);
+        out.push(b'}');
+        serde_json::from_slice(&out).unwrap()
+    }
+
+    #[test]
+    fn a_record_is_one_json_object_whatever_its_texts_hold() {
+        let odd = "a\"b\\c\u{1}\n\t\u{7f}名\u{10ffff}";
+        let who = Who {
+            session: "1f".to_owned(),
+            login: odd.to_owned(),
+            role: "support".to_owned(),
+            peer: "[::1]:5".to_owned(),
+            database: odd.to_owned(),
+            ..Who::default()
+        };
+        let facts = Facts {
+            kind: "SELECT",
+            relations: vec![odd.to_owned(), "s.t".to_owned()],
+            oids: vec![7],
+            columns: vec![(odd.to_owned(), "token"), ("s.t.c".to_owned(), "nullify")],
+            ..Facts::default()
+        };
+        let record = Record {
+            decision_number: Some(12),
+            decision: Outcome::Mask,
+            rows: 9,
+            bytes: u64::MAX,
+            duration_us: 10,
+            sqlstate: Some("42501".to_owned()),
+            would: Some(Outcome::Refuse),
+            reason: Some(odd.to_owned()),
+            target: Some(odd.to_owned()),
+            ..Record::new(Event::Statement, Arc::new(who)).with_facts(Arc::new(facts))
+        };
+        let expected = serde_json::json!({
+            "event": "statement", "session": "1f", "login": odd, "role": "support",
+            "peer": "[::1]:5", "database": odd, "application_name": "", "id": "1f-12",
+            "decision": "mask", "kind": "SELECT", "target": odd, "relations": [odd, "s.t"],
+            "columns": [
+                {"column": odd, "treatment": "token"},
+                {"column": "s.t.c", "treatment": "nullify"},
+            ],
+            "rows": 9, "bytes": u64::MAX, "duration_us": 10, "sqlstate": "42501",
+            "would": "refuse", "reason": odd,
+        });
+        assert_eq!(json(&record), expected);
+    }
+
+    #[test]
+    fn what_is_not_known_is_left_out() {
+        let json = json(&Record::new(Event::Logout, Arc::default()));
+        let known: Vec<&String> = json.as_object().unwrap().keys().collect();
+        let always = ["event", "session", "login", "role", "peer", "database"];
+        let rest = [
+            "application_name",
+            "decision",
+            "rows",
+            "bytes",
+            "duration_us",
+        ];
+        assert_eq!(known, [&always[..], &rest].concat());
+        assert_eq!(json["decision"], "abandoned");
     }
 }

@@ -3,12 +3,14 @@
 //! The client's search path is the proxy's own state: PostgreSQL's stays `pg_catalog, pg_temp`,
 //! because the printer qualifies every name.
 
+use std::sync::Arc;
+
 use crate::ident::Ident;
 
-/// A client's search path, `"$user"` already resolved.
+/// A client's search path, `"$user"` already resolved. Cheap to clone, and to compare with a clone.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SearchPath {
-    schemas: Vec<Ident>,
+    schemas: Arc<[Ident]>,
 }
 
 impl SearchPath {
@@ -19,6 +21,7 @@ impl SearchPath {
             schemas.push(Ident::exact("pg_catalog"));
         }
         schemas.extend(listed.iter().cloned());
+        let schemas = schemas.into();
         Self { schemas }
     }
 

@@ -12,6 +12,8 @@ pub(super) struct BoundPartial {
     threshold: usize,
     hide: Hide,
     char: Box<[u8]>,
+    /// Everything hidden, if its length is fixed.
+    hidden: Box<[u8]>,
     stop: Option<Box<[u8]>>,
     group: Option<usize>,
     pub(super) shape: TextShape,
@@ -21,7 +23,7 @@ pub(super) struct BoundPartial {
 #[derive(Clone, Copy)]
 enum Hide {
     Length,
-    Exactly(usize),
+    Exactly,
 }
 
 /// What a cast to the column's type does to a text.
@@ -45,10 +47,7 @@ impl TextShape {
         let appended = out.get(start..).unwrap_or_default();
         // No text has more characters than bytes.
         if appended.len() > limit {
-            let cut = (appended.iter().enumerate())
-                .filter(|(_, byte)| starts_character(**byte))
-                .nth(limit)
-                .map(|(at, _)| at);
+            let cut = bytes_of(appended, limit).filter(|cut| *cut < appended.len());
             if let Some(cut) = cut {
                 out.truncate(start.saturating_add(cut));
                 return;
@@ -71,12 +70,35 @@ fn characters(text: &[u8]) -> usize {
     text.iter().filter(|byte| starts_character(**byte)).count()
 }
 
-/// Bytes of the first `count` characters of valid UTF-8, which has at least as many.
-fn bytes_of(text: &[u8], count: usize) -> usize {
-    (text.iter().enumerate())
-        .filter(|(_, byte)| starts_character(**byte))
-        .nth(count)
-        .map_or(text.len(), |(at, _)| at)
+/// Bytes of the first `count` characters of valid UTF-8; `None` if it has fewer. A loop, because the
+/// counts are small and iterators skip in strides.
+fn bytes_of(text: &[u8], count: usize) -> Option<usize> {
+    let mut left = count;
+    for (at, byte) in text.iter().enumerate() {
+        if starts_character(*byte) {
+            if left == 0 {
+                return Some(at);
+            }
+            left = left.saturating_sub(1);
+        }
+    }
+    (left == 0).then_some(text.len())
+}
+
+/// Where the last `count` characters of valid UTF-8 begin; at its begin if it has fewer.
+fn start_of_last(text: &[u8], count: usize) -> usize {
+    let mut left = count;
+    let mut start = text.len();
+    for byte in text.iter().rev() {
+        if left == 0 {
+            break;
+        }
+        start = start.saturating_sub(1);
+        if starts_character(*byte) {
+            left = left.saturating_sub(1);
+        }
+    }
+    start
 }
 
 impl BoundPartial {
@@ -86,15 +108,21 @@ impl BoundPartial {
             return None;
         }
         let size = |count: u32| usize::try_from(count).ok();
+        let char = partial.char.to_string();
+        let hidden = match partial.hide_length {
+            Some(count) => char.repeat(size(count)?),
+            None => String::new(),
+        };
         Some(Self {
             first: size(partial.keep_first)?,
             last: size(partial.keep_last)?,
             threshold: size(partial.threshold())?,
             hide: match partial.hide_length {
-                Some(count) => Hide::Exactly(size(count)?),
+                Some(_) => Hide::Exactly,
                 None => Hide::Length,
             },
-            char: partial.char.to_string().into_bytes().into(),
+            char: char.into_bytes().into(),
+            hidden: hidden.into_bytes().into(),
             stop: partial.stop_at.as_ref().map(|stop| stop.as_bytes().into()),
             group: match partial.group {
                 Some(group) => Some(size(group)?),
@@ -132,6 +160,15 @@ impl BoundPartial {
             Some(stop) => find(value, stop).filter(|at| *at > 0),
         };
         match stop.and_then(|at| value.split_at_checked(at)) {
+            Some((covered, _)) if ascii && covered.len() >= self.threshold => {
+                let hidden = covered.len().saturating_sub(self.first);
+                let hidden = hidden.saturating_sub(self.last);
+                out.extend_from_slice(value.get(..self.first).unwrap_or_default());
+                self.hidden(hidden, out);
+                // What stays of the covered part and all after it are one piece.
+                let tail = self.first.saturating_add(hidden);
+                out.extend_from_slice(value.get(tail..).unwrap_or_default());
+            }
             Some((covered, rest)) => {
                 self.cover(covered, ascii, out);
                 out.extend_from_slice(rest);
@@ -148,17 +185,27 @@ impl BoundPartial {
     }
 
     fn cover(&self, text: &[u8], ascii: bool, out: &mut Vec<u8>) {
-        let length = if ascii { text.len() } else { characters(text) };
-        if length < self.threshold {
+        let count = || if ascii { text.len() } else { characters(text) };
+        // Only a hidden part of its own length has to be counted.
+        let length = match self.hide {
+            Hide::Length => count(),
+            Hide::Exactly => 0,
+        };
+        let long = match self.hide {
+            Hide::Length => length >= self.threshold,
+            Hide::Exactly if ascii => text.len() >= self.threshold,
+            Hide::Exactly => bytes_of(text, self.threshold).is_some(),
+        };
+        if !long {
             return self.hidden(length, out);
         }
         let middle = length.saturating_sub(self.first).saturating_sub(self.last);
         let (head, tail) = if ascii {
-            (self.first, length.saturating_sub(self.last))
+            (self.first, text.len().saturating_sub(self.last))
         } else {
             (
-                bytes_of(text, self.first),
-                bytes_of(text, length.saturating_sub(self.last)),
+                bytes_of(text, self.first).unwrap_or(text.len()),
+                start_of_last(text, self.last),
             )
         };
         out.extend_from_slice(text.get(..head).unwrap_or_default());
@@ -190,7 +237,7 @@ impl BoundPartial {
     fn hidden(&self, length: usize, out: &mut Vec<u8>) {
         match self.hide {
             Hide::Length => self.stars(length, out),
-            Hide::Exactly(count) => self.stars(count, out),
+            Hide::Exactly => out.extend_from_slice(&self.hidden),
         }
     }
 

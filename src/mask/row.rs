@@ -1,7 +1,8 @@
 //! RowMasker: DataRow → masked DataRow, columns by position.
 //!
 //! One pass, no allocation per row: ranges of untouched columns are copied whole. Every length is
-//! checked; a row that is not what it says ends the session.
+//! checked; a row that is not what it says ends the session. A RowMasker keeps nothing of a row: the
+//! same one serves every execution of a statement.
 
 use std::sync::Arc;
 
@@ -78,7 +79,6 @@ impl std::error::Error for MalformedRow {}
 pub struct RowMasker {
     rules: Arc<[OutputRule]>,
     formats: Box<[Format]>,
-    scratch: Vec<u8>,
     touches: bool,
 }
 
@@ -96,7 +96,6 @@ impl RowMasker {
         Ok(Self {
             rules,
             formats,
-            scratch: Vec::new(),
             touches,
         })
     }
@@ -114,45 +113,46 @@ impl RowMasker {
     }
 
     /// Writes a complete DataRow frame. `body` is a DataRow's body, after its length. On an error
-    /// `out` is as it was.
-    pub fn mask_row(&mut self, body: &[u8], out: &mut BytesMut) -> Result<(), MalformedRow> {
+    /// `out` is as it was. What is in `scratch` does not matter, nor what is left there.
+    pub fn mask_row(
+        &self,
+        body: &[u8],
+        scratch: &mut Vec<u8>,
+        out: &mut BytesMut,
+    ) -> Result<(), MalformedRow> {
         // The frame is made in a Vec, whose appends are cheap, and copied once.
-        let mut frame = std::mem::take(&mut self.scratch);
-        frame.clear();
-        frame.extend_from_slice(b"D\0\0\0\0");
-        let made = (self.columns(body, &mut frame)).and_then(|()| set_length(&mut frame, 1));
-        if made.is_ok() {
-            out.extend_from_slice(&frame);
-        }
-        self.scratch = frame;
-        made
+        scratch.clear();
+        scratch.extend_from_slice(b"D\0\0\0\0");
+        self.columns(body, scratch)?;
+        set_length(scratch, 1)?;
+        out.extend_from_slice(scratch);
+        Ok(())
     }
 
     fn columns(&self, body: &[u8], frame: &mut Vec<u8>) -> Result<(), MalformedRow> {
-        let (count, _) = body.split_first_chunk::<2>().ok_or(MalformedRow)?;
+        let (count, mut rest) = body.split_first_chunk::<2>().ok_or(MalformedRow)?;
         if usize::from(u16::from_be_bytes(*count)) != self.rules.len() {
             return Err(MalformedRow);
         }
-        // Everything in copied..at is still to be copied as it is.
-        let mut copied = 0_usize;
-        let mut at = 2_usize;
+        // What is still to be copied as it is, up to the rest.
+        let mut uncopied = body;
         for (rule, format) in self.rules.iter().zip(&self.formats) {
-            let rest = body.get(at..).ok_or(MalformedRow)?;
-            let (length, rest) = rest.split_first_chunk::<4>().ok_or(MalformedRow)?;
+            let (length, after) = rest.split_first_chunk::<4>().ok_or(MalformedRow)?;
             let length = i32::from_be_bytes(*length);
-            let value_at = at.saturating_add(4);
             if length == -1 {
-                at = value_at;
+                rest = after;
                 continue;
             }
             let length = usize::try_from(length).map_err(|_| MalformedRow)?;
-            let value = rest.get(..length).ok_or(MalformedRow)?;
-            at = value_at.saturating_add(length);
+            let (value, next) = after.split_at_checked(length).ok_or(MalformedRow)?;
+            rest = next;
             if matches!(rule.transform, Transform::Pass) {
                 continue;
             }
             // With the old length, which is replaced once the new one is known.
-            frame.extend_from_slice(body.get(copied..value_at).ok_or(MalformedRow)?);
+            let before = uncopied.len().saturating_sub(after.len());
+            frame.extend_from_slice(uncopied.get(..before).ok_or(MalformedRow)?);
+            uncopied = next;
             let start = frame.len();
             match &rule.transform {
                 Transform::Pass => {}
@@ -163,12 +163,11 @@ impl RowMasker {
             *(start.checked_sub(4))
                 .and_then(|at| frame.get_mut(at..)?.first_chunk_mut::<4>())
                 .ok_or(MalformedRow)? = new.to_be_bytes();
-            copied = at;
         }
-        if at != body.len() {
+        if !rest.is_empty() {
             return Err(MalformedRow);
         }
-        frame.extend_from_slice(body.get(copied..).ok_or(MalformedRow)?);
+        frame.extend_from_slice(uncopied);
         Ok(())
     }
 
@@ -318,7 +317,7 @@ mod tests {
             masked(&text()),
             masked(&text()),
         ];
-        let mut masker = masker(rules, &[23, 25, 25, 17, 25, 1043]);
+        let masker = masker(rules, &[23, 25, 25, 17, 25, 1043]);
         let row = body(&[
             Some(b"1"),
             Some(b"ada"),
@@ -328,7 +327,9 @@ mod tests {
             Some(b""),
         ]);
         let mut out = BytesMut::from(&b"before"[..]);
-        masker.mask_row(&row, &mut out).expect("well formed");
+        masker
+            .mask_row(&row, &mut Vec::new(), &mut out)
+            .expect("well formed");
         let expected = body(&[
             Some(b"1"),
             Some(b"a**"),
@@ -345,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_row_that_is_not_what_it_says_is_an_error() {
-        let mut masker = masker(vec![masked(&text()), rule(Transform::Pass)], &[25, 25]);
+        let masker = masker(vec![masked(&text()), rule(Transform::Pass)], &[25, 25]);
         let row = body(&[Some(b"ada"), Some(b"x")]);
         let mut bad: Vec<Vec<u8>> = (0..row.len()).map(|end| row[..end].to_vec()).collect();
         bad.push([&row[..], b"x"].concat());
@@ -370,7 +371,7 @@ mod tests {
         for row in bad {
             let mut out = BytesMut::from(&b"before"[..]);
             assert_eq!(
-                masker.mask_row(&row, &mut out),
+                masker.mask_row(&row, &mut Vec::new(), &mut out),
                 Err(MalformedRow),
                 "{row:?}"
             );
@@ -425,18 +426,22 @@ mod tests {
         );
         let mut text = BytesMut::new();
         masker
-            .mask_row(&body(&[Some(b"258"), None]), &mut text)
+            .mask_row(&body(&[Some(b"258"), None]), &mut Vec::new(), &mut text)
             .expect("text");
         let mut binary = BytesMut::new();
         masker.set_formats(&[Format::Binary]).expect("one for all");
         masker
-            .mask_row(&body(&[Some(&[0, 0, 1, 2]), None]), &mut binary)
+            .mask_row(
+                &body(&[Some(&[0, 0, 1, 2]), None]),
+                &mut Vec::new(),
+                &mut binary,
+            )
             .expect("binary");
         assert_eq!(text, binary);
         let mut out = BytesMut::new();
         assert!(
             masker
-                .mask_row(&body(&[Some(b"258"), None]), &mut out)
+                .mask_row(&body(&[Some(b"258"), None]), &mut Vec::new(), &mut out)
                 .is_err()
         );
         assert!(masker.set_formats(&[Format::Text; 3]).is_err());

@@ -405,7 +405,7 @@ impl Hidden<'_> {
     /// The string a constant is, if it is printed as it was written.
     fn text<'e>(&self, e: &'e Expr) -> Option<&'e str> {
         match e {
-            Expr::Literal(Literal::String(text)) => Some(text),
+            Expr::Literal(Literal::String(text)) => Some(text.value()),
             Expr::Constant { list, member, expr }
                 if !self.rewrite.constants.contains_key(&(*list, *member)) =>
             {

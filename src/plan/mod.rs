@@ -2,6 +2,7 @@
 //!
 //! [`Plan`] is sealed: only `decide` makes one, and only a plan can become an upstream request.
 
+mod cache;
 mod copy;
 mod copy_in;
 mod copy_options;
@@ -22,11 +23,14 @@ mod temp;
 mod tokens;
 mod utility;
 
+pub use self::cache::{PlanKey, Planned, Plans, Scope};
 pub use self::copy_in::{CopyDecoder, CopyTokens};
 pub use self::explain::{ExplainedColumn, explain_statement};
 pub use self::observe::observe_statement;
 pub use self::param::{Bound, Parameters};
-pub use self::plan::{CursorEntry, Effect, Facts, Plan, PlanContext, PreparedEntry, plan_verbatim};
+pub use self::plan::{
+    CursorEntry, Effect, Facts, Plan, PlanContext, PreparedEntry, Told, plan_verbatim,
+};
 pub use self::statement::plan_statement;
 pub use self::utility::encoding;
 pub use crate::catalog::allow::SETTABLE;

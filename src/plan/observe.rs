@@ -17,7 +17,7 @@ pub fn observe_statement(
 ) -> (Result<Plan, Refusal>, Facts) {
     match super::plan_statement(statement.clone(), ctx) {
         Ok(plan) => {
-            let facts = plan.facts().clone();
+            let facts = Facts::clone(plan.facts());
             (Ok(plan), facts)
         }
         Err(refusal) => (Err(refusal), refused(statement, ctx)),

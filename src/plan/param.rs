@@ -304,7 +304,7 @@ impl TokenParameter {
         match arg {
             Expr::Literal(Literal::Null) => Ok(arg.clone()),
             Expr::Literal(Literal::String(text)) => {
-                let plain = self.stored(text.as_bytes(), Format::Text)?;
+                let plain = self.stored(text.value().as_bytes(), Format::Text)?;
                 let plain = std::str::from_utf8(&plain).map_err(|_e| not_constant())?;
                 Ok(Expr::Literal(Literal::String(plain.into())))
             }

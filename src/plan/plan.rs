@@ -1,7 +1,7 @@
 //! Plan: a statement this session may run, with the masks its results need.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::copy_in::CopyTokens;
 use super::param::Parameters;
@@ -139,7 +139,7 @@ pub struct Plan {
     copy_tokens: Option<Arc<CopyTokens>>,
     parameters: Option<Arc<Parameters>>,
     effect: Effect,
-    facts: Facts,
+    facts: Arc<Facts>,
     epoch: u64,
 }
 
@@ -155,6 +155,25 @@ pub struct Facts {
     /// Protected columns used, `schema.name.column`, with what was done: `mask at the output`,
     /// `mask at the source`, `token`, `nullify`, `probe`.
     pub columns: Vec<(String, &'static str)>,
+    /// The relations and columns as they stand in every record of the plan.
+    pub told: Told,
+}
+
+/// What is made of a plan's facts once. A clone makes its own: it may be changed.
+#[derive(Default)]
+pub struct Told(OnceLock<Box<[u8]>>);
+
+impl Told {
+    /// What was made first, or is now.
+    pub fn get_or_make(&self, make: impl FnOnce() -> Box<[u8]>) -> &[u8] {
+        self.0.get_or_init(make)
+    }
+}
+
+impl Clone for Told {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
 }
 
 impl Plan {
@@ -169,7 +188,7 @@ impl Plan {
             copy_tokens: None,
             parameters: None,
             effect,
-            facts,
+            facts: Arc::new(facts),
             epoch: 0,
         }
     }
@@ -304,7 +323,7 @@ impl Plan {
     }
 
     /// For the audit record.
-    pub fn facts(&self) -> &Facts {
+    pub fn facts(&self) -> &Arc<Facts> {
         &self.facts
     }
 }
@@ -321,7 +340,7 @@ pub fn plan_verbatim(grants: &Grants) -> Option<Plan> {
         copy_tokens: None,
         parameters: None,
         effect: Effect::None,
-        facts: Facts::default(),
+        facts: Arc::default(),
         epoch: 0,
     })
 }

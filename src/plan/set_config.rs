@@ -8,7 +8,9 @@ use crate::catalog::split_search_path;
 use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::refusal::Refusal;
-use crate::sql::tree::{Expr, Literal, Name, Query, Select, SelectItem, SetExpr, TypeName};
+use crate::sql::tree::{
+    Constant, Expr, Literal, Name, Query, Select, SelectItem, SetExpr, TypeName,
+};
 
 /// If the query is that call and nothing else, the call becomes the text it returns, and what it
 /// does is returned.
@@ -26,7 +28,7 @@ pub(super) fn search_path(query: &mut Query) -> Result<Option<Effect>, Refusal> 
     let Some((value, local)) = call(item) else {
         return Ok(None);
     };
-    let path = split_search_path(&value).ok_or_else(|| {
+    let path = split_search_path(value.value()).ok_or_else(|| {
         Refusal::error(
             sqlstate::INVALID_PARAMETER_VALUE,
             "invalid value for parameter \"search_path\"",
@@ -56,7 +58,7 @@ fn only_item(select: &mut Select) -> Option<(&mut Expr, &mut Option<Ident>)> {
 }
 
 /// The value and `is_local` of `set_config('search_path', value, is_local)`, all literal.
-fn call(item: &Expr) -> Option<(Box<str>, bool)> {
+fn call(item: &Expr) -> Option<(Constant, bool)> {
     let Expr::Call(call) = item else { return None };
     let named = match call.function.parts.as_slice() {
         [f] => *f == "set_config",
@@ -71,7 +73,9 @@ fn call(item: &Expr) -> Option<(Box<str>, bool)> {
             Expr::Literal(Literal::String(name)),
             Expr::Literal(Literal::String(value)),
             Expr::Literal(Literal::Bool(local)),
-        ) if named && name.eq_ignore_ascii_case("search_path") => Some((value.clone(), *local)),
+        ) if named && name.value().eq_ignore_ascii_case("search_path") => {
+            Some((value.clone(), *local))
+        }
         _ => None,
     }
 }

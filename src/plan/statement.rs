@@ -268,7 +268,7 @@ fn execute(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
         *args = parameters.decode_arguments(args)?;
     }
     *name = entry.upstream.clone();
-    let facts = named(entry.plan.facts().clone(), "EXECUTE");
+    let facts = named(Facts::clone(entry.plan.facts()), "EXECUTE");
     let outputs = entry.plan.outputs().cloned();
     let mut plan = Plan::decided(print(&statement, &Rewrite::default())?, Effect::None, facts);
     if let Some(outputs) = outputs {

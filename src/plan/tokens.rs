@@ -236,7 +236,7 @@ impl Decisions {
                         used.push(((*id, number), *n, parameter));
                     }
                     Value::Text(text) => {
-                        let sql = written.proven(list.literal(text, member)?);
+                        let sql = written.proven(list.literal(text.value(), member)?);
                         rewrite.constants.insert((*id, number), sql);
                     }
                 }

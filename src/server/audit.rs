@@ -5,25 +5,18 @@
 //! `logrotate`'s copytruncate works.
 
 use std::fs::OpenOptions;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
-use serde::Serialize;
 use tokio::sync::oneshot;
 
-use super::clock;
+use super::clock::{self, Stamp};
 use super::denied::Denials;
-use crate::audit::{Record, Records};
-
-#[derive(Serialize)]
-struct Line<'a> {
-    time: String,
-    #[serde(flatten)]
-    record: &'a Record,
-}
+use crate::audit::{Batch, Records};
+use crate::limits;
 
 /// Starts the writer. The returned receiver resolves when the last record is written and every sink
 /// is gone, or when writing failed.
@@ -35,9 +28,9 @@ pub(super) fn start(
     let mut out: Box<dyn Write + Send> = match path {
         Some(path) => {
             let file = OpenOptions::new().create(true).append(true).open(path)?;
-            Box::new(BufWriter::new(file))
+            Box::new(file)
         }
-        None => Box::new(BufWriter::new(io::stdout())),
+        None => Box::new(io::stdout()),
     };
     let (done, finished) = oneshot::channel();
     thread::Builder::new()
@@ -54,22 +47,29 @@ pub(super) fn start(
 }
 
 fn write_all(records: &mut Records, out: &mut dyn Write, denials: &Denials) -> io::Result<()> {
-    while let Some(record) = records.wait() {
-        write_line(&record, out, denials)?;
-        while let Some(record) = records.next_now() {
-            write_line(&record, out, denials)?;
+    let (mut batch, mut text, mut stamp) = (Batch::default(), Vec::new(), Stamp::default());
+    while records.wait(&mut batch, limits::AUDIT_LINGER).is_continue() {
+        text.clear();
+        text.shrink_to(limits::AUDIT_BUFFER_BYTES);
+        let (now, today) = (Instant::now(), SystemTime::now());
+        for line in batch.lines() {
+            let ended = line.at.map(|at| now.saturating_duration_since(at));
+            let time = today
+                .checked_sub(ended.unwrap_or_default())
+                .unwrap_or(today);
+            text.extend_from_slice(b"{\"time\":\"");
+            stamp.write(time, &mut text);
+            text.extend_from_slice(b"\",");
+            text.extend_from_slice(line.fields);
+            text.extend_from_slice(b"}\n");
+            if let Some(record) = line.refused {
+                denials.note(&clock::rfc3339(time), record);
+            }
         }
+        out.write_all(&text)?;
         out.flush()?;
     }
-    out.flush()
-}
-
-fn write_line(record: &Record, out: &mut dyn Write, denials: &Denials) -> io::Result<()> {
-    let time = clock::rfc3339(SystemTime::now());
-    denials.note(&time, record);
-    let line = Line { time, record };
-    serde_json::to_writer(&mut *out, &line)?;
-    out.write_all(b"\n")
+    Ok(())
 }
 
 #[cfg(test)]
@@ -91,7 +91,6 @@ mod tests {
             .unwrap()
             .finish(|r| {
                 r.decision = Outcome::Mask;
-                r.kind = "SELECT";
                 r.rows = 7;
             });
         drop(sink);

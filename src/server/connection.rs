@@ -183,6 +183,7 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
         peer: identity.peer().to_string(),
         database: startup.database.clone(),
         application_name: asked::application_name(&asked),
+        ..Who::default()
     });
     let ticket = shared
         .sink

@@ -21,6 +21,7 @@ use super::metrics::Metrics;
 use super::{Rules, Shared, binding, routines, upstreams};
 use crate::limits;
 use crate::pg::sqlstate;
+use crate::plan::Plans;
 use crate::pooling::Routines;
 use crate::snapshot::Snapshot;
 use crate::upstream::UpstreamConnection;
@@ -31,6 +32,8 @@ pub(super) struct Published {
     pub(super) snapshot: Arc<Snapshot>,
     /// Which functions leave something behind; nothing is known of them unless connections are lent.
     pub(super) routines: Arc<Routines>,
+    /// Plans made on that snapshot.
+    pub(super) plans: Plans,
 }
 
 /// Why there is no snapshot, in words a client may see.
@@ -249,6 +252,7 @@ async fn step(shared: &Shared, database: &Database, last: &mut Last) -> Result<(
             epoch,
         }),
         routines,
+        plans: Plans::default(),
     })));
     last.epoch = epoch;
     Metrics::add(&shared.metrics.snapshots);

@@ -24,7 +24,7 @@ impl Session {
     pub fn on_upstream(
         &mut self,
         tag: u8,
-        whole: &Bytes,
+        whole: &[u8],
         now: Instant,
         io: &mut Io<'_>,
     ) -> Result<(), Fatal> {
@@ -39,7 +39,7 @@ impl Session {
     fn take_upstream(
         &mut self,
         tag: u8,
-        whole: &Bytes,
+        whole: &[u8],
         now: Instant,
         io: &mut Io<'_>,
     ) -> Result<(), Fatal> {
@@ -100,23 +100,18 @@ impl Session {
         }
     }
 
-    fn on_row(&mut self, whole: &Bytes, io: &mut Io<'_>) -> Result<(), Fatal> {
+    fn on_row(&mut self, whole: &[u8], io: &mut Io<'_>) -> Result<(), Fatal> {
         if let Some(Expected::Execute { running, portal }) = self.replies.head()
             && running.rows.is_none()
         {
-            let prepared = &portal.prepared;
-            let (Some(outputs), Some(Some(shape))) =
-                (prepared.plan.outputs(), prepared.shape.get())
-            else {
-                return Err(unexpected());
-            };
-            running.rows = Some(Rows::bound(outputs, shape, &portal.formats)?);
+            running.rows = Some(portal.prepared.rows(&portal.formats)?);
         }
         let encoding = self.confirmed.settings.encoding();
+        let mut scratch = std::mem::take(&mut self.scratch);
         let running = self.running_head()?;
-        let rows = running.rows.as_mut().ok_or_else(unexpected)?;
+        let rows = running.rows.as_ref().ok_or_else(unexpected)?;
         let before = io.client.len();
-        rows.row(whole, io.client)?;
+        rows.row(whole, &mut scratch, io.client)?;
         if !encoding.is_same() {
             rows.recode(before, io.client, encoding)?;
         }
@@ -125,6 +120,7 @@ impl Session {
         running.bytes = running
             .bytes
             .saturating_add(u64::try_from(sent).unwrap_or(0));
+        self.scratch = scratch;
         Ok(())
     }
 
@@ -142,7 +138,7 @@ impl Session {
                 // they do, no row has a place to go.
                 match Rows::new(outputs, body) {
                     Ok(rows) => {
-                        running.rows = Some(rows);
+                        running.rows = Some(Arc::new(rows));
                         rows::describe(outputs, body, io.client)?;
                     }
                     Err(_) => self.moved = true,
@@ -172,10 +168,14 @@ impl Session {
                     }
                 }
             }
-            Some(Expected::DescribePortal { outputs }) => match (body, outputs) {
+            Some(Expected::DescribePortal { outputs, of }) => match (body, outputs) {
                 (Some(body), Some(outputs)) => {
-                    Rows::new(outputs, body)?;
-                    rows::describe(outputs, body, io.client)?;
+                    if let Some(prepared) = of {
+                        prepared.describe(outputs, body, io.client)?;
+                    } else {
+                        Rows::new(outputs, body)?;
+                        rows::describe(outputs, body, io.client)?;
+                    }
                 }
                 (None, None) => to_client::no_data(io.client),
                 _ => return Err(unexpected()),
@@ -186,12 +186,7 @@ impl Session {
         Ok(())
     }
 
-    fn on_parameters(
-        &mut self,
-        types: &[Oid],
-        whole: &Bytes,
-        io: &mut Io<'_>,
-    ) -> Result<(), Fatal> {
+    fn on_parameters(&mut self, types: &[Oid], whole: &[u8], io: &mut Io<'_>) -> Result<(), Fatal> {
         match self.replies.head() {
             Some(Expected::DescribeStatement {
                 prepared,
@@ -223,7 +218,7 @@ impl Session {
         }
     }
 
-    fn on_parsed(&mut self, whole: &Bytes, io: &mut Io<'_>) -> Result<(), Fatal> {
+    fn on_parsed(&mut self, whole: &[u8], io: &mut Io<'_>) -> Result<(), Fatal> {
         let Some(Expected::Parse {
             name,
             prepared,
@@ -239,7 +234,7 @@ impl Session {
         Ok(())
     }
 
-    fn on_bound(&mut self, whole: &Bytes, io: &mut Io<'_>) -> Result<(), Fatal> {
+    fn on_bound(&mut self, whole: &[u8], io: &mut Io<'_>) -> Result<(), Fatal> {
         let Some(Expected::Bind) = self.replies.pop() else {
             return Err(unexpected());
         };
@@ -247,7 +242,7 @@ impl Session {
         Ok(())
     }
 
-    fn on_closed(&mut self, whole: &Bytes, io: &mut Io<'_>) -> Result<(), Fatal> {
+    fn on_closed(&mut self, whole: &[u8], io: &mut Io<'_>) -> Result<(), Fatal> {
         let Some(Expected::Close { statement, visible }) = self.replies.pop() else {
             return Err(unexpected());
         };
@@ -263,7 +258,7 @@ impl Session {
     fn on_complete(
         &mut self,
         tag: &[u8],
-        whole: &Bytes,
+        whole: &[u8],
         now: Instant,
         io: &mut Io<'_>,
     ) -> Result<(), Fatal> {
@@ -293,7 +288,7 @@ impl Session {
     fn on_end(
         &mut self,
         message: &BackendMessage<'_>,
-        whole: &Bytes,
+        whole: &[u8],
         now: Instant,
         io: &mut Io<'_>,
     ) -> Result<(), Fatal> {
@@ -330,7 +325,7 @@ impl Session {
     fn on_copy_message(
         &mut self,
         message: &BackendMessage<'_>,
-        whole: &Bytes,
+        whole: &[u8],
         io: &mut Io<'_>,
     ) -> Result<(), Fatal> {
         let running = self.running_head()?;
@@ -411,7 +406,7 @@ impl Session {
     fn on_ready(
         &mut self,
         status: TransactionStatus,
-        whole: &Bytes,
+        whole: &[u8],
         io: &mut Io<'_>,
     ) -> Result<(), Fatal> {
         let Some(

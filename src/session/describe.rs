@@ -3,11 +3,12 @@
 //! Deliberately absent: the description itself, which is PostgreSQL's, checked when it comes
 //! (`answers`).
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::missing::{ident, missing_portal, missing_statement};
 use super::replies::{Expected, Prepared};
 use super::{Fatal, Io, Session, Step, to_upstream};
+use crate::ident::Ident;
 use crate::mask::OutputRule;
 use crate::plan::{PreparedEntry, Refusal};
 use crate::wire::frontend::{Named, Target};
@@ -22,14 +23,24 @@ impl Session {
         io: &mut Io<'_>,
     ) -> Result<Step, Fatal> {
         let refusal = match named.kind {
-            Target::Portal => match self.portal(named.name) {
-                Some((upstream, outputs)) => {
-                    to_upstream::describe(io.upstream, Target::Portal, &upstream)?;
-                    self.replies.push(Expected::DescribePortal { outputs });
+            Target::Portal => {
+                if let Some(portal) = self.portals.get(named.name) {
+                    to_upstream::describe(io.upstream, Target::Portal, &portal.upstream)?;
+                    self.replies.push(Expected::DescribePortal {
+                        outputs: portal.prepared.plan.outputs().cloned(),
+                        of: Some(Arc::clone(&portal.prepared)),
+                    });
                     return Ok(Step::Continue);
                 }
-                None => missing_portal(named.name),
-            },
+                if let Some((upstream, outputs)) = self.cursor(named.name) {
+                    let upstream = upstream.as_str().as_bytes();
+                    to_upstream::describe(io.upstream, Target::Portal, upstream)?;
+                    let of = None;
+                    self.replies.push(Expected::DescribePortal { outputs, of });
+                    return Ok(Step::Continue);
+                }
+                missing_portal(named.name)
+            }
             Target::Statement => match self.described(named.name) {
                 Ok(prepared) => {
                     self.describe_statement(&prepared, true, io)?;
@@ -42,16 +53,11 @@ impl Session {
         Ok(Step::Continue)
     }
 
-    /// A portal's upstream name and what its rows need. SQL's DECLARE makes portals too: psycopg
+    /// A cursor's upstream name and what its rows need. SQL's DECLARE makes portals too: psycopg
     /// describes its cursors before it fetches from them.
-    fn portal(&self, name: &[u8]) -> Option<(Vec<u8>, Outputs)> {
-        if let Some(portal) = self.portals.get(name) {
-            let outputs = portal.prepared.plan.outputs().cloned();
-            return Some((portal.upstream.clone(), outputs));
-        }
+    fn cursor(&self, name: &[u8]) -> Option<(Ident, Outputs)> {
         let cursor = self.speculative.cursors.get(&ident(name).ok()?)?;
-        let upstream = cursor.upstream.as_str().as_bytes().to_vec();
-        Some((upstream, cursor.plan.outputs().cloned()))
+        Some((cursor.upstream.clone(), cursor.plan.outputs().cloned()))
     }
 
     /// A statement to be described; one made by SQL's PREPARE has no details yet.
@@ -84,6 +90,7 @@ impl Session {
                 shape: Arc::new(OnceLock::new()),
                 parameters: Arc::new(OnceLock::new()),
                 told: None,
+                remembered: Mutex::default(),
             },
         };
         let prepared = Arc::new(prepared);

@@ -4,7 +4,7 @@
 //! of bookkeeping can join a name to another statement's masks. Each Parse is followed by a Describe
 //! of the proxy's own: the shape of a result is known, and checked, before its first row.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::missing::{ident, missing_portal, outdated};
 use super::replies::{Expected, Portal, Prepared, Told};
@@ -74,7 +74,17 @@ impl Session {
         types: &[Oid],
         at: &Moment<'_>,
     ) -> Result<(Arc<Statement>, Arc<Plan>), Refusal> {
-        let (_, parsed) = planning::parse(query)?;
+        let plain = planning::may_be_kept(query, &self.speculative);
+        if plain {
+            let scope = planning::scope(&self.role, &self.speculative);
+            self.key.set_text(scope, query, types.iter().copied());
+            if let Some(planned) = at.plans.find_text(&self.key)
+                && planned.1.epoch() == at.snapshot.epoch
+            {
+                return Ok(planned);
+            }
+        }
+        let (_, parsed, _) = planning::parse(query)?;
         let mut statements = parsed.into_iter().map(|p| p.statement);
         let statement = statements.next().unwrap_or(Statement::Empty);
         if statements.next().is_some() {
@@ -83,7 +93,12 @@ impl Session {
                 "cannot insert multiple commands into a prepared statement",
             ));
         }
-        self.plan_source(Arc::new(statement), types, at)
+        let alone = plain && planning::stands_alone(&statement);
+        let planned = self.plan_source(Arc::new(statement), types, at)?;
+        if alone {
+            at.plans.keep_text(&self.key, &planned);
+        }
+        Ok(planned)
     }
 
     pub(super) fn plan_source(
@@ -140,10 +155,11 @@ impl Session {
             plan,
             types: Some(types),
             source,
-            search_path: self.speculative.settings.search_path(),
+            search_path: self.speculative.settings.search_path().clone(),
             shape: Arc::new(OnceLock::new()),
             parameters: Arc::new(OnceLock::new()),
             told,
+            remembered: Mutex::default(),
         });
         self.speculative
             .prepared
@@ -240,13 +256,13 @@ impl Session {
         } else {
             self.names.fresh().as_str().as_bytes().to_vec()
         };
-        let statement = prepared.upstream.as_str().as_bytes().to_vec();
+        let statement = prepared.upstream.as_str().as_bytes();
         match &bound {
-            None => to_upstream::bind_raw(io.upstream, &upstream, &statement, bind.raw)?,
+            None => to_upstream::bind_raw(io.upstream, &upstream, statement, bind.raw)?,
             Some(bound) => to_upstream::bind(
                 io.upstream,
                 &upstream,
-                &statement,
+                statement,
                 &bound.formats,
                 bound.values.iter().map(Option::as_deref),
                 &formats,
@@ -258,7 +274,13 @@ impl Session {
             formats,
             segment: self.segment,
         };
-        self.portals.insert(bind.portal.to_vec(), Arc::new(portal));
+        let portal = Arc::new(portal);
+        // The unnamed one is mostly there.
+        if let Some(old) = self.portals.get_mut(bind.portal) {
+            *old = portal;
+        } else {
+            self.portals.insert(bind.portal.to_vec(), portal);
+        }
         self.replies.push(Expected::Bind);
         Ok(Ok(()))
     }

@@ -43,7 +43,7 @@ use crate::audit::{Event, Outcome, Record, Sink, Ticket, Who};
 use crate::ident::Ident;
 use crate::pg::encoding::Encoding;
 use crate::pg::sqlstate;
-use crate::plan::{CopyDecoder, Refusal};
+use crate::plan::{CopyDecoder, Plan, PlanKey, Plans, Refusal};
 use crate::snapshot::Snapshot;
 use crate::wire::backend::TransactionStatus;
 use crate::wire::frontend::FrontendMessage;
@@ -115,6 +115,8 @@ impl From<WriteError> for Fatal {
 pub struct Moment<'a> {
     /// Catalog and policy.
     pub snapshot: &'a Snapshot,
+    /// Plans made on that snapshot before.
+    pub plans: &'a Plans,
     /// Now.
     pub now: Instant,
     /// The catalog was refreshed for this very message: an unknown name is unknown.
@@ -170,6 +172,10 @@ pub struct Session {
     segment: u64,
     names: Names,
     decisions: u64,
+    /// Where a row is put together.
+    scratch: Vec<u8>,
+    /// What a plan was last looked for by.
+    key: PlanKey,
 }
 
 impl Session {
@@ -202,6 +208,8 @@ impl Session {
             segment: 0,
             names: Names::default(),
             decisions: 0,
+            scratch: Vec::new(),
+            key: PlanKey::default(),
         }
     }
 
@@ -358,10 +366,13 @@ impl Session {
     }
 
     /// Room for the record of one more decision, with its number.
-    fn ticket(&mut self) -> Result<Ticket, Refusal> {
+    fn ticket(&mut self, plan: Option<&Plan>) -> Result<Ticket, Refusal> {
         self.decisions = self.decisions.saturating_add(1);
         let mut record = Record::new(Event::Statement, Arc::clone(&self.who));
-        record.id = Some(self.decision_id());
+        record.decision_number = Some(self.decisions);
+        if let Some(plan) = plan {
+            record = record.with_facts(Arc::clone(plan.facts()));
+        }
         self.sink.reserve(record).map_err(|_| {
             Refusal::error(
                 sqlstate::INSUFFICIENT_RESOURCES,
@@ -384,7 +395,7 @@ impl Session {
             "current transaction is aborted, commands ignored until end of transaction block",
         );
         let refusal = if aborted { &aborted_refusal } else { refusal };
-        if let Ok(ticket) = self.ticket() {
+        if let Ok(ticket) = self.ticket(None) {
             ticket.finish(|record| {
                 record.decision = Outcome::Refuse;
                 record.sqlstate = Some(refusal.sqlstate.to_owned());

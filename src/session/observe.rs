@@ -104,7 +104,7 @@ impl Observer {
         // What is not of the encoding is left for the parser to refuse.
         let text = text.as_deref().map_or(&b"\xff"[..], str::as_bytes);
         let parsed = match planning::parse(text) {
-            Ok((_, parsed)) => parsed,
+            Ok((_, parsed, _)) => parsed,
             Err(refusal) => {
                 self.refuse(&refusal, Facts::default(), &mut verdict);
                 return verdict;
@@ -206,8 +206,8 @@ impl Observer {
     fn record(&mut self, facts: Facts, verdict: &mut Verdict, fill: impl FnOnce(&mut Record)) {
         self.decisions = self.decisions.saturating_add(1);
         let mut record = Record::new(Event::Statement, Arc::clone(&self.who));
-        record.id = Some(format!("{}-{}", self.who.session, self.decisions));
-        record.set_facts(&facts);
+        record.decision_number = Some(self.decisions);
+        record = record.with_facts(Arc::new(facts));
         fill(&mut record);
         match self.sink.reserve_spare(record) {
             Ok(ticket) => ticket.finish(|record| record.decision = Outcome::Observe),

@@ -4,13 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::transaction::State;
-use crate::catalog::SearchPath;
+use crate::catalog::{SearchPath, TempTables};
 use crate::ident::Ident;
+use crate::limits;
 use crate::pg::sqlstate;
-use crate::plan::{Facts, Plan, PlanContext, Refusal, observe_statement, plan_statement};
+use crate::plan::{Facts, Plan, PlanContext, Refusal, Scope, observe_statement, plan_statement};
 use crate::snapshot::Snapshot;
-use crate::sql::parse::{Parsed, parse as parse_text};
-use crate::sql::tree::Statement;
+use crate::sql::Shaped;
+use crate::sql::parse::Parsed;
+use crate::sql::tree::{Looked, Statement};
 
 /// Names for what a session makes upstream: each is used once.
 #[derive(Default)]
@@ -23,15 +25,21 @@ impl Names {
     }
 }
 
-/// Reads a text as UTF-8 and parses it.
-pub(super) fn parse(text: &[u8]) -> Result<(String, Vec<Parsed>), Refusal> {
+/// Reads a text as UTF-8 and parses it; with what knows which of its constants were looked at.
+pub(super) fn parse(text: &[u8]) -> Result<(String, Vec<Parsed>, Looked), Refusal> {
     let text = crate::wire::utf8(text).map_err(|_| {
         Refusal::error(
             sqlstate::CHARACTER_NOT_IN_REPERTOIRE,
             "invalid byte sequence for encoding \"UTF8\"",
         )
     })?;
-    Ok((text.to_owned(), parse_text(text)?))
+    let (parsed, looked) = Shaped::scan(text)?.parse()?;
+    Ok((text.to_owned(), parsed, looked))
+}
+
+/// Cuts a text into tokens, if that is all that is to be said of it.
+pub(super) fn shaped(text: &[u8]) -> Option<Shaped<'_>> {
+    Shaped::scan(crate::wire::utf8(text).ok()?).ok()
 }
 
 /// Plans one statement against a state.
@@ -42,10 +50,55 @@ pub(super) fn plan(
     state: &State,
     names: &mut Names,
 ) -> Result<Arc<Plan>, Refusal> {
+    let alone = stands_alone(&statement) && is_plain(state);
     in_context(role, snapshot, state, names.fresh(), |context| {
-        plan_statement(statement, context)
+        if !alone {
+            return plan_statement(statement, context);
+        }
+        // Its plan may serve other sessions: it does not get to see what is this one's.
+        let (prepared, cursors, temp) = (HashMap::new(), HashMap::new(), TempTables::default());
+        let context = PlanContext {
+            prepared: &prepared,
+            cursors: &cursors,
+            temp: &temp,
+            fresh_name: Ident::exact(""),
+            ..*context
+        };
+        plan_statement(statement, &context)
     })?
     .map(Arc::new)
+}
+
+/// Its plan may have been kept, or may be.
+pub(super) fn may_be_kept(text: &[u8], state: &State) -> bool {
+    text.len() <= limits::CACHED_PLAN_BYTES && is_plain(state)
+}
+
+/// The session has nothing that such a statement could mean.
+fn is_plain(state: &State) -> bool {
+    state.temp.tables().is_empty() && state.cursors.is_empty()
+}
+
+/// It can mean nothing of the session's but temporary tables and cursors (`CURRENT OF`).
+pub(super) fn stands_alone(statement: &Statement) -> bool {
+    matches!(
+        statement,
+        Statement::Query(_)
+            | Statement::Insert(_)
+            | Statement::Update(_)
+            | Statement::Delete(_)
+            | Statement::Merge(_)
+            | Statement::Transaction(_)
+    )
+}
+
+/// What of a session such a statement's plan depends on.
+pub(super) fn scope<'a>(role: &'a str, state: &'a State) -> Scope<'a> {
+    Scope {
+        role,
+        user: state.settings.user(),
+        search_path: state.settings.text(),
+    }
 }
 
 /// What planning one statement would say, for a role that is observed.
@@ -75,12 +128,11 @@ fn in_context<T>(
         .roles
         .get(role)
         .ok_or_else(|| Refusal::denied("the policy does not know this role any more"))?;
-    let search_path = state.settings.search_path();
     Ok(decide(&PlanContext {
         snapshot,
         grants,
-        search_path: &search_path,
-        search_path_text: &state.settings.text(),
+        search_path: state.settings.search_path(),
+        search_path_text: state.settings.text(),
         client_encoding: state.settings.encoding(),
         temp: state.temp.tables(),
         prepared: &state.prepared,

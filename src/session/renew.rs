@@ -53,7 +53,7 @@ fn renew_statement(name: &Ident, role: &str, snapshot: &Snapshot, state: &mut St
         return Renewal::Current;
     };
     // PostgreSQL, too, looks its names up again when the search path is another.
-    let search_path = state.settings.search_path();
+    let search_path = state.settings.search_path().clone();
     if entry.plan.epoch() == snapshot.epoch && entry.search_path == search_path {
         return Renewal::Current;
     }
@@ -184,6 +184,9 @@ impl Session {
         at: &Moment<'_>,
         io: &mut Io<'_>,
     ) -> Result<Result<Option<Arc<Prepared>>, Refusal>, Fatal> {
+        if let Some(known) = self.current(name, at) {
+            return Ok(usable(known));
+        }
         let name = match ident(name) {
             Ok(name) => name,
             Err(refusal) => return Ok(Err(refusal)),
@@ -215,6 +218,19 @@ impl Session {
         Ok(usable(prepared))
     }
 
+    /// A statement made by Parse, if it is decided on this snapshot and with this search path: the rule.
+    fn current(&self, name: &[u8], at: &Moment<'_>) -> Option<Arc<Prepared>> {
+        let entry = self
+            .speculative
+            .prepared
+            .get(crate::wire::utf8(name).ok()?)?;
+        let known = self.details.get(&entry.upstream)?;
+        let current = known.types.is_some()
+            && known.plan.epoch() == at.snapshot.epoch
+            && known.search_path == *self.speculative.settings.search_path();
+        current.then(|| Arc::clone(known))
+    }
+
     /// A statement made by Parse, decided anew if the snapshot or the search path is another.
     fn prepared_again(
         &mut self,
@@ -224,10 +240,7 @@ impl Session {
         at: &Moment<'_>,
         io: &mut Io<'_>,
     ) -> Result<Result<Option<Arc<Prepared>>, Refusal>, Fatal> {
-        let search_path = self.speculative.settings.search_path();
-        if known.plan.epoch() == at.snapshot.epoch && known.search_path == search_path {
-            return Ok(usable(Arc::clone(known)));
-        }
+        let search_path = self.speculative.settings.search_path().clone();
         let (source, plan) = match self.plan_source(Arc::clone(&known.source), &types, at) {
             Ok(planned) => planned,
             Err(refusal) => return Ok(Err(refusal)),

@@ -4,12 +4,13 @@
 //! Deliberately absent: bytes. This says whose turn it is, not what is written.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use bytes::BytesMut;
 
-use super::rows::{self, Rows, Shape};
+use super::Fatal;
+use super::rows::{self, Remembered, Rows, Shape};
 use super::transaction::{Completion, State};
 use crate::audit::{Outcome, Ticket};
 use crate::catalog::SearchPath;
@@ -37,6 +38,8 @@ pub(super) struct Prepared {
     pub(super) parameters: Arc<OnceLock<Vec<Oid>>>,
     /// What the client believes that it returns, if it was prepared before.
     pub(super) told: Option<Vec<Told>>,
+    /// Of the plan and the shape above. Locked for no longer than it is looked at.
+    pub(super) remembered: Mutex<Remembered>,
 }
 
 /// What a client is told of a result's column, and may rely on.
@@ -55,7 +58,33 @@ impl Prepared {
             shape: Arc::clone(&self.shape),
             parameters: Arc::clone(&self.parameters),
             told: self.told.clone().or_else(|| self.tells()),
+            remembered: Mutex::default(),
         }
+    }
+
+    /// How its rows become the client's, in these formats.
+    pub(super) fn rows(&self, formats: &[Format]) -> Result<Arc<Rows>, Fatal> {
+        let unexpected = || Fatal::unexpected("a row came for a statement that returns none");
+        let outputs = self.plan.outputs().ok_or_else(unexpected)?;
+        let shape = self.shape.get().and_then(Option::as_ref);
+        self.remembered()
+            .rows(outputs, shape.ok_or_else(unexpected)?, formats)
+    }
+
+    /// Checks the description of one of its portals and appends the client's. `outputs` are its plan's.
+    pub(super) fn describe(
+        &self,
+        outputs: &Arc<[OutputRule]>,
+        description: &[u8],
+        out: &mut BytesMut,
+    ) -> Result<(), Fatal> {
+        self.remembered().describe(outputs, description, out)
+    }
+
+    fn remembered(&self) -> std::sync::MutexGuard<'_, Remembered> {
+        self.remembered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the client is told of its result; `None` while that is not known.
@@ -114,7 +143,7 @@ pub(super) struct Running {
     pub(super) plan: Arc<Plan>,
     /// The client did not ask for it: it is not told of its end.
     pub(super) hidden: bool,
-    pub(super) rows: Option<Rows>,
+    pub(super) rows: Option<Arc<Rows>>,
     pub(super) started: Instant,
     pub(super) ticket: Option<Ticket>,
     pub(super) count: u64,
@@ -151,13 +180,14 @@ impl Running {
         let (rows, bytes) = (self.count, self.bytes);
         ticket.finish(|record| {
             record.decision = match outcome {
-                Outcome::Allow if !record.columns.is_empty() => Outcome::Mask,
+                Outcome::Allow if record.is_protected() => Outcome::Mask,
                 other => other,
             };
             record.rows = rows;
             record.bytes = bytes;
             record.duration_us = u64::try_from(elapsed).unwrap_or(u64::MAX);
             record.sqlstate = sqlstate.map(str::to_owned);
+            record.at = Some(now);
         });
     }
 
@@ -201,6 +231,8 @@ pub(super) enum Expected {
     DescribePortal {
         /// What the rows need; `None` for none.
         outputs: Option<Arc<[OutputRule]>>,
+        /// The statement it was bound from; none for SQL's DECLARE.
+        of: Option<Arc<Prepared>>,
     },
     /// BindComplete
     Bind,

@@ -55,13 +55,18 @@ impl Rows {
     }
 
     /// Appends the row the client gets. `row` is a whole DataRow frame.
-    pub(super) fn row(&mut self, row: &[u8], out: &mut BytesMut) -> Result<(), Fatal> {
+    pub(super) fn row(
+        &self,
+        row: &[u8],
+        scratch: &mut Vec<u8>,
+        out: &mut BytesMut,
+    ) -> Result<(), Fatal> {
         if self.masker.is_pass_through() {
             out.extend_from_slice(row);
             return Ok(());
         }
         self.masker
-            .mask_row(frame::body(row), out)
+            .mask_row(frame::body(row), scratch, out)
             .map_err(|_| shape())
     }
 }
@@ -102,6 +107,62 @@ impl Rows {
         }
         let values = values.iter().map(Option::as_deref);
         Ok(to_client::data_row(out, values)?)
+    }
+}
+
+/// What was made for the last execution of a statement, for the next one: it mostly asks for the same
+/// formats and gets the same description.
+#[derive(Default)]
+pub(super) struct Remembered {
+    rows: Option<(Box<[Format]>, Arc<Rows>)>,
+    described: Option<Described>,
+}
+
+/// PostgreSQL's description of a portal, and the client's.
+struct Described {
+    body: Box<[u8]>,
+    told: Box<[u8]>,
+}
+
+impl Remembered {
+    /// [`Rows::bound`]
+    pub(super) fn rows(
+        &mut self,
+        outputs: &Arc<[OutputRule]>,
+        description: &[u8],
+        formats: &[Format],
+    ) -> Result<Arc<Rows>, Fatal> {
+        if let Some((of, rows)) = &self.rows
+            && **of == *formats
+        {
+            return Ok(Arc::clone(rows));
+        }
+        let rows = Arc::new(Rows::bound(outputs, description, formats)?);
+        self.rows = Some((formats.into(), Arc::clone(&rows)));
+        Ok(rows)
+    }
+
+    /// Checks a portal's description and appends the client's.
+    pub(super) fn describe(
+        &mut self,
+        outputs: &Arc<[OutputRule]>,
+        description: &[u8],
+        out: &mut BytesMut,
+    ) -> Result<(), Fatal> {
+        if let Some(known) = &self.described
+            && *known.body == *description
+        {
+            out.extend_from_slice(&known.told);
+            return Ok(());
+        }
+        Rows::new(outputs, description)?;
+        let start = out.len();
+        describe(outputs, description, out)?;
+        self.described = Some(Described {
+            body: description.into(),
+            told: out.get(start..).unwrap_or_default().into(),
+        });
+        Ok(())
     }
 }
 

@@ -4,6 +4,8 @@
 //! Restricted sessions have two, pinned upstream: `search_path`, because every name is printed
 //! qualified, and `client_encoding`, because nothing but UTF-8 may reach PostgreSQL's parser. Deliberately absent: settings PostgreSQL itself keeps for the session.
 
+use std::sync::Arc;
+
 use crate::catalog::SearchPath;
 use crate::ident::Ident;
 use crate::pg::encoding::Encoding;
@@ -27,6 +29,25 @@ enum Local<T> {
     Default,
     /// `SET LOCAL …`
     Set(T),
+}
+
+/// A search path, as written and as it is searched.
+struct Path {
+    text: String,
+    resolved: SearchPath,
+}
+
+impl Path {
+    /// `user` is whom `$user` stands for.
+    fn new(elements: &Elements, user: &Ident) -> Arc<Self> {
+        let listed: Vec<Ident> = (elements.iter())
+            .map(|e| if *e == "$user" { user } else { e }.clone())
+            .collect();
+        Arc::new(Self {
+            text: text(elements),
+            resolved: SearchPath::new(&listed),
+        })
+    }
 }
 
 /// One setting.
@@ -110,7 +131,7 @@ impl<T: Clone> Setting<T> {
 pub(crate) struct Settings {
     /// `current_user` upstream, for `$user`.
     user: Ident,
-    path: Setting<Elements>,
+    path: Setting<Arc<Path>>,
     encoding: Setting<Encoding>,
 }
 
@@ -118,14 +139,15 @@ impl Settings {
     /// A session that starts with these defaults, acting as `user` upstream.
     pub(crate) fn new(path: Elements, encoding: Encoding, user: Ident) -> Self {
         Self {
+            path: Setting::new(Path::new(&path, &user)),
             user,
-            path: Setting::new(path),
             encoding: Setting::new(encoding),
         }
     }
 
     /// `SET [LOCAL] search_path`, `RESET search_path` (`path` is `None`).
     pub(crate) fn set(&mut self, local: bool, path: Option<Elements>) {
+        let path = path.map(|elements| Path::new(&elements, &self.user));
         self.path.set(local, path);
     }
 
@@ -177,44 +199,38 @@ impl Settings {
         *self.encoding.value()
     }
 
-    fn elements(&self) -> &Elements {
-        self.path.value()
+    /// The path with `$user` resolved, for name lookup.
+    pub(crate) fn search_path(&self) -> &SearchPath {
+        &self.path.value().resolved
     }
 
-    /// The path with `$user` resolved, for name lookup.
-    pub(crate) fn search_path(&self) -> SearchPath {
-        let listed: Vec<Ident> = self
-            .elements()
-            .iter()
-            .map(|e| {
-                if *e == "$user" {
-                    self.user.clone()
-                } else {
-                    e.clone()
-                }
-            })
-            .collect();
-        SearchPath::new(&listed)
+    /// Whom `$user` stands for.
+    pub(crate) fn user(&self) -> &str {
+        self.user.as_str()
     }
 
     /// What `SHOW search_path` says.
-    pub(crate) fn text(&self) -> String {
-        let mut out = String::new();
-        for element in self.elements() {
-            if !out.is_empty() {
-                out.push_str(", ");
-            }
-            if needs_quotes(element.as_str()) {
-                element.quote_into(&mut out);
-            } else {
-                out.push_str(element.as_str());
-            }
-        }
-        if out.is_empty() {
-            out.push_str("\"\"");
-        }
-        out
+    pub(crate) fn text(&self) -> &str {
+        &self.path.value().text
     }
+}
+
+fn text(elements: &Elements) -> String {
+    let mut out = String::new();
+    for element in elements {
+        if !out.is_empty() {
+            out.push_str(", ");
+        }
+        if needs_quotes(element.as_str()) {
+            element.quote_into(&mut out);
+        } else {
+            out.push_str(element.as_str());
+        }
+    }
+    if out.is_empty() {
+        out.push_str("\"\"");
+    }
+    out
 }
 
 fn needs_quotes(name: &str) -> bool {

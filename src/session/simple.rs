@@ -11,6 +11,7 @@ use super::replies::{Expected, Running};
 use super::transaction::Completion;
 use super::{FAILING, Fatal, Io, Moment, Session, Step, planning, to_client, to_upstream};
 use crate::plan::{Plan, Refusal};
+use crate::sql::Shaped;
 use crate::sql::tree::Statement;
 use crate::wire::backend::TransactionStatus;
 use crate::wire::frontend::Query;
@@ -29,7 +30,21 @@ impl Session {
         at: &Moment<'_>,
         io: &mut Io<'_>,
     ) -> Result<Step, Fatal> {
-        let (text, parsed) = match planning::parse(query.text) {
+        let shaped = planning::may_be_kept(query.text, &self.speculative)
+            .then(|| planning::shaped(query.text))
+            .flatten();
+        if let Some(shaped) = &shaped {
+            let scope = planning::scope(&self.role, &self.speculative);
+            self.key.set_shape(scope, shaped);
+            if let Some(plan) = at.plans.find(&self.key, shaped)
+                && plan.epoch() == at.snapshot.epoch
+            {
+                return self
+                    .send_again(&plan, shaped, at, io)
+                    .map(|()| Step::Continue);
+            }
+        }
+        let (text, parsed, looked) = match planning::parse(query.text) {
             Ok(parsed) => parsed,
             Err(refusal) => {
                 let text = crate::wire::utf8(query.text).unwrap_or_default();
@@ -42,11 +57,17 @@ impl Session {
             .map(|p| p.statement)
             .filter(|s| !matches!(s, Statement::Empty))
             .collect();
+        let alone = matches!(&*statements, [only] if planning::stands_alone(only));
         let executes = |s: &Statement| matches!(s, Statement::Execute { .. });
         let several = statements.len() > 1 || statements.iter().any(executes);
         let before = several.then(|| self.speculative.clone());
         match self.plan_all(statements, at) {
-            Ok(plans) => self.send_query(&plans, at, io).map(|()| Step::Continue),
+            Ok(plans) => {
+                if let (Some(shaped), [only]) = (shaped.filter(|_| alone), &*plans) {
+                    at.plans.keep(&self.key, &shaped, &looked, &only.plan);
+                }
+                self.send_query(&plans, at, io).map(|()| Step::Continue)
+            }
             Err(refusal) => {
                 if let Some(before) = before {
                     self.speculative = before;
@@ -59,6 +80,24 @@ impl Session {
                 Ok(Step::Continue)
             }
         }
+    }
+
+    /// Sends a plan that was made for another text of this shape.
+    fn send_again(
+        &mut self,
+        plan: &Arc<Plan>,
+        text: &Shaped<'_>,
+        at: &Moment<'_>,
+        io: &mut Io<'_>,
+    ) -> Result<(), Fatal> {
+        let running = match self.running(plan, at) {
+            Ok(running) => running,
+            Err(refusal) => return self.refuse_query(&refusal, "", io),
+        };
+        self.assume(plan);
+        to_upstream::query_pieces(io.upstream, |push| plan.sql().write_with(text, push))?;
+        self.expect_query(VecDeque::from([running]));
+        Ok(())
     }
 
     /// Plans in order, each against the effects of those before it. Leaves the effects of all but
@@ -135,13 +174,17 @@ impl Session {
             self.assume(&last.plan);
         }
         to_upstream::query(io.upstream, &text)?;
+        self.expect_query(running);
+        Ok(())
+    }
+
+    fn expect_query(&mut self, running: VecDeque<Running>) {
         let segment = self.next_segment();
         self.replies.push(Expected::Query {
             running,
             segment,
             failed: false,
         });
-        Ok(())
     }
 
     /// A plan about to be sent, with its place in the audit log.
@@ -150,12 +193,8 @@ impl Session {
         plan: &Arc<Plan>,
         at: &Moment<'_>,
     ) -> Result<Running, Refusal> {
-        let ticket = self.ticket()?;
-        Ok(Running::new(
-            Arc::clone(plan),
-            at.now,
-            ticket.with(|record| record.set_facts(plan.facts())),
-        ))
+        let ticket = self.ticket(Some(plan))?;
+        Ok(Running::new(Arc::clone(plan), at.now, ticket))
     }
 
     /// Refuses a Query (or a function call): error, then ReadyForQuery.

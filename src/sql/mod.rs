@@ -11,9 +11,13 @@ mod lower;
 pub mod parse;
 pub mod print;
 mod scan;
+mod shape;
+mod text;
 pub mod tree;
 
 pub use self::parse::{Parsed, parse};
+pub use self::shape::Shaped;
+pub use self::text::SqlText;
 
 use std::fmt;
 
@@ -57,22 +61,6 @@ impl Unsupported {
 impl fmt::Debug for Unsupported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} at {:?}", self.sqlstate, self.what, self.position)
-    }
-}
-
-/// SQL on its way to PostgreSQL. May contain literals, so it has neither `Debug` nor `Display`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SqlText(String);
-
-impl SqlText {
-    /// Only the printer and the session's fixed texts make one; `tests/tidy.rs` holds the list.
-    pub(crate) fn new(text: String) -> Self {
-        Self(text)
-    }
-
-    /// The text, for the upstream connection and for `policy explain`.
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }
 

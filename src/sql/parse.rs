@@ -4,6 +4,7 @@
 //! walked and dropped recursively, and a stack overflow cannot be caught.
 
 use super::scan::{self, Kind, Token};
+use super::tree::Constants;
 use super::{Unsupported, lower, tree};
 use crate::limits;
 use crate::pg::sqlstate;
@@ -21,8 +22,13 @@ pub struct Parsed {
 
 /// Parses all statements of a text. Empty when there is nothing but white space, comments and
 /// semicolons. The text is refused as a whole: none of its statements may run if one is not
-/// understood.
+/// understood. Its constants are the statement's for good; see [`Shaped`](super::Shaped) for a client's.
 pub fn parse(text: &str) -> Result<Vec<Parsed>, Unsupported> {
+    parse_tokens(scan_text(text)?, &mut Constants::closed())
+}
+
+/// The tokens of a text that is not too long.
+pub(super) fn scan_text(text: &str) -> Result<Vec<Token<'_>>, Unsupported> {
     if text.len() > limits::SQL_TEXT_BYTES {
         return Err(Unsupported {
             sqlstate: sqlstate::PROGRAM_LIMIT_EXCEEDED,
@@ -33,7 +39,14 @@ pub fn parse(text: &str) -> Result<Vec<Parsed>, Unsupported> {
             )
         });
     }
-    let tokens = scan::scan(text, limits::SQL_TOKENS)?;
+    scan::scan(text, limits::SQL_TOKENS)
+}
+
+/// The statements of a text's tokens, whose constants these are.
+pub(super) fn parse_tokens(
+    tokens: Vec<Token<'_>>,
+    constants: &mut Constants,
+) -> Result<Vec<Parsed>, Unsupported> {
     check_shape(&tokens)?;
     let mut parsed = Vec::new();
     for statement in statements(tokens) {
@@ -54,7 +67,7 @@ pub fn parse(text: &str) -> Result<Vec<Parsed>, Unsupported> {
         }
         let (start, end) = (first.start, last.end);
         parsed.push(Parsed {
-            statement: lower::statement(statement, end)?,
+            statement: lower::statement(statement, end, constants)?,
             start,
             end,
         });
@@ -63,7 +76,7 @@ pub fn parse(text: &str) -> Result<Vec<Parsed>, Unsupported> {
 }
 
 /// Cuts at semicolons. Inside parentheses a semicolon is a syntax error, which the grammar reports.
-fn statements(tokens: Vec<Token>) -> Vec<Vec<Token>> {
+fn statements(tokens: Vec<Token<'_>>) -> Vec<Vec<Token<'_>>> {
     let mut all = vec![Vec::new()];
     let mut depth = 0_usize;
     for token in tokens {
@@ -92,7 +105,7 @@ fn statements(tokens: Vec<Token>) -> Vec<Vec<Token>> {
 }
 
 /// Nesting, and links of one chain. A comma starts a new chain, so long lists pass.
-fn check_shape(tokens: &[Token]) -> Result<(), Unsupported> {
+fn check_shape(tokens: &[Token<'_>]) -> Result<(), Unsupported> {
     let mut links = vec![0_usize];
     for token in tokens {
         match &token.kind {
@@ -131,7 +144,7 @@ fn check_shape(tokens: &[Token]) -> Result<(), Unsupported> {
     Ok(())
 }
 
-fn link(links: &mut [usize], token: &Token) -> Result<(), Unsupported> {
+fn link(links: &mut [usize], token: &Token<'_>) -> Result<(), Unsupported> {
     if let Some(count) = links.last_mut() {
         *count = count.saturating_add(1);
         if *count > limits::SQL_CHAIN {

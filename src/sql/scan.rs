@@ -11,30 +11,33 @@ pub(super) mod keyword;
 mod literal;
 mod unicode;
 
+use std::borrow::Cow;
+
 use super::Unsupported;
+use super::tree::NumberType;
 use crate::ident::MAX_BYTES;
 
 /// What a token is.
-pub(super) enum Kind {
+pub(super) enum Kind<'t> {
     /// An unquoted word, ASCII letters folded to lower case: a keyword or an identifier.
-    Word(String),
+    Word(Cow<'t, str>),
     /// A quoted identifier, decoded.
-    Quoted(String),
+    Quoted(Cow<'t, str>),
     /// A string constant, decoded; `E''`, `U&''` and dollar quotes included.
-    String(String),
+    String(Cow<'t, str>),
     /// `B'01'` or `X'1F'`: the digits, checked.
     Bits {
         /// `X'…'`
         hex: bool,
         /// Digits.
-        digits: String,
+        digits: Cow<'t, str>,
     },
     /// An unsigned number as written, lower case.
-    Number(String),
+    Number(Cow<'t, str>),
     /// `$n`
     Param(u16),
     /// An operator; `!=` is already `<>`.
-    Operator(String),
+    Operator(Cow<'t, str>),
     /// `( ) [ ] , ; : .`
     Punctuation(char),
     /// `::`, `:=`, `=>` or `..`: not operators, whatever they look like.
@@ -42,19 +45,73 @@ pub(super) enum Kind {
 }
 
 /// One token with its byte range in the text.
-pub(super) struct Token {
+pub(super) struct Token<'t> {
     /// What it is.
-    pub(super) kind: Kind,
+    pub(super) kind: Kind<'t>,
     /// First byte.
     pub(super) start: usize,
     /// One past the last byte.
     pub(super) end: usize,
 }
 
+impl Kind<'_> {
+    /// The text of a constant that a statement's shape leaves open: a string's or a number's.
+    pub(super) fn constant(&self) -> Option<&str> {
+        match self {
+            Self::String(text) | Self::Number(text) => Some(text),
+            Self::Word(_)
+            | Self::Quoted(_)
+            | Self::Bits { .. }
+            | Self::Param(_)
+            | Self::Operator(_)
+            | Self::Punctuation(_)
+            | Self::Special(_) => None,
+        }
+    }
+
+    /// Appends the token as it stands in a key. A key says the tokens and nothing else: each begins
+    /// with its class, and those whose length the class does not tell end with a NUL, which no token
+    /// holds. Of a string or a number there is only what it is.
+    pub(super) fn write_shape(&self, key: &mut Vec<u8>) {
+        let (class, text) = match self {
+            Self::Word(text) => (b'w', text.as_bytes()),
+            Self::Quoted(text) => (b'q', text.as_bytes()),
+            Self::Operator(text) => (b'o', text.as_bytes()),
+            Self::Special(text) => (b':', text.as_bytes()),
+            Self::Bits { hex: true, digits } => (b'x', digits.as_bytes()),
+            Self::Bits { hex: false, digits } => (b'b', digits.as_bytes()),
+            Self::String(_) => return key.push(b's'),
+            Self::Number(text) => return key.push(number_class(NumberType::of(text))),
+            Self::Param(number) => {
+                key.push(b'$');
+                return key.extend_from_slice(&number.to_be_bytes());
+            }
+            Self::Punctuation(c) => return key.extend_from_slice(&[b'p', punctuation(*c)]),
+        };
+        key.push(class);
+        key.extend_from_slice(text);
+        key.push(0);
+    }
+}
+
+fn number_class(ty: NumberType) -> u8 {
+    match ty {
+        NumberType::Int4 => b'4',
+        NumberType::Int8 => b'8',
+        NumberType::Numeric => b'n',
+    }
+}
+
+/// `( ) [ ] , ; : .` are ASCII.
+fn punctuation(c: char) -> u8 {
+    u8::try_from(c).unwrap_or_default()
+}
+
 /// Cuts a text into tokens. Comments and white space vanish. At most `max_tokens` are made.
-pub(super) fn scan(text: &str, max_tokens: usize) -> Result<Vec<Token>, Unsupported> {
+pub(super) fn scan(text: &str, max_tokens: usize) -> Result<Vec<Token<'_>>, Unsupported> {
     let mut scanner = Scanner { text, at: 0 };
-    let mut tokens = Vec::new();
+    // Few texts have more tokens than a quarter of their bytes.
+    let mut tokens = Vec::with_capacity(max_tokens.min(text.len() / 4));
     loop {
         scanner.skip_blank()?;
         let start = scanner.at;
@@ -95,9 +152,9 @@ pub(super) fn scan(text: &str, max_tokens: usize) -> Result<Vec<Token>, Unsuppor
     }
 }
 
-enum Scanned {
-    One(Kind),
-    National(String),
+enum Scanned<'t> {
+    One(Kind<'t>),
+    National(Cow<'t, str>),
 }
 
 /// A position in the text. Reads bytes; every multi-byte character has only bytes above 0x7F, which
@@ -194,7 +251,7 @@ impl<'t> Scanner<'t> {
         }
     }
 
-    fn token(&mut self) -> Result<Scanned, Unsupported> {
+    fn token(&mut self) -> Result<Scanned<'t>, Unsupported> {
         let start = self.at;
         let Some(byte) = self.peek(0) else {
             return Err(Self::error("syntax error at end of input", start));
@@ -202,7 +259,9 @@ impl<'t> Scanner<'t> {
         let kind = match byte {
             b'\'' => Kind::String(self.quoted_string()?),
             b'"' => Kind::Quoted(self.quoted_identifier()?),
-            b'e' | b'E' if self.peek(1) == Some(b'\'') => Kind::String(self.escape_string()?),
+            b'e' | b'E' if self.peek(1) == Some(b'\'') => {
+                Kind::String(self.escape_string()?.into())
+            }
             b'b' | b'B' if self.peek(1) == Some(b'\'') => self.bits(false)?,
             b'x' | b'X' if self.peek(1) == Some(b'\'') => self.bits(true)?,
             b'n' | b'N' if self.peek(1) == Some(b'\'') => {
@@ -210,17 +269,17 @@ impl<'t> Scanner<'t> {
                 return Ok(Scanned::National(self.quoted_string()?));
             }
             b'u' | b'U' if self.peek(1) == Some(b'&') && self.peek(2) == Some(b'\'') => {
-                Kind::String(self.unicode_string()?)
+                Kind::String(self.unicode_string()?.into())
             }
             b'u' | b'U' if self.peek(1) == Some(b'&') && self.peek(2) == Some(b'"') => {
-                Kind::Quoted(self.unicode_identifier()?)
+                Kind::Quoted(self.unicode_identifier()?.into())
             }
             b'$' => self.dollar()?,
             b'0'..=b'9' => self.number()?,
             b'.' if self.peek(1).is_some_and(|b| b.is_ascii_digit()) => self.number()?,
             _ if is_ident_start(byte) => {
                 let word = self.take_while(is_ident_part);
-                Kind::Word(checked_name(word.to_ascii_lowercase(), start)?)
+                Kind::Word(checked_name(lower_case(word), start)?)
             }
             _ if is_operator(byte) => self.operator()?,
             b':' | b'.' => self.colon_or_dot(byte),
@@ -239,7 +298,7 @@ impl<'t> Scanner<'t> {
         Ok(Scanned::One(kind))
     }
 
-    fn colon_or_dot(&mut self, byte: u8) -> Kind {
+    fn colon_or_dot(&mut self, byte: u8) -> Kind<'t> {
         for special in ["::", ":=", ".."] {
             if self.looking_at(special.as_bytes()) {
                 self.skip(2);
@@ -252,36 +311,31 @@ impl<'t> Scanner<'t> {
 
     /// An operator ends where a comment begins, and loses trailing `+`/`-` unless it contains one of
     /// ``~ ! @ # % ^ & | ` ?`` before them.
-    fn operator(&mut self) -> Result<Kind, Unsupported> {
+    fn operator(&mut self) -> Result<Kind<'t>, Unsupported> {
         let start = self.at;
         let run = self.take_while(is_operator);
         let comment = [run.find("--"), run.find("/*")].into_iter().flatten().min();
-        let mut symbol = comment
-            .and_then(|cut| run.get(..cut))
-            .unwrap_or(run)
-            .to_owned();
-        while symbol.len() > 1 && symbol.ends_with(['+', '-']) {
-            let mut before = symbol.clone();
-            before.pop();
-            if before.contains(['~', '!', '@', '#', '%', '^', '&', '|', '`', '?']) {
-                break;
-            }
+        let mut symbol = comment.and_then(|cut| run.get(..cut)).unwrap_or(run);
+        while symbol.len() > 1
+            && let Some(before) = symbol.strip_suffix(['+', '-'])
+            && !before.contains(['~', '!', '@', '#', '%', '^', '&', '|', '`', '?'])
+        {
             symbol = before;
         }
         self.at = start.saturating_add(symbol.len());
         if symbol.len() > MAX_BYTES {
             return Err(Self::error("operator too long", start));
         }
-        Ok(match symbol.as_str() {
+        Ok(match symbol {
             "=>" => Kind::Special("=>"),
             "!=" => Kind::Operator("<>".into()),
-            _ => Kind::Operator(symbol),
+            _ => Kind::Operator(symbol.into()),
         })
     }
 
     /// Numbers. What PostgreSQL 15 calls trailing junk is refused, and so is what only later
     /// versions read as hexadecimal, octal, binary or grouped digits.
-    fn number(&mut self) -> Result<Kind, Unsupported> {
+    fn number(&mut self) -> Result<Kind<'t>, Unsupported> {
         let start = self.at;
         self.take_while(|b| b.is_ascii_digit());
         // `1..2` is 1, `..`, 2.
@@ -302,13 +356,11 @@ impl<'t> Scanner<'t> {
         if self.peek(0).is_some_and(is_ident_start) {
             return Err(Self::error("trailing junk after numeric literal", start));
         }
-        Ok(Kind::Number(
-            self.slice(start, self.at).to_ascii_lowercase(),
-        ))
+        Ok(Kind::Number(lower_case(self.slice(start, self.at))))
     }
 
     /// `$1`, or a dollar-quoted string.
-    fn dollar(&mut self) -> Result<Kind, Unsupported> {
+    fn dollar(&mut self) -> Result<Kind<'t>, Unsupported> {
         let start = self.at;
         self.skip(1);
         let digits = self.take_while(|b| b.is_ascii_digit());
@@ -329,8 +381,17 @@ impl<'t> Scanner<'t> {
     }
 }
 
+/// ASCII letters in lower case.
+fn lower_case(text: &str) -> Cow<'_, str> {
+    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        text.to_ascii_lowercase().into()
+    } else {
+        text.into()
+    }
+}
+
 /// Refuses what PostgreSQL would truncate: two different names could become one.
-fn checked_name(name: String, at: usize) -> Result<String, Unsupported> {
+fn checked_name(name: Cow<'_, str>, at: usize) -> Result<Cow<'_, str>, Unsupported> {
     if name.len() <= MAX_BYTES {
         return Ok(name);
     }

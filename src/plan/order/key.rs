@@ -63,7 +63,7 @@ pub(super) fn same_text(a: &Expr, b: &Expr) -> bool {
 
 fn position(e: &Expr) -> Option<usize> {
     match e {
-        Expr::Literal(Literal::Number(n)) => n.parse::<usize>().ok()?.checked_sub(1),
+        Expr::Literal(Literal::Number(n)) => n.value().parse::<usize>().ok()?.checked_sub(1),
         _ => None,
     }
 }

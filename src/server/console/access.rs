@@ -49,6 +49,7 @@ pub(super) fn enter(shared: &Arc<Shared>, client: &ClientConnection, rank: Rank)
         peer: client.identity.peer().to_string(),
         database: DATABASE.to_owned(),
         application_name: asked::application_name(&asked::parameters(&client.startup)),
+        ..Who::default()
     });
     let login = Record::new(Event::Login, Arc::clone(&who));
     let ticket = shared.sink.reserve(login).ok()?;

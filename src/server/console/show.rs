@@ -400,7 +400,8 @@ fn denied(shared: &Shared) -> Table {
     shared.denials.each(|denial| {
         let record = &denial.record;
         let who = &record.who;
-        let columns: Vec<&str> = record.columns.iter().map(|c| c.column.as_str()).collect();
+        let facts = record.facts.clone().unwrap_or_default();
+        let columns: Vec<&str> = facts.columns.iter().map(|(c, _)| c.as_str()).collect();
         let mut row: Vec<Cell> = vec![denial.time.as_str().into()];
         let names = [
             &who.login,
@@ -410,12 +411,9 @@ fn denied(shared: &Shared) -> Table {
             &who.application_name,
         ];
         row.extend(names.map(|name| name.as_str().into()));
-        row.extend([who.session.as_str().into(), record.id.clone().into()]);
+        row.extend([who.session.as_str().into(), record.id().into()]);
         row.extend([record.sqlstate.clone().into(), record.kind.into()]);
-        row.extend([
-            record.relations.join(", ").into(),
-            columns.join(", ").into(),
-        ]);
+        row.extend([facts.relations.join(", ").into(), columns.join(", ").into()]);
         row.push(record.reason.clone().into());
         rows.push(row);
     });

@@ -1,14 +1,18 @@
 //! The relay of a restricted role: whole messages go through the session machine, and what it says
 //! is written.
 //!
-//! Deliberately absent: any decision. This reads, writes, waits, and nothing else.
+//! Messages are looked at where they were read; nothing is copied, and no clock is read, for one of
+//! them. Deliberately absent: any decision. This reads, writes, waits, and nothing else.
 
+use std::future::{Future as _, poll_fn};
 use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::{End, lost};
 use crate::client::ClientStream;
@@ -51,8 +55,6 @@ struct Flow {
     leaving: Leaving,
     /// An error came since the last ReadyForQuery.
     failed: bool,
-    /// A message of the client that has to wait for PostgreSQL.
-    held: Option<(u8, Bytes)>,
 }
 
 impl Flow {
@@ -86,26 +88,36 @@ impl Outgoing {
         self.bytes.len() >= limits::PENDING_BYTES
     }
 
-    /// One write, or the flush after the last one. Loses nothing when it is dropped halfway. Says how
-    /// many bytes went.
-    async fn drive(&mut self, socket: &mut (impl AsyncWrite + Unpin)) -> io::Result<usize> {
-        if self.bytes.is_empty() {
-            socket.flush().await?;
-            self.unflushed = false;
-            return Ok(0);
+    /// Writes what the socket takes. Loses nothing when it is dropped halfway.
+    fn poll_drive(
+        &mut self,
+        socket: &mut (impl AsyncWrite + Unpin),
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.pending() {
+            if self.bytes.is_empty() {
+                ready!(Pin::new(&mut *socket).poll_flush(cx))?;
+                self.unflushed = false;
+            } else {
+                ready!(pin!(socket.write_buf(&mut self.bytes)).poll(cx))?;
+                self.unflushed = true;
+            }
         }
-        let n = socket.write_buf(&mut self.bytes).await?;
-        self.unflushed = true;
-        Ok(n)
+        Poll::Ready(Ok(()))
     }
 
     /// All of it.
     async fn finish(&mut self, socket: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
-        while self.pending() {
-            self.drive(socket).await?;
-        }
-        Ok(())
+        poll_fn(|cx| self.poll_drive(socket, cx)).await
     }
+}
+
+/// What the client's messages came to.
+enum Asked {
+    /// All that may be taken now is taken.
+    All,
+    /// The one at the front names something the catalog does not know.
+    Unknown,
 }
 
 impl Restricted {
@@ -123,15 +135,6 @@ impl Restricted {
             to_upstream: Outgoing::default(),
             leaving: Leaving::No,
             failed: false,
-            held: None,
-        };
-        let (client_read, client_write) = tokio::io::split(client);
-        let (upstream_read, upstream_write) = tokio::io::split(upstream);
-        let mut sockets = Sockets {
-            client_read,
-            client_write,
-            upstream_read,
-            upstream_write,
         };
         let end = loop {
             if let Err(end) = self.pump(&mut flow).await {
@@ -144,7 +147,8 @@ impl Restricted {
             if flags.any(Flags::DRAIN) && self.session.is_idle() && flow.from_client.is_empty() {
                 break End::Drained;
             }
-            if let Err(end) = self.turn(&mut flow, &mut sockets).await {
+            let turned = poll_fn(|cx| self.poll_turn(&mut flow, client, upstream, flags, cx));
+            if let Err(end) = turned.await {
                 break end;
             }
         };
@@ -153,47 +157,75 @@ impl Restricted {
         } else {
             end
         };
-        finish(&end, &mut flow, &mut sockets).await;
+        finish(&end, &mut flow, client, upstream).await;
         end
     }
 
     /// Feeds the machine everything that is there and that it may take.
     async fn pump(&mut self, flow: &mut Flow) -> Result<(), End> {
+        let now = Instant::now();
+        self.answers(flow, now)?;
+        if self.session.take_moved() {
+            self.database.refresh().await;
+        }
+        let mut last = false;
+        while let Asked::Unknown = self.asks(flow, now, last)? {
+            self.database.refresh().await;
+            last = true;
+        }
+        Ok(())
+    }
+
+    /// What PostgreSQL sent.
+    fn answers(&mut self, flow: &mut Flow, now: Instant) -> Result<(), End> {
+        let mut at = 0_usize;
         while !flow.to_client.is_full() {
-            let Some((tag, whole)) = flow
+            let header = flow
                 .from_upstream
-                .next_frame(&Limits::BACKEND)
-                .map_err(|_| End::Fault("malformed message from the server"))?
-            else {
+                .header_at(at, &Limits::BACKEND)
+                .map_err(|_| End::Fault("malformed message from the server"))?;
+            let Some((tag, total)) = header else {
+                break;
+            };
+            let end = at.saturating_add(total);
+            let Some(whole) = flow.from_upstream.bytes().get(at..end) else {
                 break;
             };
             match tag {
                 backend::ERROR => flow.failed = true,
-                backend::READY => flow.failed = false,
+                backend::READY => {
+                    flow.failed = false;
+                    self.client.ready(frame::body(whole) == b"I");
+                }
                 _ => {}
-            }
-            if tag == backend::READY {
-                self.client.ready(frame::body(&whole) == b"I");
             }
             let mut io = Io {
                 client: &mut flow.to_client.bytes,
                 upstream: &mut flow.to_upstream.bytes,
             };
             self.session
-                .on_upstream(tag, &whole, Instant::now(), &mut io)
+                .on_upstream(tag, whole, now, &mut io)
                 .map_err(fault)?;
+            at = end;
         }
-        if self.session.take_moved() {
-            self.database.refresh().await;
+        flow.from_upstream.skip(at);
+        Ok(())
+    }
+
+    /// What the client sent. `last`: the catalog was refreshed for the first of its messages.
+    fn asks(&mut self, flow: &mut Flow, now: Instant, mut last: bool) -> Result<Asked, End> {
+        if !self.takes_client(flow) {
+            return Ok(Asked::All);
         }
+        let Some(published) = self.database.current() else {
+            return Err(End::Fault("there is no catalog"));
+        };
+        let mut at = 0_usize;
+        let mut asked = Asked::All;
         while self.takes_client(flow) {
-            if let Some((tag, whole)) = flow.held.take() {
-                self.client_message(tag, &whole, flow).await?;
-                continue;
-            }
             let header = flow
                 .from_client
-                .next_header(&Limits::FRONTEND)
+                .header_at(at, &Limits::FRONTEND)
                 .map_err(|_| End::Fault("invalid frontend message"))?;
             let Some((tag, total)) = header else {
                 flow.left();
@@ -204,13 +236,46 @@ impl Restricted {
             {
                 return Err(End::Fault("statement is too long"));
             }
-            let Ok(Some((tag, whole))) = flow.from_client.next_frame(&Limits::FRONTEND) else {
+            let end = at.saturating_add(total);
+            let Some(whole) = flow.from_client.bytes().get(at..end) else {
                 flow.left();
                 break;
             };
-            self.client_message(tag, &whole, flow).await?;
+            let message = FrontendMessage::read(tag, frame::body(whole))
+                .map_err(|_| End::Fault("invalid message format"))?;
+            let moment = Moment {
+                snapshot: &published.snapshot,
+                plans: &published.plans,
+                now,
+                last,
+            };
+            let mut io = Io {
+                client: &mut flow.to_client.bytes,
+                upstream: &mut flow.to_upstream.bytes,
+            };
+            let step = (self.session)
+                .on_client(&message, &moment, &mut io)
+                .map_err(fault)?;
+            if matches!(step, Step::Continue) && matches!(tag, frontend::QUERY | frontend::EXECUTE)
+            {
+                self.client.begins();
+                self.client.counters.queries(1);
+            }
+            match step {
+                Step::Continue => {}
+                // It is offered again when more was read.
+                Step::Later => break,
+                Step::Terminate => flow.leave(),
+                Step::Unknown => {
+                    asked = Asked::Unknown;
+                    break;
+                }
+            }
+            at = end;
+            last = false;
         }
-        Ok(())
+        flow.from_client.skip(at);
+        Ok(asked)
     }
 
     fn takes_client(&self, flow: &Flow) -> bool {
@@ -220,92 +285,73 @@ impl Restricted {
             && !flow.to_client.is_full()
     }
 
-    async fn client_message(&mut self, tag: u8, whole: &Bytes, flow: &mut Flow) -> Result<(), End> {
-        let message = FrontendMessage::read(tag, frame::body(whole))
-            .map_err(|_| End::Fault("invalid message format"))?;
-        if matches!(tag, frontend::QUERY | frontend::EXECUTE) {
-            self.client.begins();
-            self.client.counters.queries(1);
+    /// Waits until something was read, or may be taken that could not be. `flags` are known of, and no
+    /// news.
+    fn poll_turn(
+        &mut self,
+        flow: &mut Flow,
+        client: &mut ClientStream,
+        upstream: &mut UpstreamStream,
+        flags: Flags,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), End>> {
+        let news = (Flags::KILL | Flags::DRAIN) & !flags;
+        let mut turned = self.client.signal().poll(cx).any(news);
+        let waiting = flow.to_client.bytes.len();
+        turned |= flow.to_client.poll_written(client, cx)?;
+        let sent = waiting.saturating_sub(flow.to_client.bytes.len());
+        self.client.counters.sent(sent);
+        // What the server said last comes before the discovery that it is gone.
+        if !flow.to_client.is_full()
+            && let Poll::Ready(read) = poll_read(upstream, &mut flow.from_upstream, cx)
+        {
+            // A reset says no more than an end does.
+            if matches!(read, Ok(0) | Err(_)) {
+                return Poll::Ready(Err(End::Upstream));
+            }
+            turned = true;
         }
-        let mut last = false;
-        loop {
-            let Some(published) = self.database.current() else {
-                return Err(End::Fault("there is no catalog"));
-            };
-            let moment = Moment {
-                snapshot: &published.snapshot,
-                now: Instant::now(),
-                last,
-            };
-            let mut io = Io {
-                client: &mut flow.to_client.bytes,
-                upstream: &mut flow.to_upstream.bytes,
-            };
-            match self
-                .session
-                .on_client(&message, &moment, &mut io)
-                .map_err(fault)?
-            {
-                Step::Continue => return Ok(()),
-                Step::Later => {
-                    flow.held = Some((tag, whole.clone()));
-                    return Ok(());
-                }
-                Step::Terminate => {
-                    flow.leave();
-                    return Ok(());
-                }
-                Step::Unknown => {
-                    self.database.refresh().await;
-                    last = true;
-                }
+        if flow.leaving == Leaving::No
+            && self.takes_client(flow)
+            && let Poll::Ready(read) = poll_read(client, &mut flow.from_client, cx)
+        {
+            match read? {
+                0 => flow.leaving = Leaving::Soon,
+                n => self.client.counters.received(n),
             }
+            turned = true;
         }
-    }
-
-    /// Waits for one thing to happen.
-    async fn turn(&mut self, flow: &mut Flow, sockets: &mut Sockets<'_>) -> Result<(), End> {
-        let read_client = flow.leaving == Leaving::No && self.takes_client(flow);
-        let read_upstream = !flow.to_client.is_full();
-        let signal = self.client.signal();
-        // A drain that is known of is no news.
-        let news = Flags::KILL | (Flags::DRAIN & !signal.now());
-        flow.from_client.reserve();
-        flow.from_upstream.reserve();
-        tokio::select! {
-            read = sockets.client_read.read_buf(flow.from_client.buffer_mut()), if read_client => {
-                match read? {
-                    0 => flow.leaving = Leaving::Soon,
-                    n => self.client.counters.received(n),
-                }
-            }
-            read = sockets.upstream_read.read_buf(flow.from_upstream.buffer_mut()),
-                if read_upstream =>
-            {
-                // A reset says no more than an end does.
-                if matches!(read, Ok(0) | Err(_)) {
-                    return Err(End::Upstream);
-                }
-            }
-            sent = flow.to_client.drive(&mut sockets.client_write), if flow.to_client.pending() => {
-                self.client.counters.sent(sent?);
-            }
-            sent = flow.to_upstream.drive(&mut sockets.upstream_write),
-                if flow.to_upstream.pending() =>
-            {
-                sent?;
-            }
-            _ = signal.any(news) => {}
+        turned |= flow.to_upstream.poll_written(upstream, cx)?;
+        if turned {
+            Poll::Ready(Ok(()))
+        } else {
+            Poll::Pending
         }
-        Ok(())
     }
 }
 
-struct Sockets<'a> {
-    client_read: ReadHalf<&'a mut ClientStream>,
-    client_write: WriteHalf<&'a mut ClientStream>,
-    upstream_read: ReadHalf<&'a mut UpstreamStream>,
-    upstream_write: WriteHalf<&'a mut UpstreamStream>,
+impl Outgoing {
+    /// Writes what the socket takes, if there is anything. True if there is room again.
+    fn poll_written(
+        &mut self,
+        socket: &mut (impl AsyncWrite + Unpin),
+        cx: &mut Context<'_>,
+    ) -> io::Result<bool> {
+        let was_full = self.is_full();
+        if let Poll::Ready(written) = self.poll_drive(socket, cx) {
+            written?;
+        }
+        Ok(was_full && !self.is_full())
+    }
+}
+
+fn poll_read(
+    socket: &mut (impl AsyncRead + Unpin),
+    buffer: &mut FrameBuffer,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    buffer.reserve();
+    pin!(socket.read_buf(buffer.buffer_mut())).poll(cx)
 }
 
 fn fault(fatal: Fatal) -> End {
@@ -316,7 +362,12 @@ fn fault(fatal: Fatal) -> End {
 }
 
 /// Writes what is still owed to the client, with the reason last.
-async fn finish(end: &End, flow: &mut Flow, sockets: &mut Sockets<'_>) {
+async fn finish(
+    end: &End,
+    flow: &mut Flow,
+    client: &mut ClientStream,
+    upstream: &mut UpstreamStream,
+) {
     let report = match end {
         End::Drained | End::Killed => Some(Report::fatal(
             sqlstate::ADMIN_SHUTDOWN,
@@ -334,8 +385,8 @@ async fn finish(end: &End, flow: &mut Flow, sockets: &mut Sockets<'_>) {
     }
     to_upstream::terminate(&mut flow.to_upstream.bytes);
     let farewell = async {
-        flow.to_client.finish(&mut sockets.client_write).await?;
-        flow.to_upstream.finish(&mut sockets.upstream_write).await
+        flow.to_client.finish(client).await?;
+        flow.to_upstream.finish(upstream).await
     };
     // Whoever does not take it in time does not get it: the session is over.
     drop(tokio::time::timeout(limits::LINGER, farewell).await);

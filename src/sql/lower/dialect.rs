@@ -15,7 +15,7 @@ use sqlparser::tokenizer::{Span, Token};
 use super::tokens::STAR;
 use super::{Front, Lowered, border, infix};
 use crate::sql::Unsupported;
-use crate::sql::tree::Expr;
+use crate::sql::tree::{Constant, Expr};
 
 /// Binding strength, weakest first: gram.y's precedence declarations.
 pub(super) mod strength {
@@ -38,15 +38,17 @@ pub(super) mod strength {
 /// Finished parts of the tree, and the first error.
 pub(super) struct Store {
     queries: Vec<bool>,
+    constants: Vec<Constant>,
     finished: Vec<Option<Expr>>,
     error: Option<Unsupported>,
     field_stars: usize,
 }
 
 impl Store {
-    pub(super) fn new(queries: Vec<bool>) -> Self {
+    pub(super) fn new(queries: Vec<bool>, constants: Vec<Constant>) -> Self {
         Self {
             queries,
+            constants,
             finished: Vec::new(),
             error: None,
             field_stars: 0,
@@ -71,6 +73,12 @@ impl Engine {
     /// Does the parenthesis at this token open a query?
     pub(super) fn opens_query(&self, index: usize) -> bool {
         self.0.borrow().queries.get(index).copied() == Some(true)
+    }
+
+    /// The constant a string or number token stands for.
+    pub(super) fn constant(&self, token: &str) -> Option<Constant> {
+        let place: usize = token.strip_prefix('\0')?.parse().ok()?;
+        self.0.borrow().constants.get(place).cloned()
     }
 
     /// `(e).*` was read; a select list must claim it.

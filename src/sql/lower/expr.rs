@@ -44,8 +44,14 @@ impl Front<'_, '_> {
 
     fn constant(&mut self) -> Lowered<Expr> {
         let literal = match self.peek() {
-            Token::Number(text, _) => Literal::Number(text.as_str().into()),
-            Token::SingleQuotedString(value) => Literal::String(value.as_str().into()),
+            Token::Number(place, _) => {
+                let constant = self.engine.constant(place);
+                Literal::Number(constant.ok_or_else(|| self.syntax())?)
+            }
+            Token::SingleQuotedString(place) => {
+                let constant = self.engine.constant(place);
+                Literal::String(constant.ok_or_else(|| self.syntax())?)
+            }
             Token::HexStringLiteral(digits) => Literal::Bits {
                 hex: true,
                 digits: digits.as_str().into(),
@@ -306,7 +312,7 @@ impl Front<'_, '_> {
                 interval_fields: None,
                 array_dims: 0,
             };
-            let value = self.string()?;
+            let value = self.string_constant()?;
             return Ok(Expr::Cast(
                 Box::new(Expr::Literal(Literal::String(value))),
                 ty,

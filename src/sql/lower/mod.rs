@@ -38,15 +38,18 @@ use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
 
 use self::dialect::{Engine, Store};
+use super::tree::Constant;
 use super::{Unsupported, scan, tree};
 
-/// Lowers the tokens of one statement. `end` is where its text ends, for errors there.
+/// Lowers the tokens of one statement. `end` is where its text ends, for errors there; `constants`
+/// are the whole text's.
 pub(super) fn statement(
-    tokens: Vec<scan::Token>,
+    tokens: Vec<scan::Token<'_>>,
     end: usize,
+    constants: &mut tree::Constants,
 ) -> Result<tree::Statement, Unsupported> {
-    let fed = tokens::feed(tokens, end);
-    let engine = Engine::new(Store::new(fed.queries));
+    let fed = tokens::feed(tokens, end, constants);
+    let engine = Engine::new(Store::new(fed.queries, fed.constants));
     let mut parser = Parser::new(&engine)
         .with_recursion_limit(RECURSION_LIMIT)
         .with_tokens_with_locations(fed.tokens);
@@ -198,14 +201,28 @@ impl Front<'_, '_> {
         found
     }
 
-    /// A string constant.
+    /// A string constant whose text decides something here.
     fn string(&mut self) -> Lowered<Box<str>> {
-        let Token::SingleQuotedString(value) = self.peek() else {
-            return Err(self.syntax());
+        Ok(self.string_constant()?.value().into())
+    }
+
+    /// A string constant that becomes part of the tree.
+    fn string_constant(&mut self) -> Lowered<Constant> {
+        let constant = match self.peek() {
+            Token::SingleQuotedString(place) => self.engine.constant(place),
+            _ => None,
         };
-        let value = value.as_str().into();
+        let constant = constant.ok_or_else(|| self.syntax())?;
         self.advance();
-        Ok(value)
+        Ok(constant)
+    }
+
+    /// The text of a number that comes next, looked at.
+    fn number(&self) -> Option<Box<str>> {
+        match self.peek() {
+            Token::Number(place, _) => Some(self.engine.constant(place)?.value().into()),
+            _ => None,
+        }
     }
 
     fn is_string_at(&self, ahead: usize) -> bool {

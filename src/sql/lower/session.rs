@@ -217,7 +217,7 @@ impl Front<'_, '_> {
             self.take_symbol("+");
             ""
         };
-        if let Token::Number(text, _) = self.peek() {
+        if let Some(text) = self.number() {
             let value = format!("{sign}{text}").into();
             self.advance();
             return Ok(value);

@@ -115,7 +115,7 @@ impl Front<'_, '_> {
         };
         self.expect("from")?;
         let source = self.expr()?;
-        let field = Expr::Literal(Literal::String(field));
+        let field = Expr::Literal(Literal::String(field.into()));
         Ok(system_call("extract", vec![field, source], position))
     }
 

@@ -158,10 +158,12 @@ impl Front<'_, '_> {
 
     /// A word, string or number.
     pub(super) fn option_value(&mut self) -> Lowered<String> {
-        let value = match self.peek() {
-            Token::SingleQuotedString(value) => value.clone(),
-            Token::Number(text, _) => text.clone(),
-            Token::Word(word) => word.value.clone(),
+        if self.is_string_at(0) {
+            return Ok(self.string()?.into());
+        }
+        let value = match (self.peek(), self.number()) {
+            (_, Some(text)) => text.into(),
+            (Token::Word(word), None) => word.value.clone(),
             _ => return Err(self.syntax()),
         };
         self.advance();

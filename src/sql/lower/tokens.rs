@@ -1,12 +1,14 @@
 //! Our scanner's tokens → sqlparser's.
 //!
 //! No word is a keyword to sqlparser except AND and OR, so none of the meanings it knows from other
-//! databases can come up. Spans carry the byte offset in their column.
+//! databases can come up. Spans carry the byte offset in their column. A string or number token holds
+//! the place of its [`Constant`], not its text: what looks at the text is seen to look.
 
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Word};
 
 use crate::sql::scan::{self, Kind};
+use crate::sql::tree::{Constant, Constants};
 
 /// What `*` after a dot becomes: a name no client can write.
 pub(super) const STAR: &str = "\0*";
@@ -17,9 +19,20 @@ pub(super) struct Fed {
     pub(super) tokens: Vec<TokenWithSpan>,
     /// For each token: is it a parenthesis that opens a query?
     pub(super) queries: Vec<bool>,
+    /// The strings and numbers, of which the tokens hold the place in this list.
+    pub(super) constants: Vec<Constant>,
 }
 
-pub(super) fn feed(tokens: Vec<scan::Token>, end: usize) -> Fed {
+/// What a token holds in place of a constant's text.
+fn place(constants: &mut Vec<Constant>, constant: Constant) -> String {
+    let place = format!("\0{}", constants.len());
+    constants.push(constant);
+    place
+}
+
+/// `written` are those of the whole text.
+pub(super) fn feed(tokens: Vec<scan::Token<'_>>, end: usize, written: &mut Constants) -> Fed {
+    let mut constants = Vec::new();
     let mut out = Vec::with_capacity(tokens.len().saturating_add(2));
     out.push(at(Token::SemiColon, 0));
     let mut after_dot = false;
@@ -27,14 +40,22 @@ pub(super) fn feed(tokens: Vec<scan::Token>, end: usize) -> Fed {
         let dot = matches!(kind, Kind::Punctuation('.'));
         let token = match kind {
             Kind::Operator(symbol) if after_dot && symbol == "*" => quoted(STAR.into()),
-            Kind::Word(value) => word(value, after_dot),
-            Kind::Quoted(value) => quoted(value),
-            Kind::String(value) => Token::SingleQuotedString(value),
-            Kind::Bits { hex: true, digits } => Token::HexStringLiteral(digits),
-            Kind::Bits { hex: false, digits } => Token::SingleQuotedByteStringLiteral(digits),
-            Kind::Number(text) => Token::Number(text, false),
+            Kind::Word(value) => word(value.into_owned(), after_dot),
+            Kind::Quoted(value) => quoted(value.into_owned()),
+            Kind::String(value) => {
+                let constant = written.next(value.into_owned());
+                Token::SingleQuotedString(place(&mut constants, constant))
+            }
+            Kind::Bits { hex: true, digits } => Token::HexStringLiteral(digits.into_owned()),
+            Kind::Bits { hex: false, digits } => {
+                Token::SingleQuotedByteStringLiteral(digits.into_owned())
+            }
+            Kind::Number(text) => {
+                let constant = written.next(text.into_owned());
+                Token::Number(place(&mut constants, constant), false)
+            }
             Kind::Param(number) => Token::Placeholder(format!("${number}")),
-            Kind::Operator(symbol) => Token::CustomBinaryOperator(symbol),
+            Kind::Operator(symbol) => Token::CustomBinaryOperator(symbol.into_owned()),
             Kind::Special(symbol) => Token::CustomBinaryOperator(symbol.into()),
             Kind::Punctuation(c) => punctuation(c),
         };
@@ -46,6 +67,7 @@ pub(super) fn feed(tokens: Vec<scan::Token>, end: usize) -> Fed {
     Fed {
         tokens: out,
         queries,
+        constants,
     }
 }
 

@@ -226,10 +226,7 @@ impl Front<'_, '_> {
 
     /// An integer constant.
     pub(super) fn integer(&mut self) -> Lowered<i64> {
-        let value = match self.peek() {
-            Token::Number(text, _) => text.parse().ok(),
-            _ => None,
-        };
+        let value = self.number().and_then(|text| text.parse().ok());
         let value = value.ok_or_else(|| self.syntax())?;
         self.advance();
         Ok(value)
@@ -264,7 +261,7 @@ impl Front<'_, '_> {
         } else {
             self.simple_type(true)?
         };
-        let value = self.string()?;
+        let value = self.string_constant()?;
         if interval && ty.typmods.is_empty() {
             self.interval_fields(&mut ty)?;
         }

@@ -4,7 +4,7 @@
 use super::{Printed, Printer, unresolved};
 use crate::ident::{Ident, MAX_BYTES};
 use crate::sql::Unsupported;
-use crate::sql::tree::{Literal, Name, Operator, TypeName};
+use crate::sql::tree::{Constant, Literal, Name, Operator, TypeName};
 
 impl Printer<'_> {
     /// A quoted identifier. An empty one is a syntax error in PostgreSQL, a longer one would be
@@ -63,19 +63,28 @@ impl Printer<'_> {
             self.push("?");
             return Ok(());
         }
-        if value.contains('\0') {
-            return Err(Unsupported::form("a string with a zero byte", None));
-        }
         self.out.reserve(value.len().saturating_add(2));
-        self.push("'");
-        for (i, piece) in value.split('\'').enumerate() {
-            if i > 0 {
-                self.push("''");
-            }
-            self.push(piece);
+        Written::String(value).write(|piece| self.out.push_str(piece))
+    }
+
+    /// A string or number of the statement: if it is the client's, its place is written down.
+    fn constant<'c>(
+        &mut self,
+        constant: &'c Constant,
+        written: impl Fn(&'c str) -> Written<'c>,
+    ) -> Printed {
+        if self.shape {
+            self.push("?");
+            return Ok(());
         }
-        self.push("'");
-        Ok(())
+        match constant.unseen() {
+            Some((text, place, of)) if self.open => {
+                let mut sql = String::new();
+                written(text).write(|piece| sql.push_str(piece))?;
+                self.opening(place, of, sql)
+            }
+            _ => written(constant.value()).write(|piece| self.out.push_str(piece)),
+        }
     }
 
     /// A constant.
@@ -84,23 +93,9 @@ impl Printer<'_> {
             Literal::Null => self.push("NULL"),
             Literal::Bool(true) => self.push(if self.shape { "?" } else { "TRUE" }),
             Literal::Bool(false) => self.push(if self.shape { "?" } else { "FALSE" }),
-            Literal::Number(text) => return self.number(text),
-            Literal::String(value) => return self.string(value),
+            Literal::Number(text) => return self.constant(text, Written::Number),
+            Literal::String(value) => return self.constant(value, Written::String),
             Literal::Bits { hex, digits } => return self.bits(*hex, digits),
-        }
-        Ok(())
-    }
-
-    fn number(&mut self, text: &str) -> Printed {
-        check_number(text)?;
-        if self.shape {
-            self.push("?");
-        } else if text.starts_with('-') {
-            self.push("(");
-            self.push(text);
-            self.push(")");
-        } else {
-            self.push(text);
         }
         Ok(())
     }
@@ -155,6 +150,47 @@ impl Printer<'_> {
             self.push(&typmod.to_string());
         }
         self.push(")");
+    }
+}
+
+/// A string or a number on its way to text.
+#[derive(Clone, Copy)]
+pub(in crate::sql) enum Written<'c> {
+    /// Decoded. `standard_conforming_strings` is pinned on upstream.
+    String(&'c str),
+    /// As PostgreSQL's scanner delimits it, perhaps with a sign before it.
+    Number(&'c str),
+}
+
+impl<'c> Written<'c> {
+    /// Its one form in SQL, piece by piece.
+    pub(in crate::sql) fn write(self, mut push: impl FnMut(&'c str)) -> Printed {
+        match self {
+            Self::String(value) => {
+                if value.contains('\0') {
+                    return Err(Unsupported::form("a string with a zero byte", None));
+                }
+                push("'");
+                for (i, piece) in value.split('\'').enumerate() {
+                    if i > 0 {
+                        push("''");
+                    }
+                    push(piece);
+                }
+                push("'");
+            }
+            Self::Number(text) => {
+                check_number(text)?;
+                if text.starts_with('-') {
+                    push("(");
+                    push(text);
+                    push(")");
+                } else {
+                    push(text);
+                }
+            }
+        }
+        Ok(())
     }
 }
 

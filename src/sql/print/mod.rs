@@ -17,7 +17,7 @@ mod compare;
 mod expr;
 mod from;
 mod keyword;
-mod lexical;
+pub(super) mod lexical;
 mod merge;
 mod pinned;
 mod query;
@@ -29,7 +29,7 @@ pub use self::pinned::{MOVED, UNPROVEN, proven};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::tree::{Expr, ListId, Query, RelationId, Statement, TypeName};
+use super::tree::{Expr, ListId, Looked, Query, RelationId, Statement, TypeName};
 use super::{SqlText, Unsupported};
 use crate::ident::Ident;
 use crate::pg::AttrNumber;
@@ -122,8 +122,10 @@ impl InPlace {
 /// relation masked in place, a write target as a derived table).
 pub fn print(statement: &Statement, rewrite: &Rewrite) -> Result<SqlText, Unsupported> {
     let mut printer = Printer::new(rewrite);
+    printer.open = true;
     printer.statement(statement)?;
-    Ok(SqlText::new(printer.out))
+    SqlText::filled(&printer.out, &printer.constants, printer.of)
+        .ok_or_else(|| unresolved("a lost constant"))
 }
 
 /// Writes a query that is not inside another: its CTEs must be its own.
@@ -193,6 +195,13 @@ struct Printer<'a> {
     shape: bool,
     /// Write unresolved names as they are.
     written: bool,
+    /// Leave the client's constants open: what is printed will remember where they went. Texts that
+    /// are only parts of a statement close them, and so look at them.
+    open: bool,
+    /// The open ones that were met, by their place among the client's constants.
+    constants: HashMap<usize, String>,
+    /// Whose constants they are.
+    of: Option<Looked>,
     /// Relations met since the outermost SELECT, UPDATE or DELETE began that carries their checks.
     met: Option<Vec<RelationId>>,
     /// The target of the INSERT around, whose checks its query and its DO UPDATE carry.
@@ -208,6 +217,9 @@ impl<'a> Printer<'a> {
             bare: false,
             shape: false,
             written: false,
+            open: false,
+            constants: HashMap::new(),
+            of: None,
             met: None,
             target: None,
         }
@@ -215,6 +227,19 @@ impl<'a> Printer<'a> {
 
     fn push(&mut self, text: &str) {
         self.out.push_str(text);
+    }
+
+    /// Leaves room for a constant. The mark has NULs in it, which nothing else that is printed can have,
+    /// so it survives whatever the text around it goes through.
+    fn opening(&mut self, place: usize, of: &Looked, sql: String) -> Printed {
+        if !self.of.get_or_insert_with(|| of.clone()).is(of) {
+            return Err(unresolved("constants of two texts"));
+        }
+        self.constants.insert(place, sql);
+        self.push("\0");
+        self.push(&place.to_string());
+        self.push("\0");
+        Ok(())
     }
 
     /// Writes items with a separator between them.

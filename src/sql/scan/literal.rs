@@ -1,21 +1,24 @@
 //! Quoted things: strings in all their forms, bit strings, quoted identifiers.
 
+use std::borrow::Cow;
+
 use super::unicode::{decode_unicode, push_code_point};
 use super::{Kind, Scanner, checked_name, is_ident_start, is_space};
 use crate::sql::Unsupported;
 
-impl Scanner<'_> {
+impl<'t> Scanner<'t> {
     /// `'…'` with doubled quotes, continued across a newline.
-    pub(super) fn quoted_string(&mut self) -> Result<String, Unsupported> {
+    pub(super) fn quoted_string(&mut self) -> Result<Cow<'t, str>, Unsupported> {
         let start = self.at;
-        let mut out = String::new();
+        let mut out = Cow::Borrowed("");
         self.skip(1);
         loop {
             let from = self.at;
             self.take_while(|b| b != b'\'' && b != 0);
-            out.push_str(self.slice(from, self.at));
+            // Keeps the piece itself if it is the first.
+            out += self.slice(from, self.at);
             if self.looking_at(b"''") {
-                out.push('\'');
+                out += "'";
                 self.skip(2);
             } else if self.peek(0) == Some(b'\'') {
                 self.skip(1);
@@ -176,7 +179,7 @@ impl Scanner<'_> {
     }
 
     /// `B'…'` and `X'…'`.
-    pub(super) fn bits(&mut self, hex: bool) -> Result<Kind, Unsupported> {
+    pub(super) fn bits(&mut self, hex: bool) -> Result<Kind<'t>, Unsupported> {
         let start = self.at;
         self.skip(1);
         let digits = self.quoted_string()?;
@@ -195,7 +198,7 @@ impl Scanner<'_> {
     }
 
     /// `$tag$…$tag$`
-    pub(super) fn dollar_string(&mut self) -> Result<String, Unsupported> {
+    pub(super) fn dollar_string(&mut self) -> Result<Cow<'t, str>, Unsupported> {
         let start = self.at;
         self.skip(1);
         let tag_start = self.at;
@@ -219,20 +222,20 @@ impl Scanner<'_> {
             ));
         }
         self.skip(length.saturating_add(tag.len()));
-        Ok(value.to_owned())
+        Ok(value.into())
     }
 
     /// The raw content of `"…"`, doubled quotes undone.
-    fn identifier_body(&mut self) -> Result<String, Unsupported> {
+    fn identifier_body(&mut self) -> Result<Cow<'t, str>, Unsupported> {
         let start = self.at;
-        let mut out = String::new();
+        let mut out = Cow::Borrowed("");
         self.skip(1);
         loop {
             let from = self.at;
             self.take_while(|b| b != b'"' && b != 0);
-            out.push_str(self.slice(from, self.at));
+            out += self.slice(from, self.at);
             if self.looking_at(b"\"\"") {
-                out.push('"');
+                out += "\"";
                 self.skip(2);
             } else if self.peek(0) == Some(b'"') {
                 self.skip(1);
@@ -248,7 +251,7 @@ impl Scanner<'_> {
     }
 
     /// `"…"`
-    pub(super) fn quoted_identifier(&mut self) -> Result<String, Unsupported> {
+    pub(super) fn quoted_identifier(&mut self) -> Result<Cow<'t, str>, Unsupported> {
         let start = self.at;
         let body = self.identifier_body()?;
         checked_name(body, start)
@@ -264,7 +267,7 @@ impl Scanner<'_> {
         if name.is_empty() {
             return Err(Self::error("zero-length delimited identifier", start));
         }
-        checked_name(name, start)
+        checked_name(name.into(), start).map(Cow::into_owned)
     }
 
     /// `U&'…' [UESCAPE 'c']`

@@ -9,7 +9,7 @@ fn show(text: &str) -> String {
         Ok(tokens) => tokens
             .iter()
             .map(|token| match &token.kind {
-                Kind::Word(w) => w.clone(),
+                Kind::Word(w) => w.to_string(),
                 Kind::Quoted(w) => format!("\"{w}\""),
                 Kind::String(s) => format!("'{s}'"),
                 Kind::Bits { hex, digits } => format!("{}{digits}", if *hex { 'X' } else { 'B' }),

@@ -1,5 +1,6 @@
 //! Scalar expressions. One variant per form PostgreSQL's grammar keeps after its own desugaring.
 
+use super::constant::Constant;
 use super::keyword::KeywordForm;
 use super::query::{ListId, NullsOrder, OrderItem, Query, RelationId, SortDirection};
 use crate::ident::Ident;
@@ -32,9 +33,9 @@ pub enum Literal {
     Bool(bool),
     /// An unsigned numeric constant in canonical text (`42`, `1.5`, `1e10`); digits, `.`, `e`, `-`/`+`
     /// after `e` only.
-    Number(Box<str>),
+    Number(Constant),
     /// A string constant of type unknown, decoded (escapes resolved); never contains NUL.
-    String(Box<str>),
+    String(Constant),
     /// `B'0101'` or `X'1F'`, digits checked; kept as bit digits `0`/`1` or hex digits.
     Bits {
         /// `X'…'` rather than `B'…'`.

@@ -9,6 +9,7 @@
 //! Deliberately absent: `Debug` and `Display` (trees hold literals; SQL text is made only in
 //! `sql::print`), source positions on every node (only names carry them, for error cursors).
 
+mod constant;
 mod expr;
 mod keyword;
 mod merge;
@@ -16,6 +17,8 @@ mod query;
 mod statement;
 mod walk;
 
+pub(super) use self::constant::Constants;
+pub use self::constant::{Constant, Looked, NumberType};
 pub use self::expr::{
     BoolTest, Call, CallArg, Column, Expr, FrameBound, FrameExclusion, FrameUnits, Literal, Name,
     Operator, Quantifier, Subscript, SystemValue, TypeName, Window, WindowFrame,

@@ -12,6 +12,23 @@ pub fn query(out: &mut BytesMut, text: &str) -> Result<(), WriteError> {
     frame(out, tag::QUERY, |b| cstr(b, text.as_bytes()))
 }
 
+/// Query, its text in pieces. `pieces` says `None` if it could not push all of them.
+pub fn query_pieces(
+    out: &mut BytesMut,
+    pieces: impl FnOnce(&mut dyn FnMut(&str)) -> Option<()>,
+) -> Result<(), WriteError> {
+    frame(out, tag::QUERY, |b| {
+        let start = b.len();
+        pieces(&mut |piece| b.put_slice(piece.as_bytes())).ok_or(WriteError::TooLong)?;
+        let text = b.get(start..).unwrap_or_default();
+        if memchr::memchr(0, text).is_some() {
+            return Err(WriteError::Nul);
+        }
+        b.put_u8(0);
+        Ok(())
+    })
+}
+
 /// Parse; an OID of 0 leaves a type open.
 pub fn parse(
     out: &mut BytesMut,

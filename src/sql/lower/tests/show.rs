@@ -151,8 +151,8 @@ fn literal(l: &Literal) -> String {
     match l {
         Literal::Null => "NULL".into(),
         Literal::Bool(b) => b.to_string(),
-        Literal::Number(n) => n.to_string(),
-        Literal::String(s) => format!("'{}'", s.replace('\'', "''")),
+        Literal::Number(n) => n.value().to_owned(),
+        Literal::String(s) => format!("'{}'", s.value().replace('\'', "''")),
         Literal::Bits { hex, digits } => format!("{}'{digits}'", if *hex { "X" } else { "B" }),
     }
 }
