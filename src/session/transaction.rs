@@ -35,6 +35,8 @@ pub(crate) struct State {
     marks: Vec<(Ident, usize)>,
     /// In an explicit transaction block.
     pub(crate) block: bool,
+    /// Something was applied since the last transaction ended: its end means something.
+    changed: bool,
 }
 
 impl State {
@@ -48,11 +50,13 @@ impl State {
             declared: Vec::new(),
             marks: Vec::new(),
             block: false,
+            changed: false,
         }
     }
 
     /// Applies what a plan said its completion does.
     pub(crate) fn apply(&mut self, effect: &Effect, completion: Completion) {
+        self.changed |= !matches!(effect, Effect::None);
         match effect {
             Effect::None => {}
             Effect::CreateTemp {
@@ -153,11 +157,13 @@ impl State {
     fn end(&mut self) {
         self.marks.clear();
         self.block = false;
+        self.changed = false;
     }
 
     /// ReadyForQuery: outside a block an implicit transaction ended here.
     pub(crate) fn ready(&mut self, status: TransactionStatus, failed: bool) {
         match status {
+            TransactionStatus::Idle if !self.changed && !self.block => {}
             TransactionStatus::Idle if failed => self.rollback(),
             TransactionStatus::Idle => self.commit(),
             TransactionStatus::InTransaction => self.block = true,

@@ -217,6 +217,11 @@ impl Restricted {
         if !self.takes_client(flow) {
             return Ok(Asked::All);
         }
+        // After most of PostgreSQL's messages.
+        if flow.from_client.is_empty() {
+            flow.left();
+            return Ok(Asked::All);
+        }
         let Some(published) = self.database.current() else {
             return Err(End::Fault("there is no catalog"));
         };
