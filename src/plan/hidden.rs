@@ -213,6 +213,8 @@ impl Hidden<'_> {
                     (Expr::Column(l), "=", Expr::Column(r)) => self.joined(l, op, r, open),
                     (Expr::Column(c), symbol, constant)
                     | (constant, symbol @ ("=" | "<>"), Expr::Column(c)) => {
+                        // A constant beside any other column is not looked at.
+                        self.mask(c)?;
                         self.compared(c, symbol, self.text(constant)?, open)
                     }
                     _ => None,
@@ -226,6 +228,7 @@ impl Hidden<'_> {
                 let Expr::Column(c) = &**expr else {
                     return None;
                 };
+                self.mask(c)?;
                 let members: Option<Vec<Expr>> = list
                     .iter()
                     .map(|m| self.compared(c, "=", self.text(m)?, open))
