@@ -2,7 +2,7 @@
 //!
 //! A finished record is written as text into a buffer that all sessions share, and that its writer
 //! takes whole. The writer is woken when the first record comes, waits a moment for more, and is
-//! asked to hurry only when half of the room is taken: most records wake nobody.
+//! asked to hurry only for a refusal and when half of the room is taken: most records wake nobody.
 //!
 //! Deliberately absent: async. A ticket is taken and finished without waiting; only the writer waits,
 //! on a thread of its own.
@@ -71,7 +71,7 @@ impl Batch {
 #[derive(Default)]
 struct Waiting {
     batch: Batch,
-    /// Half of the room is taken.
+    /// Half of the room is taken, or a refusal is among them.
     urgent: bool,
     /// No sink and no ticket is left.
     ended: bool,
@@ -95,9 +95,11 @@ impl Buffer {
         let mut waiting = self.lock();
         let first = waiting.batch.lines.is_empty();
         waiting.batch.push(record);
-        let half = waiting.batch.lines.len() >= self.capacity.div_ceil(2);
-        let hurry = half && !waiting.urgent;
-        waiting.urgent |= half;
+        // A refusal is looked for at once; there are few.
+        let urgent = record.decision == Outcome::Refuse
+            || waiting.batch.lines.len() >= self.capacity.div_ceil(2);
+        let hurry = urgent && !waiting.urgent;
+        waiting.urgent |= urgent;
         drop(waiting);
         if first || hurry {
             self.wake.notify_one();
@@ -358,6 +360,19 @@ mod tests {
         }
         drop(sink);
         assert!(writer.join().unwrap().into_iter().eq(0..1_000));
+    }
+
+    #[test]
+    fn a_refusal_does_not_wait_for_others() {
+        let (sink, mut records) = channel(64);
+        let start = Instant::now();
+        let ticket = sink.reserve(record()).unwrap();
+        ticket.finish(|r| r.decision = Outcome::Refuse);
+        let mut batch = Batch::default();
+        let went_on = records.wait(&mut batch, Duration::from_secs(60));
+        assert!(went_on.is_continue());
+        assert!(batch.lines().all(|line| line.refused.is_some()));
+        assert!(start.elapsed() < Duration::from_secs(30));
     }
 
     #[test]
