@@ -35,6 +35,7 @@ impl Residue {
     }
 
     /// What is left when the transaction is over.
+    #[must_use]
     pub fn beyond(self) -> Self {
         Self(self.0 & !Self::LOCAL.0)
     }
