@@ -19,10 +19,10 @@ use super::stream::UpstreamStream;
 use super::tls::UpstreamTls;
 use crate::client::Tcp;
 use crate::limits;
-use crate::wire::BackendMessage;
 use crate::wire::frame::{self, FrameBuffer, Limits};
 use crate::wire::startup;
 use crate::wire::write::frontend as write;
+use crate::wire::{BackendMessage, backend};
 
 /// Where to connect, as whom, with which settings.
 #[derive(Clone)]
@@ -193,6 +193,16 @@ impl UpstreamConnection {
     /// Runs one of the proxy's own queries and gives its rows in text format. Only for introspection
     /// and housekeeping: nothing of a client's goes in here.
     pub async fn simple_query_text(&mut self, sql: &str) -> Result<Rows, ConnectError> {
+        self.simple_query_beside(sql, &mut Vec::new()).await
+    }
+
+    /// The same on a connection that somebody uses: what PostgreSQL says meanwhile that is no answer
+    /// (notifications, notices, settings) is theirs, and comes as whole frames.
+    pub async fn simple_query_beside(
+        &mut self,
+        sql: &str,
+        theirs: &mut Vec<u8>,
+    ) -> Result<Rows, ConnectError> {
         let mut out = BytesMut::new();
         write::query(&mut out, sql)?;
         self.write(&out).await?;
@@ -200,6 +210,12 @@ impl UpstreamConnection {
         let mut failed: Option<ServerError> = None;
         loop {
             let (tag, bytes) = self.next_frame(&Limits::BACKEND).await?;
+            if matches!(
+                tag,
+                backend::NOTIFICATION | backend::NOTICE | backend::PARAMETER_STATUS
+            ) {
+                theirs.extend_from_slice(&bytes);
+            }
             match BackendMessage::read(tag, frame::body(&bytes))? {
                 BackendMessage::DataRow(row) => {
                     let row = row.values.iter().map(|v| v.map(<[u8]>::to_vec));
@@ -217,7 +233,7 @@ impl UpstreamConnection {
         failed.map_or(Ok(rows), |error| Err(error.into()))
     }
 
-    pub(super) fn set_parameter(&mut self, status: &crate::wire::backend::ParameterStatus<'_>) {
+    pub(super) fn set_parameter(&mut self, status: &backend::ParameterStatus<'_>) {
         let name = String::from_utf8_lossy(status.name);
         let value = String::from_utf8_lossy(status.value).into_owned();
         match self.parameters.iter_mut().find(|(n, _)| *n == name) {

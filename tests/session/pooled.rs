@@ -1,12 +1,13 @@
 //! Transaction pooling of an unrestricted role: clients that share connections do not notice.
 
+use std::future::poll_fn;
 use std::time::Duration;
 
 use pgveil::server::Running;
 use pgveil::server::config::{Config, PoolMode};
 use tokio::sync::RwLock;
 use tokio::time::timeout;
-use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+use tokio_postgres::{AsyncMessage, Client, NoTls, SimpleQueryMessage};
 
 use super::stage::{Stage, code, options};
 
@@ -221,6 +222,30 @@ async fn what_cannot_be_taken_along_keeps_the_connection_until_it_is_gone() {
         c.simple_query("BEGIN").await.unwrap();
         b.simple_query("COMMIT").await.unwrap();
         c.simple_query("COMMIT").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_notification_that_comes_while_the_session_is_looked_at_is_not_lost() {
+    let _database = DATABASE.read().await;
+    let proxy = lending(2);
+    let talker = client(&proxy).await;
+    for round in 0..30 {
+        let mut options = options(proxy.addr, "app");
+        let (listener, mut connection) = options.dbname("stage").connect(NoTls).await.unwrap();
+        let (sender, mut heard) = tokio::sync::mpsc::channel(1);
+        drop(tokio::spawn(async move {
+            while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
+                if let Ok(AsyncMessage::Notification(note)) = message {
+                    sender.send(note.payload().to_owned()).await.unwrap();
+                }
+            }
+        }));
+        listener.simple_query("LISTEN round").await.unwrap();
+        let notify = format!("NOTIFY round, '{round}'");
+        talker.simple_query(&notify).await.unwrap();
+        let note = timeout(Duration::from_secs(5), heard.recv()).await.unwrap();
+        assert_eq!(note.unwrap(), round.to_string());
     }
 }
 

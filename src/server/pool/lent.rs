@@ -104,13 +104,14 @@ impl Server {
         matches!(quiet, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
     }
 
-    /// Asks the session what it holds.
+    /// Asks the session what it holds. What PostgreSQL tells its client meanwhile goes to `theirs`.
     pub(in crate::server) async fn holding(
         &mut self,
         hidden: &[String],
+        theirs: &mut Vec<u8>,
     ) -> Result<probe::Holding, ConnectError> {
         let question = probe::question(hidden);
-        let rows = self.connection.simple_query_text(&question);
+        let rows = self.connection.simple_query_beside(&question, theirs);
         let rows = timeout(limits::CONNECT_TIMEOUT, rows)
             .await
             .unwrap_or(Err(ConnectError::Timeout))?;

@@ -90,10 +90,10 @@ impl Pooled {
             return Ok(());
         }
         let hidden = flow.link.settled().to_vec();
-        let holding = server
-            .holding(&hidden)
-            .await
-            .map_err(|error| End::Refused(failure(&error)))?;
+        let mut theirs = Vec::new();
+        let holding = server.holding(&hidden, &mut theirs).await;
+        flow.to_client.push(&theirs);
+        let holding = holding.map_err(|error| End::Refused(failure(&error)))?;
         flow.settings = holding.settings;
         flow.link.holds(&flow.settings);
         flow.pinned = holding.state;
