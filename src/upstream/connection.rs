@@ -209,7 +209,12 @@ impl UpstreamConnection {
         let mut rows = Vec::new();
         let mut failed: Option<ServerError> = None;
         loop {
-            let (tag, bytes) = self.next_frame(&Limits::BACKEND).await?;
+            let (tag, bytes) = match (self.next_frame(&Limits::BACKEND).await, &failed) {
+                (Ok(frame), _) => frame,
+                // What it said last says more than that it is gone.
+                (Err(_), Some(error)) => return Err(error.clone().into()),
+                (Err(error), None) => return Err(error),
+            };
             if matches!(
                 tag,
                 backend::NOTIFICATION | backend::NOTICE | backend::PARAMETER_STATUS

@@ -93,7 +93,10 @@ impl Pooled {
         let mut theirs = Vec::new();
         let holding = server.holding(&hidden, &mut theirs).await;
         flow.to_client.push(&theirs);
-        let holding = holding.map_err(|error| End::Refused(failure(&error)))?;
+        let holding = holding.map_err(|error| match error.server() {
+            Some(_) => End::Refused(failure(&error)),
+            None => End::Upstream,
+        })?;
         flow.settings = holding.settings;
         flow.link.holds(&flow.settings);
         flow.pinned = holding.state;
