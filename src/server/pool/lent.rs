@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::BytesMut;
 use tokio::time::timeout;
 
 use super::Room;
@@ -10,6 +11,7 @@ use crate::limits;
 use crate::pooling::probe::Settings;
 use crate::pooling::{Known, probe};
 use crate::upstream::{ConnectError, Lease, UpstreamConnection, UpstreamStream};
+use crate::wire::frame::Limits;
 
 /// How clients start that share connections: with the same startup parameters, whatever they are.
 pub(in crate::server) struct Start {
@@ -95,6 +97,9 @@ impl Server {
     /// Nothing came that nobody asked for. (A setting reported after a reload of the server's
     /// configuration, at best; at worst its farewell.) Costs no system call while nothing came.
     pub(in crate::server) fn is_quiet(&self) -> bool {
+        if !self.connection.buffer.is_empty() {
+            return false;
+        }
         let mut byte = [0];
         let quiet = match &self.connection.stream {
             UpstreamStream::Plain(tcp) => tcp.try_read(&mut byte),
@@ -115,9 +120,19 @@ impl Server {
         let rows = timeout(limits::CONNECT_TIMEOUT, rows)
             .await
             .unwrap_or(Err(ConnectError::Timeout))?;
+        // And what came right behind the answer.
+        while let Some((_, frame)) = self.connection.buffer.next_frame(&Limits::BACKEND)? {
+            theirs.extend_from_slice(&frame);
+        }
         let holding = probe::read(rows).ok_or(ConnectError::Protocol("unexpected rows"))?;
         self.settings = holding.settings.clone();
         Ok(holding)
+    }
+
+    /// The beginning of a message whose end has not come, read with the last answer.
+    pub(in crate::server) fn take_beginning(&mut self) -> BytesMut {
+        let len = self.connection.buffer.bytes().len();
+        self.connection.buffer.take(len)
     }
 
     /// Makes the session hold these settings.

@@ -26,6 +26,11 @@ impl Inbox {
         self.kept.len()
     }
 
+    /// The beginning of what is to come.
+    pub(super) fn put(&mut self, bytes: &[u8]) {
+        self.kept.extend_from_slice(bytes);
+    }
+
     pub(super) fn set_ready(&mut self) {
         self.ready = true;
     }

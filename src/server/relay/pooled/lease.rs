@@ -65,6 +65,12 @@ impl Pooled {
             let borrowed = self.pool.borrow(&self.start, connect).await;
             let mut server = borrowed.map_err(no_room)?.map_err(|e| failure(&e))?;
             server.set(&flow.settings).await.map_err(|e| failure(&e))?;
+            if !server.is_quiet() {
+                return Err(Failure {
+                    sqlstate: sqlstate::CONNECTION_FAILURE.to_owned(),
+                    message: "server closed the connection unexpectedly".to_owned(),
+                });
+            }
             Ok::<_, Failure>(server)
         };
         let server = tokio::select! {
@@ -93,6 +99,7 @@ impl Pooled {
         let mut theirs = Vec::new();
         let holding = server.holding(&hidden, &mut theirs).await;
         flow.to_client.push(&theirs);
+        flow.from_server.put(&server.take_beginning());
         let holding = holding.map_err(|error| match error.server() {
             Some(_) => End::Refused(failure(&error)),
             None => End::Upstream,
@@ -101,6 +108,9 @@ impl Pooled {
         flow.link.holds(&flow.settings);
         flow.pinned = holding.state;
         if !flow.pinned {
+            if !flow.from_server.is_empty() {
+                return Err(End::Fault("malformed message from the server"));
+            }
             self.detach(flow);
         }
         Ok(())
