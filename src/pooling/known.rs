@@ -32,6 +32,11 @@ impl Known {
         }
     }
 
+    /// The statement is here.
+    pub(super) fn has(&self, statement: &Statement) -> bool {
+        self.used.contains_key(&statement.id)
+    }
+
     /// The statement is about to be used here.
     pub(super) fn touch(&mut self, statement: &Statement) -> Missing {
         self.clock = self.clock.wrapping_add(1);

@@ -192,6 +192,21 @@ fn what_is_prepared_under_other_settings_is_another_statement() {
 }
 
 #[test]
+fn a_shared_statement_is_not_made_under_other_settings() {
+    let mut stage = Stage::new();
+    stage.up(&[PARSE_S, SYNC]);
+    stage.down(&[(b'1', b""), READY]);
+    stage.elsewhere();
+    let local = (b'Q', &b"BEGIN; SET LOCAL datestyle = 'dmy'\0"[..]);
+    stage.up(&[local]);
+    stage.down(&[(b'C', b"SET\0"), (b'Z', b"T")]);
+    let sent = stage.up(&[BIND_S, SYNC]);
+    let made = (b'P', &b"pgveil_s2\0SELECT 1\0\0\0"[..]);
+    let bind = (b'B', &b"\0pgveil_s2\0\0\0\0\0\0\0"[..]);
+    assert_eq!(sent, frames(&[made, bind, SYNC]));
+}
+
+#[test]
 fn a_name_that_is_taken_fails_in_the_servers_words() {
     let mut stage = Stage::new();
     stage.up(&[PARSE_S, SYNC]);

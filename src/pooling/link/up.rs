@@ -176,7 +176,7 @@ impl Link {
             walk.pass(total);
             return;
         }
-        if let Some(taken) = self.names.get(name).cloned() {
+        if let Some(taken) = self.statement(name, at) {
             // PostgreSQL says that the name is taken, in its own words.
             walk.replace(total, out);
             self.make(&taken, at.known, out);
@@ -202,6 +202,18 @@ impl Link {
             }
         }
         self.names.insert(name.into(), statement);
+    }
+
+    /// The client's statement of this name. One that would have to be made while settings may not be
+    /// those it is shared by becomes the client's own.
+    fn statement(&mut self, name: &[u8], at: &Upward<'_>) -> Option<Arc<Statement>> {
+        let statement = self.names.get(name)?;
+        if !self.altered || at.known.has(statement) {
+            return Some(Arc::clone(statement));
+        }
+        let own = at.statements.private(&statement.body, at.routines);
+        self.names.insert(name.into(), Arc::clone(&own));
+        Some(own)
     }
 
     /// Closes what has to give way.
@@ -244,11 +256,10 @@ impl Link {
         self.note_unreadable();
         if name.is_empty() {
             if let Some(unnamed) = &self.unnamed {
-                self.altered |= !unnamed.residue.is_none();
-                self.found |= unnamed.residue.beyond();
                 for name in &unnamed.hidden {
                     remember(&mut self.hidden, name);
                 }
+                self.note(unnamed.residue);
             }
             if self.unnamed.is_none() || self.unnamed_here {
                 walk.pass(total);
@@ -259,7 +270,7 @@ impl Link {
             }
             return;
         }
-        let statement = self.names.get(name).cloned();
+        let statement = self.statement(name, at);
         let target: &[u8] = if let Some(statement) = &statement {
             self.note(statement.residue(at.routines));
             for name in &statement.hidden {
@@ -333,7 +344,7 @@ impl Link {
             }
             (_, true) => {
                 walk.replace(total, out);
-                let statement = self.names.get(name).cloned();
+                let statement = self.statement(name, at);
                 let target: &[u8] = match &statement {
                     Some(statement) => {
                         self.make(statement, at.known, out);
