@@ -50,6 +50,17 @@ pub struct Taken {
     pub queries: u64,
 }
 
+impl Taken {
+    /// What goes on of `bytes`, the bytes that came in; `written` is what was written out for them.
+    pub fn goes_on<'b>(&self, bytes: &'b [u8], written: &'b [u8]) -> &'b [u8] {
+        if self.same {
+            bytes.get(..self.used).unwrap_or_default()
+        } else {
+            written
+        }
+    }
+}
+
 /// What the client's side needs to know.
 pub struct Upward<'a> {
     /// The statements of the connection.

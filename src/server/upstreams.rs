@@ -66,11 +66,9 @@ pub(super) async fn lent(
 ) -> Result<Server, ConnectError> {
     let generation = shared.hosts.generation();
     let parameters = start.parameters.clone();
-    let mut connection = open(shared, login, database, parameters, 0).await?;
-    let search_path = default_search_path(&mut connection).await?;
+    let connection = open(shared, login, database, parameters, 0).await?;
     start.set_welcome(Welcome {
         reported: connection.parameters.clone(),
-        search_path,
     });
     Ok(Server::new(connection, Arc::clone(start), generation, room))
 }

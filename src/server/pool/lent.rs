@@ -6,7 +6,6 @@ use bytes::BytesMut;
 use tokio::time::timeout;
 
 use super::Room;
-use crate::ident::Ident;
 use crate::limits;
 use crate::pooling::probe::Settings;
 use crate::pooling::{Known, probe};
@@ -24,9 +23,6 @@ pub(in crate::server) struct Start {
 pub(in crate::server) struct Welcome {
     /// The settings it reports.
     pub(in crate::server) reported: Vec<(String, String)>,
-    /// The search path a restricted session starts with, if its client names none.
-    #[expect(dead_code, reason = "restricted sessions borrow next")]
-    pub(in crate::server) search_path: Vec<Ident>,
 }
 
 impl Start {

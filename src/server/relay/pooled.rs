@@ -14,11 +14,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use self::bytes::{Inbox, Outbox};
-use super::End;
 use super::verbatim::{changes_catalog, farewell};
+use super::{End, is_unrestricted};
 use crate::client::ClientStream;
 use crate::limits;
-use crate::plan::{Plan, plan_verbatim};
+use crate::plan::Plan;
 use crate::pooling::probe::Settings;
 use crate::pooling::{Link, Residue, Rest, Routines, Upward};
 use crate::server::Shared;
@@ -218,7 +218,7 @@ impl Pooled {
         }
         if flags.any(Flags::POLICY) {
             self.client.signal().take(Flags::POLICY);
-            if !self.still_unrestricted() {
+            if !is_unrestricted(&self.database, &self.role) {
                 return Err(End::Revoked);
             }
             flow.routines = self.database.routines();
@@ -228,14 +228,6 @@ impl Pooled {
             return Err(End::Drained);
         }
         Ok(())
-    }
-
-    fn still_unrestricted(&self) -> bool {
-        let Some(published) = self.database.current() else {
-            return false;
-        };
-        let grants = published.snapshot.policy.roles.get(&self.role);
-        grants.is_some_and(|grants| plan_verbatim(grants).is_some())
     }
 
     /// One read of the server's.
@@ -270,11 +262,7 @@ impl Pooled {
                 |tag| *changed |= changes_catalog(tag),
             )
             .map_err(|_| End::Fault("malformed message from the server"))?;
-        let out = if taken.same {
-            bytes.get(..taken.used).unwrap_or_default()
-        } else {
-            scratch.output.as_slice()
-        };
+        let out = taken.goes_on(bytes, &scratch.output);
         self.client.counters.sent(out.len());
         flow.to_client.write(cx, client, out)?;
         flow.from_server.keep(&scratch.input, came, taken.used);
@@ -368,11 +356,7 @@ impl Pooled {
             .link
             .take_client(bytes, &mut at, &mut scratch.output, &mut scratch.reply)
             .map_err(|_| End::Fault("invalid frontend message"))?;
-        let out = if taken.same {
-            bytes.get(..taken.used).unwrap_or_default()
-        } else {
-            scratch.output.as_slice()
-        };
+        let out = taken.goes_on(bytes, &scratch.output);
         flow.left |= taken.left;
         self.client.counters.queries(taken.queries);
         flow.to_server

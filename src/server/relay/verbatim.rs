@@ -11,11 +11,11 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
 use super::walk::Walk;
-use super::{End, lost};
+use super::{End, is_unrestricted, lost};
 use crate::client::ClientStream;
 use crate::limits;
 use crate::pg::sqlstate;
-use crate::plan::{Plan, plan_verbatim};
+use crate::plan::Plan;
 use crate::server::database::Database;
 use crate::server::observe::{Ear, Tap};
 use crate::server::registry::{Entry, Flags};
@@ -114,7 +114,7 @@ impl Verbatim {
             let flags = signal.now();
             if flags.any(Flags::POLICY) {
                 signal.take(Flags::POLICY);
-                if !self.still_unrestricted() {
+                if !is_unrestricted(&self.database, &self.role) {
                     return End::Revoked;
                 }
             }
@@ -135,14 +135,6 @@ impl Verbatim {
                 _ = signal.any(news) => {}
             }
         }
-    }
-
-    fn still_unrestricted(&self) -> bool {
-        let Some(published) = self.database.current() else {
-            return false;
-        };
-        let grants = published.snapshot.policy.roles.get(&self.role);
-        grants.is_some_and(|grants| plan_verbatim(grants).is_some())
     }
 
     async fn forward(&self, down: &mut Down<'_>, shared: &Shared) -> Result<(), End> {
