@@ -2,8 +2,9 @@
 //!
 //! With SO_REUSEPORT a successor listens on the same port before its predecessor stops. The kernel then
 //! keeps a queue of connections for each of them, and whatever is in a queue when its socket is closed
-//! is reset. So the predecessor makes its queue as short as it can be, goes on accepting for a moment,
-//! and closes when nothing is waiting.
+//! is reset. So the predecessor has new connections sent to its successor ([`steer`]), accepts what was
+//! under way to itself, and closes when nothing can come any more. Where that is not to be had (only
+//! Linux has it), it makes its queue as short as it can be, and the last microseconds are left to chance.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,7 +33,11 @@ pub(super) fn listen(addr: SocketAddr, reuse_port: bool) -> Result<TcpListener, 
             socket.set_reuseport(true)?;
         }
         socket.bind(addr)?;
-        socket.listen(limits::BACKLOG)
+        let listener = socket.listen(limits::BACKLOG)?;
+        if reuse_port && let Err(error) = steer(&listener, Towards::Anyone) {
+            tracing::debug!(%error, "what a predecessor ordered stays in force");
+        }
+        Ok(listener)
     };
     bound().map_err(|e| StartError::Listen(addr, e))
 }
@@ -91,13 +96,15 @@ impl Drop for Open {
     }
 }
 
-/// Accepts what has come or is about to, and closes. What is left to chance is a handshake that ends
-/// between the last look at the queue and the close: some microseconds.
+/// Accepts what has come or is about to, and closes.
 async fn hand_over(listener: TcpListener, mut admit: impl FnMut(TcpStream)) {
-    // No room for half-open connections any more: those that begin now are in no queue that could be
-    // lost (the kernel sends cookies, or lets the client ask again).
-    if let Err(error) = SockRef::from(&listener).listen(0) {
-        tracing::debug!(%error, "the queue of the listener stays as long as it is");
+    if let Err(error) = steer(&listener, Towards::Successor) {
+        tracing::debug!(%error, "new connections cannot be sent to the successor only");
+        // No room for half-open connections any more: those that begin now are in no queue that could
+        // be lost (the kernel sends cookies, or lets the client ask again).
+        if let Err(error) = SockRef::from(&listener).listen(0) {
+            tracing::debug!(%error, "the queue of the listener stays as long as it is");
+        }
     }
     let moment = tokio::time::sleep(limits::HAND_OVER);
     tokio::pin!(moment);
@@ -113,6 +120,49 @@ async fn hand_over(listener: TcpListener, mut admit: impl FnMut(TcpStream)) {
     while let Some(Ok((stream, _))) = listener.accept().now_or_never() {
         admit(stream);
     }
+}
+
+/// Which of the sockets that share a port gets a new connection.
+#[derive(Debug, Clone, Copy)]
+enum Towards {
+    /// Each its part, as the kernel does it by itself.
+    Anyone,
+    /// The second oldest: whoever leaves is the oldest. Without a successor, whoever there is.
+    Successor,
+}
+
+/// Tells the kernel who gets the connections that begin from now on, for all sockets of the port, until
+/// somebody tells it otherwise (socket(7), `SO_ATTACH_REUSEPORT_CBPF`).
+#[cfg(target_os = "linux")]
+fn steer(listener: &TcpListener, towards: Towards) -> std::io::Result<()> {
+    use nix::libc::{sock_filter, sock_fprog};
+    use nix::sys::socket::setsockopt;
+    use nix::sys::socket::sockopt::AttachReusePortCbpf;
+
+    /// `BPF_RET | BPF_K`: the answer is the constant, the number of a socket in order of listen().
+    const RETURN: u16 = 0x06;
+    let socket = match towards {
+        // There is no such socket, and then the kernel chooses as if nobody had told it anything.
+        Towards::Anyone => u32::MAX,
+        Towards::Successor => 1,
+    };
+    let mut program = [sock_filter {
+        code: RETURN,
+        jt: 0,
+        jf: 0,
+        k: socket,
+    }];
+    let program = sock_fprog {
+        len: 1,
+        filter: program.as_mut_ptr(),
+    };
+    Ok(setsockopt(listener, AttachReusePortCbpf, &program)?)
+}
+
+/// See the other.
+#[cfg(not(target_os = "linux"))]
+fn steer(_: &TcpListener, _: Towards) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
 }
 
 async fn draining(drain: &mut watch::Receiver<bool>) {
