@@ -33,6 +33,12 @@ fn clinic() -> &'static Stage {
     STAGE.get_or_init(|| Stage::build(None))
 }
 
+/// The same, through a proxy whose sessions share few connections.
+fn lending() -> &'static Stage {
+    static STAGE: OnceLock<Stage> = OnceLock::new();
+    STAGE.get_or_init(|| Stage::with(None, "transaction, size: 4"))
+}
+
 /// How often a draw is repeated. Of two equal chances the same comes each time once in 10¹⁴.
 const DRAWS: usize = 48;
 
@@ -87,9 +93,9 @@ struct Sessions {
 }
 
 impl Sessions {
-    fn new() -> Self {
+    fn new(stage: &'static Stage) -> Self {
         Self {
-            stage: clinic(),
+            stage,
             proxied: HashMap::new(),
             direct: HashMap::new(),
         }
@@ -185,11 +191,10 @@ impl Sessions {
     }
 }
 
-fn run(folder: &str) {
-    let mut sessions = Sessions::new();
+fn run(folder: &str, stage: &'static Stage) {
+    let mut sessions = Sessions::new(stage);
     datadriven::walk(folder, |file| {
         file.run(|case| -> String {
-            let stage = clinic();
             let (role, input) = (role_of(case), tokens::put_in(stage, case.input.trim_end()));
             let input = input.as_str();
             let out = match case.directive.as_str() {
@@ -205,12 +210,22 @@ fn run(folder: &str) {
 
 #[test]
 fn e2e() {
-    run("tests/corpus/e2e");
+    run("tests/corpus/e2e", clinic());
+}
+
+#[test]
+fn e2e_over_lent_connections() {
+    run("tests/corpus/e2e", lending());
 }
 
 #[test]
 fn bypass() {
-    run("tests/corpus/bypass");
+    run("tests/corpus/bypass", clinic());
+}
+
+#[test]
+fn bypass_over_lent_connections() {
+    run("tests/corpus/bypass", lending());
 }
 
 #[test]
@@ -232,13 +247,22 @@ fn tools() {
     });
 }
 
-#[test]
-fn wire() {
+fn play(stage: &'static Stage) {
     // A file is one session per role; owner's are played to PostgreSQL itself as well.
     datadriven::walk("tests/corpus/wire", |file| {
         let mut sessions = wire::Sessions::default();
-        file.run(|case| sessions.play(clinic(), role_of(case), &case.directive, &case.input));
+        file.run(|case| sessions.play(stage, role_of(case), &case.directive, &case.input));
     });
+}
+
+#[test]
+fn wire() {
+    play(clinic());
+}
+
+#[test]
+fn wire_over_lent_connections() {
+    play(lending());
 }
 
 #[test]

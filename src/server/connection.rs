@@ -208,18 +208,24 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
     place.set_state(State::Waiting);
     let pool = shared.pools.of(&name, &login.user);
     let lent = shared.config.pool.mode == PoolMode::Transaction
-        && plan.is_some()
-        && !grants.observe
+        && !(plan.is_some() && grants.observe)
         && matches!(replication, None | Some(Replication::Off));
-    let (road, kind, registration) = if lent && let Some(plan) = plan {
-        let lending =
-            unless_ended(&place, lend(shared, &database, pool, login, parameters)).await??;
+    let (road, kind, registration) = if lent {
+        let start = pool.start(parameters, plan.is_none().then(|| Arc::clone(&role)));
+        let lending = unless_ended(&place, lend(shared, &database, pool, login, start)).await??;
         let pid = i32::try_from(number & PID_BITS).unwrap_or(i32::MAX);
         let registration = shared
             .cancels
             .register_borrower(pid, Arc::clone(&lending.borrowed), startup.minor)
             .map_err(|e| denied(sqlstate::TOO_MANY_CONNECTIONS, e.to_string()))?;
-        let kind = Kind::Unrestricted(Box::new(plan), None);
+        let kind = match plan {
+            Some(plan) => Kind::Unrestricted(Box::new(plan), None),
+            None => Kind::Restricted(Start {
+                search_path: search_path.unwrap_or_else(|| lending.welcome.search_path.clone()),
+                encoding,
+                user: Ident::exact(&login.user),
+            }),
+        };
         (Road::Lent(Box::new(lending)), kind, registration)
     } else {
         // A pause is for those who come now; those who have a server go on until they leave.
@@ -283,9 +289,8 @@ async fn lend(
     database: &Arc<Database>,
     pool: Arc<Pool>,
     login: &Login,
-    parameters: Vec<(String, String)>,
+    start: Arc<pool::Start>,
 ) -> Result<Lending, Denied> {
-    let start = pool.start(parameters);
     let welcome = if let Some(welcome) = start.welcome() {
         welcome
     } else {

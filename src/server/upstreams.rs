@@ -66,9 +66,13 @@ pub(super) async fn lent(
 ) -> Result<Server, ConnectError> {
     let generation = shared.hosts.generation();
     let parameters = start.parameters.clone();
-    let connection = open(shared, login, database, parameters, 0).await?;
+    let mut connection = open(shared, login, database, parameters, 0).await?;
     start.set_welcome(Welcome {
         reported: connection.parameters.clone(),
+        search_path: match start.role {
+            Some(_) => default_search_path(&mut connection).await?,
+            None => Vec::new(),
+        },
     });
     Ok(Server::new(connection, Arc::clone(start), generation, room))
 }

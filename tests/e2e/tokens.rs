@@ -1,23 +1,25 @@
 //! Tokens in cases: their author cannot know them, for each run has a key of its own. `<email of 1>`
 //! is what the analyst sees of that patient's email, `<big of 1>` of a key's number.
 
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
 use crate::support::client::Answer;
 use crate::support::stage::{Role, Stage};
 
 /// A case's text with the tokens it means.
 pub(crate) fn put_in(stage: &Stage, text: &str) -> String {
-    let known = known(stage).iter();
-    known.fold(text.to_owned(), |text, (name, token)| {
+    let known = known(stage);
+    known.iter().fold(text.to_owned(), |text, (name, token)| {
         text.replace(name, token)
     })
 }
 
 /// An answer with their names.
 pub(crate) fn take_out(stage: &Stage, text: &str) -> String {
-    let known = known(stage).iter();
-    known.fold(text.to_owned(), |text, (name, token)| {
+    let known = known(stage);
+    known.iter().fold(text.to_owned(), |text, (name, token)| {
         text.replace(token, name)
     })
 }
@@ -33,23 +35,30 @@ pub(crate) fn name(stage: &Stage, answer: Answer) -> Answer {
     }
 }
 
-fn known(stage: &Stage) -> &'static [(String, String)] {
-    static KNOWN: OnceLock<Vec<(String, String)>> = OnceLock::new();
-    KNOWN.get_or_init(|| {
-        let mut client = stage.connect(Role::Analyst);
-        let mut known = Vec::new();
-        let columns = ["name", "email", "id_number"].map(|c| (c, "patients"));
-        let keys = ["small", "number", "big", "code", "ref", "ext"].map(|c| (c, "keys"));
-        for (column, table) in columns.into_iter().chain(keys) {
-            let sql = format!("SELECT id, {column} FROM {table} WHERE {column} IS NOT NULL");
-            let Answer::Rows(rows, _) = client.simple(&sql) else {
-                panic!("no tokens of {column}");
-            };
-            known.extend(rows.iter().map(|row| {
-                let (id, token) = row.split_once(" | ").unwrap();
-                (format!("<{column} of {id}>"), token.to_owned())
-            }));
-        }
-        known
-    })
+type Known = Arc<Vec<(String, String)>>;
+
+/// Each stage has a key of its own, and so tokens of its own.
+fn known(stage: &Stage) -> Known {
+    static KNOWN: Mutex<BTreeMap<SocketAddr, Known>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap();
+    let ask = || Arc::new(ask(stage));
+    Arc::clone(known.entry(stage.cluster.address()).or_insert_with(ask))
+}
+
+fn ask(stage: &Stage) -> Vec<(String, String)> {
+    let mut client = stage.connect(Role::Analyst);
+    let mut known = Vec::new();
+    let columns = ["name", "email", "id_number"].map(|c| (c, "patients"));
+    let keys = ["small", "number", "big", "code", "ref", "ext"].map(|c| (c, "keys"));
+    for (column, table) in columns.into_iter().chain(keys) {
+        let sql = format!("SELECT id, {column} FROM {table} WHERE {column} IS NOT NULL");
+        let Answer::Rows(rows, _) = client.simple(&sql) else {
+            panic!("no tokens of {column}");
+        };
+        known.extend(rows.iter().map(|row| {
+            let (id, token) = row.split_once(" | ").unwrap();
+            (format!("<{column} of {id}>"), token.to_owned())
+        }));
+    }
+    known
 }

@@ -1,4 +1,5 @@
-//! Transaction pooling of an unrestricted role: clients that share connections do not notice.
+//! Transaction pooling: clients that share connections do not notice. (All of the e2e corpus is run over
+//! lent connections, too.)
 
 use std::future::poll_fn;
 use std::time::Duration;
@@ -30,12 +31,17 @@ fn with(size: u32, change: impl FnOnce(&mut Config)) -> Running {
 }
 
 async fn client(running: &Running) -> Client {
-    started(running, "").await
+    started(running, "app", "").await
+}
+
+/// A client whose role is restricted.
+async fn restricted(running: &Running) -> Client {
+    started(running, "support", "").await
 }
 
 /// With `options` in the startup packet.
-async fn started(running: &Running, with: &str) -> Client {
-    let mut options = options(running.addr, "app");
+async fn started(running: &Running, user: &str, with: &str) -> Client {
+    let mut options = options(running.addr, user);
     options.options(with);
     let (client, connection) = options.connect(NoTls).await.unwrap();
     drop(tokio::spawn(connection));
@@ -112,7 +118,7 @@ async fn settings_go_with_their_client_and_return_to_what_it_started_with() {
     let _database = DATABASE.read().await;
     let proxy = lending(1);
     let (a, b) = (client(&proxy).await, client(&proxy).await);
-    let c = started(&proxy, "-c work_mem=7MB").await;
+    let c = started(&proxy, "app", "-c work_mem=7MB").await;
     a.simple_query("SET work_mem = '5MB'; SET app.tenant = 'x''y\\z'")
         .await
         .unwrap();
@@ -432,4 +438,146 @@ async fn many_clients_see_only_their_own_rows() {
         }
     });
     futures::future::join_all(work).await;
+}
+
+const EMAIL: &str = "SELECT email FROM people WHERE id = 1";
+
+#[tokio::test]
+async fn roles_share_the_places_and_see_each_their_own() {
+    let _database = DATABASE.read().await;
+    let proxy = lending(1);
+    let (a, b) = (restricted(&proxy).await, restricted(&proxy).await);
+    let app = client(&proxy).await;
+    let (of_a, of_b) = (a.prepare(EMAIL).await.unwrap(), b.prepare(EMAIL).await);
+    let (of_b, of_app) = (of_b.unwrap(), app.prepare(EMAIL).await.unwrap());
+    for _ in 0..3 {
+        for (client, statement, email) in [
+            (&a, &of_a, "a**@example.com"),
+            (&app, &of_app, "ada@example.com"),
+            (&b, &of_b, "a**@example.com"),
+        ] {
+            let row = client.query_one(statement, &[]).await.unwrap();
+            assert_eq!(row.get::<_, &str>(0), email);
+            assert_eq!(value(client, EMAIL).await, email);
+        }
+    }
+    // What is refused is, and the session goes on.
+    let refused = a.simple_query("SELECT pg_read_file('x')").await;
+    assert_eq!(code(&refused.unwrap_err()), "42501");
+    assert_eq!(value(&b, EMAIL).await, "a**@example.com");
+    assert_eq!(value(&a, EMAIL).await, "a**@example.com");
+}
+
+#[tokio::test]
+async fn settings_of_a_restricted_session_go_with_it() {
+    let _database = DATABASE.read().await;
+    let proxy = lending(1);
+    let (a, b) = (restricted(&proxy).await, restricted(&proxy).await);
+    let german = started(&proxy, "support", "-c DateStyle=German").await;
+    a.simple_query("SET DateStyle = 'SQL, DMY'").await.unwrap();
+    a.simple_query("SET search_path = pg_catalog")
+        .await
+        .unwrap();
+    let day = "SELECT DATE '2026-02-01'";
+    for _ in 0..3 {
+        assert_eq!(value(&a, day).await, "01/02/2026");
+        assert_eq!(value(&b, day).await, "2026-02-01");
+        assert_eq!(value(&german, day).await, "01.02.2026");
+        assert_eq!(value(&a, "SHOW search_path").await, "pg_catalog");
+        assert!(a.simple_query("SELECT count(*) FROM people").await.is_err());
+        assert_eq!(value(&b, "SELECT count(*) FROM people").await, "3");
+    }
+    german.simple_query("SET DateStyle = ISO").await.unwrap();
+    a.simple_query("RESET DateStyle").await.unwrap();
+    german.simple_query("RESET DateStyle").await.unwrap();
+    assert_eq!(value(&a, day).await, "2026-02-01");
+    assert_eq!(value(&german, day).await, "01.02.2026");
+}
+
+#[tokio::test]
+async fn what_a_restricted_session_cannot_take_along_keeps_its_connection() {
+    let _database = DATABASE.read().await;
+    let cases = [
+        (
+            "CREATE TEMP TABLE mine AS SELECT 1 AS a",
+            "SELECT a FROM mine",
+            "DROP TABLE mine",
+        ),
+        (
+            "BEGIN; DECLARE c CURSOR WITH HOLD FOR SELECT 1 FROM people; COMMIT",
+            "FETCH NEXT FROM c",
+            "CLOSE c",
+        ),
+        (
+            "PREPARE mine AS SELECT 1",
+            "EXECUTE mine",
+            "DEALLOCATE mine",
+        ),
+    ];
+    let proxy = lending(2);
+    for (hold, used, release) in cases {
+        let (a, b) = (restricted(&proxy).await, restricted(&proxy).await);
+        a.simple_query(hold).await.unwrap();
+        for _ in 0..3 {
+            // On the other one.
+            assert_eq!(value(&b, EMAIL).await, "a**@example.com", "{hold}");
+            assert_eq!(value(&a, used).await, "1", "{hold}");
+        }
+        let c = restricted(&proxy).await;
+        b.simple_query("BEGIN").await.unwrap();
+        assert_eq!(value(&b, EMAIL).await, "a**@example.com");
+        let waits = timeout(Duration::from_millis(300), c.simple_query(EMAIL)).await;
+        assert!(waits.is_err(), "{hold}: both are taken");
+        a.simple_query(release).await.unwrap();
+        let d = restricted(&proxy).await;
+        assert_eq!(value(&d, EMAIL).await, "a**@example.com", "{hold}");
+        b.simple_query("COMMIT").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_restricted_client_that_leaves_leaves_nothing() {
+    let _database = DATABASE.read().await;
+    let proxy = lending(1);
+    let a = restricted(&proxy).await;
+    a.simple_query("BEGIN; INSERT INTO sink VALUES (4711, 'x')")
+        .await
+        .unwrap();
+    drop(a);
+    let b = restricted(&proxy).await;
+    let found = value(&b, "SELECT count(*) FROM sink WHERE id = 4711").await;
+    assert_eq!(found, "0");
+    // Who says nothing needs no connection to say good-bye.
+    b.simple_query("BEGIN").await.unwrap();
+    assert_eq!(value(&b, EMAIL).await, "a**@example.com");
+    let started = std::time::Instant::now();
+    let (c, connection) = options(proxy.addr, "support").connect(NoTls).await.unwrap();
+    let c_ends = tokio::spawn(connection);
+    drop(c);
+    c_ends.await.unwrap().unwrap();
+    assert!(started.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn a_restricted_client_that_waits_too_long_is_told_and_a_cancel_request_finds_it() {
+    let _database = DATABASE.read().await;
+    let proxy = with(1, |config| {
+        config.pool.queue_timeout = Duration::from_millis(300);
+    });
+    let (a, b) = (restricted(&proxy).await, restricted(&proxy).await);
+    let cancel = a.cancel_token();
+    let long = tokio::spawn(async move {
+        let found = a.simple_query("SELECT count(*) FROM generate_series(1, 10000000000)");
+        let state = code(&found.await.unwrap_err());
+        (state, value(&a, EMAIL).await)
+    });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let told = b.simple_query(EMAIL).await.unwrap_err();
+    assert_eq!(code(&told), "53300");
+    cancel.cancel_query(NoTls).await.unwrap();
+    let (state, email) = long.await.unwrap();
+    assert_eq!(
+        (state.as_str(), email.as_str()),
+        ("57014", "a**@example.com")
+    );
 }

@@ -79,6 +79,11 @@ pub(crate) struct Stage {
 impl Stage {
     /// The clinic, and what a folder adds to it: `wing.sql` and a policy file, `write.yaml`.
     pub(crate) fn build(more: Option<&Path>) -> Self {
+        Self::with(more, "session")
+    }
+
+    /// `pool` is the mode of the configuration, and what follows it.
+    pub(crate) fn with(more: Option<&Path>, pool: &str) -> Self {
         let cluster = Cluster::start(&ClusterOptions::default()).unwrap();
         load(&cluster);
         if let Some(more) = more {
@@ -104,7 +109,7 @@ impl Stage {
         {
             fs::copy(file, policies.join(file.file_name().unwrap())).unwrap();
         }
-        let (leash, proxy) = serve(folder.path(), cluster.address());
+        let (leash, proxy) = serve(folder.path(), cluster.address(), pool);
         let stage = Self {
             cluster,
             proxy,
@@ -195,7 +200,7 @@ fn dump(cluster: &Cluster, database: &str) -> String {
 }
 
 /// Starts the proxy as users do: configuration file, key ring, `pgveil serve`.
-fn serve(folder: &Path, upstream: SocketAddr) -> (Child, SocketAddr) {
+fn serve(folder: &Path, upstream: SocketAddr, pool: &str) -> (Child, SocketAddr) {
     let program = env!("CARGO_BIN_EXE_pgveil");
     let ring = folder.join("keyring.json");
     let made = Command::new(program)
@@ -210,7 +215,8 @@ fn serve(folder: &Path, upstream: SocketAddr) -> (Child, SocketAddr) {
         .local_addr()
         .unwrap();
     let config = folder.join("pgveil.yaml");
-    fs::write(&config, configuration(proxy, upstream, &ring, folder)).unwrap();
+    let text = configuration(proxy, upstream, &ring, folder, pool);
+    fs::write(&config, text).unwrap();
     let log = fs::File::create(folder.join("log")).unwrap();
     let leash = Command::new("sh")
         .args(["-c", LEASH, "leash", program, "serve", "-c"])
@@ -235,7 +241,13 @@ fn serve(folder: &Path, upstream: SocketAddr) -> (Child, SocketAddr) {
     (leash, proxy)
 }
 
-fn configuration(proxy: SocketAddr, upstream: SocketAddr, ring: &Path, folder: &Path) -> String {
+fn configuration(
+    proxy: SocketAddr,
+    upstream: SocketAddr,
+    ring: &Path,
+    folder: &Path,
+    pool: &str,
+) -> String {
     format!(
         "listen: {proxy}
 upstream:
@@ -249,7 +261,7 @@ users:
   support: {{password: {{env: PGVEIL_UPSTREAM_PASSWORD}}}}
   analyst: {{password: {{env: PGVEIL_UPSTREAM_PASSWORD}}}}
   partner: {{password: {{env: PGVEIL_UPSTREAM_PASSWORD}}}}
-pool: {{mode: session}}
+pool: {{mode: {pool}}}
 policies: {}
 keys: {{ring: {}, passphrase: {{env: PGVEIL_KEY_PASSPHRASE}}}}
 audit: {}

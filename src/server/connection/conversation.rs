@@ -13,6 +13,7 @@ use crate::server::metrics::Metrics;
 use crate::server::observe::Ear;
 use crate::server::registry::{Entry, State};
 use crate::server::relay::End;
+use crate::server::relay::lease::Borrower;
 use crate::server::relay::pooled::Pooled;
 use crate::server::relay::restricted::Restricted;
 use crate::server::relay::verbatim::Verbatim;
@@ -142,7 +143,7 @@ impl Conversation<'_> {
                     database: self.database,
                     client: self.client,
                 };
-                relay.run(&mut client.stream, &mut stream, buffer).await
+                relay.own(&mut client.stream, &mut stream, buffer).await
             }
         };
         drop(tokio::time::timeout(crate::limits::LINGER, stream.shutdown()).await);
@@ -151,21 +152,33 @@ impl Conversation<'_> {
 
     /// Over lent ones.
     async fn lent(self, client: &mut ClientConnection, lending: Lending, kind: Kind) -> End {
-        let Kind::Unrestricted(plan, _) = kind else {
-            return End::Fault("a restricted session borrows no connection");
-        };
-        let relay = Pooled {
-            plan: *plan,
-            role: self.role,
-            database: self.database,
+        let lease = Borrower {
             shared: Arc::clone(self.shared),
-            client: self.client,
+            database: Arc::clone(&self.database),
+            client: Arc::clone(&self.client),
             pool: lending.pool,
             start: lending.start,
             login: lending.login,
             borrowed: lending.borrowed,
         };
-        relay.run(&mut client.stream).await
+        match kind {
+            Kind::Unrestricted(plan, _) => {
+                let relay = Pooled {
+                    plan: *plan,
+                    role: self.role,
+                    lease,
+                };
+                relay.run(&mut client.stream).await
+            }
+            Kind::Restricted(start) => {
+                let relay = Restricted {
+                    session: Session::new(Arc::clone(self.who), self.shared.sink.clone(), start),
+                    database: self.database,
+                    client: self.client,
+                };
+                relay.lent(&mut client.stream, lease).await
+            }
+        }
     }
 }
 

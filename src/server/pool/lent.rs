@@ -6,16 +6,21 @@ use bytes::BytesMut;
 use tokio::time::timeout;
 
 use super::Room;
+use crate::ident::Ident;
 use crate::limits;
 use crate::pooling::probe::Settings;
 use crate::pooling::{Known, probe};
 use crate::upstream::{ConnectError, Lease, UpstreamConnection, UpstreamStream};
 use crate::wire::frame::Limits;
 
-/// How clients start that share connections: with the same startup parameters, whatever they are.
+/// How clients start that share connections: with the same startup parameters, whatever they are; and
+/// restricted ones with the same role, so that whatever one of them may leave behind unnoticed is
+/// nothing that the next is not allowed.
 pub(in crate::server) struct Start {
     /// For the startup packet, besides user and database.
     pub(in crate::server) parameters: Vec<(String, String)>,
+    /// The restricted role; none for all that are not restricted.
+    pub(in crate::server) role: Option<Arc<str>>,
     welcome: Mutex<Option<Arc<Welcome>>>,
 }
 
@@ -23,12 +28,16 @@ pub(in crate::server) struct Start {
 pub(in crate::server) struct Welcome {
     /// The settings it reports.
     pub(in crate::server) reported: Vec<(String, String)>,
+    /// The search path such a session starts with. Read for restricted roles only, whose connections
+    /// have it pinned.
+    pub(in crate::server) search_path: Vec<Ident>,
 }
 
 impl Start {
-    pub(super) fn new(parameters: Vec<(String, String)>) -> Self {
+    pub(super) fn new(parameters: Vec<(String, String)>, role: Option<Arc<str>>) -> Self {
         Self {
             parameters,
+            role,
             welcome: Mutex::new(None),
         }
     }

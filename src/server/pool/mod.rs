@@ -140,15 +140,20 @@ pub(super) enum NoRoom {
 }
 
 impl Pool {
-    /// What clients that start alike share; `parameters` as for the startup packet.
-    pub(super) fn start(&self, parameters: Vec<(String, String)>) -> Arc<Start> {
+    /// What clients that start alike share; `parameters` as for the startup packet, `role` if it is a
+    /// restricted one.
+    pub(super) fn start(
+        &self,
+        parameters: Vec<(String, String)>,
+        role: Option<Arc<str>>,
+    ) -> Arc<Start> {
         let mut state = self.state();
         state.starts.retain(|start| start.strong_count() > 0);
-        let same = |start: &Arc<Start>| start.parameters == parameters;
+        let same = |start: &Arc<Start>| start.parameters == parameters && start.role == role;
         if let Some(known) = state.starts.iter().filter_map(Weak::upgrade).find(same) {
             return known;
         }
-        let start = Arc::new(Start::new(parameters));
+        let start = Arc::new(Start::new(parameters, role));
         state.starts.push(Arc::downgrade(&start));
         start
     }

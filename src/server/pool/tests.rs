@@ -81,7 +81,7 @@ async fn pools_of_other_logins_are_other_pools() {
 #[test]
 fn who_starts_alike_shares() {
     let pool = pool(1, 1);
-    let with = |value: &str| pool.start(vec![("a".to_owned(), value.to_owned())]);
+    let with = |value: &str| pool.start(vec![("a".to_owned(), value.to_owned())], None);
     let start = with("1");
     assert!(Arc::ptr_eq(&start, &with("1")));
     assert!(!Arc::ptr_eq(&start, &with("2")));

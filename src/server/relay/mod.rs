@@ -4,8 +4,11 @@
 //! Nothing is buffered without bound: a peer that does not take what is waiting for it keeps the other
 //! from being read.
 
+mod bytes;
+pub(super) mod lease;
 pub(super) mod pooled;
 pub(super) mod restricted;
+mod road;
 pub(super) mod verbatim;
 mod walk;
 

@@ -14,6 +14,8 @@ use std::time::Instant;
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use super::lease::Borrower;
+use super::road::{Lent, Own, Road};
 use super::{End, lost};
 use crate::client::ClientStream;
 use crate::limits;
@@ -73,8 +75,8 @@ impl Flow {
 
 /// Bytes waiting for a socket.
 #[derive(Default)]
-struct Outgoing {
-    bytes: BytesMut,
+pub(super) struct Outgoing {
+    pub(super) bytes: BytesMut,
     /// Written, but TLS may hold it back.
     unflushed: bool,
 }
@@ -84,7 +86,7 @@ impl Outgoing {
         self.unflushed || !self.bytes.is_empty()
     }
 
-    fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.bytes.len() >= limits::PENDING_BYTES
     }
 
@@ -107,7 +109,10 @@ impl Outgoing {
     }
 
     /// All of it.
-    async fn finish(&mut self, socket: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    pub(super) async fn finish(
+        &mut self,
+        socket: &mut (impl AsyncWrite + Unpin),
+    ) -> io::Result<()> {
         poll_fn(|cx| self.poll_drive(socket, cx)).await
     }
 }
@@ -121,11 +126,25 @@ enum Asked {
 }
 
 impl Restricted {
-    /// Relays until one side ends.
-    pub(in crate::server) async fn run(
-        mut self,
+    /// Relays until one side ends, over a connection of the session's own.
+    pub(in crate::server) async fn own(
+        self,
         client: &mut ClientStream,
         upstream: &mut UpstreamStream,
+        from_upstream: FrameBuffer,
+    ) -> End {
+        self.run(client, Own(upstream), from_upstream).await
+    }
+
+    /// Relays until one side ends, over lent connections.
+    pub(in crate::server) async fn lent(self, client: &mut ClientStream, lease: Borrower) -> End {
+        self.run(client, Lent::new(lease), FrameBuffer::new()).await
+    }
+
+    async fn run(
+        mut self,
+        client: &mut ClientStream,
+        mut road: impl Road,
         from_upstream: FrameBuffer,
     ) -> End {
         let mut flow = Flow {
@@ -147,8 +166,15 @@ impl Restricted {
             if flags.any(Flags::DRAIN) && self.session.is_idle() && flow.from_client.is_empty() {
                 break End::Drained;
             }
-            let turned = poll_fn(|cx| self.poll_turn(&mut flow, client, upstream, flags, cx));
+            if flags.any(Flags::POLICY) {
+                self.client.signal().take(Flags::POLICY);
+                road.renew();
+            }
+            let turned = poll_fn(|cx| self.poll_turn(&mut flow, client, &mut road, flags, cx));
             if let Err(end) = turned.await {
+                break end;
+            }
+            if let Err(end) = road.ready(&mut flow.from_upstream).await {
                 break end;
             }
         };
@@ -157,7 +183,8 @@ impl Restricted {
         } else {
             end
         };
-        finish(&end, &mut flow, client, upstream).await;
+        finish(&end, &mut flow, client).await;
+        road.leave(&mut flow.to_upstream, &end).await;
         end
     }
 
@@ -296,25 +323,29 @@ impl Restricted {
         &mut self,
         flow: &mut Flow,
         client: &mut ClientStream,
-        upstream: &mut UpstreamStream,
+        road: &mut impl Road,
         flags: Flags,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), End>> {
-        let news = (Flags::KILL | Flags::DRAIN) & !flags;
+        let news = Flags::POLICY | ((Flags::KILL | Flags::DRAIN) & !flags);
         let mut turned = self.client.signal().poll(cx).any(news);
         let waiting = flow.to_client.bytes.len();
         turned |= flow.to_client.poll_written(client, cx)?;
         let sent = waiting.saturating_sub(flow.to_client.bytes.len());
         self.client.counters.sent(sent);
+        // Before it is read what answers it, maybe over a connection that was not there a moment ago.
+        let wrote = road.poll_write(&mut flow.to_upstream, &mut flow.from_upstream, cx);
         // What the server said last comes before the discovery that it is gone.
         if !flow.to_client.is_full()
-            && let Poll::Ready(read) = poll_read(upstream, &mut flow.from_upstream, cx)
+            && let Poll::Ready(read) = road.poll_read(&mut flow.from_upstream, cx)
         {
-            // A reset says no more than an end does.
-            if matches!(read, Ok(0) | Err(_)) {
-                return Poll::Ready(Err(End::Upstream));
-            }
+            read?;
             turned = true;
+        }
+        match wrote {
+            Ok(more) => turned |= more,
+            Err(End::Io(_)) if turned => {}
+            Err(end) => return Poll::Ready(Err(end)),
         }
         if flow.leaving == Leaving::No
             && self.takes_client(flow)
@@ -326,7 +357,6 @@ impl Restricted {
             }
             turned = true;
         }
-        turned |= flow.to_upstream.poll_written(upstream, cx)?;
         if turned {
             Poll::Ready(Ok(()))
         } else {
@@ -337,7 +367,7 @@ impl Restricted {
 
 impl Outgoing {
     /// Writes what the socket takes, if there is anything. True if there is room again.
-    fn poll_written(
+    pub(super) fn poll_written(
         &mut self,
         socket: &mut (impl AsyncWrite + Unpin),
         cx: &mut Context<'_>,
@@ -367,12 +397,7 @@ fn fault(fatal: Fatal) -> End {
 }
 
 /// Writes what is still owed to the client, with the reason last.
-async fn finish(
-    end: &End,
-    flow: &mut Flow,
-    client: &mut ClientStream,
-    upstream: &mut UpstreamStream,
-) {
+async fn finish(end: &End, flow: &mut Flow, client: &mut ClientStream) {
     let report = match end {
         End::Drained | End::Killed => Some(Report::fatal(
             sqlstate::ADMIN_SHUTDOWN,
@@ -388,11 +413,6 @@ async fn finish(
     if let Some(report) = report {
         to_client::error(&mut flow.to_client.bytes, &report);
     }
-    to_upstream::terminate(&mut flow.to_upstream.bytes);
-    let farewell = async {
-        flow.to_client.finish(client).await?;
-        flow.to_upstream.finish(upstream).await
-    };
     // Whoever does not take it in time does not get it: the session is over.
-    drop(tokio::time::timeout(limits::LINGER, farewell).await);
+    drop(tokio::time::timeout(limits::LINGER, flow.to_client.finish(client)).await);
 }
