@@ -16,7 +16,6 @@ use super::{Shared, asked, clock, console, upstreams};
 use crate::audit::{Event, Record, Ticket, Who};
 use crate::client::{Accepted, ClientConnection, accept, dismiss};
 use crate::ident::Ident;
-use crate::pg::encoding::Encoding;
 use crate::pg::sqlstate;
 use crate::plan::{Plan, Refusal, plan_verbatim};
 use crate::policy::{ClientIdentity, Date};
@@ -170,9 +169,14 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
     };
     let UpstreamStartup {
         mut parameters,
-        search_path,
-        client_encoding: encoding,
+        mut search_path,
+        client_encoding: mut encoding,
     } = start;
+    if grants.observe
+        && let Ok(start) = session::restricted(&asked)
+    {
+        (search_path, encoding) = (start.search_path, start.client_encoding);
+    }
     let keys = grants.session_settings();
     parameters.extend(keys.iter().map(|(n, v)| (n.clone(), v.to_string())));
     let number = shared.registry.number();
@@ -207,25 +211,34 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
     let place = place.map_err(|e| denied(sqlstate::TOO_MANY_CONNECTIONS, e.to_string()))?;
     place.set_state(State::Waiting);
     let pool = shared.pools.of(&name, &login.user);
-    let lent = shared.config.pool.mode == PoolMode::Transaction
-        && !(plan.is_some() && grants.observe)
-        && matches!(replication, None | Some(Replication::Off));
+    let no_replication = matches!(replication, None | Some(Replication::Off));
+    let lent = shared.config.pool.mode == PoolMode::Transaction && no_replication;
+    let (restricted, observed) = (plan.is_none(), grants.observe);
+    let named = search_path.is_some();
+    let begins = |default: Option<Vec<Ident>>| {
+        let usual = || crate::catalog::split_search_path("\"$user\", public").unwrap_or_default();
+        let start = Start {
+            search_path: search_path.or(default).unwrap_or_else(usual),
+            encoding,
+            user: Ident::exact(&login.user),
+        };
+        let Some(plan) = plan else {
+            return Kind::Restricted(start);
+        };
+        let observe = |start| Observer::new(Arc::clone(&who), shared.sink.clone(), start);
+        let observer = observed.then(|| Box::new(observe(start)));
+        Kind::Unrestricted(Box::new(plan), observer)
+    };
     let (road, kind, registration) = if lent {
-        let start = pool.start(parameters, plan.is_none().then(|| Arc::clone(&role)));
+        let whose = (restricted || observed).then(|| Arc::clone(&role));
+        let start = pool.start(parameters, whose);
         let lending = unless_ended(&place, lend(shared, &database, pool, login, start)).await??;
         let pid = i32::try_from(number & PID_BITS).unwrap_or(i32::MAX);
         let registration = shared
             .cancels
             .register_borrower(pid, Arc::clone(&lending.borrowed), startup.minor)
             .map_err(|e| denied(sqlstate::TOO_MANY_CONNECTIONS, e.to_string()))?;
-        let kind = match plan {
-            Some(plan) => Kind::Unrestricted(Box::new(plan), None),
-            None => Kind::Restricted(Start {
-                search_path: search_path.unwrap_or_else(|| lending.welcome.search_path.clone()),
-                encoding,
-                user: Ident::exact(&login.user),
-            }),
-        };
+        let kind = begins(Some(lending.welcome.search_path.clone()));
         (Road::Lent(Box::new(lending)), kind, registration)
     } else {
         // A pause is for those who come now; those who have a server go on until they leave.
@@ -239,31 +252,18 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
         let connecting = upstreams::open(shared, login, &name, parameters, startup.minor);
         let connected = unless_ended(&place, connecting).await?;
         let mut upstream = connected.map_err(|e| super::binding::failure(&e))?;
-        let kind = match plan {
-            Some(plan) => {
-                let observer = if grants.observe {
-                    let start = Start {
-                        user: Ident::exact(&login.user),
-                        ..observed(&asked, replication, &mut upstream).await
-                    };
-                    let (who, sink) = (Arc::clone(&who), shared.sink.clone());
-                    Some(Box::new(Observer::new(who, sink, start)))
-                } else {
-                    None
-                };
-                Kind::Unrestricted(Box::new(plan), observer)
-            }
-            None => Kind::Restricted(Start {
-                search_path: match search_path {
-                    Some(path) => path,
-                    None => upstreams::default_search_path(&mut upstream)
-                        .await
-                        .map_err(|e| super::binding::failure(&e))?,
-                },
-                encoding,
-                user: Ident::exact(&login.user),
-            }),
+        let default = if named {
+            None
+        } else if restricted {
+            let path = upstreams::default_search_path(&mut upstream).await;
+            Some(path.map_err(|e| super::binding::failure(&e))?)
+        } else if observed && no_replication {
+            // Not to know it costs only the sense of what is recorded.
+            upstreams::default_search_path(&mut upstream).await.ok()
+        } else {
+            None
         };
+        let kind = begins(default);
         let registration = register(shared, &upstream, startup.minor)?;
         (Road::Own(Box::new(upstream), room), kind, registration)
     };
@@ -327,30 +327,6 @@ async fn unless_ended<T>(client: &Client, login: impl Future<Output = T>) -> Res
             sqlstate::ADMIN_SHUTDOWN,
             "terminating connection due to administrator command",
         )),
-    }
-}
-
-/// What an observed session most probably starts with. Not to know it costs only the sense of what is
-/// recorded.
-async fn observed(
-    asked: &[(String, String)],
-    replication: Option<Replication>,
-    upstream: &mut UpstreamConnection,
-) -> Start {
-    let asked = session::restricted(asked).ok();
-    let named = asked.as_ref().and_then(|start| start.search_path.clone());
-    let search_path = match named {
-        Some(path) => Some(path),
-        None if matches!(replication, None | Some(Replication::Off)) => {
-            upstreams::default_search_path(upstream).await.ok()
-        }
-        None => None,
-    };
-    let usual = || crate::catalog::split_search_path("\"$user\", public").unwrap_or_default();
-    Start {
-        search_path: search_path.unwrap_or_else(usual),
-        encoding: asked.map_or_else(Encoding::utf8, |start| start.client_encoding),
-        user: Ident::exact(""),
     }
 }
 

@@ -17,7 +17,7 @@ use super::metrics::Metrics;
 use crate::limits;
 use crate::session::{Observer, Seen, Verdict};
 use crate::wire::frame::HEADER_BYTES;
-use crate::wire::{TransactionStatus, frontend};
+use crate::wire::{TransactionStatus, backend, frontend};
 
 /// What all observers of the process share.
 pub(crate) struct Observing {
@@ -208,6 +208,45 @@ impl Tap {
         match Text::admit(text.freeze(), &self.ear.shared) {
             Some(text) => self.ear.tell(Heard::Text { tag, text, segment }),
             None => Metrics::add(&self.ear.shared.metrics.observations_dropped),
+        }
+    }
+}
+
+/// What the relay of an observed session tells, of both directions.
+pub(super) struct Hearing {
+    tap: Tap,
+    ear: Ear,
+    segments: u64,
+    failed: bool,
+}
+
+impl Hearing {
+    pub(super) fn new(ear: Ear) -> Self {
+        Self {
+            tap: Tap::new(ear.clone()),
+            ear,
+            segments: 0,
+            failed: false,
+        }
+    }
+
+    /// Well-formed frames of the client's.
+    pub(super) fn asked(&mut self, bytes: &[u8]) {
+        self.tap.feed(bytes);
+    }
+
+    /// A message of PostgreSQL's.
+    pub(super) fn answered(&mut self, tag: u8, body: &[u8]) {
+        match tag {
+            backend::ERROR => self.failed = true,
+            backend::READY => {
+                self.segments = self.segments.saturating_add(1);
+                let failed = std::mem::take(&mut self.failed);
+                if let Ok(status) = TransactionStatus::read(body) {
+                    self.ear.ready(self.segments, status, failed);
+                }
+            }
+            _ => {}
         }
     }
 }

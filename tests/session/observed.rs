@@ -2,9 +2,11 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use pgveil::limits;
+use pgveil::server::config::PoolMode;
 use serde_json::Value;
 use tokio_postgres::NoTls;
 
@@ -13,10 +15,13 @@ use super::stage::{PASSWORD, Stage, code, options};
 
 /// The records of one application, once there are `n` of them.
 fn records(application: &str, n: usize) -> Vec<Value> {
-    let stage = Stage::shared();
+    records_in(&Stage::shared().audit, application, n)
+}
+
+fn records_in(audit: &Path, application: &str, n: usize) -> Vec<Value> {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
-        let text = std::fs::read_to_string(&stage.audit).unwrap();
+        let text = std::fs::read_to_string(audit).unwrap();
         assert!(!text.contains("CANARY"), "{text}");
         let found: Vec<Value> = text
             .lines()
@@ -32,7 +37,11 @@ fn records(application: &str, n: usize) -> Vec<Value> {
 }
 
 async fn connect(application: &str) -> tokio_postgres::Client {
-    let mut options = options(Stage::shared().addr, "watched");
+    connect_to(Stage::shared().addr, application).await
+}
+
+async fn connect_to(addr: SocketAddr, application: &str) -> tokio_postgres::Client {
+    let mut options = options(addr, "watched");
     options.application_name(application);
     let (client, connection) = options.connect(NoTls).await.unwrap();
     tokio::spawn(connection);
@@ -118,7 +127,28 @@ async fn what_would_have_been_refused_runs_and_is_recorded_without_its_text() {
 
 #[tokio::test]
 async fn the_session_is_followed() {
-    let client = connect("observed state").await;
+    let stage = Stage::shared();
+    follow(stage.addr, &stage.audit, "observed state").await;
+}
+
+#[tokio::test]
+async fn the_session_is_followed_over_lent_connections() {
+    let audit = tempfile::NamedTempFile::new().unwrap();
+    let proxy = Stage::shared().another(|config| {
+        config.pool.mode = PoolMode::Transaction;
+        config.pool.size = 1;
+        config.audit = Some(audit.path().to_owned());
+    });
+    let other = connect_to(proxy.addr, "observed other").await;
+    let secret = "SELECT email FROM people WHERE id = 1";
+    other.batch_execute(secret).await.unwrap();
+    follow(proxy.addr, audit.path(), "observed state, lent").await;
+    other.batch_execute(secret).await.unwrap();
+    assert_eq!(records_in(audit.path(), "observed other", 2).len(), 2);
+}
+
+async fn follow(addr: SocketAddr, audit: &Path, application: &str) {
+    let client = connect_to(addr, application).await;
     client
         .batch_execute("CREATE SCHEMA IF NOT EXISTS other")
         .await
@@ -136,7 +166,7 @@ async fn the_session_is_followed() {
         .batch_execute("PREPARE p AS SELECT email FROM people; EXECUTE p")
         .await
         .unwrap();
-    let told: Vec<String> = records("observed state", 5)
+    let told: Vec<String> = records_in(audit, application, 5)
         .iter()
         .map(|r| format!("{} {}", r["would"], r["kind"]).replace('"', ""))
         .collect();

@@ -13,14 +13,14 @@ use crate::wire::frame::{Limits, body};
 
 impl Link {
     /// Takes what the server sent. If `same` is false, `out` holds what goes to the client instead.
-    /// `tag` is told each CommandComplete.
+    /// `heard` is told each CommandComplete, error and ReadyForQuery, by type and body.
     pub fn take_server(
         &mut self,
         bytes: &[u8],
         known: &mut Known,
         statements: &Statements,
         out: &mut Vec<u8>,
-        mut completed: impl FnMut(&[u8]),
+        mut heard: impl FnMut(u8, &[u8]),
     ) -> Result<Taken, LinkError> {
         let mut walk = Walk::new(bytes, &mut self.down_left);
         while let Some((tag, total)) = walk.next(Limits::BACKEND).map_err(|_| LinkError::Server)? {
@@ -40,7 +40,13 @@ impl Link {
                     if tag == backend::ERROR && is_outdated(frame) {
                         self.names.values().for_each(|s| statements.retire(s));
                     }
-                    self.server_message(tag, frame, &mut walk, known, out, &mut completed)?;
+                    if matches!(
+                        tag,
+                        backend::READY | backend::COMMAND_COMPLETE | backend::ERROR
+                    ) {
+                        heard(tag, body(frame));
+                    }
+                    self.server_message(tag, frame, &mut walk, known, out)?;
                 }
                 backend::COPY_IN => {
                     self.copying = !self.expected.copy_begins();
@@ -65,7 +71,6 @@ impl Link {
         walk: &mut Walk<'_>,
         known: &mut Known,
         out: &mut Vec<u8>,
-        completed: &mut impl FnMut(&[u8]),
     ) -> Result<(), LinkError> {
         let (total, body) = (frame.len(), body(frame));
         match tag {
@@ -79,7 +84,6 @@ impl Link {
                     self.names.clear();
                     self.unnamed = None;
                 }
-                completed(body);
                 walk.pass(total);
             }
             backend::PARAMETER_STATUS => {

@@ -68,7 +68,13 @@ impl Stage {
         let mut out = Vec::new();
         let taken = self
             .link
-            .take_server(&bytes, &mut self.known, &self.statements, &mut out, |_| {})
+            .take_server(
+                &bytes,
+                &mut self.known,
+                &self.statements,
+                &mut out,
+                |_, _| {},
+            )
             .unwrap();
         assert_eq!(taken.used, bytes.len());
         if taken.same { bytes } else { out }
@@ -354,7 +360,7 @@ fn an_answer_nobody_waits_for_ends_it() {
                     &mut stage.known,
                     &stage.statements,
                     &mut Vec::new(),
-                    |_| {}
+                    |_, _| {}
                 )
                 .is_err()
         );

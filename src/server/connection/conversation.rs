@@ -162,11 +162,14 @@ impl Conversation<'_> {
             borrowed: lending.borrowed,
         };
         match kind {
-            Kind::Unrestricted(plan, _) => {
+            Kind::Unrestricted(plan, observer) => {
+                let open =
+                    |observer: Box<Observer>| Ear::open(self.shared, &self.database, *observer);
                 let relay = Pooled {
                     plan: *plan,
                     role: self.role,
                     lease,
+                    ear: observer.map(open),
                 };
                 relay.run(&mut client.stream).await
             }

@@ -19,7 +19,7 @@ use crate::wire::frame::Limits;
 pub(in crate::server) struct Start {
     /// For the startup packet, besides user and database.
     pub(in crate::server) parameters: Vec<(String, String)>,
-    /// The restricted role; none for all that are not restricted.
+    /// The restricted or observed role; none for all others.
     pub(in crate::server) role: Option<Arc<str>>,
     welcome: Mutex<Option<Arc<Welcome>>>,
 }
@@ -28,8 +28,7 @@ pub(in crate::server) struct Start {
 pub(in crate::server) struct Welcome {
     /// The settings it reports.
     pub(in crate::server) reported: Vec<(String, String)>,
-    /// The search path such a session starts with. Read for restricted roles only, whose connections
-    /// have it pinned.
+    /// The search path such a session starts with, if it has a role here: whose texts are read needs it.
     pub(in crate::server) search_path: Vec<Ident>,
 }
 

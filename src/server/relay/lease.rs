@@ -19,10 +19,12 @@ use crate::server::Shared;
 use crate::server::binding::failure;
 use crate::server::config::Login;
 use crate::server::database::{Database, Failure};
+use crate::server::observe::{Ear, Hearing};
 use crate::server::pool::{NoRoom, Pool, Server, Start};
 use crate::server::registry::{Entry, Flags, State};
 use crate::server::upstreams;
 use crate::upstream::Borrowed;
+use crate::wire::backend;
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch {
@@ -80,6 +82,8 @@ pub(super) struct Held {
     changed: bool,
     pub(super) from_server: Inbox,
     pub(super) to_server: Outbox,
+    /// Of an observed role.
+    hearing: Option<Box<Hearing>>,
 }
 
 impl Held {
@@ -102,8 +106,8 @@ pub(super) enum Rested {
 }
 
 impl Borrower {
-    /// Nothing is borrowed yet.
-    pub(super) fn begin(&self) -> Held {
+    /// Nothing is borrowed yet. `ear` is of an observed role.
+    pub(super) fn begin(&self, ear: Option<Ear>) -> Held {
         let mut link = Link::new();
         if let Some(welcome) = self.start.welcome() {
             for (name, value) in &welcome.reported {
@@ -120,6 +124,7 @@ impl Borrower {
             changed: false,
             from_server: Inbox::default(),
             to_server: Outbox::default(),
+            hearing: ear.map(|ear| Box::new(Hearing::new(ear))),
         }
     }
 
@@ -247,7 +252,7 @@ impl Borrower {
         };
         scratch.output.clear();
         let bytes = held.from_server.bytes(&scratch.input, came);
-        let changed = &mut held.changed;
+        let (changed, hearing) = (&mut held.changed, &mut held.hearing);
         let taken = held
             .link
             .take_server(
@@ -255,7 +260,12 @@ impl Borrower {
                 &mut server.known,
                 self.pool.statements(),
                 &mut scratch.output,
-                |tag| *changed |= changes_catalog(tag),
+                |tag, body| {
+                    *changed |= tag == backend::COMMAND_COMPLETE && changes_catalog(body);
+                    if let Some(hearing) = hearing {
+                        hearing.answered(tag, body);
+                    }
+                },
             )
             .map_err(|_| malformed())?;
         on(taken.goes_on(bytes, &scratch.output), cx)?;
@@ -290,6 +300,12 @@ impl Borrower {
         let out = taken.goes_on(bytes, output);
         held.to_server
             .write(cx, &mut server.connection.stream, out)?;
+        if let Some(hearing) = &mut held.hearing {
+            hearing.asked(bytes.get(..taken.used).unwrap_or_default());
+            if let Some(status) = reply.last_chunk::<1>() {
+                hearing.answered(backend::READY, status);
+            }
+        }
         Ok(Some(taken))
     }
 

@@ -2,8 +2,8 @@
 //!
 //! One task owns both sockets and looks at what came from either; what is read is written on in the
 //! same breath, out of a buffer that belongs to the thread, so that a session at rest holds none.
-//! [`Link`] says what goes on changed and when the connection may be given back. Deliberately absent:
-//! observed roles and replication, which keep a connection of their own (`verbatim`).
+//! [`Link`](crate::pooling::Link) says what goes on changed and when the connection may be given back.
+//! Deliberately absent: replication, which keeps a connection of its own (`verbatim`).
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use crate::client::ClientStream;
 use crate::limits;
 use crate::plan::Plan;
 use crate::pooling::{Residue, Rest};
+use crate::server::observe::Ear;
 use crate::server::registry::Flags;
 use crate::wire::write::backend as to_client;
 
@@ -25,6 +26,8 @@ pub(in crate::server) struct Pooled {
     pub(in crate::server) plan: Plan,
     pub(in crate::server) role: Arc<str>,
     pub(in crate::server) lease: Borrower,
+    /// Of an observed role.
+    pub(in crate::server) ear: Option<Ear>,
 }
 
 /// What the poll loop cannot do itself.
@@ -52,7 +55,7 @@ impl Pooled {
             return End::Revoked;
         }
         let mut flow = Flow {
-            held: self.lease.begin(),
+            held: self.lease.begin(self.ear.clone()),
             left: false,
             from_client: Inbox::default(),
             to_client: Outbox::default(),

@@ -102,7 +102,7 @@ impl Lent {
     /// Nothing is borrowed yet.
     pub(super) fn new(lease: Borrower) -> Self {
         Self {
-            held: lease.begin(),
+            held: lease.begin(None),
             lease,
             next: None,
             left: false,
