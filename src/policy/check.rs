@@ -284,13 +284,4 @@ fn remarks(draft: &Draft, faults: &mut Faults) {
             _ => PolicyError::at(span, format!("`{key}` of {roles}: {LATER}")).warning(),
         });
     }
-    for token in draft.tokens.values() {
-        if token.expires.is_some() {
-            let message = format!(
-                "`expires` of token domain `{}`: {LATER}",
-                shown(&token.name)
-            );
-            faults.push(PolicyError::at(&token.span, message).warning());
-        }
-    }
 }

@@ -24,8 +24,15 @@ pub struct TokenDef {
     pub format: Option<TokenFormat>,
     /// `detokenize`: the roles that may decode.
     pub detokenize: Vec<(String, Span)>,
-    /// `expires`: the last day on which the domain is used.
+    /// `expires`: the last day (UTC) on which the domain is used. Then its columns are denied.
     pub expires: Option<Date>,
+}
+
+impl TokenDef {
+    /// The last day of the domain, if it is over.
+    pub fn expired(&self, today: Date) -> Option<Date> {
+        self.expires.filter(|last| today > *last)
+    }
 }
 
 /// `kind` of a token domain.

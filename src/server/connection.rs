@@ -19,7 +19,7 @@ use crate::ident::Ident;
 use crate::pg::encoding::Encoding;
 use crate::pg::sqlstate;
 use crate::plan::{Plan, Refusal, plan_verbatim};
-use crate::policy::{ClientIdentity, Date};
+use crate::policy::ClientIdentity;
 use crate::session::{self, Observer, Start, UpstreamStartup};
 use crate::upstream::{Borrowed, Registration, Upstream, UpstreamConnection, cancel};
 use crate::wire::Report;
@@ -113,6 +113,8 @@ struct Prepared {
     registration: Registration,
     login: Ticket,
     place: Client,
+    /// Names of the settings of its own it starts with upstream.
+    settings: Vec<String>,
 }
 
 /// How a session gets to PostgreSQL.
@@ -175,6 +177,7 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
     } = start;
     let keys = grants.session_settings();
     parameters.extend(keys.iter().map(|(n, v)| (n.clone(), v.to_string())));
+    let settings = keys.into_iter().map(|(name, _)| name).collect();
     let number = shared.registry.number();
     let who = Arc::new(Who {
         session: format!("{number:x}"),
@@ -270,6 +273,7 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
         registration,
         login: ticket,
         place,
+        settings,
     })
 }
 
@@ -370,7 +374,7 @@ fn role(client: &ClientConnection, published: &Published) -> Result<Arc<str>, De
         groups: &[],
         address: Some(client.identity.peer().ip()),
         certificate: client.identity.tls_cert_cn(),
-        today: Date::from_unix(clock::unix_seconds()),
+        today: clock::today(),
     };
     match published.rules.policy.role_for(&identity) {
         Ok(role) => Ok(Arc::clone(&role.name)),

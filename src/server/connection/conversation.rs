@@ -29,6 +29,7 @@ pub(super) async fn run(shared: &Arc<Shared>, mut client: ClientConnection, prep
         registration,
         login,
         place,
+        settings,
     } = prepared;
     match &road {
         Road::Own(upstream, _) => {
@@ -54,6 +55,7 @@ pub(super) async fn run(shared: &Arc<Shared>, mut client: ClientConnection, prep
                 role,
                 database,
                 client: Arc::clone(place.entry()),
+                settings,
             };
             match road {
                 Road::Own(upstream, _room) => session.own(&mut client, *upstream, kind).await,
@@ -110,6 +112,7 @@ struct Conversation<'a> {
     role: Arc<str>,
     database: Arc<Database>,
     client: Arc<Entry>,
+    settings: Vec<String>,
 }
 
 impl Conversation<'_> {
@@ -141,6 +144,9 @@ impl Conversation<'_> {
                     session: Session::new(Arc::clone(self.who), self.shared.sink.clone(), start),
                     database: self.database,
                     client: self.client,
+                    role: self.role,
+                    settings: self.settings,
+                    epoch: None,
                 };
                 relay.run(&mut client.stream, &mut stream, buffer).await
             }
