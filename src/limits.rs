@@ -174,6 +174,9 @@ pub const STATS_PERIOD: Duration = Duration::from_secs(60);
 /// named.
 pub const TEMP_TABLES: usize = 1_000;
 
+/// Bytes of values one run of `pgveil token` takes: some million of them.
+pub const TOKEN_INPUT_BYTES: usize = 64 * 1024 * 1024;
+
 /// Bytes of a key ring's passphrase that a command prints: what wraps a key is some hundred.
 pub const PASSPHRASE_BYTES: usize = 4 * 1024;
 

@@ -14,6 +14,7 @@ use super::role::{Mode, Role, RoleKind};
 use super::source::{Span, shown};
 use super::suggest::nearest;
 use super::tests_section::Check;
+use super::tokens::TokenKind;
 use super::treat::{Cell, Word, name_span};
 
 /// Reports everything that single sections could not see.
@@ -253,6 +254,16 @@ fn remarks(draft: &Draft, faults: &mut Faults) {
         } else {
             error.note()
         });
+    }
+    for token in draft.tokens.values() {
+        if let (TokenKind::Hmac, Some((_, span))) = (token.kind, token.detokenize.first()) {
+            let message = format!(
+                "token domain `{}` is hmac: its tokens cannot be turned back, `detokenize` lets a role \
+                 make them only",
+                shown(&token.name)
+            );
+            faults.push(PolicyError::at(span, message).warning());
+        }
     }
     let mut keys: BTreeMap<&str, (Vec<&str>, &Span)> = BTreeMap::new();
     for role in draft.roles.values() {

@@ -15,10 +15,10 @@ use super::source::{Span, shown};
 use super::strength::{self, Loss};
 use super::suggest::nearest;
 use super::time::Date;
-use super::tokens::{TokenDef, TokenFormat, TokenKind};
+use super::tokens::TokenDef;
 use super::treat::Word;
 use crate::catalog::{Catalog, ColumnId};
-use crate::mask::token::{self, KeyRing, TokenKey};
+use crate::mask::token::{KeyRing, TokenKey};
 use crate::mask::{ColumnType, CompiledMask, JsonAction, JsonMask, JsonOther, Mask, TokenColumn};
 
 /// Where token keys come from.
@@ -156,14 +156,9 @@ impl<'a> Treatments<'a> {
         faults: &mut Faults,
     ) -> Option<Treatment> {
         let what = format!("token domain `{}`", shown(&definition.name));
-        let kind = match (definition.kind, definition.format) {
-            (TokenKind::Siv, _) => token::TokenKind::Siv,
-            (TokenKind::Hmac, _) => token::TokenKind::Hmac,
-            (TokenKind::Ff1, Some(TokenFormat::Uuid)) => token::TokenKind::Ff1Uuid,
-            (TokenKind::Ff1, _) => {
-                self.missing(&what, &definition.span, faults);
-                return Some(Treatment::Deny);
-            }
+        let Some(kind) = definition.built() else {
+            self.missing(&what, &definition.span, faults);
+            return Some(Treatment::Deny);
         };
         if let Some(last) = definition.expired(self.today) {
             if self.said.insert(what.clone()) {

@@ -41,6 +41,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet, block_in_place};
 
+pub use self::audit::record;
 pub use self::binding::keys;
 pub use self::clock::today;
 use self::config::Config;

@@ -4,6 +4,7 @@
 //! number of seconds, which is read from a file, to the time of day.
 
 use std::fs;
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -50,7 +51,7 @@ classes: {email: {level: C2}}
 columns:
   public.people: {email: email}
 tokens:
-  mine: {kind: siv, key: k, expires: 2030-06-15}
+  mine: {kind: siv, key: k, expires: 2030-06-15, detokenize: [support, watched]}
   others: {kind: siv, key: k, expires: 2030-06-16}
 roles:
   support: {match: {login: support}, kind: human}
@@ -129,15 +130,38 @@ audit: audit.jsonl
     }
 
     fn run(&self, args: &[&str]) -> (bool, String) {
-        let output = Command::new(env!("CARGO_BIN_EXE_pgveil"))
+        let (done, out, said) = self.fed(args, "", None);
+        (done, out + &said)
+    }
+
+    /// A command with something on its standard input, perhaps with the proxy's clock: whether it
+    /// worked, what it printed, and what it said.
+    fn fed(&self, args: &[&str], input: &str, clock: Option<&Path>) -> (bool, String, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pgveil"));
+        if let Some(clock) = clock {
+            command.env("LD_PRELOAD", self.folder.path().join("clock.so"));
+            command.env("PGVEIL_TEST_CLOCK", clock);
+        }
+        let mut child = command
             .args(args)
             .env(VARIABLE, PASSWORD)
             .current_dir(self.folder.path())
-            .stdin(Stdio::null())
-            .output()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
             .unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        (output.status.success(), String::from_utf8(said).unwrap())
+        // One that does not read it has closed it by now.
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(input.as_bytes()).unwrap_or_default();
+        drop(stdin);
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (
+            output.status.success(),
+            text(output.stdout),
+            text(output.stderr),
+        )
     }
 
     fn hang_up(&self) {
@@ -290,4 +314,157 @@ fn a_ring_changed_by_the_commands_is_taken_at_sighup() {
     let (done, said) = proxy.run(&args);
     let why = "keys.passphrase: the command sh: it failed: exit status: 4";
     assert!(!done && said.contains(why), "{said}");
+}
+
+#[test]
+fn who_has_the_right_turns_tokens_back_and_it_is_recorded() {
+    let proxy = Proxy::start();
+    let all = "SELECT email FROM people WHERE email IS NOT NULL ORDER BY id";
+    let mine = shown(&proxy.connect("support").unwrap().simple(all));
+    let (ada, grace) = mine.split_once(", ").unwrap();
+    let foreign = shown(&proxy.connect("watched").unwrap().simple(ONE));
+    let right = |work, role, domain| {
+        let args = [
+            "token",
+            work,
+            "-c",
+            "pgveil.yaml",
+            "--role",
+            role,
+            "--domain",
+            domain,
+        ];
+        args.to_vec()
+    };
+    let decode = right("decode", "support", "mine");
+    let encode = right("encode", "support", "mine");
+
+    let (done, out, said) = proxy.fed(&[&decode[..], &[ada, grace]].concat(), "", None);
+    assert_eq!(
+        (done, &*out, &*said),
+        (true, "ada@example.com\ngrace@example.com\n", "")
+    );
+    let (done, out, _) = proxy.fed(&encode, "ada@example.com\n\\N\ngrace@example.com\n", None);
+    assert_eq!((done, out), (true, format!("{ada}\n\\N\n{grace}\n")));
+    // What COPY writes comes back as COPY writes it.
+    let odd = "tab\\t back\\\\slash\\nline";
+    let (_, token, _) = proxy.fed(&encode, odd, None);
+    let (_, out, _) = proxy.fed(&decode, &token, None);
+    assert_eq!(out, format!("{odd}\n"));
+    for (ty, value, as_shown) in [
+        ("integer", "007", "7"),
+        ("integer", "-9223372036854775808", "-9223372036854775808"),
+        (
+            "uuid",
+            "{A0EEBC999C0B4EF8BB6D6BB9BD380A11}",
+            "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
+        ),
+    ] {
+        let args = [&encode[..], &["--type", ty]].concat();
+        let (_, token, _) = proxy.fed(&args, value, None);
+        let (done, out, _) = proxy.fed(&decode, &token, None);
+        assert_eq!((done, out), (true, format!("{as_shown}\n")), "{ty}");
+    }
+
+    // What is no token of the domain is told apart by nothing.
+    let key = key_of(ada);
+    let (retired, _) = proxy.command(&["keys", "rotate", "k"]);
+    assert!(retired && proxy.command(&["keys", "retire", key]).0);
+    let last = if grace.ends_with('a') { 'b' } else { 'a' };
+    let forged = format!("{}{last}", grace.get(..grace.len() - 1).unwrap());
+    let (_, new, _) = proxy.fed(&encode, "ada@example.com", None);
+    let cut = new.trim_end().get(..20).unwrap();
+    let input = format!("{ada}\n{forged}\n{foreign}\n{cut}\nada@example.com\n\n{new}");
+    let (done, out, said) = proxy.fed(&decode, &input, None);
+    assert_eq!(
+        (done, &*out),
+        (false, "\\N\n\\N\n\\N\n\\N\n\\N\n\\N\nada@example.com\n")
+    );
+    let why = "pgveil: 6 of 7 are no tokens of domain \"mine\": \\N stands for them\n";
+    assert_eq!(said, why);
+    let (done, out, said) = proxy.fed(&[&encode[..], &["--type", "integer"]].concat(), "5x", None);
+    assert!(
+        !done && out == "\\N\n" && said.contains("1 of 1 are no values"),
+        "{said}"
+    );
+
+    let clock = proxy.clock.as_path();
+    set(clock, NOON + 12 * 3_600);
+    for (args, at, why) in [
+        (
+            right("decode", "watched", "others"),
+            None,
+            "its `detokenize` does not name it",
+        ),
+        (
+            right("encode", "watched", "others"),
+            None,
+            "its `detokenize` does not name it",
+        ),
+        (
+            right("decode", "watched", "mine"),
+            Some(clock),
+            "role `watched` expired on 2030-06-15",
+        ),
+        (
+            decode.clone(),
+            Some(clock),
+            "token domain `mine` expired on 2030-06-15",
+        ),
+        (
+            right("decode", "suport", "mine"),
+            None,
+            "no role `suport`: did you mean `support`?",
+        ),
+        (
+            right("decode", "support", "other"),
+            None,
+            "no token domain `other`: did you mean `others`?",
+        ),
+    ] {
+        let (done, out, said) = proxy.fed(&args, &new, at);
+        assert!(
+            !done && out.is_empty() && said.contains(why),
+            "{args:?}: {out}{said}"
+        );
+    }
+    let (done, out, said) = proxy.fed(&decode, "a\tb\n", None);
+    assert!(
+        !done && out.is_empty() && said.contains("line 1 of standard input"),
+        "{said}"
+    );
+
+    // Every run that began has its record, with counts and no value.
+    let audit = fs::read_to_string(proxy.folder.path().join("audit.jsonl")).unwrap();
+    let records: Vec<&str> = audit
+        .lines()
+        .filter(|l| l.contains("\"event\":\"token\""))
+        .collect();
+    let with = |what: &str| records.iter().filter(|r| r.contains(what)).count();
+    assert_eq!(with("\"decision\":\"refuse\""), 4, "{records:?}");
+    assert_eq!(with("\"role\":\"support\""), records.len() - 3);
+    assert_eq!(with("\"reason\":\"6 are no tokens of domain\""), 1);
+    assert_eq!(with("\"rows\":2,"), 2);
+    assert!(
+        records.iter().all(|r| r.contains("\"login\":\"uid ")),
+        "{records:?}"
+    );
+    for value in ["ada@", "grace", "tok_", "9223", "a0eebc99"] {
+        assert_eq!(with(value), 0, "{value}");
+    }
+    // Without an audit log nothing is turned.
+    let config = fs::read_to_string(proxy.folder.path().join("pgveil.yaml")).unwrap();
+    let silent = config.replace("audit: audit.jsonl\n", "");
+    fs::write(proxy.folder.path().join("silent.yaml"), silent).unwrap();
+    let nowhere = config.replace("audit.jsonl", "no/such/audit.jsonl");
+    fs::write(proxy.folder.path().join("nowhere.yaml"), nowhere).unwrap();
+    for (file, why) in [
+        ("silent.yaml", "names no audit log"),
+        ("nowhere.yaml", "no/such/audit.jsonl: No such file"),
+    ] {
+        let mut args = decode.clone();
+        args[3] = file;
+        let (done, out, said) = proxy.fed(&args, &new, None);
+        assert!(!done && out.is_empty() && said.contains(why), "{out}{said}");
+    }
 }

@@ -40,6 +40,14 @@ pub enum TokenKind {
 }
 
 impl TokenKind {
+    /// A token can be turned back.
+    pub fn is_reversible(self) -> bool {
+        match self {
+            Self::Siv | Self::Ff1Uuid => true,
+            Self::Hmac => false,
+        }
+    }
+
     /// Can one token of a column be of one key and the next of another? Not if they are compared as
     /// they are (hmac), or do not say which key made them (ff1).
     pub fn says_its_key(self) -> bool {
@@ -284,7 +292,7 @@ impl TokenColumn {
 
     /// A token can be turned back.
     pub fn is_reversible(&self) -> bool {
-        !matches!(self.cipher, Cipher::Hmac(_))
+        self.kind().is_reversible()
     }
 
     /// There is a Rust form; true of every kind.
