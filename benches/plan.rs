@@ -21,7 +21,7 @@ use pgveil::cli::cluster::{Cluster, ClusterOptions, SUPERUSER, TcpAuth};
 use pgveil::ident::Ident;
 use pgveil::mask::token::{KeyRingFile, NewKey};
 use pgveil::plan::{Plan, PlanContext, PlanKey, Plans, Scope, plan_statement};
-use pgveil::policy::bind;
+use pgveil::policy::{Date, bind};
 use pgveil::server::policy_files;
 use pgveil::snapshot::Snapshot;
 use pgveil::sql::Shaped;
@@ -82,7 +82,12 @@ fn snapshot() -> Snapshot {
     let policy = policy_files::load(&policies)
         .map_err(|e| e.to_string())
         .unwrap();
-    let binding = bind(&policy, &catalog, &ring.open(b"bench").unwrap());
+    let binding = bind(
+        &policy,
+        &catalog,
+        &ring.open(b"bench").unwrap(),
+        Date::from_unix(0),
+    );
     let binding = binding.map_err(|e| e.to_string()).unwrap();
     Snapshot {
         catalog: Arc::new(catalog),

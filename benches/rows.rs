@@ -151,7 +151,7 @@ fn values(criterion: &mut Criterion) {
     };
     let key = Arc::new(key);
     for (kind, name) in [(TokenKind::Siv, "siv"), (TokenKind::Hmac, "hmac")] {
-        let column = TokenColumn::bind("person", kind, &key, &text());
+        let column = TokenColumn::bind("person", kind, &[Arc::clone(&key)], &text());
         let column = column.unwrap_or_else(|e| panic!("{e}"));
         for length in [16, 64] {
             let value = vec![b'x'; length];

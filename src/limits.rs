@@ -174,6 +174,15 @@ pub const STATS_PERIOD: Duration = Duration::from_secs(60);
 /// named.
 pub const TEMP_TABLES: usize = 1_000;
 
+/// Bytes of values one run of `pgveil token` takes: some million of them.
+pub const TOKEN_INPUT_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes of a key ring's passphrase that a command prints: what wraps a key is some hundred.
+pub const PASSPHRASE_BYTES: usize = 4 * 1024;
+
+/// Between two looks whether the command that printed a passphrase has ended.
+pub const PASSPHRASE_POLL: Duration = Duration::from_millis(5);
+
 /// Bytes of one row of a COPY into a column of tokens, which waits here until it is whole; and of a
 /// value in it. PostgreSQL's own bound is one GiB.
 pub const COPY_ROW_BYTES: usize = 64 * 1024 * 1024;

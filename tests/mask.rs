@@ -1389,7 +1389,7 @@ fn key(byte: u8) -> Arc<TokenKey> {
 }
 
 fn bind(domain: &str, kind: TokenKind, key_byte: u8, name: &str) -> TokenColumn {
-    match TokenColumn::bind(domain, kind, &key(key_byte), &ty(name)) {
+    match TokenColumn::bind(domain, kind, &[key(key_byte)], &ty(name)) {
         Ok(column) => column,
         Err(e) => panic!("{e}"),
     }

@@ -25,7 +25,7 @@ use pgveil::cli::cluster::{Cluster, ClusterOptions, SUPERUSER, TcpAuth};
 use pgveil::cli::policy::{CheckArgs, MessageFormat, check};
 use pgveil::mask::token::{KeyRing, KeyRingFile, NewKey};
 use pgveil::policy::{
-    Binding, Check, Grants, Policy, Severity, SourceFile, Treatment, WriteGrant, bind,
+    Binding, Check, Date, Grants, Policy, Severity, SourceFile, Treatment, WriteGrant, bind,
     check_against,
 };
 use pgveil::server::policy_files;
@@ -87,6 +87,10 @@ fn keys() -> &'static KeyRing {
     })
 }
 
+fn today() -> Date {
+    Date::parse("2026-11-22").unwrap()
+}
+
 #[test]
 fn corpus() {
     walk("tests/corpus/bind", |file| file.run(run));
@@ -117,7 +121,7 @@ fn run(case: &mut TestCase) -> String {
         Err(errors) => panic!("{errors}"),
     };
     let catalog = catalog(&schema);
-    match bind(&policy, &catalog, keys()) {
+    match bind(&policy, &catalog, keys(), today()) {
         Ok(Binding { policy, warnings }) => {
             let warnings: String = warnings.iter().map(ToString::to_string).collect();
             // Every case has a database of its own.
@@ -225,7 +229,7 @@ fn the_sample_policy_keeps_its_promises() {
     let Binding {
         policy: bound,
         warnings,
-    } = bind(&policy, &catalog, keys()).unwrap();
+    } = bind(&policy, &catalog, keys(), today()).unwrap();
     assert!(
         warnings.iter().all(|w| w.severity == Severity::Note),
         "{warnings:?}"
@@ -287,18 +291,83 @@ fn the_sample_policy_keeps_its_promises() {
 fn checking_needs_no_keys() {
     let policy = policy_files::load(Path::new("policies")).unwrap();
     let catalog = catalog(&bank::script());
-    let remarks = check_against(&policy, &catalog).unwrap();
+    let remarks = check_against(&policy, &catalog, today()).unwrap();
     assert!(
         remarks.iter().all(|r| r.severity == Severity::Note),
         "{remarks:?}"
     );
     let empty = KeyRingFile::empty([0; 16]).open(b"").unwrap();
-    let Err(errors) = bind(&policy, &catalog, &empty) else {
+    let Err(errors) = bind(&policy, &catalog, &empty, today()) else {
         panic!("bound without a key");
     };
     let faults = errors.iter().filter(|e| e.severity == Severity::Error);
     let messages: Vec<&str> = faults.map(|e| e.message.as_str()).collect();
     assert_eq!(messages, ["the key ring has no key `person-2026`"]);
+}
+
+/// Tokens that do not say which key made them do not change with a rotation, and binding says so.
+#[test]
+fn a_rotated_key_is_said_of_tokens_that_go_on_with_the_old_one() {
+    let policy = "classes: {a: {level: C2}, b: {level: C2}, c: {level: C2}}
+columns: {public.t: {a: a, b: b, c: c}}
+tokens:
+  rotated: {kind: siv, key: k}
+  fixed: {kind: hmac, key: k}
+  shaped: {kind: ff1, format: uuid, key: k}
+roles: {r: {match: {login: r}, kind: service}}
+treat: {class: {a: {r: token(rotated)}, b: {r: token(fixed)}, c: {r: token(shaped)}}}
+defaults: {unclassified_column: deny}
+";
+    let source = SourceFile::new("p.yaml", format!("{BASE}{policy}").as_bytes()).unwrap();
+    let Ok(policy) = Policy::parse(&[source]) else {
+        panic!("the policy is wrong");
+    };
+    let catalog = catalog("CREATE TABLE t (id int, a text, b text, c uuid)");
+    let new = |seed| NewKey {
+        bytes: Zeroizing::new([seed; 64]),
+        id: [seed; 16],
+        nonce: [seed; 24],
+        created: "2026-11-21".to_owned(),
+    };
+    let mut file = KeyRingFile::empty([1; 16]);
+    let first = file.add(b"test", "k", new(1)).unwrap().to_owned();
+    let bound = |file: &KeyRingFile| {
+        let binding = bind(&policy, &catalog, &file.open(b"test").unwrap(), today()).unwrap();
+        let table = catalog
+            .relations
+            .values()
+            .find(|r| r.name.as_str() == "t")
+            .unwrap();
+        let key = |attnum| {
+            let column = ColumnId {
+                relation: table.oid,
+                attnum,
+            };
+            match &binding.policy.roles["r"].rule(column).treatment {
+                Treatment::Token(token) => token.key_id().to_owned(),
+                _ => panic!("not a token"),
+            }
+        };
+        let said: Vec<String> = binding.warnings.iter().map(|w| w.message.clone()).collect();
+        ([key(2), key(3), key(4)], said.join("\n"))
+    };
+    assert_eq!(
+        bound(&file),
+        ([(); 3].map(|()| first.clone()), String::new())
+    );
+    let second = file.rotate(b"test", "k", new(2)).unwrap().to_owned();
+    let (keys, said) = bound(&file);
+    assert_eq!(keys, [second.clone(), first.clone(), first.clone()]);
+    for domain in ["fixed", "shaped"] {
+        let beginning = format!("token domain `{domain}` goes on with key {first} of `k`");
+        assert!(said.contains(&beginning), "{said}");
+    }
+    assert_eq!(said.lines().count(), 2, "{said}");
+    file.retire(b"test", &first, "2026-11-22").unwrap();
+    assert_eq!(
+        bound(&file),
+        ([(); 3].map(|()| second.clone()), String::new())
+    );
 }
 
 /// `policy check --dsn` reads the database itself: what fits, what does not, and what is not there.

@@ -36,6 +36,10 @@ mod reload;
 mod restart;
 #[path = "session/restricted.rs"]
 mod restricted;
+#[path = "session/rotation.rs"]
+mod rotation;
+#[path = "session/serving.rs"]
+mod serving;
 #[path = "session/stage.rs"]
 mod stage;
 #[path = "session/unrestricted.rs"]

@@ -291,6 +291,7 @@ pub(super) fn derived_item(alias: Ident, printed: Ident, outputs: Vec<OutputColu
             tainted: o.tainted,
             ty: o.ty,
             denied: false,
+            expired: None,
             named: o.named,
             merged: None,
         })

@@ -115,6 +115,7 @@ impl Analyzer<'_> {
                 tainted: l.tainted || r.tainted,
                 ty: if same { l.ty } else { None },
                 denied: false,
+                expired: None,
                 named: side.named,
                 merged: sides.map_or_else(|| side.merged.clone(), |s| Some(Box::new(s))),
             });

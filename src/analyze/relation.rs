@@ -56,6 +56,11 @@ impl Analyzer<'_> {
                 tainted: !matches!(treatment, Treatment::Clear),
                 ty: (c.type_oid != 0).then_some(c.type_oid),
                 denied,
+                expired: if denied {
+                    self.expired(relation, c)?
+                } else {
+                    None
+                },
                 named: !relation.temporary,
                 merged: None,
             });

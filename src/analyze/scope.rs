@@ -3,10 +3,13 @@
 //! Follows PostgreSQL's `parse_relation.c`: an unqualified name is a column of the nearest query that
 //! has one, and only then a whole row; two candidates at one level are an error.
 
+use std::sync::Arc;
+
 use super::Resolve;
 use super::lineage::Source;
 use crate::ident::Ident;
 use crate::pg::{Oid, sqlstate};
+use crate::policy::Rule;
 use crate::refusal::Refusal;
 use crate::sql::tree::{Column, Expr, Name, RelationId};
 
@@ -21,6 +24,8 @@ pub(super) struct Visible {
     pub(super) ty: Option<Oid>,
     /// The role may not name it.
     pub(super) denied: bool,
+    /// The rule of the token domain whose end is why.
+    pub(super) expired: Option<Arc<Rule>>,
     /// PostgreSQL knows its origin.
     pub(super) named: bool,
     /// The two sides of a column merged by USING, where neither alone is its value.
@@ -171,7 +176,7 @@ impl<'p> Scope<'p> {
                     .at(position));
                 }
                 if found.denied {
-                    return Err(denied(column, position));
+                    return Err(denied(column, found, position));
                 }
                 return Ok(Found::Column(found));
             }
@@ -247,7 +252,7 @@ pub(super) fn item_column<'p>(
 ) -> Resolve<&'p Visible> {
     let mut matches = item.columns.iter().filter(|c| c.name == *column);
     match (matches.next(), matches.next()) {
-        (Some(c), None) if c.denied => Err(denied(column, position)),
+        (Some(c), None) if c.denied => Err(denied(column, c, position)),
         (Some(c), None) => Ok(c),
         (Some(_), Some(_)) => Err(Refusal::error(
             sqlstate::AMBIGUOUS_COLUMN,
@@ -270,9 +275,11 @@ fn no_column(column: &Ident, position: usize) -> Refusal {
     .at(position)
 }
 
-fn denied(column: &Ident, position: usize) -> Refusal {
+fn denied(column: &Ident, found: &Visible, position: usize) -> Refusal {
+    let expired = found.expired.as_ref().and_then(|rule| rule.ended());
+    let why = expired.unwrap_or_else(|| "The policy denies this column to the role.".to_owned());
     Refusal::denied(format!("permission denied for column {column}"))
-        .detail("The policy denies this column to the role.")
+        .detail(why)
         .hint("Leave the column out; * does not include it.")
         .at(position)
 }

@@ -216,6 +216,7 @@ fn denied_rule() -> Arc<Rule> {
         class: "computed".into(),
         origin: "a materialized view's column computed from protected columns".into(),
         name: "".into(),
+        expired: None,
     })
 }
 
@@ -275,6 +276,22 @@ impl Analyzer<'_> {
                     Treatment::Nullify
                 }
             }
+        })
+    }
+
+    /// The rule that denies a column because its token domain is over.
+    pub(super) fn expired(
+        &self,
+        relation: &Arc<Relation>,
+        column: &Column,
+    ) -> Resolve<Option<Arc<Rule>>> {
+        Ok(match column_form(relation, column.attnum, self.grounds)? {
+            ColumnForm::Rule(rule) => Some(rule).filter(|rule| rule.expired.is_some()),
+            ColumnForm::Clear
+            | ColumnForm::Scrub
+            | ColumnForm::NodeTree
+            | ColumnForm::Null
+            | ColumnForm::Generated(_) => None,
         })
     }
 

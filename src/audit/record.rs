@@ -39,6 +39,8 @@ pub enum Event {
     Statement,
     /// A command of the console.
     Admin,
+    /// Values were turned into tokens on the command line, or back.
+    Token,
 }
 
 /// How it ended.
@@ -100,6 +102,7 @@ impl Event {
             Self::Logout => "logout",
             Self::Statement => "statement",
             Self::Admin => "admin",
+            Self::Token => "token",
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::pg::encoding::Encoding;
 use crate::plan::{ExplainedColumn, PlanContext, Refusal, explain_statement, plan_statement};
 use crate::policy::{Errors, Policy, PolicyError, bind_without_keys};
 use crate::server::config::{Config, Upstream};
-use crate::server::{policy_files, read_catalog};
+use crate::server::{policy_files, read_catalog, today};
 use crate::snapshot::Snapshot;
 use crate::sql::parse;
 use crate::sql::tree::Statement;
@@ -161,7 +161,7 @@ fn snapshot(policy: &Policy, upstream: &Upstream, database: &str) -> Result<Snap
     let catalog = runtime
         .block_on(read_catalog(upstream, database))
         .map_err(fault)?;
-    let bound = bind_without_keys(policy, &catalog)?.policy;
+    let bound = bind_without_keys(policy, &catalog, today())?.policy;
     Ok(Snapshot {
         catalog: catalog.into(),
         policy: bound.into(),

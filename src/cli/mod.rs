@@ -12,6 +12,7 @@ pub mod log;
 pub mod out;
 pub mod policy;
 pub mod serve;
+pub mod token;
 
 use std::io;
 use std::process::ExitCode;
@@ -38,6 +39,9 @@ enum Command {
     /// Work with the keys of tokens
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Turn values into tokens of a domain, and back
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Work with pgveil.yaml
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -78,6 +82,9 @@ impl Cli {
             Command::Keys(command) => keys::run(command, &mut stdout)
                 .map(|()| ExitCode::SUCCESS)
                 .map_err(io::Error::other),
+            Command::Token(command) => {
+                token::run(command, &mut io::stdin(), &mut stdout).map_err(io::Error::other)
+            }
             Command::Config(ConfigCommand::Check(args)) => config::check(&args, &mut stdout),
         };
         match result {

@@ -14,7 +14,7 @@ use super::dsn;
 use super::serve::runtime;
 use crate::policy::{Errors, Format, Matrix, Policy, PolicyError, Severity, check_against, render};
 use crate::server::config::{Config, Upstream};
-use crate::server::{policy_files, read_catalog};
+use crate::server::{policy_files, read_catalog, today};
 
 /// `pgveil policy check`
 #[derive(Args, Clone, Debug)]
@@ -132,7 +132,7 @@ fn against(
     let fault = |what: String| PolicyError::error(format!("database {database}: {what}"));
     let runtime = runtime().map_err(|e| fault(e.to_string()))?;
     let catalog = runtime.block_on(read_catalog(upstream, database));
-    check_against(policy, &catalog.map_err(fault)?)
+    check_against(policy, &catalog.map_err(fault)?, today())
 }
 
 fn summary(policy: &Policy) -> String {

@@ -26,21 +26,22 @@ pub enum Transform {
 }
 
 impl Transform {
-    /// Does it do the same to every value?
-    fn same(&self, other: &Self) -> bool {
-        match (self, other) {
+    /// Is what the older one made of every value what this makes, or a token that is still good?
+    fn accepts(&self, older: &Self) -> bool {
+        match (self, older) {
             (Self::Pass, Self::Pass) => true,
             (Self::Mask(a), Self::Mask(b)) => a.same(b),
-            (Self::Token(a), Self::Token(b)) => a.same(b),
+            (Self::Token(a), Self::Token(b)) => a.accepts(b),
             (Self::Pass | Self::Mask(_) | Self::Token(_), _) => false,
         }
     }
 }
 
 impl OutputRule {
-    /// Would rows under one be rows under the other?
-    pub fn same(&self, other: &Self) -> bool {
-        self.transform.same(&other.transform)
+    /// May rows under an older one be read on under this? They are what they would be, or hold tokens
+    /// that are still good.
+    pub fn accepts(&self, other: &Self) -> bool {
+        self.transform.accepts(&other.transform)
             && (self.expect, self.origin) == (other.expect, other.origin)
             && self.name == other.name
     }
@@ -270,7 +271,7 @@ mod tests {
 
     fn token(ty: &ColumnType) -> OutputRule {
         let key = TokenKey::new("aaaa", zeroize::Zeroizing::new([7; 64])).expect("an id");
-        let column = TokenColumn::bind("d", TokenKind::Siv, &Arc::new(key), ty).expect("fits");
+        let column = TokenColumn::bind("d", TokenKind::Siv, &[Arc::new(key)], ty).expect("fits");
         rule(Transform::Token(Arc::new(column)))
     }
 

@@ -43,13 +43,14 @@ impl CopyTokens {
         Ok(Self { columns, options })
     }
 
-    /// Would it decode the same data alike?
-    pub fn same(&self, other: &Self) -> bool {
+    /// Would it decode data of the same columns? What it decodes has not come yet, so that today's keys
+    /// are the right ones.
+    pub fn reads_like(&self, other: &Self) -> bool {
         let same = |(a, b): (&CopyColumn, &CopyColumn)| {
             a.0 == b.0
                 && match (&a.1, &b.1) {
                     (None, None) => true,
-                    (Some(a), Some(b)) => a.same(b),
+                    (Some(a), Some(b)) => a.reads_like(b),
                     (None, Some(_)) | (Some(_), None) => false,
                 }
         };

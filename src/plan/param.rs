@@ -171,13 +171,13 @@ impl Parameters {
         Some(types)
     }
 
-    /// Whether values bound for these stand for the same as values bound for `other`.
+    /// Whether values bound for these go where values bound for `other` go.
     pub fn agree(&self, other: &Self) -> bool {
         let same = |((n, a), (m, b)): (&(u16, Use), &(u16, Use))| {
             n == m
                 && match (a, b) {
                     (Use::Plain(_), Use::Plain(_)) => true,
-                    (Use::Token(a), Use::Token(b)) => a.same(b),
+                    (Use::Token(a), Use::Token(b)) => a.used_like(b),
                     _ => false,
                 }
         };
@@ -259,8 +259,12 @@ impl Parameters {
 
 impl TokenParameter {
     fn same(&self, other: &Self) -> bool {
-        self.token.joins_with(&other.token)
-            && self.token.type_oid() == other.token.type_oid()
+        self.token.joins_with(&other.token) && self.used_like(other)
+    }
+
+    /// Of the same domain, whatever became of its keys, and put into the same place.
+    fn used_like(&self, other: &Self) -> bool {
+        self.token.reads_like(&other.token)
             && (self.exact, self.array, self.cast, self.placed)
                 == (other.exact, other.array, other.cast, other.placed)
     }

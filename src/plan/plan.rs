@@ -243,9 +243,10 @@ impl Plan {
         self
     }
 
-    /// Would rows that came for `other` have come for this plan, and gone to the client alike? The same
-    /// text over the same relations, with the same masks behind it.
-    pub fn same(&self, other: &Self) -> bool {
+    /// May what is half read for an older plan be read on? Its rows would have come for this plan, and
+    /// gone to the client alike: the same text over the same relations, with the same masks behind it.
+    /// Only tokens may be of an older key, which they then are from the first row to the last.
+    pub fn accepts(&self, other: &Self) -> bool {
         let outputs = |plan: &Self| plan.outputs.clone().unwrap_or_default();
         let (mine, others) = (outputs(self), outputs(other));
         self.sql == other.sql
@@ -253,7 +254,23 @@ impl Plan {
             && self.outputs.is_some() == other.outputs.is_some()
             && self.decodes_like(other)
             && mine.len() == others.len()
-            && mine.iter().zip(others.iter()).all(|(a, b)| a.same(b))
+            && mine.iter().zip(others.iter()).all(|(a, b)| a.accepts(b))
+    }
+
+    /// For what is read on when `newer` [accepts](Plan::accepts) it: as it was, on the newer snapshot.
+    pub fn carried_to(&self, newer: &Self) -> Self {
+        Self {
+            sql: newer.sql.clone(),
+            verbatim: newer.verbatim,
+            outputs: self.outputs.clone(),
+            copy: newer.copy,
+            utf8: newer.utf8,
+            copy_tokens: newer.copy_tokens.clone(),
+            parameters: newer.parameters.clone(),
+            effect: newer.effect.clone(),
+            facts: Arc::clone(&newer.facts),
+            epoch: newer.epoch,
+        }
     }
 
     /// The statement enters COPY mode.
@@ -303,12 +320,12 @@ impl Plan {
     fn decodes_like(&self, other: &Self) -> bool {
         match (&self.copy_tokens, &other.copy_tokens) {
             (None, None) => true,
-            (Some(a), Some(b)) => a.same(b),
+            (Some(a), Some(b)) => a.reads_like(b),
             (None, Some(_)) | (Some(_), None) => false,
         }
     }
 
-    /// Values bound for the one plan stand for the same in the other.
+    /// Values bound for the one plan go where they would go for the other.
     pub fn binds_like(&self, other: &Self) -> bool {
         match (&self.parameters, &other.parameters) {
             (None, None) => true,

@@ -21,10 +21,12 @@ impl Subject<'_> {
             "permission denied for column {} of {}",
             self.column, self.table
         ))
-        .detail(format!(
-            "Class \"{}\" is denied to the role ({}).",
-            self.rule.class, self.rule.origin
-        ))
+        .detail(self.rule.ended().unwrap_or_else(|| {
+            format!(
+                "Class \"{}\" is denied to the role ({}).",
+                self.rule.class, self.rule.origin
+            )
+        }))
     }
 
     pub(super) fn token_use(&self, uses: Uses) -> Refusal {

@@ -14,6 +14,7 @@ use super::observe::Observation;
 use super::policy::{Answer, Policy, Reason};
 use super::role::Role;
 use super::source::Span;
+use super::time::Date;
 use super::treat::Word;
 use super::treatment::{Keys, Treatments, closest};
 use super::write_bind::{functions, is_system_schema, probes, writes};
@@ -35,8 +36,13 @@ pub struct Binding {
 /// # Errors
 /// Names that match nothing, masks and tokens that do not fit their columns, keys the ring lacks:
 /// all of them, not the first.
-pub fn bind(policy: &Policy, catalog: &Catalog, keys: &KeyRing) -> Result<Binding, Errors> {
-    let mut binder = Binder::new(policy, catalog, Keys::Ring(keys));
+pub fn bind(
+    policy: &Policy,
+    catalog: &Catalog,
+    keys: &KeyRing,
+    today: Date,
+) -> Result<Binding, Errors> {
+    let mut binder = Binder::new(policy, catalog, Keys::Ring(keys), today);
     let policy = binder.bind();
     let warnings = binder.faults.finish()?;
     Ok(Binding { policy, warnings })
@@ -46,9 +52,13 @@ pub fn bind(policy: &Policy, catalog: &Catalog, keys: &KeyRing) -> Result<Bindin
 ///
 /// # Errors
 /// As [`bind`].
-pub fn check_against(policy: &Policy, catalog: &Catalog) -> Result<Vec<PolicyError>, Errors> {
+pub fn check_against(
+    policy: &Policy,
+    catalog: &Catalog,
+    today: Date,
+) -> Result<Vec<PolicyError>, Errors> {
     let keys = Keys::placeholder().ok_or_else(|| PolicyError::error("no placeholder key"))?;
-    let mut binder = Binder::new(policy, catalog, keys);
+    let mut binder = Binder::new(policy, catalog, keys, today);
     // Bound with a placeholder key: must not be used.
     drop(binder.bind());
     binder.faults.finish()
@@ -56,9 +66,13 @@ pub fn check_against(policy: &Policy, catalog: &Catalog) -> Result<Vec<PolicyErr
 
 /// Binds with a placeholder for every key: enough to say what a role gets and where, and of no use
 /// for a value.
-pub fn bind_without_keys(policy: &Policy, catalog: &Catalog) -> Result<Binding, Errors> {
+pub fn bind_without_keys(
+    policy: &Policy,
+    catalog: &Catalog,
+    today: Date,
+) -> Result<Binding, Errors> {
     let keys = Keys::placeholder().ok_or_else(|| PolicyError::error("no placeholder key"))?;
-    let mut binder = Binder::new(policy, catalog, keys);
+    let mut binder = Binder::new(policy, catalog, keys, today);
     let policy = binder.bind();
     let warnings = binder.faults.finish()?;
     Ok(Binding { policy, warnings })
@@ -76,6 +90,7 @@ struct Binder<'a> {
     policy: &'a Policy,
     catalog: &'a Catalog,
     treatments: Treatments<'a>,
+    today: Date,
     faults: Faults,
 }
 
@@ -83,12 +98,13 @@ struct Binder<'a> {
 type Family = (Vec<ColumnId>, Vec<ColumnId>);
 
 impl<'a> Binder<'a> {
-    fn new(policy: &'a Policy, catalog: &'a Catalog, keys: Keys<'a>) -> Self {
-        let treatments = Treatments::new(policy, catalog, keys);
+    fn new(policy: &'a Policy, catalog: &'a Catalog, keys: Keys<'a>, today: Date) -> Self {
+        let treatments = Treatments::new(policy, catalog, keys, today);
         Self {
             policy,
             catalog,
             treatments,
+            today,
             faults: Faults::default(),
         }
     }
@@ -217,6 +233,7 @@ impl<'a> Binder<'a> {
                 class: Arc::from("system"),
                 origin: Arc::from("built in"),
                 name: Arc::from(""),
+                expired: None,
             }),
             system_relations: Arc::clone(system),
             functions: Arc::clone(functions),
@@ -275,6 +292,11 @@ impl<'a> Binder<'a> {
             }
             _ => members.clone(),
         };
+        let expired = match &answer.word {
+            Word::Token(domain) => self.policy.tokens.get(domain),
+            Word::Clear | Word::Mask(_) | Word::Nullify | Word::Deny => None,
+        };
+        let expired = expired.and_then(|domain| domain.expired(self.today));
         for id in &ruled {
             let Some(name) = self.name_of(*id) else {
                 continue;
@@ -289,6 +311,7 @@ impl<'a> Binder<'a> {
                     Word::Mask(name) | Word::Token(name) => Arc::clone(name),
                     Word::Clear | Word::Nullify | Word::Deny => Arc::from(""),
                 },
+                expired,
             };
             rules.insert(*id, Arc::new(rule));
         }
@@ -314,6 +337,7 @@ impl<'a> Binder<'a> {
             class: Arc::from("unclassified"),
             origin: answer.span.origin(),
             name: Arc::from(""),
+            expired: None,
         }
     }
 }

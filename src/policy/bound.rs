@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::time::Date;
 use crate::catalog::ColumnId;
 use crate::ident::Ident;
 use crate::mask::{CompiledMask, TokenColumn};
@@ -36,6 +37,19 @@ pub struct Rule {
     pub origin: Arc<str>,
     /// The mask's or domain's name, empty otherwise.
     pub name: Arc<str>,
+    /// The last day of the token domain of that name, which is over: that is why it is denied.
+    pub expired: Option<Date>,
+}
+
+impl Rule {
+    /// Why the column is denied, if that is because its token domain is over.
+    pub fn ended(&self) -> Option<String> {
+        let last = self.expired?;
+        Some(format!(
+            "The role saw tokens of domain \"{}\" ({}), which expired on {last}.",
+            self.name, self.origin
+        ))
+    }
 }
 
 /// What `unclassified_column` says, in `defaults` or of one role.
@@ -122,6 +136,7 @@ impl Grants {
                 class: Arc::from(class),
                 origin: Arc::from("test"),
                 name: Arc::from(""),
+                expired: None,
             })
         };
         Self {
@@ -167,7 +182,7 @@ impl Grants {
             let Treatment::Token(token) = &rule.treatment else {
                 continue;
             };
-            for (name, value) in token.pad_settings().into_iter().flatten() {
+            for (name, value) in token.pad_settings() {
                 if !settings.iter().any(|(n, _)| *n == name) {
                     settings.push((name, value));
                 }
@@ -178,6 +193,20 @@ impl Grants {
 }
 
 impl Grants {
+    /// Does a session that started with these settings have every key its statements may read?
+    pub fn has_settings(&self, started_with: &[String]) -> bool {
+        let mut rules = self.rules.values().chain([&self.default]);
+        self.is_verbatim()
+            || rules.all(|rule| match &rule.treatment {
+                Treatment::Token(token) => {
+                    (token.pads_read().iter().flatten()).all(|name| started_with.contains(name))
+                }
+                Treatment::Clear | Treatment::Mask(_) | Treatment::Nullify | Treatment::Deny => {
+                    true
+                }
+            })
+    }
+
     /// The rule of a column the policy speaks about, itself or by inheritance.
     pub fn explicit(&self, column: ColumnId) -> Option<&Arc<Rule>> {
         self.rules.get(&column)

@@ -14,6 +14,7 @@ use super::role::{Mode, Role, RoleKind};
 use super::source::{Span, shown};
 use super::suggest::nearest;
 use super::tests_section::Check;
+use super::tokens::TokenKind;
 use super::treat::{Cell, Word, name_span};
 
 /// Reports everything that single sections could not see.
@@ -254,6 +255,16 @@ fn remarks(draft: &Draft, faults: &mut Faults) {
             error.note()
         });
     }
+    for token in draft.tokens.values() {
+        if let (TokenKind::Hmac, Some((_, span))) = (token.kind, token.detokenize.first()) {
+            let message = format!(
+                "token domain `{}` is hmac: its tokens cannot be turned back, `detokenize` lets a role \
+                 make them only",
+                shown(&token.name)
+            );
+            faults.push(PolicyError::at(span, message).warning());
+        }
+    }
     let mut keys: BTreeMap<&str, (Vec<&str>, &Span)> = BTreeMap::new();
     for role in draft.roles.values() {
         for (key, span) in &role.unenforced {
@@ -283,14 +294,5 @@ fn remarks(draft: &Draft, faults: &mut Faults) {
             "review_by" => PolicyError::at(span, format!("`review_by` of {roles}: {LATER}")).note(),
             _ => PolicyError::at(span, format!("`{key}` of {roles}: {LATER}")).warning(),
         });
-    }
-    for token in draft.tokens.values() {
-        if token.expires.is_some() {
-            let message = format!(
-                "`expires` of token domain `{}`: {LATER}",
-                shown(&token.name)
-            );
-            faults.push(PolicyError::at(&token.span, message).warning());
-        }
     }
 }

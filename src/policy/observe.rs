@@ -118,7 +118,7 @@ mod tests {
             element: None,
         };
         let key = Arc::new(TokenKey::new("aaaa", Zeroizing::new([7; 64])).expect("an id"));
-        let token = TokenColumn::bind("d", TokenKind::Hmac, &key, &ty).expect("fits");
+        let token = TokenColumn::bind("d", TokenKind::Hmac, &[key], &ty).expect("fits");
         let column = ColumnId {
             relation: 1,
             attnum: 1,

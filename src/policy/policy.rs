@@ -12,6 +12,7 @@ use super::names::{ColumnName, QualifiedName};
 use super::role::{ClientIdentity, Mode, Role, RoleError, RoleName, role_for};
 use super::source::{SourceFile, Span};
 use super::tests_section::PolicyTest;
+use super::time::Date;
 use super::tokens::TokenDef;
 use super::treat::{Treat, Word};
 use super::write::Writes;
@@ -82,6 +83,13 @@ impl Policy {
     /// Everything that is wrong in any of them.
     pub fn parse(files: &[Arc<SourceFile>]) -> Result<Self, Errors> {
         Draft::read(files).finish()
+    }
+
+    /// The next moment, in Unix seconds, at which what the policy says becomes something else by
+    /// itself: a token domain expires.
+    pub fn next_end(&self, today: Date) -> Option<i64> {
+        let days = self.tokens.values().filter_map(|domain| domain.expires);
+        days.filter(|last| today <= *last).map(Date::end).min()
     }
 
     /// The role a client acts as: exactly one.

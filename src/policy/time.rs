@@ -65,6 +65,17 @@ impl Date {
     }
 }
 
+impl Date {
+    /// The Unix time, in seconds, at which the day is over in UTC.
+    pub fn end(self) -> i64 {
+        let years = (1970..self.year).map(|year| if leap(year) { 366 } else { 365 });
+        let months = (1..self.month).filter_map(|month| days_in(self.year, month));
+        let days = years.sum::<i64>() + months.map(i64::from).sum::<i64>() + i64::from(self.day);
+        let before = (self.year..1970).map(|year| if leap(year) { 366 } else { 365 });
+        (days - before.sum::<i64>()) * 86_400
+    }
+}
+
 impl fmt::Display for Date {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:04}-{:02}-{:02}", self.year, self.month, self.day)
@@ -155,6 +166,15 @@ mod tests {
         assert_eq!(Date::from_unix(951_782_400).to_string(), "2000-02-29");
         assert_eq!(Date::from_unix(1_795_219_200).to_string(), "2026-11-21");
         assert_eq!(Date::from_unix(i64::MAX).to_string(), "9999-12-31");
+    }
+
+    #[test]
+    fn a_day_ends_when_the_next_begins() {
+        for seconds in (-800_000_000..4_200_000_000_i64).step_by(8_640_000) {
+            let day = Date::from_unix(seconds);
+            assert_eq!(Date::from_unix(day.end() - 1), day);
+            assert!(Date::from_unix(day.end()) > day);
+        }
     }
 
     #[test]

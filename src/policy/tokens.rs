@@ -7,6 +7,7 @@ use super::read::{Fields, list, text, texts, word};
 use super::source::{Span, shown};
 use super::time::{Date, date};
 use super::yaml::{Key, Node};
+use crate::mask::token;
 
 /// One entry of `tokens`.
 #[derive(Clone, Debug)]
@@ -24,8 +25,25 @@ pub struct TokenDef {
     pub format: Option<TokenFormat>,
     /// `detokenize`: the roles that may decode.
     pub detokenize: Vec<(String, Span)>,
-    /// `expires`: the last day on which the domain is used.
+    /// `expires`: the last day (UTC) on which the domain is used. Then its columns are denied.
     pub expires: Option<Date>,
+}
+
+impl TokenDef {
+    /// How it makes tokens; `None` if this version cannot.
+    pub fn built(&self) -> Option<token::TokenKind> {
+        match (self.kind, self.format) {
+            (TokenKind::Siv, _) => Some(token::TokenKind::Siv),
+            (TokenKind::Hmac, _) => Some(token::TokenKind::Hmac),
+            (TokenKind::Ff1, Some(TokenFormat::Uuid)) => Some(token::TokenKind::Ff1Uuid),
+            (TokenKind::Ff1, _) => None,
+        }
+    }
+
+    /// The last day of the domain, if it is over.
+    pub fn expired(&self, today: Date) -> Option<Date> {
+        self.expires.filter(|last| today > *last)
+    }
 }
 
 /// `kind` of a token domain.

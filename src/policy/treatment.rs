@@ -14,10 +14,11 @@ use super::policy::{Answer, Policy};
 use super::source::{Span, shown};
 use super::strength::{self, Loss};
 use super::suggest::nearest;
-use super::tokens::{TokenDef, TokenFormat, TokenKind};
+use super::time::Date;
+use super::tokens::TokenDef;
 use super::treat::Word;
 use crate::catalog::{Catalog, ColumnId};
-use crate::mask::token::{self, KeyRing, TokenKey};
+use crate::mask::token::{KeyRing, TokenKey};
 use crate::mask::{ColumnType, CompiledMask, JsonAction, JsonMask, JsonOther, Mask, TokenColumn};
 
 /// Where token keys come from.
@@ -25,13 +26,13 @@ pub(super) enum Keys<'a> {
     /// The ring.
     Ring(&'a KeyRing),
     /// Nowhere: only types are checked, and what is bound is thrown away.
-    Placeholder(Arc<TokenKey>),
+    Placeholder([Arc<TokenKey>; 1]),
 }
 
 impl Keys<'_> {
     /// For checking without a ring.
     pub(super) fn placeholder() -> Option<Self> {
-        TokenKey::new("aaaa", Zeroizing::new([0; _])).map(|key| Self::Placeholder(Arc::new(key)))
+        TokenKey::new("aaaa", Zeroizing::new([0; _])).map(|key| Self::Placeholder([Arc::new(key)]))
     }
 }
 
@@ -40,17 +41,24 @@ pub(super) struct Treatments<'a> {
     policy: &'a Policy,
     catalog: &'a Catalog,
     keys: Keys<'a>,
+    today: Date,
     bound: HashMap<(Word, ColumnId), Option<Treatment>>,
     /// Masks, domains and types something was said about.
     said: BTreeSet<String>,
 }
 
 impl<'a> Treatments<'a> {
-    pub(super) fn new(policy: &'a Policy, catalog: &'a Catalog, keys: Keys<'a>) -> Self {
+    pub(super) fn new(
+        policy: &'a Policy,
+        catalog: &'a Catalog,
+        keys: Keys<'a>,
+        today: Date,
+    ) -> Self {
         Self {
             policy,
             catalog,
             keys,
+            today,
             bound: HashMap::new(),
             said: BTreeSet::new(),
         }
@@ -148,20 +156,22 @@ impl<'a> Treatments<'a> {
         faults: &mut Faults,
     ) -> Option<Treatment> {
         let what = format!("token domain `{}`", shown(&definition.name));
-        let kind = match (definition.kind, definition.format) {
-            (TokenKind::Siv, _) => token::TokenKind::Siv,
-            (TokenKind::Hmac, _) => token::TokenKind::Hmac,
-            (TokenKind::Ff1, Some(TokenFormat::Uuid)) => token::TokenKind::Ff1Uuid,
-            (TokenKind::Ff1, _) => {
-                self.missing(&what, &definition.span, faults);
-                return Some(Treatment::Deny);
+        let Some(kind) = definition.built() else {
+            self.missing(&what, &definition.span, faults);
+            return Some(Treatment::Deny);
+        };
+        if let Some(last) = definition.expired(self.today) {
+            if self.said.insert(what.clone()) {
+                let message = format!("{what} expired on {last}: its columns are denied");
+                faults.push(PolicyError::at(&definition.span, message).warning());
             }
-        };
-        let key = match &self.keys {
+            return Some(Treatment::Deny);
+        }
+        let keys = match &self.keys {
             Keys::Ring(ring) => ring.get(&definition.key),
-            Keys::Placeholder(key) => Some(key),
+            Keys::Placeholder(keys) => Some(keys.as_slice()),
         };
-        let Some(key) = key else {
+        let Some(keys) = keys else {
             if self.said.insert(what) {
                 let message = format!("the key ring has no key `{}`", shown(&definition.key));
                 let help = format!(
@@ -172,8 +182,19 @@ impl<'a> Treatments<'a> {
             }
             return None;
         };
-        match TokenColumn::bind(&definition.name, kind, key, ty) {
-            Ok(bound) => Some(Treatment::Token(Arc::new(bound))),
+        match TokenColumn::bind(&definition.name, kind, keys, ty) {
+            Ok(bound) => {
+                if keys.len() > 1 && !kind.says_its_key() && self.said.insert(what.clone()) {
+                    let message = format!(
+                        "{what} goes on with key {} of `{}`, not the newest: its tokens do not say \
+                         which key made them, and change when that one is retired",
+                        bound.key_id(),
+                        shown(&definition.key)
+                    );
+                    faults.push(PolicyError::at(&definition.key_span, message).note());
+                }
+                Some(Treatment::Token(Arc::new(bound)))
+            }
             Err(error) => {
                 let message = format!("{what} does not fit {name}: {error}");
                 let error = PolicyError::at(&answer.span, message);

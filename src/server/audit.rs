@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::clock::{self, Stamp};
 use super::denied::Denials;
-use crate::audit::{Batch, Records};
+use crate::audit::{Batch, Record, Records, channel};
 use crate::limits;
 
 /// Starts the writer. The returned receiver resolves when the last record is written and every sink
@@ -44,6 +44,21 @@ pub(super) fn start(
             if done.send(()).is_err() {}
         })?;
     Ok(finished)
+}
+
+/// Appends one record, for a command that runs beside the proxy. It is on the disk when this returns.
+///
+/// # Errors
+/// It is not.
+pub fn record(path: &Path, record: Record) -> io::Result<()> {
+    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    let (sink, mut records) = channel(1);
+    let ticket = sink.reserve(record).map_err(|_| io::ErrorKind::Other)?;
+    ticket.finish(|_| ());
+    // The last sink: the writer ends when the record is written.
+    drop(sink);
+    write_all(&mut records, &mut file, &Denials::default())?;
+    file.sync_all()
 }
 
 fn write_all(records: &mut Records, out: &mut dyn Write, denials: &Denials) -> io::Result<()> {

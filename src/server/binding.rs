@@ -3,12 +3,12 @@
 use std::fs;
 
 use super::Rules;
-use super::config::Config;
+use super::config::{Config, ask};
 use super::database::Failure;
 use crate::catalog::Catalog;
 use crate::mask::token::{KeyRing, KeyRingFile};
 use crate::pg::sqlstate;
-use crate::policy::{BoundPolicy, Errors, PolicyError};
+use crate::policy::{BoundPolicy, Date, Errors, PolicyError};
 use crate::upstream::introspect::{
     IntrospectError, Introspected, introspect, probe as change_probe,
 };
@@ -25,8 +25,8 @@ pub(super) async fn read(connection: &mut UpstreamConnection) -> Result<Introspe
 }
 
 /// Binds the policy to a catalog.
-pub(super) fn bind(rules: &Rules, catalog: &Catalog) -> Result<BoundPolicy, Failure> {
-    match crate::policy::bind(&rules.policy, catalog, &rules.keys) {
+pub(super) fn bind(rules: &Rules, catalog: &Catalog, today: Date) -> Result<BoundPolicy, Failure> {
+    match crate::policy::bind(&rules.policy, catalog, &rules.keys, today) {
         Ok(binding) => {
             for warning in &binding.warnings {
                 tracing::warn!("{warning}");
@@ -43,16 +43,19 @@ pub(super) fn bind(rules: &Rules, catalog: &Catalog) -> Result<BoundPolicy, Fail
     }
 }
 
-/// Opens the key ring; without one, a ring without keys.
-pub(super) fn keys(config: &Config) -> Result<KeyRing, Errors> {
+/// Opens the key ring; without one, a ring without keys. Takes as long as its passphrase takes to come.
+///
+/// # Errors
+/// The file cannot be read, the passphrase does not come or does not open it.
+pub fn keys(config: &Config) -> Result<KeyRing, Errors> {
     let Some(path) = &config.key_ring else {
         return Ok(KeyRing::default());
     };
     let fault = |what: String| PolicyError::error(format!("{}: {what}", path.display()));
     let text = fs::read_to_string(path).map_err(|e| fault(e.to_string()))?;
     let file = KeyRingFile::parse(&text).map_err(|e| fault(e.to_string()))?;
-    let passphrase = config.key_passphrase.as_ref().map_or("", |p| p.expose());
-    let ring = file.open(passphrase.as_bytes());
+    let passphrase = ask(config.key_passphrase.as_ref()).map_err(PolicyError::error)?;
+    let ring = file.open(passphrase.expose().as_bytes());
     Ok(ring.map_err(|e| fault(e.to_string()))?)
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::policy::Date;
+
 /// RFC 3339 in UTC, with microseconds.
 pub(super) fn rfc3339(at: SystemTime) -> String {
     let mut out = Vec::new();
@@ -45,6 +47,11 @@ fn to_seconds(seconds: u64) -> String {
         rest / 60 % 60,
         rest % 60,
     )
+}
+
+/// The day in UTC.
+pub fn today() -> Date {
+    Date::from_unix(unix_seconds())
 }
 
 /// Seconds since 1970.

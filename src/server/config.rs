@@ -1,9 +1,10 @@
 //! `pgveil.yaml` → `Config`: addresses, TLS, upstream logins, users, pool, paths.
 //!
 //! The same strictness and the same kind of errors as the policy language. Secrets come from the
-//! environment or from files, never from the YAML itself.
+//! environment, from files or from commands, never from the YAML itself.
 
 mod bounds;
+mod keys;
 mod load;
 mod outside;
 mod secrets;
@@ -17,6 +18,8 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+pub(super) use self::keys::ask;
+pub use self::keys::{PassphraseCommand, PassphraseSource};
 pub use self::outside::{Outside, Process};
 pub use crate::client::Tcp;
 
@@ -73,7 +76,7 @@ pub struct Config {
     /// `keys.ring`
     pub key_ring: Option<PathBuf>,
     /// `keys.passphrase`
-    pub key_passphrase: Option<Secret>,
+    pub key_passphrase: Option<Arc<dyn PassphraseSource>>,
     /// `admin`
     pub admin: Option<SocketAddr>,
     /// `audit`: JSON lines go to this file, or to standard output when absent

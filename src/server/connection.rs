@@ -18,7 +18,7 @@ use crate::client::{Accepted, ClientConnection, accept, dismiss};
 use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::plan::{Plan, Refusal, plan_verbatim};
-use crate::policy::{ClientIdentity, Date};
+use crate::policy::ClientIdentity;
 use crate::session::{self, Observer, Start, UpstreamStartup};
 use crate::upstream::{Borrowed, Registration, Upstream, UpstreamConnection, cancel};
 use crate::wire::Report;
@@ -112,6 +112,8 @@ struct Prepared {
     registration: Registration,
     login: Ticket,
     place: Client,
+    /// Names of the settings of its own it starts with upstream.
+    settings: Vec<String>,
 }
 
 /// How a session gets to PostgreSQL.
@@ -179,6 +181,7 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
     }
     let keys = grants.session_settings();
     parameters.extend(keys.iter().map(|(n, v)| (n.clone(), v.to_string())));
+    let settings = keys.into_iter().map(|(name, _)| name).collect();
     let number = shared.registry.number();
     let who = Arc::new(Who {
         session: format!("{number:x}"),
@@ -276,6 +279,7 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
         registration,
         login: ticket,
         place,
+        settings,
     })
 }
 
@@ -351,7 +355,7 @@ fn role(client: &ClientConnection, published: &Published) -> Result<Arc<str>, De
         groups: &[],
         address: Some(client.identity.peer().ip()),
         certificate: client.identity.tls_cert_cn(),
-        today: Date::from_unix(clock::unix_seconds()),
+        today: clock::today(),
     };
     match published.rules.policy.role_for(&identity) {
         Ok(role) => Ok(Arc::clone(&role.name)),

@@ -18,7 +18,8 @@ use tokio::time::{Instant, timeout};
 
 use super::config::PoolMode;
 use super::metrics::Metrics;
-use super::{Rules, Shared, binding, routines, upstreams};
+use super::{Rules, Shared, binding, clock, routines, upstreams};
+use crate::catalog::Catalog;
 use crate::limits;
 use crate::pg::sqlstate;
 use crate::plan::Plans;
@@ -34,6 +35,16 @@ pub(super) struct Published {
     pub(super) routines: Arc<Routines>,
     /// Plans made on that snapshot.
     pub(super) plans: Plans,
+    /// Unix time, in seconds, at which the policy becomes another by itself, if it ever does.
+    until: Option<i64>,
+}
+
+impl Published {
+    /// The policy says something else by now than this binding of it.
+    pub(super) fn is_over(&self) -> bool {
+        self.until
+            .is_some_and(|until| clock::unix_seconds() >= until)
+    }
 }
 
 /// Why there is no snapshot, in words a client may see.
@@ -199,7 +210,45 @@ pub(super) async fn keep(shared: Arc<Shared>, database: Arc<Database>) {
     }
 }
 
+/// Binds the rules to a catalog and puts both into force.
+fn publish(
+    shared: &Shared,
+    database: &Database,
+    last: &mut Last,
+    rules: Arc<Rules>,
+    catalog: Arc<Catalog>,
+    routines: Arc<Routines>,
+) -> Result<(), Failure> {
+    // Before the binding: a day that ends meanwhile is found to have ended.
+    let today = clock::today();
+    let bound = binding::bind(&rules, &catalog, today)?;
+    let epoch = last.epoch.saturating_add(1);
+    database.published.store(Some(Arc::new(Published {
+        until: rules.policy.next_end(today),
+        rules,
+        snapshot: Arc::new(Snapshot {
+            catalog,
+            policy: Arc::new(bound),
+            epoch,
+        }),
+        routines,
+        plans: Plans::default(),
+    })));
+    last.epoch = epoch;
+    Metrics::add(&shared.metrics.snapshots);
+    tracing::info!(database = database.name, epoch, "snapshot published");
+    Ok(())
+}
+
 async fn step(shared: &Shared, database: &Database, last: &mut Last) -> Result<(), Failure> {
+    if let Some(current) = database.current()
+        && current.is_over()
+    {
+        // Without asking PostgreSQL: it may be away for longer than what has ended may stay in force.
+        let catalog = Arc::clone(&current.snapshot.catalog);
+        let (rules, routines) = (Arc::clone(&current.rules), Arc::clone(&current.routines));
+        publish(shared, database, last, rules, catalog, routines)?;
+    }
     if last.generation != shared.hosts.generation() {
         // Sessions go to another server now, and its catalog is what counts.
         last.connection = None;
@@ -242,20 +291,5 @@ async fn step(shared: &Shared, database: &Database, last: &mut Last) -> Result<(
     if same_rules && same_routines && known == Some(catalog.fingerprint) {
         return Ok(());
     }
-    let bound = binding::bind(&rules, &catalog)?;
-    let epoch = last.epoch.saturating_add(1);
-    database.published.store(Some(Arc::new(Published {
-        rules,
-        snapshot: Arc::new(Snapshot {
-            catalog: Arc::new(catalog),
-            policy: Arc::new(bound),
-            epoch,
-        }),
-        routines,
-        plans: Plans::default(),
-    })));
-    last.epoch = epoch;
-    Metrics::add(&shared.metrics.snapshots);
-    tracing::info!(database = database.name, epoch, "snapshot published");
-    Ok(())
+    publish(shared, database, last, rules, Arc::new(catalog), routines)
 }

@@ -37,9 +37,13 @@ use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{oneshot, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinHandle, JoinSet, block_in_place};
 
+pub use self::audit::record;
+pub use self::binding::keys;
+pub use self::clock::today;
 use self::config::Config;
 pub(crate) use self::console::Shutdown;
 use self::console::Stats;
@@ -104,7 +108,7 @@ impl Rules {
     fn load(config: &Config) -> Result<Self, Errors> {
         Ok(Self {
             policy: policy_files::load(&config.policies)?,
-            keys: binding::keys(config)?,
+            keys: keys(config)?,
         })
     }
 }
@@ -229,7 +233,7 @@ impl Shared {
     }
 
     fn reload(&self) -> Result<(), Errors> {
-        match Rules::load(&self.config) {
+        match waiting(|| Rules::load(&self.config)) {
             Ok(rules) => {
                 self.rules.store(Arc::new(rules));
                 for database in &self.databases {
@@ -345,7 +349,7 @@ impl Running {
 
 /// Binds, loads, and starts to serve. Port 0 takes a free port; see [`Running::addr`].
 pub async fn start(config: Config) -> Result<Running, StartError> {
-    let rules = Rules::load(&config).map_err(StartError::Policy)?;
+    let rules = waiting(|| Rules::load(&config)).map_err(StartError::Policy)?;
     let tls = upstreams::tls(&config.upstream)?;
     let client_tls = client_tls(&config)?;
     let (sink, records) = crate::audit::channel(limits::AUDIT_RECORDS);
@@ -400,6 +404,14 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         admin,
         audit,
     })
+}
+
+/// Runs what takes its time, a key's derivation or a command, while others take over this thread's tasks.
+fn waiting<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => block_in_place(work),
+        _ => work(),
+    }
 }
 
 fn client_tls(config: &Config) -> Result<Option<ServerTls>, StartError> {

@@ -99,9 +99,9 @@ fn renew_cursor(cursor: &Ident, role: &str, snapshot: &Snapshot, state: &mut Sta
     let planned = planning::again(&entry.source, &entry.upstream, role, snapshot, state, path);
     if let Ok(plan) = &planned
         && let Effect::Declare(_, new) = plan.effect()
-        && new.plan.same(&entry.plan)
+        && new.plan.accepts(&entry.plan)
     {
-        let plan = Arc::clone(&new.plan);
+        let plan = Arc::new(entry.plan.carried_to(&new.plan));
         state
             .cursors
             .insert(cursor.clone(), CursorEntry { plan, ..entry });
@@ -281,9 +281,12 @@ impl Session {
             Some(&prepared.search_path),
         );
         match planned {
-            Ok(plan) if plan.same(&prepared.plan) => Ok(Arc::new(Portal {
+            Ok(plan) if plan.accepts(&prepared.plan) => Ok(Arc::new(Portal {
                 upstream: portal.upstream.clone(),
-                prepared: Arc::new(prepared.renewed(&Arc::new(plan), prepared.search_path.clone())),
+                prepared: Arc::new(prepared.renewed(
+                    &Arc::new(prepared.plan.carried_to(&plan)),
+                    prepared.search_path.clone(),
+                )),
                 formats: portal.formats.clone(),
                 segment: portal.segment,
             })),

@@ -13,7 +13,7 @@ use pgveil::ident::Ident;
 use pgveil::mask::Transform;
 use pgveil::mask::token::{KeyRing, KeyRingFile, NewKey};
 use pgveil::plan::Plan;
-use pgveil::policy::{Policy, SourceFile, bind};
+use pgveil::policy::{Date, Policy, SourceFile, bind};
 use pgveil::snapshot::Snapshot;
 use pgveil::upstream::introspect::introspect;
 use pgveil::upstream::{TlsMode, UpstreamOptions, UpstreamTls, connect};
@@ -57,7 +57,7 @@ impl Stage {
             let mut connection = connect(&upstream(&cluster)).await.unwrap();
             introspect(&mut connection).await.unwrap().catalog
         });
-        let policy = bind(&policy(), &catalog, &keys())
+        let policy = bind(&policy(), &catalog, &keys(), Date::from_unix(0))
             .map_err(|e| e.to_string())
             .unwrap()
             .policy;

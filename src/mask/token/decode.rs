@@ -277,7 +277,7 @@ mod tests {
             collation: None,
             element: None,
         };
-        TokenColumn::bind(domain, TokenKind::Siv, &Arc::new(key), &ty).expect("fits")
+        TokenColumn::bind(domain, TokenKind::Siv, &[Arc::new(key)], &ty).expect("fits")
     }
 
     fn token(of: &TokenColumn, plain: &str) -> Vec<u8> {

@@ -39,27 +39,69 @@ pub enum TokenKind {
     Hmac,
 }
 
+impl TokenKind {
+    /// A token can be turned back.
+    pub fn is_reversible(self) -> bool {
+        match self {
+            Self::Siv | Self::Ff1Uuid => true,
+            Self::Hmac => false,
+        }
+    }
+
+    /// Can one token of a column be of one key and the next of another? Not if they are compared as
+    /// they are (hmac), or do not say which key made them (ff1).
+    pub fn says_its_key(self) -> bool {
+        match self {
+            Self::Siv => true,
+            Self::Ff1Uuid | Self::Hmac => false,
+        }
+    }
+}
+
 enum Cipher {
     Siv(siv::Siv),
     Ff1Uuid(Box<ff1::Ff1Uuid>),
     Hmac(hmac::Hmac),
 }
 
-/// A column's token treatment, bound to a key and a type. Has no `Debug`: it holds a key.
+impl Cipher {
+    fn new(
+        kind: TokenKind,
+        key: &Arc<TokenKey>,
+        domain: &str,
+        family: Family,
+    ) -> Result<Self, MaskError> {
+        Ok(match kind {
+            TokenKind::Siv => Self::Siv(siv::Siv::new(key, domain, family)),
+            TokenKind::Ff1Uuid => Self::Ff1Uuid(Box::new(ff1::Ff1Uuid::new(key, domain)?)),
+            TokenKind::Hmac => Self::Hmac(hmac::Hmac::new(key, domain, family)?),
+        })
+    }
+}
+
+/// A column's token treatment, bound to keys and a type. Has no `Debug`: it holds keys.
+///
+/// A name's keys follow each other, and a token is good until the key that made it is retired. A token
+/// of the kind `siv` says which key that was: the newest makes tokens, all are read. Other kinds' tokens
+/// do not, so the oldest goes on making them, and they change when it is retired, not before.
 pub struct TokenColumn {
     domain: Arc<str>,
+    /// The one that makes tokens.
     key: Arc<TokenKey>,
     family: Family,
     type_oid: Oid,
     cipher: Cipher,
+    /// Those beside it, whose tokens are read, or will be made.
+    others: Vec<(Arc<TokenKey>, Cipher)>,
 }
 
 impl TokenColumn {
-    /// Binds a domain to a column's type, or says why it does not fit.
+    /// Binds a domain to a column's type and to the keys of a name, the newest first; or says why it
+    /// does not fit.
     pub fn bind(
         domain: &str,
         kind: TokenKind,
-        key: &Arc<TokenKey>,
+        keys: &[Arc<TokenKey>],
         ty: &ColumnType,
     ) -> Result<Self, MaskError> {
         let family = match ty.oid {
@@ -75,15 +117,8 @@ impl TokenColumn {
                 "token fits text, varchar, char, integers and uuid, and this column is {described}"
             ))
         })?;
-        let cipher = match (kind, family) {
-            (TokenKind::Siv, _) => Cipher::Siv(siv::Siv::new(key, domain, family)),
-            (TokenKind::Ff1Uuid, Family::Uuid) => {
-                Cipher::Ff1Uuid(Box::new(ff1::Ff1Uuid::new(key, domain)?))
-            }
-            (TokenKind::Hmac, Family::Text | Family::Uuid) => {
-                Cipher::Hmac(hmac::Hmac::new(key, domain, family)?)
-            }
-            (TokenKind::Ff1Uuid, _) => {
+        match (kind, family) {
+            (TokenKind::Ff1Uuid, Family::Text | Family::Integer) => {
                 return Err(MaskError::new(format!(
                     "kind: ff1 with format: uuid fits uuid, and this column is {described}"
                 )));
@@ -94,22 +129,49 @@ impl TokenColumn {
                      use kind: siv"
                 )));
             }
+            _ => {}
+        }
+        let made = |key: &Arc<TokenKey>| {
+            let cipher = Cipher::new(kind, key, domain, family)?;
+            Ok((Arc::clone(key), cipher))
         };
+        let mut all = keys.iter().map(made).collect::<Result<Vec<_>, _>>()?;
+        if !kind.says_its_key() {
+            all.reverse();
+        }
+        let mut all = all.into_iter();
+        let (key, cipher) = all
+            .next()
+            .ok_or_else(|| MaskError::new("there is no key"))?;
         Ok(Self {
             domain: domain.into(),
-            key: Arc::clone(key),
+            key,
             family,
             type_oid: ty.oid,
             cipher,
+            others: all.collect(),
         })
     }
 
     /// Does it make the same token of every value?
     pub fn same(&self, other: &Self) -> bool {
+        self.reads_like(other) && self.key.id() == other.key.id()
+    }
+
+    /// Is it the same domain and type, whatever became of its keys?
+    pub fn reads_like(&self, other: &Self) -> bool {
         self.domain == other.domain
-            && self.key.id() == other.key.id()
             && self.type_oid == other.type_oid
-            && std::mem::discriminant(&self.cipher) == std::mem::discriminant(&other.cipher)
+            && self.kind() == other.kind()
+    }
+
+    /// Are the tokens an older binding makes still good?
+    pub fn accepts(&self, older: &Self) -> bool {
+        let still = |key: &Arc<TokenKey>| key.id() == older.key.id();
+        self.same(older)
+            || (self.reads_like(older)
+                && self.kind().says_its_key()
+                && self.others.iter().any(|(key, _)| still(key)))
     }
 
     /// Appends the token of a value as it stands in a DataRow, in the same format.
@@ -138,7 +200,15 @@ impl TokenColumn {
     /// not authenticate, is no value of the type, or the kind is irreversible.
     pub fn decode(&self, token: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         match &self.cipher {
-            Cipher::Siv(siv) => plain_text(self.type_oid, &siv.decode(token)?),
+            Cipher::Siv(siv) => {
+                let older = || {
+                    self.others.iter().find_map(|(_, cipher)| match cipher {
+                        Cipher::Siv(siv) => siv.decode(token),
+                        Cipher::Ff1Uuid(_) | Cipher::Hmac(_) => None,
+                    })
+                };
+                plain_text(self.type_oid, &siv.decode(token).or_else(older)?)
+            }
             Cipher::Hmac(_) => None,
             Cipher::Ff1Uuid(ff1) => {
                 let token = codec::read_uuid(token)?;
@@ -186,7 +256,7 @@ impl TokenColumn {
         self.family
     }
 
-    /// The key's id, as tokens show it.
+    /// The id of the key that makes tokens, as they show it.
     pub fn key_id(&self) -> &str {
         self.key.id()
     }
@@ -222,7 +292,7 @@ impl TokenColumn {
 
     /// A token can be turned back.
     pub fn is_reversible(&self) -> bool {
-        !matches!(self.cipher, Cipher::Hmac(_))
+        self.kind().is_reversible()
     }
 
     /// There is a Rust form; true of every kind.
@@ -246,19 +316,32 @@ impl TokenColumn {
 
     /// The settings of the upstream session that hold the pads of [`TokenColumn::hmac_pads`], in
     /// hex: given in the startup packet, they stand in no statement's text, no log and no
-    /// `pg_settings`, and RESET and DISCARD return to them. `None` for kinds without an SQL form.
-    pub fn pad_settings(&self) -> Option<[(String, Zeroizing<String>); 2]> {
-        let (ipad, opad) = self.hmac_pads()?;
-        let names = self.pad_names();
+    /// `pg_settings`, and RESET and DISCARD return to them. Those of every key: when the one in use is
+    /// retired, sessions that have begun have the next. Empty for kinds without an SQL form.
+    pub fn pad_settings(&self) -> Vec<(String, Zeroizing<String>)> {
         let hex = |pad: &[u8]| Zeroizing::new(data_encoding::HEXLOWER.encode(pad));
-        let [inner, outer] = names;
-        Some([(inner, hex(&**ipad)), (outer, hex(&**opad))])
+        let first = std::iter::once((&self.key, &self.cipher));
+        let others = self.others.iter().map(|(key, cipher)| (key, cipher));
+        let mut settings = Vec::new();
+        for (key, cipher) in first.chain(others) {
+            if let Cipher::Hmac(hmac) = cipher {
+                let (ipad, opad) = hmac.pads();
+                let [inner, outer] = self.pad_names(key);
+                settings.extend([(inner, hex(&**ipad)), (outer, hex(&**opad))]);
+            }
+        }
+        settings
     }
 
-    /// Names of the two settings: of the key, the domain and the family, but not telling them.
-    fn pad_names(&self) -> [String; 2] {
+    /// Names of the two settings the token's SQL form reads now.
+    pub fn pads_read(&self) -> Option<[String; 2]> {
+        self.hmac_pads().map(|_| self.pad_names(&self.key))
+    }
+
+    /// Names of a key's two settings: of the key, the domain and the family, but not telling them.
+    fn pad_names(&self, key: &TokenKey) -> [String; 2] {
         let mut hash = Sha256::new();
-        for part in [self.key.id(), &self.domain, self.family.name()] {
+        for part in [key.id(), &self.domain, self.family.name()] {
             hash.update(part.as_bytes());
             hash.update([0]);
         }
@@ -273,13 +356,12 @@ impl TokenColumn {
     /// The token as SQL over `operand`, its key read from [`TokenColumn::pad_settings`] once per
     /// statement. `None` for kinds without an SQL form.
     pub fn sql(&self, operand: &str) -> Option<String> {
-        self.hmac_pads()?;
+        let [inner, outer] = self.pads_read()?;
         let pad = |name: &str| {
             format!(
                 "(SELECT \"pg_catalog\".\"decode\"(\"pg_catalog\".\"current_setting\"('{name}'), 'hex'))"
             )
         };
-        let [inner, outer] = self.pad_names();
         self.hmac_sql(operand, &pad(&inner), &pad(&outer))
     }
 

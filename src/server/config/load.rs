@@ -131,7 +131,12 @@ impl Loader<'_> {
         })
     }
 
-    fn path(&mut self, node: &Node, what: &str) -> Option<PathBuf> {
+    /// What relative paths are taken from.
+    pub(super) fn folder(&self) -> &Path {
+        self.folder
+    }
+
+    pub(super) fn path(&mut self, node: &Node, what: &str) -> Option<PathBuf> {
         text(node, what, &mut self.faults).map(|path| self.folder.join(path))
     }
 
@@ -300,7 +305,7 @@ impl Loader<'_> {
     }
 
     /// `{env: NAME}` or `{file: PATH}`.
-    fn secret(&mut self, node: &Node, what: &str) -> Option<Secret> {
+    pub(super) fn secret(&mut self, node: &Node, what: &str) -> Option<Secret> {
         const HELP: &str = "write {env: NAME} or {file: PATH}";
         if let Value::Scalar(_) = node.value {
             let error = PolicyError::at(&node.span, format!("{what} is not written here"));
@@ -401,19 +406,6 @@ impl Loader<'_> {
                 self.faults.push(error.help("`password` or `scram`"));
                 None
             }
-        }
-    }
-
-    fn keys(&mut self, node: &Node) -> Option<(PathBuf, Option<Secret>)> {
-        let mut fields = Fields::open(node, "keys", &mut self.faults)?;
-        let ring = fields.require("ring", &mut self.faults);
-        let passphrase = fields.take("passphrase");
-        fields.finish(&mut self.faults);
-        let ring = ring.and_then(|n| self.path(n, "ring"));
-        let passphrase = passphrase.map(|n| self.secret(n, "passphrase"));
-        match passphrase {
-            Some(passphrase) => Some((ring?, Some(passphrase?))),
-            None => Some((ring?, None)),
         }
     }
 }

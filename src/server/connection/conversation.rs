@@ -30,6 +30,7 @@ pub(super) async fn run(shared: &Arc<Shared>, mut client: ClientConnection, prep
         registration,
         login,
         place,
+        settings,
     } = prepared;
     match &road {
         Road::Own(upstream, _) => {
@@ -55,6 +56,7 @@ pub(super) async fn run(shared: &Arc<Shared>, mut client: ClientConnection, prep
                 role,
                 database,
                 client: Arc::clone(place.entry()),
+                settings,
             };
             match road {
                 Road::Own(upstream, _room) => session.own(&mut client, *upstream, kind).await,
@@ -111,6 +113,7 @@ struct Conversation<'a> {
     role: Arc<str>,
     database: Arc<Database>,
     client: Arc<Entry>,
+    settings: Vec<String>,
 }
 
 impl Conversation<'_> {
@@ -142,6 +145,9 @@ impl Conversation<'_> {
                     session: Session::new(Arc::clone(self.who), self.shared.sink.clone(), start),
                     database: self.database,
                     client: self.client,
+                    role: self.role,
+                    settings: self.settings,
+                    epoch: None,
                 };
                 relay.own(&mut client.stream, &mut stream, buffer).await
             }
@@ -178,6 +184,9 @@ impl Conversation<'_> {
                     session: Session::new(Arc::clone(self.who), self.shared.sink.clone(), start),
                     database: self.database,
                     client: self.client,
+                    role: self.role,
+                    settings: self.settings,
+                    epoch: None,
                 };
                 relay.lent(&mut client.stream, lease).await
             }

@@ -35,6 +35,11 @@ pub(in crate::server) struct Restricted {
     pub(in crate::server) session: Session,
     pub(in crate::server) database: Arc<Database>,
     pub(in crate::server) client: Arc<Entry>,
+    pub(in crate::server) role: Arc<str>,
+    /// Names of the settings the session started with upstream: the keys of its tokens.
+    pub(in crate::server) settings: Vec<String>,
+    /// The snapshot whose keys it was last found to have.
+    pub(in crate::server) epoch: Option<u64>,
 }
 
 /// Whether more will come from the client. What it asked for before it left is still answered, as
@@ -123,7 +128,21 @@ enum Asked {
     All,
     /// The one at the front names something the catalog does not know.
     Unknown,
+    /// What is in force has ended by itself.
+    Over,
 }
+
+/// The policy in force ended with a day, and the next could not be put into its place.
+const OVER: Fatal = Fatal {
+    sqlstate: sqlstate::ADMIN_SHUTDOWN,
+    message: "terminating connection because the policy could not be renewed",
+};
+
+/// PostgreSQL computes tokens with keys it is given when a session starts.
+const OTHER_KEY: Fatal = Fatal {
+    sqlstate: sqlstate::ADMIN_SHUTDOWN,
+    message: "terminating connection because its tokens have another key now",
+};
 
 impl Restricted {
     /// Relays until one side ends, over a connection of the session's own.
@@ -195,12 +214,16 @@ impl Restricted {
         if self.session.take_moved() {
             self.database.refresh().await;
         }
-        let mut last = false;
-        while let Asked::Unknown = self.asks(flow, now, last)? {
+        let (mut last, mut over) = (false, false);
+        loop {
+            match self.asks(flow, now, last)? {
+                Asked::All => return Ok(()),
+                Asked::Unknown => last = true,
+                Asked::Over if over => return Err(End::Failed(OVER)),
+                Asked::Over => over = true,
+            }
             self.database.refresh().await;
-            last = true;
         }
-        Ok(())
     }
 
     /// What PostgreSQL sent.
@@ -252,6 +275,17 @@ impl Restricted {
         let Some(published) = self.database.current() else {
             return Err(End::Fault("there is no catalog"));
         };
+        if published.is_over() {
+            return Ok(Asked::Over);
+        }
+        let snapshot = &published.snapshot;
+        if self.epoch != Some(snapshot.epoch) {
+            let grants = snapshot.policy.roles.get(&self.role);
+            if grants.is_some_and(|grants| !grants.has_settings(&self.settings)) {
+                return Err(End::Failed(OTHER_KEY));
+            }
+            self.epoch = Some(snapshot.epoch);
+        }
         let mut at = 0_usize;
         let mut asked = Asked::All;
         while self.takes_client(flow) {
