@@ -162,8 +162,14 @@ impl CompiledMask {
     /// Masks a non-NULL value as it stands in a DataRow, appending to `out`. Only when
     /// [`CompiledMask::at_output`]; otherwise nothing is appended, which hides the value.
     pub fn apply(&self, value: &[u8], out: &mut Vec<u8>) {
+        self.apply_in(value, value.len(), out);
+    }
+
+    /// The same for a value that is the first `length` bytes of `from`: of what may be read beyond it,
+    /// nothing is used.
+    pub(super) fn apply_in(&self, from: &[u8], length: usize, out: &mut Vec<u8>) {
         match &self.wire {
-            Some(Wire::Partial(partial)) => partial.apply(value, out),
+            Some(Wire::Partial(partial)) => partial.apply(from, length, out),
             Some(Wire::Constant(constant)) => out.extend_from_slice(constant),
             None => {}
         }

@@ -19,6 +19,7 @@ mod partial;
 mod partial_wire;
 mod question;
 mod row;
+mod short;
 mod sql_text;
 mod temporal;
 pub mod token;

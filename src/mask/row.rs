@@ -1,18 +1,20 @@
 //! RowMasker: DataRow → masked DataRow, columns by position.
 //!
-//! One pass, no allocation per row: ranges of untouched columns are copied whole. Every length is
-//! checked; a row that is not what it says ends the session. A RowMasker keeps nothing of a row: the
-//! same one serves every execution of a statement.
+//! One pass, no allocation per row: neighbouring columns that are not touched are copied together. Every
+//! length is checked; a row that is not what it says ends the session. A RowMasker keeps nothing of a
+//! row: the same one serves every execution of a statement.
 
 use std::sync::Arc;
 
 use bytes::BytesMut;
 
 use super::description::{FieldShape, ShapeMismatch};
+use super::short::append;
 use super::{CompiledMask, TokenColumn};
 use crate::limits::FRAME_BYTES;
 use crate::pg::types::{Format, oid};
 use crate::pg::{AttrNumber, Oid};
+use crate::wire::frame::HEADER_BYTES;
 
 /// What the proxy does with one output column.
 #[derive(Clone)]
@@ -78,26 +80,55 @@ impl std::error::Error for MalformedRow {}
 
 /// Applies one plan to the rows of one result. It can only be made by checking the result's shape.
 pub struct RowMasker {
-    rules: Arc<[OutputRule]>,
+    steps: Box<[Step]>,
+    /// Columns behind the last one that is touched.
+    behind: usize,
     formats: Box<[Format]>,
-    touches: bool,
+}
+
+/// A column that is touched.
+struct Step {
+    /// Columns between it and the one touched before it.
+    passed: usize,
+    column: usize,
+    touch: Touch,
+}
+
+/// What is done to it.
+enum Touch {
+    Mask(Arc<CompiledMask>),
+    Token(Arc<TokenColumn>),
 }
 
 impl RowMasker {
     /// Checks that the result PostgreSQL describes is the one the plan was made for.
-    pub fn new(rules: Arc<[OutputRule]>, fields: &[FieldShape]) -> Result<Self, ShapeMismatch> {
+    pub fn new(rules: &[OutputRule], fields: &[FieldShape]) -> Result<Self, ShapeMismatch> {
         if rules.len() != fields.len() {
             return Err(ShapeMismatch::new(None, "the number of columns differs"));
         }
         for (at, (rule, field)) in rules.iter().zip(fields).enumerate() {
             check(rule, field).map_err(|what| ShapeMismatch::new(Some(at), what))?;
         }
-        let formats = fields.iter().map(|field| field.format).collect();
-        let touches = (rules.iter()).any(|rule| !matches!(rule.transform, Transform::Pass));
+        let (mut steps, mut passed) = (Vec::new(), 0_usize);
+        for (column, rule) in rules.iter().enumerate() {
+            let touch = match &rule.transform {
+                Transform::Pass => {
+                    passed = passed.saturating_add(1);
+                    continue;
+                }
+                Transform::Mask(mask) => Touch::Mask(Arc::clone(mask)),
+                Transform::Token(token) => Touch::Token(Arc::clone(token)),
+            };
+            steps.push(Step {
+                passed: std::mem::take(&mut passed),
+                column,
+                touch,
+            });
+        }
         Ok(Self {
-            rules,
-            formats,
-            touches,
+            steps: steps.into(),
+            behind: passed,
+            formats: fields.iter().map(|field| field.format).collect(),
         })
     }
 
@@ -113,69 +144,85 @@ impl RowMasker {
         Ok(())
     }
 
-    /// Writes a complete DataRow frame. `body` is a DataRow's body, after its length. On an error
-    /// `out` is as it was. What is in `scratch` does not matter, nor what is left there.
-    pub fn mask_row(
-        &self,
-        body: &[u8],
-        scratch: &mut Vec<u8>,
-        out: &mut BytesMut,
-    ) -> Result<(), MalformedRow> {
-        // The frame is made in a Vec, whose appends are cheap, and copied once.
-        scratch.clear();
-        scratch.extend_from_slice(b"D\0\0\0\0");
-        self.columns(body, scratch)?;
-        set_length(scratch, 1)?;
-        out.extend_from_slice(scratch);
-        Ok(())
+    /// Appends what becomes of a whole DataRow frame. On an error `out` is as it was.
+    pub fn mask_row(&self, frame: &[u8], out: &mut Vec<u8>) -> Result<(), MalformedRow> {
+        let start = out.len();
+        let done = self
+            .columns(frame, out)
+            .and_then(|()| set_length(out, start.saturating_add(1)));
+        if done.is_err() {
+            out.truncate(start);
+        }
+        done
     }
 
-    fn columns(&self, body: &[u8], frame: &mut Vec<u8>) -> Result<(), MalformedRow> {
+    fn columns(&self, frame: &[u8], out: &mut Vec<u8>) -> Result<(), MalformedRow> {
+        let body = frame.get(HEADER_BYTES..).ok_or(MalformedRow)?;
         let (count, mut rest) = body.split_first_chunk::<2>().ok_or(MalformedRow)?;
-        if usize::from(u16::from_be_bytes(*count)) != self.rules.len() {
+        if usize::from(u16::from_be_bytes(*count)) != self.formats.len() {
             return Err(MalformedRow);
         }
-        // What is still to be copied as it is, up to the rest.
-        let mut uncopied = body;
-        for (rule, format) in self.rules.iter().zip(&self.formats) {
-            let (length, after) = rest.split_first_chunk::<4>().ok_or(MalformedRow)?;
-            let length = i32::from_be_bytes(*length);
-            if length == -1 {
-                rest = after;
+        // What is still to be copied as it is, up to the rest; its header is written anew.
+        let mut uncopied = frame;
+        for step in &self.steps {
+            rest = pass(rest, step.passed)?;
+            let (length, from) = length(rest)?;
+            let Some(length) = length else {
+                rest = from;
                 continue;
+            };
+            let next = from.get(length..).ok_or(MalformedRow)?;
+            let before = uncopied.len().saturating_sub(rest.len());
+            append(out, uncopied, before);
+            (uncopied, rest) = (next, next);
+            // Written when it is known.
+            out.extend_from_slice(&[0; 4]);
+            let start = out.len();
+            match &step.touch {
+                Touch::Mask(mask) => mask.apply_in(from, length, out),
+                Touch::Token(token) => {
+                    let format = self.formats.get(step.column).ok_or(MalformedRow)?;
+                    let value = from.get(..length).ok_or(MalformedRow)?;
+                    token.encode_wire(value, *format, out)?;
+                }
             }
-            let length = usize::try_from(length).map_err(|_| MalformedRow)?;
-            let (value, next) = after.split_at_checked(length).ok_or(MalformedRow)?;
-            rest = next;
-            if matches!(rule.transform, Transform::Pass) {
-                continue;
-            }
-            // With the old length, which is replaced once the new one is known.
-            let before = uncopied.len().saturating_sub(after.len());
-            frame.extend_from_slice(uncopied.get(..before).ok_or(MalformedRow)?);
-            uncopied = next;
-            let start = frame.len();
-            match &rule.transform {
-                Transform::Pass => {}
-                Transform::Mask(mask) => mask.apply(value, frame),
-                Transform::Token(token) => token.encode_wire(value, *format, frame)?,
-            }
-            let new = i32::try_from(frame.len().saturating_sub(start)).map_err(|_| MalformedRow)?;
+            let new = i32::try_from(out.len().saturating_sub(start)).map_err(|_| MalformedRow)?;
             *(start.checked_sub(4))
-                .and_then(|at| frame.get_mut(at..)?.first_chunk_mut::<4>())
+                .and_then(|at| out.get_mut(at..)?.first_chunk_mut::<4>())
                 .ok_or(MalformedRow)? = new.to_be_bytes();
         }
-        if !rest.is_empty() {
+        if !pass(rest, self.behind)?.is_empty() {
             return Err(MalformedRow);
         }
-        frame.extend_from_slice(uncopied);
+        out.extend_from_slice(uncopied);
         Ok(())
     }
 
     /// No column is touched: rows may be forwarded as they are.
     pub fn is_pass_through(&self) -> bool {
-        !self.touches
+        self.steps.is_empty()
     }
+}
+
+/// The length of the column at the front, `None` for NULL, and what follows the length.
+fn length(rest: &[u8]) -> Result<(Option<usize>, &[u8]), MalformedRow> {
+    let (length, after) = rest.split_first_chunk::<4>().ok_or(MalformedRow)?;
+    match i32::from_be_bytes(*length) {
+        -1 => Ok((None, after)),
+        length => Ok((
+            Some(usize::try_from(length).map_err(|_| MalformedRow)?),
+            after,
+        )),
+    }
+}
+
+/// What follows so many columns.
+fn pass(mut rest: &[u8], columns: usize) -> Result<&[u8], MalformedRow> {
+    for _ in 0..columns {
+        let (length, after) = length(rest)?;
+        rest = after.get(length.unwrap_or(0)..).ok_or(MalformedRow)?;
+    }
+    Ok(rest)
 }
 
 /// Writes the length of the frame that begins at `start` with its type byte.
@@ -232,8 +279,10 @@ mod tests {
     use std::sync::Arc;
 
     use bytes::BytesMut;
+    use proptest::prelude::*;
 
     use super::{MalformedRow, OutputRule, RowMasker, Transform};
+    use crate::mask::partial_wire::tests::{any_partial, text_or_bytes};
     use crate::mask::token::{TokenKey, TokenKind};
     use crate::mask::{
         ColumnType, CompiledMask, FieldShape, Mask, Partial, TokenColumn, parse_row_description,
@@ -302,9 +351,14 @@ mod tests {
         out
     }
 
-    fn masker(rules: Vec<OutputRule>, types: &[u32]) -> RowMasker {
+    fn masker(rules: &[OutputRule], types: &[u32]) -> RowMasker {
         let fields: Vec<FieldShape> = types.iter().copied().map(field).collect();
-        RowMasker::new(rules.into(), &fields).expect("the shape fits")
+        RowMasker::new(rules, &fields).expect("the shape fits")
+    }
+
+    fn frame(body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(body.len() + 4).expect("short").to_be_bytes();
+        [b"D", &length[..], body].concat()
     }
 
     #[test]
@@ -318,7 +372,7 @@ mod tests {
             masked(&text()),
             masked(&text()),
         ];
-        let masker = masker(rules, &[23, 25, 25, 17, 25, 1043]);
+        let masker = masker(&rules, &[23, 25, 25, 17, 25, 1043]);
         let row = body(&[
             Some(b"1"),
             Some(b"ada"),
@@ -327,9 +381,9 @@ mod tests {
             None,
             Some(b""),
         ]);
-        let mut out = BytesMut::from(&b"before"[..]);
+        let mut out = b"before".to_vec();
         masker
-            .mask_row(&row, &mut Vec::new(), &mut out)
+            .mask_row(&frame(&row), &mut out)
             .expect("well formed");
         let expected = body(&[
             Some(b"1"),
@@ -339,15 +393,52 @@ mod tests {
             None,
             Some(b""),
         ]);
-        let length = u32::try_from(expected.len() + 4)
-            .expect("short")
-            .to_be_bytes();
-        assert_eq!(out, [b"beforeD", &length[..], &expected].concat());
+        assert_eq!(out, [&b"before"[..], &frame(&expected)].concat());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2048, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_row_is_masked_as_its_values_are_one_by_one(
+            values in prop::collection::vec(prop::option::weighted(0.9, text_or_bytes()), 1..8),
+            masks in prop::collection::vec(prop::option::weighted(0.7, any_partial()), 8),
+        ) {
+            let types = [text(), ty(oid::VARCHAR, 4 + 7, "varchar(7)"), ty(oid::BPCHAR, 4 + 9, "bpchar(9)")];
+            let columns: Vec<(OutputRule, u32)> = (values.iter().zip(&masks).zip(types.iter().cycle()))
+                .map(|((_, partial), ty)| match partial {
+                    None => (rule(Transform::Pass), ty.oid),
+                    Some(partial) => {
+                        let mask = CompiledMask::compile(&Mask::Partial(partial.clone()), ty);
+                        (rule(Transform::Mask(Arc::new(mask.expect("fits")))), ty.oid)
+                    }
+                })
+                .collect();
+            let (rules, types): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
+            let expected: Vec<Option<Vec<u8>>> = (values.iter().zip(&rules))
+                .map(|(value, rule)| match &rule.transform {
+                    Transform::Mask(mask) => value.as_ref().map(|value| {
+                        let mut out = Vec::new();
+                        mask.apply(value, &mut out);
+                        out
+                    }),
+                    _ => value.clone(),
+                })
+                .collect();
+            let row = |values: &[Option<Vec<u8>>]| {
+                frame(&body(&values.iter().map(Option::as_deref).collect::<Vec<_>>()))
+            };
+            let mut out = b"before".to_vec();
+            let whole = [row(&values), b"behind, which is nobody's business".to_vec()].concat();
+            let frame = &whole[..row(&values).len()];
+            masker(&rules, &types).mask_row(frame, &mut out).expect("well formed");
+            prop_assert_eq!(out, [b"before".to_vec(), row(&expected)].concat());
+        }
     }
 
     #[test]
     fn a_row_that_is_not_what_it_says_is_an_error() {
-        let masker = masker(vec![masked(&text()), rule(Transform::Pass)], &[25, 25]);
+        let masker = masker(&[masked(&text()), rule(Transform::Pass)], &[25, 25]);
         let row = body(&[Some(b"ada"), Some(b"x")]);
         let mut bad: Vec<Vec<u8>> = (0..row.len()).map(|end| row[..end].to_vec()).collect();
         bad.push([&row[..], b"x"].concat());
@@ -370,13 +461,13 @@ mod tests {
             .concat(),
         );
         for row in bad {
-            let mut out = BytesMut::from(&b"before"[..]);
+            let mut out = b"before".to_vec();
             assert_eq!(
-                masker.mask_row(&row, &mut Vec::new(), &mut out),
+                masker.mask_row(&frame(&row), &mut out),
                 Err(MalformedRow),
                 "{row:?}"
             );
-            assert_eq!(out, b"before"[..]);
+            assert_eq!(out, b"before");
         }
     }
 
@@ -395,7 +486,7 @@ mod tests {
             (token(&number), oid::INT8, false),
             (rule(Transform::Pass), oid::BYTEA, true),
         ] {
-            let made = RowMasker::new(vec![rule].into(), &[field(type_oid)]);
+            let made = RowMasker::new(&[rule], &[field(type_oid)]);
             assert_eq!(made.is_ok(), fits, "{type_oid}");
         }
         for (expect, fits) in [
@@ -408,13 +499,13 @@ mod tests {
                 expect: Some(expect),
                 ..masked(&text())
             };
-            let made = RowMasker::new(vec![rule].into(), &[field(oid::TEXT)]);
+            let made = RowMasker::new(&[rule], &[field(oid::TEXT)]);
             assert_eq!(
                 made.map(|_| ()).map_err(|e| e.column),
                 if fits { Ok(()) } else { Err(Some(0)) }
             );
         }
-        let made = RowMasker::new(vec![masked(&text())].into(), &[]);
+        let made = RowMasker::new(&[masked(&text())], &[]);
         assert_eq!(made.map(|_| ()).map_err(|e| e.column), Err(None));
     }
 
@@ -422,29 +513,18 @@ mod tests {
     fn binds_formats_reach_tokens() {
         let number = ty(oid::INT4, -1, "int4");
         let mut masker = masker(
-            vec![token(&number), rule(Transform::Pass)],
+            &[token(&number), rule(Transform::Pass)],
             &[oid::INT4, oid::INT4],
         );
-        let mut text = BytesMut::new();
-        masker
-            .mask_row(&body(&[Some(b"258"), None]), &mut Vec::new(), &mut text)
-            .expect("text");
-        let mut binary = BytesMut::new();
+        let in_text = frame(&body(&[Some(b"258"), None]));
+        let in_binary = frame(&body(&[Some(&[0, 0, 1, 2]), None]));
+        let mut text = Vec::new();
+        masker.mask_row(&in_text, &mut text).expect("text");
+        let mut binary = Vec::new();
         masker.set_formats(&[Format::Binary]).expect("one for all");
-        masker
-            .mask_row(
-                &body(&[Some(&[0, 0, 1, 2]), None]),
-                &mut Vec::new(),
-                &mut binary,
-            )
-            .expect("binary");
+        masker.mask_row(&in_binary, &mut binary).expect("binary");
         assert_eq!(text, binary);
-        let mut out = BytesMut::new();
-        assert!(
-            masker
-                .mask_row(&body(&[Some(b"258"), None]), &mut Vec::new(), &mut out)
-                .is_err()
-        );
+        assert!(masker.mask_row(&in_text, &mut Vec::new()).is_err());
         assert!(masker.set_formats(&[Format::Text; 3]).is_err());
     }
 

@@ -12,12 +12,13 @@ use super::rows::{self, Rows};
 use super::transaction::Completion;
 use super::{Fatal, Io, Session, startup, to_client};
 use crate::audit::Outcome;
+use crate::limits;
 use crate::pg::Oid;
 use crate::plan::CopyTokens;
 use crate::sql::tree::CopyDirection;
-use crate::wire::Diagnostic;
 use crate::wire::backend::{self, BackendMessage, TransactionStatus};
 use crate::wire::frame;
+use crate::wire::{Diagnostic, RowDescription};
 
 impl Session {
     /// Takes one whole frame of PostgreSQL.
@@ -29,7 +30,7 @@ impl Session {
         io: &mut Io<'_>,
     ) -> Result<(), Fatal> {
         if tag == backend::DATA_ROW {
-            return self.on_row(whole, io);
+            return self.on_rows(whole, io).map(drop);
         }
         let start = io.client.len();
         self.take_upstream(tag, whole, now, io)?;
@@ -44,9 +45,13 @@ impl Session {
         io: &mut Io<'_>,
     ) -> Result<(), Fatal> {
         let body = frame::body(whole);
-        let message = BackendMessage::read(tag, body)
-            .map_err(|_| Fatal::unexpected("malformed message from the server"))?;
-        match message {
+        if tag == backend::ROW_DESCRIPTION {
+            // Mostly it is one that was read before.
+            self.on_description(Some(body), io)?;
+            self.replies.locals(io.client);
+            return Ok(());
+        }
+        match BackendMessage::read(tag, body).map_err(|_| malformed())? {
             BackendMessage::Notice(notice) => notice_to_client(&notice, io)?,
             // Triggers notify with raw rows.
             BackendMessage::Notification(_) => {}
@@ -60,10 +65,9 @@ impl Session {
             BackendMessage::Error(error) => self.on_error(&error, now, io)?,
             BackendMessage::Ready(status) => self.on_ready(status, whole, io)?,
             BackendMessage::CommandComplete(tag) => self.on_complete(tag, whole, now, io)?,
-            BackendMessage::EmptyQuery | BackendMessage::PortalSuspended => {
+            message @ (BackendMessage::EmptyQuery | BackendMessage::PortalSuspended) => {
                 self.on_end(&message, whole, now, io)?;
             }
-            BackendMessage::RowDescription(_) => self.on_description(Some(body), io)?,
             BackendMessage::NoData => self.on_description(None, io)?,
             BackendMessage::ParameterDescription(types) => {
                 let types: Vec<_> = types.iter().collect();
@@ -72,16 +76,17 @@ impl Session {
             BackendMessage::ParseComplete => self.on_parsed(whole, io)?,
             BackendMessage::BindComplete => self.on_bound(whole, io)?,
             BackendMessage::CloseComplete => self.on_closed(whole, io)?,
-            BackendMessage::CopyIn(_)
+            message @ (BackendMessage::CopyIn(_)
             | BackendMessage::CopyOut(_)
             | BackendMessage::CopyData(_)
-            | BackendMessage::CopyDone => self.on_copy_message(&message, whole, io)?,
+            | BackendMessage::CopyDone) => self.on_copy_message(&message, whole, io)?,
             BackendMessage::Authentication(_)
             | BackendMessage::BackendKeyData(_)
             | BackendMessage::CopyBoth(_)
             | BackendMessage::DataRow(_)
             | BackendMessage::FunctionCallResponse(_)
-            | BackendMessage::NegotiateProtocolVersion(_) => return Err(unexpected()),
+            | BackendMessage::NegotiateProtocolVersion(_)
+            | BackendMessage::RowDescription(_) => return Err(unexpected()),
         }
         self.replies.locals(io.client);
         Ok(())
@@ -100,28 +105,50 @@ impl Session {
         }
     }
 
-    fn on_row(&mut self, whole: &[u8], io: &mut Io<'_>) -> Result<(), Fatal> {
+    /// Takes the rows at the front of `bytes`, as many as are there and go out together; says how
+    /// many bytes they are. The first is there.
+    pub fn on_rows(&mut self, bytes: &[u8], io: &mut Io<'_>) -> Result<usize, Fatal> {
         if let Some(Expected::Execute { running, portal }) = self.replies.head()
             && running.rows.is_none()
         {
             running.rows = Some(portal.prepared.rows(&portal.formats)?);
         }
         let encoding = self.confirmed.settings.encoding();
-        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut masked = std::mem::take(&mut self.scratch);
         let running = self.running_head()?;
         let rows = running.rows.as_ref().ok_or_else(unexpected)?;
         let before = io.client.len();
-        rows.row(whole, &mut scratch, io.client)?;
-        if !encoding.is_same() {
-            rows.recode(before, io.client, encoding)?;
+        let (mut at, mut count) = (0_usize, 0_u64);
+        masked.clear();
+        for frame in frame::frames(bytes, &frame::Limits::BACKEND) {
+            let frame = match frame {
+                Ok(frame) if frame.tag == backend::DATA_ROW => frame,
+                // Whoever takes the next message says what is wrong with it.
+                Ok(_) | Err(_) => break,
+            };
+            rows.row(frame.bytes, &mut masked)?;
+            if !encoding.is_same() {
+                rows.recode(&masked, io.client, encoding)?;
+                masked.clear();
+            }
+            (at, count) = (frame.end(), count.saturating_add(1));
+            let sent = io.client.len().saturating_sub(before);
+            if sent.saturating_add(masked.len()) >= limits::READ_BYTES {
+                break;
+            }
         }
+        io.client.extend_from_slice(&masked);
         let sent = io.client.len().saturating_sub(before);
-        running.count = running.count.saturating_add(1);
+        if count == 0 {
+            return Err(unexpected());
+        }
+        running.count = running.count.saturating_add(count);
         running.bytes = running
             .bytes
             .saturating_add(u64::try_from(sent).unwrap_or(0));
-        self.scratch = scratch;
-        Ok(())
+        masked.shrink_to(limits::PENDING_BYTES);
+        self.scratch = masked;
+        Ok(at)
     }
 
     fn on_description(&mut self, body: Option<&[u8]>, io: &mut Io<'_>) -> Result<(), Fatal> {
@@ -136,12 +163,12 @@ impl Session {
                 let body = body.ok_or_else(unexpected)?;
                 // A catalog that moved shows here first. The statement's own checks fail next; until
                 // they do, no row has a place to go.
-                match Rows::new(outputs, body) {
-                    Ok(rows) => {
-                        running.rows = Some(Arc::new(rows));
-                        rows::describe(outputs, body, io.client)?;
-                    }
-                    Err(_) => self.moved = true,
+                let latest = self.latest.of(&running.plan);
+                if let Ok(rows) = latest.describe(outputs, body, io.client) {
+                    running.rows = Some(rows);
+                } else {
+                    RowDescription::read(body).map_err(|_| malformed())?;
+                    self.moved = true;
                 }
                 return Ok(());
             }
@@ -436,6 +463,10 @@ impl Session {
         io.client.extend_from_slice(whole);
         Ok(())
     }
+}
+
+fn malformed() -> Fatal {
+    Fatal::unexpected("malformed message from the server")
 }
 
 fn unexpected() -> Fatal {

@@ -90,6 +90,7 @@ impl Session {
                 shape: Arc::new(OnceLock::new()),
                 parameters: Arc::new(OnceLock::new()),
                 told: None,
+                changed: OnceLock::new(),
                 remembered: Mutex::default(),
             },
         };

@@ -159,6 +159,7 @@ impl Session {
             shape: Arc::new(OnceLock::new()),
             parameters: Arc::new(OnceLock::new()),
             told,
+            changed: OnceLock::new(),
             remembered: Mutex::default(),
         });
         self.speculative

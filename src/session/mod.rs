@@ -37,6 +37,7 @@ use bytes::BytesMut;
 pub use self::observe::{Observer, Seen, Verdict};
 use self::planning::Names;
 use self::replies::{Expected, Portal, Prepared, Replies};
+use self::rows::Latest;
 pub use self::startup::{UpstreamStartup, is_reported, restricted, unrestricted};
 use self::transaction::State;
 use crate::audit::{Event, Outcome, Record, Sink, Ticket, Who};
@@ -172,8 +173,10 @@ pub struct Session {
     segment: u64,
     names: Names,
     decisions: u64,
-    /// Where a row is put together.
+    /// Where rows are put together.
     scratch: Vec<u8>,
+    /// What was made for the results of the last Query.
+    latest: Latest,
     /// What a plan was last looked for by.
     key: PlanKey,
 }
@@ -209,6 +212,7 @@ impl Session {
             names: Names::default(),
             decisions: 0,
             scratch: Vec::new(),
+            latest: Latest::default(),
             key: PlanKey::default(),
         }
     }

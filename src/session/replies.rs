@@ -38,6 +38,8 @@ pub(super) struct Prepared {
     pub(super) parameters: Arc<OnceLock<Vec<Oid>>>,
     /// What the client believes that it returns, if it was prepared before.
     pub(super) told: Option<Vec<Told>>,
+    /// It returns something else; unset while the shape is.
+    pub(super) changed: OnceLock<bool>,
     /// Of the plan and the shape above. Locked for no longer than it is looked at.
     pub(super) remembered: Mutex<Remembered>,
 }
@@ -58,6 +60,7 @@ impl Prepared {
             shape: Arc::clone(&self.shape),
             parameters: Arc::clone(&self.parameters),
             told: self.told.clone().or_else(|| self.tells()),
+            changed: OnceLock::new(),
             remembered: Mutex::default(),
         }
     }
@@ -78,7 +81,9 @@ impl Prepared {
         description: &[u8],
         out: &mut BytesMut,
     ) -> Result<(), Fatal> {
-        self.remembered().describe(outputs, description, out)
+        self.remembered()
+            .describe(outputs, description, out)
+            .map(drop)
     }
 
     fn remembered(&self) -> std::sync::MutexGuard<'_, Remembered> {
@@ -98,10 +103,14 @@ impl Prepared {
 
     /// Its result is not what the client was told of it.
     pub(super) fn changed(&self) -> bool {
-        match (&self.told, self.tells()) {
-            (Some(told), Some(tells)) => *told != tells,
-            _ => false,
+        let Some(told) = &self.told else {
+            return false;
+        };
+        if let Some(changed) = self.changed.get() {
+            return *changed;
         }
+        // Asked with every Bind, and the same from then on.
+        (self.tells()).is_some_and(|tells| *self.changed.get_or_init(|| *told != tells))
     }
 
     /// The parameter types the client named.

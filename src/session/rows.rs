@@ -14,6 +14,7 @@ use crate::mask::{OutputRule, RowMasker, parse_row_description, rewrite_row_desc
 use crate::pg::encoding::{Encoding, Unconvertible};
 use crate::pg::types::Format;
 use crate::pg::{Oid, sqlstate};
+use crate::plan::Plan;
 use crate::wire::{DataRow, Field, RowDescription, frame};
 
 /// A RowDescription as PostgreSQL sent it, kept with the statement; `None` is NoData.
@@ -30,7 +31,7 @@ impl Rows {
     /// Checks `description` (a RowDescription's body) against the plan.
     pub(super) fn new(outputs: &Arc<[OutputRule]>, description: &[u8]) -> Result<Self, Fatal> {
         let fields = parse_row_description(description).map_err(|_| shape())?;
-        let masker = RowMasker::new(Arc::clone(outputs), &fields).map_err(|_| shape())?;
+        let masker = RowMasker::new(outputs, &fields).map_err(|_| shape())?;
         Ok(Self {
             masker,
             types: fields.iter().map(|field| field.type_oid).collect(),
@@ -55,32 +56,24 @@ impl Rows {
     }
 
     /// Appends the row the client gets. `row` is a whole DataRow frame.
-    pub(super) fn row(
-        &self,
-        row: &[u8],
-        scratch: &mut Vec<u8>,
-        out: &mut BytesMut,
-    ) -> Result<(), Fatal> {
+    pub(super) fn row(&self, row: &[u8], out: &mut Vec<u8>) -> Result<(), Fatal> {
         if self.masker.is_pass_through() {
             out.extend_from_slice(row);
             return Ok(());
         }
-        self.masker
-            .mask_row(frame::body(row), scratch, out)
-            .map_err(|_| shape())
+        self.masker.mask_row(row, out).map_err(|_| shape())
     }
 }
 
 impl Rows {
-    /// Converts the row that stands in `out` from `start` on.
+    /// Appends a row the client may have, in the client's encoding.
     pub(super) fn recode(
         &self,
-        start: usize,
+        row: &[u8],
         out: &mut BytesMut,
         encoding: Encoding,
     ) -> Result<(), Fatal> {
-        let frame = out.split_off(start);
-        let row = DataRow::read(frame::body(&frame)).map_err(|_| shape())?;
+        let row = DataRow::read(frame::body(row)).map_err(|_| shape())?;
         let mut values: Vec<Option<Cow<'_, [u8]>>> = Vec::with_capacity(row.values.len());
         for (at, value) in row.values.iter().enumerate() {
             let Some(value) = value else {
@@ -122,6 +115,7 @@ pub(super) struct Remembered {
 struct Described {
     body: Box<[u8]>,
     told: Box<[u8]>,
+    rows: Arc<Rows>,
 }
 
 impl Remembered {
@@ -142,27 +136,42 @@ impl Remembered {
         Ok(rows)
     }
 
-    /// Checks a portal's description and appends the client's.
+    /// Checks the description of a result and appends the client's. The rows are as it says.
     pub(super) fn describe(
         &mut self,
         outputs: &Arc<[OutputRule]>,
         description: &[u8],
         out: &mut BytesMut,
-    ) -> Result<(), Fatal> {
+    ) -> Result<Arc<Rows>, Fatal> {
         if let Some(known) = &self.described
             && *known.body == *description
         {
             out.extend_from_slice(&known.told);
-            return Ok(());
+            return Ok(Arc::clone(&known.rows));
         }
-        Rows::new(outputs, description)?;
+        let rows = Arc::new(Rows::new(outputs, description)?);
         let start = out.len();
         describe(outputs, description, out)?;
         self.described = Some(Described {
             body: description.into(),
             told: out.get(start..).unwrap_or_default().into(),
+            rows: Arc::clone(&rows),
         });
-        Ok(())
+        Ok(rows)
+    }
+}
+
+/// The same for the plan that a Query ran last: mostly it is run again.
+#[derive(Default)]
+pub(super) struct Latest(Option<(Arc<Plan>, Remembered)>);
+
+impl Latest {
+    pub(super) fn of(&mut self, plan: &Arc<Plan>) -> &mut Remembered {
+        if !(self.0.as_ref()).is_some_and(|(known, _)| Arc::ptr_eq(known, plan)) {
+            self.0 = None;
+        }
+        let new = || (Arc::clone(plan), Remembered::default());
+        &mut self.0.get_or_insert_with(new).1
     }
 }
 

@@ -253,6 +253,12 @@ impl Restricted {
                 client: &mut flow.to_client.bytes,
                 upstream: &mut flow.to_upstream.bytes,
             };
+            if tag == backend::DATA_ROW {
+                let here = flow.from_upstream.bytes().get(at..).unwrap_or_default();
+                let rows = self.session.on_rows(here, &mut io).map_err(fault)?;
+                at = at.saturating_add(rows);
+                continue;
+            }
             self.session
                 .on_upstream(tag, whole, now, &mut io)
                 .map_err(fault)?;
