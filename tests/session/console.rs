@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
-use super::stage::{Brief, PASSWORD, Stage, code, options};
+use super::stage::{Another, PASSWORD, Stage, code, options};
 
 /// A console: `app` is an administrator on this stage, `support` may look.
 async fn console(addr: SocketAddr, user: &str) -> Client {
@@ -42,8 +42,8 @@ async fn find(console: &Client, command: &str, column: &str, value: &str) -> Sim
     found.unwrap()
 }
 
-fn another() -> Brief {
-    Stage::shared().brief(|_| {})
+fn another() -> Another {
+    Stage::shared().another(|_| {})
 }
 
 #[tokio::test]
@@ -195,7 +195,7 @@ async fn who_may_look_may_not_touch_and_others_may_not_even_look() {
     let refused = stranger.connect(NoTls).await.err().unwrap();
     assert_eq!(code(&refused), "28000");
     // Where nobody is named, the name is any database's.
-    let without = Stage::shared().brief(|config| {
+    let without = Stage::shared().another(|config| {
         config.admin_users.clear();
         config.stats_users.clear();
     });
@@ -340,7 +340,7 @@ async fn commands_leave_records_and_a_wrong_policy_is_answered() {
     std::fs::write(&file, &policy).unwrap();
     let audit = folder.path().join("audit.jsonl");
     let (at, log) = (file.clone(), audit.clone());
-    let running = Stage::shared().brief(move |config| {
+    let running = Stage::shared().another(move |config| {
         config.policies = at;
         config.audit = Some(log);
     });
@@ -379,7 +379,7 @@ async fn commands_leave_records_and_a_wrong_policy_is_answered() {
 
 #[tokio::test]
 async fn roles_and_logins_have_as_many_sessions_as_they_may() {
-    let running = Stage::shared().brief(|config| {
+    let running = Stage::shared().another(|config| {
         config.max_connections.logins = [("app".to_owned(), 1)].into();
         config.max_connections.roles = [("support".to_owned(), 1)].into();
     });

@@ -6,13 +6,13 @@ use pgveil::cli::cluster::Cluster;
 use pgveil::server::config::{Config, TargetSession};
 use tokio_postgres::{Client, NoTls};
 
-use super::stage::{Brief, Stage, code, options};
+use super::stage::{Another, Stage, code, options};
 
 /// A primary, its standby, and a proxy that knows both, the standby first.
 struct Pair {
     primary: Cluster,
     standby: Cluster,
-    running: Brief,
+    running: Another,
 }
 
 impl Pair {
@@ -21,7 +21,7 @@ impl Pair {
             let primary = Stage::cluster();
             let standby = primary.standby().unwrap();
             let addresses = [&standby, &primary].map(|c| c.address().to_string());
-            let running = Stage::shared().brief(|config| {
+            let running = Stage::shared().another(|config| {
                 config.upstream.addresses = addresses.to_vec();
                 config.upstream.target = TargetSession::Primary;
                 config.upstream.check_interval = Duration::from_millis(200);
@@ -141,7 +141,7 @@ async fn an_address_that_does_not_answer_is_not_tried_again_for_a_while() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap().to_string();
     let primary = stage.cluster.address().to_string();
-    let running = stage.brief(|config| {
+    let running = stage.another(|config| {
         config.upstream.addresses = vec![address, primary];
         config.upstream.target = TargetSession::Primary;
         config.upstream.connect_timeout = Duration::from_millis(1500);

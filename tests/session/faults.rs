@@ -117,7 +117,7 @@ fn a_server_that_dies_in_the_middle_of_a_row_ends_its_sessions_and_no_others() {
     let stage = Stage::shared();
     let cluster = Stage::cluster();
     let upstream = cluster.address().to_string();
-    let running = stage.brief(|config| config.upstream.addresses = vec![upstream]);
+    let running = stage.another(|config| config.upstream.addresses = vec![upstream]);
     for user in USERS {
         let mut victim = connect(running.addr, user).unwrap();
         // A row of eight megabytes is under way for a while to a client that reads bit by bit.
@@ -178,7 +178,7 @@ fn a_client_that_dies_in_the_middle_of_a_copy_leaves_nothing() {
 #[test]
 fn connections_are_kept_alive_on_both_sides() {
     let stage = Stage::shared();
-    let running = stage.brief(|config| {
+    let running = stage.another(|config| {
         config.tcp.idle = Duration::from_secs(7);
         config.tcp.interval = Duration::from_secs(3);
     });
@@ -279,7 +279,7 @@ fn resident() -> u64 {
 fn one_byte_at_a_time_in_all_directions_changes_nothing() {
     let stage = Stage::shared();
     let upstream = network(stage.cluster.address(), &Weather::Trickle);
-    let running = stage.brief(|config| config.upstream.addresses = vec![upstream.to_string()]);
+    let running = stage.another(|config| config.upstream.addresses = vec![upstream.to_string()]);
     let slow = network(running.addr, &Weather::Trickle);
     for user in USERS {
         let mut there = connect(stage.addr, user).unwrap();
@@ -315,7 +315,7 @@ fn whoever_is_cut_off_nobody_is_shown_anothers_rows() {
     let storm = Arc::new(AtomicU64::new(0));
     let weather = Weather::Cuts(Arc::clone(&storm), Arc::clone(&seed));
     let upstream = network(stage.cluster.address(), &weather);
-    let running = stage.brief(|config| config.upstream.addresses = vec![upstream.to_string()]);
+    let running = stage.another(|config| config.upstream.addresses = vec![upstream.to_string()]);
     // The catalog is read in calm: half a megabyte would never come through.
     drop(connect(running.addr, "support").unwrap());
     storm.store(120_000, Ordering::Relaxed);

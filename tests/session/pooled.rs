@@ -4,24 +4,23 @@
 use std::future::poll_fn;
 use std::time::Duration;
 
-use pgveil::server::Running;
 use pgveil::server::config::{Config, PoolMode};
 use tokio::sync::RwLock;
 use tokio::time::timeout;
 use tokio_postgres::{AsyncMessage, Client, NoTls, SimpleQueryMessage};
 
-use super::stage::{Stage, code, options};
+use super::stage::{Another, Stage, code, options};
 
 /// A trigger that may leave something behind concerns every session of the database: the test that
 /// makes one has it for itself.
 static DATABASE: RwLock<()> = RwLock::const_new(());
 
 /// A proxy that lends `size` connections.
-fn lending(size: u32) -> Running {
+fn lending(size: u32) -> Another {
     with(size, |_| {})
 }
 
-fn with(size: u32, change: impl FnOnce(&mut Config)) -> Running {
+fn with(size: u32, change: impl FnOnce(&mut Config)) -> Another {
     Stage::shared().another(|config| {
         config.pool.mode = PoolMode::Transaction;
         config.pool.size = size;
@@ -30,17 +29,17 @@ fn with(size: u32, change: impl FnOnce(&mut Config)) -> Running {
     })
 }
 
-async fn client(running: &Running) -> Client {
+async fn client(running: &Another) -> Client {
     started(running, "app", "").await
 }
 
 /// A client whose role is restricted.
-async fn restricted(running: &Running) -> Client {
+async fn restricted(running: &Another) -> Client {
     started(running, "support", "").await
 }
 
 /// With `options` in the startup packet.
-async fn started(running: &Running, user: &str, with: &str) -> Client {
+async fn started(running: &Another, user: &str, with: &str) -> Client {
     let mut options = options(running.addr, user);
     options.options(with);
     let (client, connection) = options.connect(NoTls).await.unwrap();

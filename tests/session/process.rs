@@ -66,7 +66,8 @@ async fn shutdown_ends_idle_sessions_at_once_and_busy_ones_when_they_are_done() 
     let query =
         tokio::spawn(async move { busy.simple_query("SELECT pg_sleep(1)").await.map(|_| ()) });
     tokio::time::sleep(Duration::from_millis(200)).await;
-    let down = tokio::task::spawn_blocking(|| Stage::shared().block_on(running.shutdown()));
+    let down =
+        tokio::task::spawn_blocking(|| Stage::shared().block_on(running.into_running().shutdown()));
     assert_eq!(code(&idle_end.await.unwrap().unwrap_err()), "57P01");
     assert!(query.await.unwrap().is_ok());
     down.await.unwrap();

@@ -5,10 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use pgveil::server::Running;
-
 use super::client::{Answer, Client};
-use super::stage::{PASSWORD, Stage};
+use super::stage::{Another, PASSWORD, Stage};
 
 /// PostgreSQL itself, as the owner of everything.
 pub(crate) fn as_owner() -> Client {
@@ -18,7 +16,7 @@ pub(crate) fn as_owner() -> Client {
 
 /// A proxy with a policy of its own.
 struct Proxy {
-    running: Running,
+    running: Another,
     path: PathBuf,
     _folder: tempfile::TempDir,
 }

@@ -9,14 +9,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pgveil::server::Running;
 use tokio_postgres::NoTls;
 
 use super::client::{Answer, Client};
-use super::stage::{PASSWORD, Stage, code, options};
+use super::stage::{Another, PASSWORD, Stage, code, options};
 
 /// Another proxy on a port that is or will be shared.
-fn sharing(addr: Option<SocketAddr>) -> Running {
+fn sharing(addr: Option<SocketAddr>) -> Another {
     Stage::shared().another(move |config| {
         config.reuse_port = true;
         if let Some(addr) = addr {
@@ -26,8 +25,9 @@ fn sharing(addr: Option<SocketAddr>) -> Running {
 }
 
 /// As `SHUTDOWN WAIT_FOR_CLIENTS` does it.
-fn leave(running: Running) {
+fn leave(running: Another) {
     Stage::shared().block_on(async move {
+        let running = running.into_running();
         running.wait_for_clients().await;
         running.shutdown().await;
     });

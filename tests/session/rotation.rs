@@ -14,7 +14,7 @@ use pgveil::server::config::Secret;
 
 use super::client::{Answer, Client};
 use super::reload::as_owner;
-use super::stage::{Brief, PASSWORD, Stage};
+use super::stage::{Another, PASSWORD, Stage};
 
 const POLICY: &str = "
 version: 1
@@ -41,7 +41,7 @@ write:
 
 /// A proxy whose keys a test changes, over a table of its own.
 struct Proxy {
-    running: Brief,
+    running: Another,
     ring: PathBuf,
     table: String,
     _folder: tempfile::TempDir,
@@ -56,7 +56,7 @@ impl Proxy {
         let policy = folder.path().join("policy.yaml");
         fs::write(&policy, POLICY.replace("ROTATED", table)).unwrap();
         let place = ring.clone();
-        let running = Stage::shared().brief(move |config| {
+        let running = Stage::shared().another(move |config| {
             config.policies = policy;
             config.key_ring = Some(place);
             config.key_passphrase = Some(Arc::new(Secret::new("secret".to_owned())));

@@ -111,8 +111,9 @@ impl Stage {
         cluster
     }
 
-    /// Another proxy in front of the same cluster, for tests that stop it.
-    pub(crate) fn another(&self, change: impl FnOnce(&mut Config)) -> Running {
+    /// Another proxy in front of the same cluster, ended with the test: one that lives on reads the
+    /// catalog again with every table that another test makes.
+    pub(crate) fn another(&self, change: impl FnOnce(&mut Config)) -> Another {
         let policy = self.folder.path().join("policy.yaml");
         let mut config = config(&self.cluster, policy, &self.folder);
         config.audit = Some(
@@ -124,15 +125,8 @@ impl Stage {
         );
         change(&mut config);
         let handle = self.runtime.handle().clone();
-        std::thread::spawn(move || handle.block_on(start(config)).unwrap())
-            .join()
-            .unwrap()
-    }
-
-    /// The same, ended with the test: a proxy that lives on reads the catalog again with every table
-    /// that another test makes.
-    pub(crate) fn brief(&self, change: impl FnOnce(&mut Config)) -> Brief {
-        Brief(Some(self.another(change)))
+        let started = std::thread::spawn(move || handle.block_on(start(config)).unwrap());
+        Another(Some(started.join().unwrap()))
     }
 
     /// The policy file of the shared proxy.
@@ -168,9 +162,16 @@ impl Stage {
 }
 
 /// A proxy of one test's own.
-pub(crate) struct Brief(Option<Running>);
+pub(crate) struct Another(Option<Running>);
 
-impl Deref for Brief {
+impl Another {
+    /// To be ended otherwise.
+    pub(crate) fn into_running(mut self) -> Running {
+        self.0.take().unwrap()
+    }
+}
+
+impl Deref for Another {
     type Target = Running;
 
     fn deref(&self) -> &Running {
@@ -178,7 +179,7 @@ impl Deref for Brief {
     }
 }
 
-impl Drop for Brief {
+impl Drop for Another {
     fn drop(&mut self) {
         if let Some(running) = self.0.take() {
             running.kill_sessions();
