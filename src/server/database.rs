@@ -241,13 +241,31 @@ fn publish(
 }
 
 async fn step(shared: &Shared, database: &Database, last: &mut Last) -> Result<(), Failure> {
+    let rules = shared.rules();
+    if !rules.policy.covers(&database.name) {
+        // A reload took it out of the policy.
+        database.published.store(None);
+        last.rules = None;
+        last.epoch = last.epoch.saturating_add(1);
+        return Err(Failure::not_covered(&database.name));
+    }
+    let tried = last.rules.as_ref().is_some_and(|r| Arc::ptr_eq(r, &rules));
     if let Some(current) = database.current()
-        && current.is_over()
+        && (current.is_over() || !tried)
     {
-        // Without asking PostgreSQL: it may be away for longer than what has ended may stay in force.
-        let catalog = Arc::clone(&current.snapshot.catalog);
-        let (rules, routines) = (Arc::clone(&current.rules), Arc::clone(&current.routines));
-        publish(shared, database, last, rules, catalog, routines)?;
+        // Without asking PostgreSQL: it may be away for longer than what has ended, or was replaced, may
+        // stay in force.
+        let put = |last: &mut Last, rules: &Arc<Rules>| {
+            let catalog = Arc::clone(&current.snapshot.catalog);
+            let routines = Arc::clone(&current.routines);
+            publish(shared, database, last, Arc::clone(rules), catalog, routines)
+        };
+        // What does not bind to this catalog may to the one there is now.
+        if !tried && put(last, &rules).is_ok() {
+            last.rules = Some(Arc::clone(&rules));
+        } else if current.is_over() {
+            put(last, &current.rules)?;
+        }
     }
     if last.generation != shared.hosts.generation() {
         // Sessions go to another server now, and its catalog is what counts.
@@ -265,14 +283,6 @@ async fn step(shared: &Shared, database: &Database, last: &mut Last) -> Result<(
             none.insert(connected)
         }
     };
-    let rules = shared.rules();
-    if !rules.policy.covers(&database.name) {
-        // A reload took it out of the policy.
-        database.published.store(None);
-        last.rules = None;
-        last.epoch = last.epoch.saturating_add(1);
-        return Err(Failure::not_covered(&database.name));
-    }
     let same_rules = last.rules.as_ref().is_some_and(|r| Arc::ptr_eq(r, &rules));
     if same_rules && binding::probe(connection).await? == last.probe {
         return Ok(());

@@ -193,6 +193,14 @@ impl Shared {
         }
     }
 
+    /// Waits a while until every database lives by the rules there are now.
+    async fn refreshed(&self) {
+        let databases: Vec<_> = (self.databases.iter())
+            .map(|database| Arc::clone(&database))
+            .collect();
+        futures::future::join_all(databases.iter().map(|database| database.refresh())).await;
+    }
+
     /// Lets go of a database that is not listed and that nobody uses. Its task then ends.
     fn forget(&self, database: &Arc<Database>) -> bool {
         if self.rules().policy.databases.contains(&database.name) {
@@ -269,6 +277,12 @@ impl Running {
         self.shared.reload()?;
         Shared::follow_listed(&self.shared);
         Ok(())
+    }
+
+    /// Resolves when what was reloaded is in force, or was found not to fit a database.
+    pub fn reloaded(&self) -> impl Future<Output = ()> + use<> {
+        let shared = Arc::clone(&self.shared);
+        async move { shared.refreshed().await }
     }
 
     /// New queries wait until [`Running::resume`], as by PAUSE in the console.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pgveil::cli::keys;
 use pgveil::server::config::Secret;
@@ -86,20 +86,8 @@ impl Proxy {
     }
 
     fn reload(&self) {
-        let before = self.snapshots();
         self.running.reload().unwrap();
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while self.snapshots() == before {
-            assert!(Instant::now() < deadline, "not reloaded");
-            thread::sleep(Duration::from_millis(10));
-        }
-    }
-
-    fn snapshots(&self) -> String {
-        let metrics = super::observed::metrics(self.running.admin_addr.unwrap());
-        let mut lines = metrics.lines();
-        let found = lines.find(|line| line.starts_with("pgveil_snapshots_total "));
-        found.unwrap().to_owned()
+        Stage::shared().block_on(self.running.reloaded());
     }
 }
 

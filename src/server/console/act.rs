@@ -69,7 +69,7 @@ async fn carry_out(
     match command {
         Command::Empty => {}
         Command::Show(subject) => return Ok(Some(show::show(shared, *subject))),
-        Command::Reload => reload(shared)?,
+        Command::Reload => reload(shared).await?,
         Command::Pause(database) => {
             let database = known(shared, database.as_deref())?;
             if shared.registry.is_paused(database.unwrap_or_default()) {
@@ -131,7 +131,7 @@ fn known<'n>(shared: &Shared, database: Option<&'n str>) -> Result<Option<&'n st
     )
 }
 
-fn reload(shared: &Arc<Shared>) -> Result<(), Complaint> {
+async fn reload(shared: &Arc<Shared>) -> Result<(), Complaint> {
     if let Err(errors) = shared.reload() {
         return Err(Complaint {
             sqlstate: sqlstate::CONFIG_FILE_ERROR,
@@ -140,6 +140,8 @@ fn reload(shared: &Arc<Shared>) -> Result<(), Complaint> {
         });
     }
     Shared::follow_listed(shared);
+    // Whoever is told that it is done may rely on it.
+    shared.refreshed().await;
     Ok(())
 }
 
