@@ -23,6 +23,7 @@ fn text() -> ColumnType {
         sql: "pg_catalog.text".into(),
         collation: None,
         element: None,
+        domain: false,
     }
 }
 

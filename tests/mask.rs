@@ -89,6 +89,7 @@ fn ty(name: &str) -> ColumnType {
         sql: format!("pg_catalog.{name}").into(),
         collation: None,
         element: is_array.then(|| Box::new(ty(scalar))),
+        domain: false,
     }
 }
 

@@ -105,7 +105,7 @@ fn explain_asks_the_planner(stage: &Stage) {
     assert!(line.contains("support: mask(email)"), "{line}");
     assert_eq!(words[3].join(" "), "loud computed from masked values");
     assert!(
-        text.contains("\nsent: SELECT \"patients\".\"id\" AS \"id\""),
+        text.contains("\nsent: SELECT \"patients\".\"id\", \"patients\".\"email\""),
         "{text}"
     );
     let (code, text) = explain(&["--role", "analyst", "SELECT lower(name) FROM patients"]);
@@ -405,7 +405,7 @@ fn abbreviations(stage: &Stage) -> Vec<Abbreviation> {
 /// relation, then `name COLUMN` for a column checked by name, `rule` for a view's, `children`. `(…)`
 /// for the list that binds a relation's columns by position.
 fn without_pins(catalog: &pgveil::catalog::Catalog, sql: &str) -> String {
-    const START: &str = "CASE WHEN \"pg_catalog\".\"to_regclass\"('";
+    const START: &str = "CASE WHEN \"pg_catalog\".\"oideq\"('";
     const END: &str =
         "THEN true ELSE \"pg_catalog\".\"current_setting\"('pgveil.catalog_moved') IS NULL END";
     let mut out = sql.to_owned();
@@ -415,7 +415,7 @@ fn without_pins(catalog: &pgveil::catalog::Catalog, sql: &str) -> String {
         for check in out[at..end].split(" AND ") {
             let quoted: Vec<&str> = check.split('\'').skip(1).step_by(2).collect();
             match () {
-                () if check.contains("to_regclass") => words.push(quoted[0].to_owned()),
+                () if check.contains("\"oideq\"") => words.push(quoted[0].to_owned()),
                 () if check.contains("object_names") => words.push(format!("name {}", quoted[4])),
                 () if check.contains("pg_rewrite") => words.push("rule".to_owned()),
                 () if check.contains("pg_partition_tree") || check.contains("pg_inherits") => {

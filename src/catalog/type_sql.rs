@@ -57,6 +57,7 @@ impl Catalog {
             sql: sql.into(),
             collation: column.collation.clone(),
             element: element.map(Box::new),
+            domain: base != column.type_oid,
         })
     }
 
@@ -72,6 +73,7 @@ impl Catalog {
             sql: sql.into(),
             collation: column.collation.clone(),
             element: None,
+            domain: base != element,
         })
     }
 

@@ -309,6 +309,7 @@ fn columns(
             sql: sql.into(),
             collation: None,
             element: None,
+            domain: false,
         };
         match TokenColumn::bind(&domain.name, kind, keys, &ty) {
             Ok(column) => bound.push(column),

@@ -23,6 +23,8 @@ pub struct ColumnType {
     pub collation: Option<(Ident, Ident)>,
     /// The element's type, for arrays.
     pub element: Option<Box<ColumnType>>,
+    /// The column's own type is a domain over this one.
+    pub domain: bool,
 }
 
 /// What a mask can do with a type.
@@ -123,6 +125,34 @@ impl ColumnType {
             oid::INT8 => Some((i64::MIN.into(), i64::MAX.into())),
             _ => None,
         }
+    }
+
+    /// The column as one of `pg_catalog`'s types: cast, unless that is what it is. PostgreSQL reads a
+    /// statement in about the time it takes to run a small one, and masks are most of its text.
+    pub(super) fn as_type(&self, column: &str, name: &str) -> String {
+        let own = match self.oid {
+            oid::TEXT => "text",
+            oid::INT4 => "int4",
+            oid::INT8 => "int8",
+            oid::NUMERIC => "numeric",
+            oid::FLOAT8 => "float8",
+            oid::DATE => "date",
+            oid::TIMESTAMP => "timestamp",
+            oid::TIMESTAMPTZ => "timestamptz",
+            oid::INET => "inet",
+            oid::CIDR => "cidr",
+            oid::JSONB => "jsonb",
+            _ => "",
+        };
+        if own == name && !self.domain {
+            return column.to_owned();
+        }
+        super::sql_text::cast(column, name)
+    }
+
+    /// Equal texts are equal bytes: the collation is the database's own, which is deterministic.
+    pub(super) fn has_default_collation(&self) -> bool {
+        self.collation.is_none() && !self.domain
     }
 
     /// `expression` cast to the column's type, typmod and collation.

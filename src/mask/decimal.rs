@@ -72,6 +72,17 @@ impl Decimal {
         })
     }
 
+    /// What has as many whole 10^place as this number, and half of one more: `(32767, 3)` → `32500`.
+    pub(super) fn half_above(&self, place: i32) -> Option<Self> {
+        let length = i32::try_from(self.digits.len()).ok()?;
+        let whole = length.checked_add(self.exponent)?.checked_sub(place)?;
+        let whole = usize::try_from(whole.max(0)).ok()?;
+        let zeros = "0".repeat(whole.saturating_sub(self.digits.len()));
+        let digits: String = self.digits.chars().take(whole).collect();
+        let below = place.checked_sub(1)?;
+        Self::new(self.negative, &format!("{digits}{zeros}5"), below)
+    }
+
     pub(super) fn negated(mut self) -> Self {
         self.negative = !self.negative && !self.digits.is_empty();
         self
@@ -195,6 +206,28 @@ mod tests {
         assert_eq!(Decimal::nines(5, 2), Decimal::parse("999.99"));
         assert_eq!(Decimal::nines(3, -2), Decimal::parse("99900"));
         assert_eq!(Decimal::nines(2, 4), Decimal::parse("0.0099"));
+    }
+
+    #[test]
+    fn halves_above_have_the_same_whole_units() {
+        for (number, place, half) in [
+            ("32767", 3, "32500"),
+            ("999.99", 3, "500"),
+            ("999.99", 2, "950"),
+            ("999.99", 0, "999.5"),
+            ("99999", 5, "5e4"),
+            ("99999", 7, "5e6"),
+            ("99000", 4, "95000"),
+            ("99000", 2, "99050"),
+            ("0.00999", -2, "0.005"),
+            ("0", 1, "5"),
+        ] {
+            assert_eq!(
+                decimal(number).half_above(place),
+                Decimal::parse(half),
+                "{number} {place}"
+            );
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use super::column_type::{ColumnType, Kind};
 use super::mask::{Mask, MaskError, scalar};
-use super::sql_text::{call, case, cast, literal, op};
+use super::sql_text::{call, case, cast, literal, op, quote};
 use crate::pg::types::oid;
 
 /// A document's mask as a policy defines it.
@@ -68,7 +68,7 @@ pub(super) fn sql(mask: &JsonMask, ty: &ColumnType, x: &str) -> Result<String, M
         return Err(MaskError::new(format!("json needs 1 to {MAX_PATHS} paths")));
     }
     let root = tree(mask)?;
-    let masked = node(&root, mask.other, &cast(x, "jsonb"), 1)?;
+    let masked = node(&root, mask.other, &ty.as_type(x, "jsonb"), 1)?;
     let mut arms = vec![(format!("{x} IS NULL"), "NULL".to_owned())];
     if ty.kind() == Kind::Json {
         // What json stores and jsonb cannot: NUL and unpaired surrogates in escapes, and numbers
@@ -167,7 +167,7 @@ pub(super) fn node(
     let alias = format!("pgveil_j{depth}");
     let value = format!("{alias}.v");
     let below = depth.saturating_add(1);
-    let is = |shape: &str| op(&call("jsonb_typeof", &[j]), "=", &literal(shape, "text"));
+    let is = |shape: &str| op(&call("jsonb_typeof", &[j]), "=", &quote(shape));
     match node_ {
         Node::Leaf(action) => leaf(action, j),
         Node::Array(child) => {
@@ -246,6 +246,7 @@ fn leaf(action: &JsonAction, j: &str) -> Result<String, MaskError> {
                 sql: format!("pg_catalog.{name}").into(),
                 collation: None,
                 element: None,
+                domain: false,
             };
             let masked = scalar(mask, &ty, &cast(&text, name))?;
             let masked = call("to_jsonb", &[&cast(&masked, name)]);

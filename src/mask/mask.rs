@@ -180,7 +180,7 @@ impl CompiledMask {
 pub(super) fn scalar(mask: &Mask, ty: &ColumnType, x: &str) -> Result<String, MaskError> {
     match (mask, ty.kind()) {
         (Mask::Constant(value), _) => constant::sql(value, ty, x),
-        (Mask::Partial(partial), Kind::Text(_)) => partial.sql(x),
+        (Mask::Partial(partial), Kind::Text(_)) => partial.sql(x, ty),
         (Mask::Truncate { unit, timezone }, _) => {
             temporal::truncate(*unit, timezone.as_deref(), ty, x)
         }
@@ -197,8 +197,8 @@ pub(super) fn scalar(mask: &Mask, ty: &ColumnType, x: &str) -> Result<String, Ma
         (Mask::Clamp { top, bottom }, Kind::Date | Kind::Timestamp | Kind::TimestampTz) => {
             temporal::clamp(top.as_deref(), bottom.as_deref(), ty, x)
         }
-        (Mask::Network { v4, v6 }, Kind::Inet) => network::inet(*v4, *v6, x),
-        (Mask::Network { v4, v6 }, Kind::Cidr) => network::cidr(*v4, *v6, x),
+        (Mask::Network { v4, v6 }, Kind::Inet) => network::inet(*v4, *v6, ty, x),
+        (Mask::Network { v4, v6 }, Kind::Cidr) => network::cidr(*v4, *v6, ty, x),
         (Mask::Json(document), Kind::Json | Kind::Jsonb) => json::sql(document, ty, x),
         (Mask::Partial(_), _) => Err(misfit("keep_first, keep_last", "text types", ty)),
         (Mask::RoundTo(_), _) => Err(misfit("round_to", "numbers", ty)),

@@ -1,5 +1,6 @@
 //! Addresses: the network stays, the host goes.
 
+use super::column_type::ColumnType;
 use super::mask::MaskError;
 use super::sql_text::{call, case, cast, op};
 
@@ -17,9 +18,9 @@ fn is_v4(x: &str) -> String {
 }
 
 /// Host bits zeroed; the result is a host address.
-pub(super) fn inet(v4: u8, v6: u8, x: &str) -> Result<String, MaskError> {
+pub(super) fn inet(v4: u8, v6: u8, ty: &ColumnType, x: &str) -> Result<String, MaskError> {
     check(v4, v6)?;
-    let x = &cast(x, "inet");
+    let x = &ty.as_type(x, "inet");
     let host = |kept: u8, whole: &str| {
         let network = call("network", &[&call("set_masklen", &[x, &kept.to_string()])]);
         call("set_masklen", &[&cast(&network, "inet"), whole])
@@ -28,9 +29,9 @@ pub(super) fn inet(v4: u8, v6: u8, x: &str) -> Result<String, MaskError> {
 }
 
 /// A network smaller than the mask's becomes the mask's; larger ones stay.
-pub(super) fn cidr(v4: u8, v6: u8, x: &str) -> Result<String, MaskError> {
+pub(super) fn cidr(v4: u8, v6: u8, ty: &ColumnType, x: &str) -> Result<String, MaskError> {
     check(v4, v6)?;
-    let x = &cast(x, "cidr");
+    let x = &ty.as_type(x, "cidr");
     let widen = |kept: u8| {
         let longer = op(&call("masklen", &[x]), ">", &kept.to_string());
         case(&[(longer, call("set_masklen", &[x, &kept.to_string()]))], x)

@@ -7,7 +7,7 @@ use super::column_type::{ColumnType, Kind};
 use super::constant::decimal;
 use super::decimal::Decimal;
 use super::mask::MaskError;
-use super::sql_text::{call, case, cast, literal, op};
+use super::sql_text::{call, case, cast, literal, op, quote};
 use crate::pg::types::oid;
 
 /// The largest step of an integer: twice of it is still an int8.
@@ -24,7 +24,7 @@ pub(super) fn round_to(step: &str, ty: &ColumnType, x: &str) -> Result<String, M
     }
     match ty.kind() {
         Kind::Integer => integer_steps(&step, ty, x),
-        Kind::Float => float_steps(&step, x),
+        Kind::Float => float_steps(&step, ty, x),
         _ => numeric_steps(&step, ty, x),
     }
 }
@@ -38,23 +38,26 @@ fn integer_steps(step: &Decimal, ty: &ColumnType, x: &str) -> Result<String, Mas
         .ok_or_else(|| MaskError::new("not an integer"))?;
     // Below the first step the type can hold, floor would leave the type.
     let first = lowest.saturating_add(lowest.saturating_neg().rem_euclid(step));
-    let x = cast(x, "int8");
-    let n = literal(&step.to_string(), "int8");
+    // Twice the step must have room, and a bare constant is an int4 already.
+    let narrow = ty.oid == oid::INT4 && step < i128::from(i32::MAX >> 1);
+    let (x, integer): (String, fn(i128) -> String) = if narrow {
+        (ty.as_type(x, "int4"), |n| n.to_string())
+    } else {
+        (ty.as_type(x, "int8"), |n| literal(&n.to_string(), "int8"))
+    };
+    let n = integer(step);
     let remainder = op(&op(&op(&x, "%", &n), "+", &n), "%", &n);
     Ok(case(
-        &[(
-            op(&x, "<", &literal(&first.to_string(), "int8")),
-            literal(&lowest.to_string(), "int8"),
-        )],
+        &[(op(&x, "<", &integer(first)), integer(lowest))],
         &op(&x, "-", &remainder),
     ))
 }
 
-fn float_steps(step: &Decimal, x: &str) -> Result<String, MaskError> {
+fn float_steps(step: &Decimal, ty: &ColumnType, x: &str) -> Result<String, MaskError> {
     let step = (step.to_f64())
         .filter(|step| (1e-6..=1e15).contains(step))
         .ok_or_else(|| MaskError::new("round_to on a float must lie between 10^-6 and 10^15"))?;
-    let x = cast(x, "float8");
+    let x = ty.as_type(x, "float8");
     let float = |value: f64| literal(&format!("{value:e}"), "float8");
     let n = float(step);
     let zero = float(0.0);
@@ -78,7 +81,7 @@ fn float_steps(step: &Decimal, x: &str) -> Result<String, MaskError> {
 }
 
 fn numeric_steps(step: &Decimal, ty: &ColumnType, x: &str) -> Result<String, MaskError> {
-    let x = cast(x, "numeric");
+    let x = ty.as_type(x, "numeric");
     let n = numeric(step);
     // Division rounds to some sixteen digits; mod is exact.
     let remainder = call("mod", &[&op(&call("mod", &[&x, &n]), "+", &n), &n]);
@@ -105,10 +108,7 @@ fn numeric_steps(step: &Decimal, ty: &ColumnType, x: &str) -> Result<String, Mas
     Ok(case(
         &[
             // NaN sorts last, so it takes this arm and stays NaN.
-            (
-                op(&x, ">=", &literal("0", "numeric")),
-                op(&x, "-", &call("mod", &[&x, &n])),
-            ),
+            (op(&x, ">=", "0."), op(&x, "-", &call("mod", &[&x, &n]))),
             (op(&x, "<", &first), lowest),
         ],
         &steps,
@@ -120,7 +120,7 @@ pub(super) fn round(digits: i32, ty: &ColumnType, x: &str) -> Result<String, Mas
     if !(-1_000..=1_000).contains(&digits) {
         return Err(MaskError::new("round must lie between -1000 and 1000"));
     }
-    let x = cast(x, "numeric");
+    let x = ty.as_type(x, "numeric");
     let rounded = call("round", &[&x, &digits.to_string()]);
     let Some((lowest, highest, scale)) = bounds(ty)? else {
         let mut arms = infinities(&x);
@@ -141,19 +141,24 @@ pub(super) fn round(digits: i32, ty: &ColumnType, x: &str) -> Result<String, Mas
             ty.shown()
         )));
     }
-    let unit = numeric(&power_of_ten(digits.saturating_neg())?);
-    let (lowest, highest) = (numeric(&lowest), numeric(&highest));
-    let safe = format!(
-        "{} AND {}",
-        op(&x, "<=", &op(&highest, "-", &unit)),
-        op(&x, ">=", &op(&lowest, "+", &unit))
-    );
+    // Half a unit above the last whole one, a value rounds to more than the type holds. Its lowest
+    // value has the same whole units.
+    let edge = highest.half_above(digits.saturating_neg());
+    let Some(edge) = edge.filter(|edge| *edge <= highest) else {
+        return Ok(rounded);
+    };
+    let (up, down) = (numeric(&edge), numeric(&edge.negated()));
+    let safe = format!("{} AND {}", op(&x, "<", &up), op(&x, ">", &down));
+    let mut above = op(&x, ">=", &up);
+    if ty.kind() == Kind::Numeric {
+        // NaN sorts last, and must stay.
+        above = format!("{above} AND {}", op(&x, "<>", &quote("NaN")));
+    }
     Ok(case(
         &[
             (safe, rounded.clone()),
-            (op(&x, "=", &literal("NaN", "numeric")), x.clone()),
-            (op(&rounded, ">", &highest), highest),
-            (op(&rounded, "<", &lowest), lowest),
+            (above, numeric(&highest)),
+            (op(&x, "<=", &down), numeric(&lowest)),
         ],
         &rounded,
     ))
@@ -264,8 +269,13 @@ fn power_of_ten(exponent: i32) -> Result<Decimal, MaskError> {
     Decimal::power_of_ten(exponent).ok_or_else(|| MaskError::new("number is out of range"))
 }
 
+/// A number PostgreSQL reads as numeric, whatever its size: by its exponent or point.
 fn numeric(value: &Decimal) -> String {
-    literal(&value.to_string(), "numeric")
+    let mut text = value.to_string();
+    if !text.contains('e') {
+        text.push('.');
+    }
+    text
 }
 
 fn infinities(x: &str) -> Vec<(String, String)> {

@@ -3,8 +3,9 @@
 //!
 //! Characters are Unicode scalar values, as PostgreSQL's `length` counts them in a UTF-8 database.
 
+use super::column_type::ColumnType;
 use super::mask::MaskError;
-use super::sql_text::{call, case, cast, concat, literal, op};
+use super::sql_text::{call, case, concat, literal, op, quote};
 
 /// The largest count a policy may give: hidden and kept parts stay far below a value's 1 GiB.
 const MAX_COUNT: u32 = 10_000;
@@ -91,11 +92,11 @@ impl Partial {
     }
 
     /// As SQL text over a text-like operand; the result is text.
-    pub(super) fn sql(&self, operand: &str) -> Result<String, MaskError> {
+    pub(super) fn sql(&self, operand: &str, ty: &ColumnType) -> Result<String, MaskError> {
         self.check()?;
-        // char(n) to text drops the trailing blanks; from the other types it costs nothing.
-        let x = cast(operand, "text");
-        let mut arms = vec![(format!("{operand} IS NULL"), "NULL".to_owned())];
+        // char(n) to text drops the trailing blanks.
+        let x = ty.as_type(operand, "text");
+        let mut arms = Vec::new();
         if self.char.len_utf8() > 1 {
             let size = call("octet_length", &[&x]);
             arms.push((
@@ -104,14 +105,24 @@ impl Partial {
             ));
         }
         let masked = match (&self.stop_at, self.group) {
-            (Some(stop), _) => self.sql_before(&x, stop),
+            (Some(stop), _) => self.sql_before(&x, stop, ty, &mut arms),
             (None, Some(group)) => self.sql_grouped(&x, group, &mut arms),
-            (None, None) => self.sql_whole(&x),
+            (None, None) => self.sql_whole(&x, &mut arms),
         };
-        Ok(case(&arms, &masked))
+        // What is made of the value is NULL for NULL; what is written instead of it is not.
+        if self.hides_by_constant() {
+            arms.push((format!("{operand} IS NULL"), "NULL".to_owned()));
+        }
+        Ok(arms_or(&arms, masked))
     }
 
-    fn sql_whole(&self, x: &str) -> String {
+    /// Is the last arm, which NULL comes to, one text for every value?
+    fn hides_by_constant(&self) -> bool {
+        let kept = self.keep_first.saturating_add(self.keep_last);
+        self.hide_length.is_some() && (kept == 0 || self.stop_at.is_some())
+    }
+
+    fn sql_whole(&self, x: &str, arms: &mut Vec<(String, String)>) -> String {
         let length = call("length", &[x]);
         let kept = self.keep_first.saturating_add(self.keep_last);
         let mut pieces = Vec::new();
@@ -123,13 +134,28 @@ impl Partial {
         if self.keep_last > 0 {
             pieces.push(call("right", &[x, &self.keep_last.to_string()]));
         }
-        self.or_hidden(&length, &self.hide(&length), &concat(&pieces))
+        // Without a character nothing is hidden, and nothing is there.
+        if self.threshold() > 1 {
+            let short = op(&length, "<", &self.threshold().to_string());
+            arms.push((short, self.hide(&length)));
+        }
+        concat(&pieces)
     }
 
-    fn sql_before(&self, x: &str, stop: &str) -> String {
+    fn sql_before(
+        &self,
+        x: &str,
+        stop: &str,
+        ty: &ColumnType,
+        arms: &mut Vec<(String, String)>,
+    ) -> String {
         // The C collation: position() raises under a nondeterministic one.
-        let haystack = format!("({x} COLLATE pg_catalog.\"C\")");
-        let position = call("strpos", &[&haystack, &literal(stop, "text")]);
+        let haystack = if ty.has_default_collation() {
+            x.to_owned()
+        } else {
+            format!("({x} COLLATE pg_catalog.\"C\")")
+        };
+        let position = call("strpos", &[&haystack, &quote(stop)]);
         let length = op(&position, "-", "1");
         let rest = call("substr", &[x, &position]);
         let kept = self.keep_first.saturating_add(self.keep_last);
@@ -147,28 +173,31 @@ impl Partial {
         } else {
             rest.clone()
         });
-        let hidden = concat(&[self.hide(&length), rest]);
         // Before a stop that was found there is one character at least.
         let before = match self.threshold() {
             0 | 1 => concat(&pieces),
-            _ => self.or_hidden(&length, &hidden, &concat(&pieces)),
+            threshold => {
+                let hidden = concat(&[self.hide(&length), rest]);
+                let short = op(&length, "<", &threshold.to_string());
+                case(&[(short, hidden)], &concat(&pieces))
+            }
         };
-        let whole = self.hide(&call("length", &[x]));
-        case(&[(op(&position, ">", "1"), before)], &whole)
+        arms.push((op(&position, ">", "1"), before));
+        self.hide(&call("length", &[x]))
     }
 
     fn sql_grouped(&self, x: &str, group: u32, arms: &mut Vec<(String, String)>) -> String {
-        let digits = call(
-            "translate",
-            &[x, &literal(" -", "text"), &literal("", "text")],
-        );
+        let digits = call("translate", &[x, &quote(" -"), &quote("")]);
         let length = call("length", &[&digits]);
         arms.push((
             op(&length, ">", &MAX_GROUPED.to_string()),
             self.stars(OPAQUE),
         ));
         // "C" for the same reason as above; the caller's cast gives the column's collation back.
-        let masked = format!("({} COLLATE pg_catalog.\"C\")", self.sql_whole(&digits));
+        let mut short = Vec::new();
+        let masked = self.sql_whole(&digits, &mut short);
+        let masked = arms_or(&short, masked);
+        let masked = format!("({masked} COLLATE pg_catalog.\"C\")");
         let pattern = literal(&format!("(.{{{group}}})(?=.)"), "text");
         let grouped = [
             &*masked,
@@ -184,25 +213,10 @@ impl Partial {
         format!("({grouped} COLLATE pg_catalog.\"default\")")
     }
 
-    /// `hidden` when the covered part is too short, `masked` otherwise.
-    fn or_hidden(&self, length: &str, hidden: &str, masked: &str) -> String {
-        let threshold = self.threshold();
-        if threshold == 0 {
-            return masked.to_owned();
-        }
-        case(
-            &[(op(length, "<", &threshold.to_string()), hidden.to_owned())],
-            masked,
-        )
-    }
-
     fn hide(&self, length: &str) -> String {
         match self.hide_length {
             Some(count) => self.stars(usize::try_from(count).unwrap_or_default()),
-            None => call(
-                "repeat",
-                &[&literal(&self.char.to_string(), "text"), length],
-            ),
+            None => call("repeat", &[&quote(&self.char.to_string()), length]),
         }
     }
 
@@ -221,4 +235,12 @@ impl Partial {
         }
         out
     }
+}
+
+/// `CASE … ELSE otherwise END`, or `otherwise` alone.
+fn arms_or(arms: &[(String, String)], otherwise: String) -> String {
+    if arms.is_empty() {
+        return otherwise;
+    }
+    case(arms, &otherwise)
 }

@@ -373,6 +373,7 @@ pub(super) mod tests {
                 sql: "pg_catalog.text".into(),
                 collation: None,
                 element: None,
+                domain: false,
             };
             prop_assert!(matches!(ty.kind(), Kind::Text(TextKind::Text)));
             let bound = BoundPartial::bind(&partial, &ty, TextKind::Text).unwrap();

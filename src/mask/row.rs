@@ -297,6 +297,7 @@ mod tests {
             sql: format!("pg_catalog.{name}").into(),
             collation: None,
             element: None,
+            domain: false,
         }
     }
 

@@ -23,7 +23,8 @@ pub(super) fn literal(value: &str, ty: &str) -> String {
     format!("{}::pg_catalog.{ty}", quote(value))
 }
 
-/// A string constant, untyped.
+/// A string constant, untyped. Where the types beside it settle its own, it is all that is needed:
+/// an argument of a function with one signature, an operand beside one of the type it has to have.
 pub(super) fn quote(value: &str) -> String {
     format!("'{}'", value.replace('\'', "''"))
 }

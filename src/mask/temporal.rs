@@ -6,7 +6,7 @@
 
 use super::column_type::{ColumnType, Kind};
 use super::mask::{MaskError, misfit};
-use super::sql_text::{call, case, cast, literal, op};
+use super::sql_text::{call, case, cast, literal, op, quote};
 
 /// What a truncation keeps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -80,18 +80,21 @@ pub(super) fn truncate(
         return Err(misfit("timezone", "timestamptz", ty));
     }
     match ty.kind() {
-        Kind::Date => truncate_date(unit, x),
-        Kind::Timestamp => Ok(truncate_timestamp(unit, x)),
-        Kind::TimestampTz => truncate_timestamptz(unit, timezone.unwrap_or("UTC"), x),
+        Kind::Date => truncate_date(unit, &ty.as_type(x, "date")),
+        Kind::Timestamp => Ok(truncate_timestamp(unit, &ty.as_type(x, "timestamp"))),
+        Kind::TimestampTz => {
+            let x = ty.as_type(x, "timestamptz");
+            truncate_timestamptz(unit, timezone.unwrap_or("UTC"), &x)
+        }
         _ => Err(misfit("truncate", "date, timestamp and timestamptz", ty)),
     }
 }
 
 fn truncate_date(unit: Unit, x: &str) -> Result<String, MaskError> {
-    let x = &cast(x, "date");
     let date = |text: &str| literal(text, "date");
-    let name = literal(unit.name(), "text");
-    let truncated = cast(&call("date_trunc", &[&name, &cast(x, "timestamp")]), "date");
+    let timestamp = cast(x, "timestamp");
+    let truncated = call("date_trunc", &[&quote(unit.name()), &timestamp]);
+    let truncated = cast(&truncated, "date");
     let part = |name: &str| cast(&call("extract", &[&literal(name, "text"), x]), "int4");
     let first_of = |month: &str| call("make_date", &[&part("year"), month, "1"]);
     // For days no timestamp can show. The first arm takes all others.
@@ -116,24 +119,22 @@ fn truncate_date(unit: Unit, x: &str) -> Result<String, MaskError> {
     };
     let in_range = format!(
         "{} AND {}",
-        op(x, ">=", &date(unit.first_day())),
-        op(x, "<=", &date(LAST_TIMESTAMP_DAY))
+        op(x, ">=", &quote(unit.first_day())),
+        op(x, "<=", &quote(LAST_TIMESTAMP_DAY))
     );
     Ok(case(
         &[
             (in_range, truncated),
-            (format!("NOT {}", call("isfinite", &[x])), x.clone()),
-            (op(x, "<", &date(unit.first_day())), date(FIRST_DAY)),
+            (format!("NOT {}", call("isfinite", &[x])), x.to_owned()),
+            (op(x, "<", &quote(unit.first_day())), quote(FIRST_DAY)),
         ],
         &beyond,
     ))
 }
 
 fn truncate_timestamp(unit: Unit, x: &str) -> String {
-    let x = &cast(x, "timestamp");
-    let timestamp = |text: &str| literal(text, "timestamp");
-    let truncated = call("date_trunc", &[&literal(unit.name(), "text"), x]);
-    before(x, &timestamp(unit.first_day()), "timestamp", &truncated)
+    let truncated = call("date_trunc", &[&quote(unit.name()), x]);
+    before(x, &quote(unit.first_day()), "timestamp", &truncated)
 }
 
 /// `date_trunc(unit, timestamptz, zone)` is only stable; going through the zone's wall clock is
@@ -144,16 +145,15 @@ fn truncate_timestamptz(unit: Unit, zone: &str, x: &str) -> Result<String, MaskE
             "timezone must be a name such as Asia/Shanghai",
         ));
     }
-    let x = &cast(x, "timestamptz");
     let timestamptz = |text: &str| literal(text, "timestamptz");
-    let name = literal(unit.name(), "text");
+    let name = quote(unit.name());
     let zoned = literal(zone, "text");
     let through = |x: &str| {
         let local = call("timezone", &[&zoned, x]);
         call("timezone", &[&zoned, &call("date_trunc", &[&name, &local])])
     };
     if zone == "UTC" {
-        let first = timestamptz(&utc(unit.first_day()));
+        let first = quote(&utc(unit.first_day()));
         return Ok(before(x, &first, "timestamptz", &through(x)));
     }
     // The wall clock may leave the calendar by up to a day on either end.
@@ -164,7 +164,7 @@ fn truncate_timestamptz(unit: Unit, zone: &str, x: &str) -> Result<String, MaskE
         op(x, "<", &timestamptz("infinity"))
     );
     let truncated = case(&[(late, through(&last))], &through(x));
-    let first = timestamptz(&utc("4713-01-08 BC"));
+    let first = quote(&utc("4713-01-08 BC"));
     Ok(before(x, &first, "timestamptz", &truncated))
 }
 
@@ -182,14 +182,14 @@ fn before(x: &str, first: &str, ty: &str, truncated: &str) -> String {
     let early = format!(
         "{} AND {}",
         op(x, "<", first),
-        op(x, ">", &literal("-infinity", ty))
+        op(x, ">", &quote("-infinity"))
     );
     let lowest = if ty == "timestamptz" {
         utc(FIRST_DAY)
     } else {
         FIRST_DAY.to_owned()
     };
-    case(&[(early, literal(&lowest, ty))], truncated)
+    case(&[(early, quote(&lowest))], truncated)
 }
 
 /// Values beyond a bound become the bound; so do the infinities.

@@ -5,7 +5,7 @@
 //! between another session may rename a column, swap two tables, replace a view or attach a
 //! partition, and the names printed would then read something else. When the checks below run,
 //! PostgreSQL holds locks on every relation of the statement, so what they find stays true until it
-//! ends. They cost two calls through the system caches per relation, once per statement.
+//! ends. They cost two looks into the system caches per relation, once per statement.
 //!
 //! - *Columns* are bound by position: a FROM item lists all of them (`AS "c"("id", "email")`), so a
 //!   rename changes nothing. The positions count live columns, so a new attribute number (which a
@@ -92,22 +92,24 @@ fn oids(oids: &[Oid]) -> String {
     format!("'{{{}}}'::\"pg_catalog\".\"oid\"[]", list.join(","))
 }
 
+/// PostgreSQL looks the name up as it reads the statement, after the FROM items are locked, and finds
+/// the comparison true or false as it plans: nothing of it is left to run. A statement that is kept is
+/// read again when one of its relations, or any schema, has changed.
 fn same_oid(relation: &Relation) -> String {
     let name = format!("{}.{}", relation.schema.quoted(), relation.name.quoted());
     format!(
-        "\"pg_catalog\".\"to_regclass\"({}) OPERATOR(\"pg_catalog\".=) {}",
-        literal(&name, "text"),
-        oid(relation.oid)
+        "\"pg_catalog\".\"oideq\"({}, {})",
+        literal(&name, "regclass"),
+        relation.oid
     )
 }
 
 /// NULL is `has_column_privilege`'s answer for an attribute number that was never given.
 fn no_new_attribute(relation: &Relation) -> String {
     format!(
-        "\"pg_catalog\".\"has_column_privilege\"({}, '{}'::\"pg_catalog\".\"int2\", {}) IS NULL",
-        oid(relation.oid),
-        relation.attributes.saturating_add(1),
-        literal("SELECT", "text")
+        "\"pg_catalog\".\"has_column_privilege\"({}, '{}'::\"pg_catalog\".\"int2\", 'SELECT') IS NULL",
+        relation.oid,
+        relation.attributes.saturating_add(1)
     )
 }
 

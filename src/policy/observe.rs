@@ -116,6 +116,7 @@ mod tests {
             sql: "pg_catalog.text".into(),
             collation: None,
             element: None,
+            domain: false,
         };
         let key = Arc::new(TokenKey::new("aaaa", Zeroizing::new([7; 64])).expect("an id"));
         let token = TokenColumn::bind("d", TokenKind::Hmac, &[key], &ty).expect("fits");

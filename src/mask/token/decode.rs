@@ -276,6 +276,7 @@ mod tests {
             sql: "".into(),
             collation: None,
             element: None,
+            domain: false,
         };
         TokenColumn::bind(domain, TokenKind::Siv, &[Arc::new(key)], &ty).expect("fits")
     }

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::codec::{Family, PREFIX, write_uuid};
 use super::keyring::TokenKey;
 use crate::mask::mask::MaskError;
-use crate::mask::sql_text::{call, cast, literal, op};
+use crate::mask::sql_text::{call, cast, op, quote};
 use crate::pg::types::Format;
 
 /// A block of SHA-256.
@@ -96,14 +96,14 @@ impl Hmac {
     pub(super) fn sql(&self, operand: &str, ipad: &str, opad: &str) -> String {
         // To text first: that is what drops the trailing blanks of a char(n).
         let text = cast(operand, "text");
-        let bytes = call("convert_to", &[&text, &literal("UTF8", "name")]);
+        let bytes = call("convert_to", &[&text, &quote("UTF8")]);
         let inner = call("sha256", &[&op(&cast(ipad, "bytea"), "||", &bytes)]);
         let outer = call("sha256", &[&op(&cast(opad, "bytea"), "||", &inner)]);
         let half = call("substr", &[&outer, "1", "16"]);
-        let hex = call("encode", &[&half, &literal("hex", "text")]);
+        let hex = call("encode", &[&half, &quote("hex")]);
         match self.family {
             Family::Uuid => cast(&hex, "uuid"),
-            _ => cast(&op(&literal(&self.prefix, "text"), "||", &hex), "varchar"),
+            _ => cast(&op(&quote(&self.prefix), "||", &hex), "varchar"),
         }
     }
 }

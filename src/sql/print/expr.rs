@@ -168,6 +168,7 @@ impl Printer<'_> {
     }
 
     fn column(&mut self, column: &Column) -> Printed {
+        self.reads(column.qualifier.as_ref(), &column.name);
         if self.bare {
             return self.ident(&column.name);
         }

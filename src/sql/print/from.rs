@@ -91,11 +91,17 @@ impl Printer<'_> {
         self.push("(SELECT");
         let mut separator = " ";
         for column in &derived.columns {
+            if (self.read.as_ref()).is_some_and(|read| !read.has(&alias.name, column)) {
+                continue;
+            }
             self.push(separator);
             separator = ", ";
             self.push(&column.sql);
-            self.push(" AS ");
-            self.ident(&column.name)?;
+            // A column's name is its own.
+            if !column.is_stored() {
+                self.push(" AS ");
+                self.ident(&column.name)?;
+            }
         }
         if let Some(row) = &derived.whole_row {
             self.push(separator);
@@ -177,6 +183,9 @@ impl Printer<'_> {
             }
             JoinConstraint::Using(columns, alias) => {
                 self.push(" USING (");
+                for column in columns {
+                    self.reads(None, column);
+                }
                 self.idents(columns)?;
                 self.push(")");
                 if let Some(alias) = alias {

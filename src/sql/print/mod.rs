@@ -21,8 +21,11 @@ pub(super) mod lexical;
 mod merge;
 mod pinned;
 mod query;
+mod reads;
 mod statement;
 mod write;
+
+use self::reads::Reads;
 
 pub use self::pinned::{MOVED, UNPROVEN, proven};
 
@@ -83,7 +86,7 @@ pub enum RelationForm {
 /// A base relation's masked form.
 #[derive(Clone, Default)]
 pub struct DerivedRelation {
-    /// The columns the statement uses, masked or not.
+    /// The columns the statement uses, masked or not; [`print()`] writes those that are read.
     pub columns: Vec<DerivedColumn>,
     /// SQL of the hidden last column for whole-row references, if there are any.
     pub whole_row: Option<String>,
@@ -96,6 +99,17 @@ pub struct DerivedColumn {
     pub name: Ident,
     /// SQL over the relation aliased [`INNER_ALIAS`]: `"t"."email"`, or a mask of it.
     pub sql: String,
+}
+
+impl DerivedColumn {
+    /// Is it the column as it is stored?
+    fn is_stored(&self) -> bool {
+        let stored = self.sql.strip_prefix('"').and_then(|sql| {
+            let sql = sql.strip_prefix(INNER_ALIAS)?;
+            sql.strip_prefix("\".")
+        });
+        stored.is_some_and(|stored| stored == self.name.quoted())
+    }
 }
 
 /// An operand's text → the masked text. Any expression text will do: it is parenthesised when placed.
@@ -122,6 +136,15 @@ impl InPlace {
 /// relation masked in place, a write target as a derived table).
 pub fn print(statement: &Statement, rewrite: &Rewrite) -> Result<SqlText, Unsupported> {
     let mut printer = Printer::new(rewrite);
+    let derived = |form: &RelationForm| matches!(form, RelationForm::Derived(_));
+    if rewrite.relations.values().any(derived) {
+        let mut first = Printer::new(rewrite);
+        first.gathered = Some(Reads::default());
+        // It looks at no constant.
+        first.open = true;
+        first.statement(statement)?;
+        printer.read = first.gathered;
+    }
     printer.open = true;
     printer.statement(statement)?;
     SqlText::filled(&printer.out, &printer.constants, printer.of)
@@ -206,6 +229,10 @@ struct Printer<'a> {
     met: Option<Vec<RelationId>>,
     /// The target of the INSERT around, whose checks its query and its DO UPDATE carry.
     target: Option<RelationId>,
+    /// Gather the columns that are read.
+    gathered: Option<Reads>,
+    /// The columns that are read, if that is known.
+    read: Option<Reads>,
 }
 
 impl<'a> Printer<'a> {
@@ -222,6 +249,8 @@ impl<'a> Printer<'a> {
             of: None,
             met: None,
             target: None,
+            gathered: None,
+            read: None,
         }
     }
 

@@ -1,7 +1,8 @@
 //! Queries: WITH, set operations, SELECT, VALUES, and the clauses around them.
 
 use super::pinned::Place;
-use super::{Printed, Printer, Unsupported, unresolved};
+use super::{Printed, Printer, RelationForm, Unsupported, unresolved};
+use crate::ident::Ident;
 use crate::sql::tree::{
     Cte, Distinct, Expr, GroupItem, Limit, Literal, LockStrength, LockWait, Locking, Query, Select,
     SelectItem, SetExpr, SetOp, With,
@@ -255,7 +256,7 @@ impl Printer<'_> {
             SelectItem::Expr { expr, alias } => {
                 p.resolved(alias.is_some(), "a select item without a name")?;
                 p.expr(expr)?;
-                if let Some(alias) = alias {
+                if let Some(alias) = alias.as_ref().filter(|a| !p.is_called(expr, a)) {
                     p.push(" AS ");
                     p.ident(alias)?;
                 }
@@ -278,6 +279,18 @@ impl Printer<'_> {
                 Ok(())
             }
         })
+    }
+
+    /// Is it a column of that name, written as itself?
+    fn is_called(&self, expr: &Expr, alias: &Ident) -> bool {
+        let Expr::Column(column) = expr else {
+            return false;
+        };
+        let masked = column.base.is_some_and(|(id, attnum)| {
+            matches!(self.rewrite.relations.get(&id),
+                Some(RelationForm::InPlace(masks)) if masks.contains_key(&attnum))
+        });
+        column.name == *alias && !masked
     }
 
     fn group_item(&mut self, item: &GroupItem) -> Printed {
