@@ -126,8 +126,9 @@ impl Pooled {
             let event = poll_fn(|cx| self.poll(cx, client, &mut flow)).await;
             let done = match event {
                 Event::End(end) => break end,
-                Event::Attach => self.attach(&mut flow).await,
-                Event::Settle(found) => self.settle(&mut flow, found).await,
+                // What they need to wait is no part of a session at rest.
+                Event::Attach => Box::pin(self.attach(&mut flow)).await,
+                Event::Settle(found) => Box::pin(self.settle(&mut flow, found)).await,
             };
             if let Err(end) = done {
                 break end;
@@ -179,23 +180,29 @@ impl Pooled {
         scratch: &mut Scratch,
     ) -> Result<Option<Event>, End> {
         self.signals(cx, flow)?;
+        // A socket that had nothing wakes us when it has: it is asked once.
+        let (mut server_waits, mut client_waits) = (false, false);
         loop {
             let mut moved = flow.to_client.drive(cx, client)?;
             if let Some(server) = &mut flow.server {
                 moved |= flow.to_server.drive(cx, &mut server.connection.stream)?;
             }
-            if flow.to_client.is_empty() {
+            if flow.to_client.is_empty() && !server_waits {
                 match self.read_server(cx, client, flow, scratch)? {
                     Poll::Ready(Some(event)) => return Ok(Some(event)),
                     Poll::Ready(None) => moved = true,
-                    Poll::Pending => {}
+                    Poll::Pending => server_waits = flow.server.is_some(),
                 }
             }
-            if flow.to_server.is_empty() && !flow.left {
+            if flow.to_server.is_empty() && !flow.left && !client_waits {
                 match self.read_client(cx, client, flow, scratch)? {
                     Poll::Ready(Some(event)) => return Ok(Some(event)),
-                    Poll::Ready(None) => moved = true,
-                    Poll::Pending => {}
+                    Poll::Ready(None) => {
+                        moved = true;
+                        // It may be another one now.
+                        server_waits = false;
+                    }
+                    Poll::Pending => client_waits = true,
                 }
             }
             if flow.left && !flow.link.is_owed() {
