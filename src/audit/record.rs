@@ -262,11 +262,17 @@ fn number(out: &mut Vec<u8>, key: &str, value: u64) {
 }
 
 fn digits(out: &mut Vec<u8>, value: u64) {
-    if let Ok(digit @ 0..=9) = u8::try_from(value) {
-        out.push(b'0'.saturating_add(digit));
-    } else if write!(out, "{value}").is_err() {
-        // Writing to a Vec does not fail.
+    let (mut text, mut rest, mut length) = ([b'0'; 20], value, 0_usize);
+    for digit in text.iter_mut().rev() {
+        *digit = b'0'.saturating_add(u8::try_from(rest % 10).unwrap_or(0));
+        rest /= 10;
+        length = length.saturating_add(1);
+        if rest == 0 {
+            break;
+        }
     }
+    let start = text.len().saturating_sub(length);
+    out.extend_from_slice(text.get(start..).unwrap_or_default());
 }
 
 fn string(out: &mut Vec<u8>, value: &str) {

@@ -179,11 +179,13 @@ where
     S: tokio::io::AsyncRead + Unpin,
 {
     let mut length = [0; 4];
-    let (head, rest) = length.split_at_mut(1);
-    if stream.read(head).await? == 0 {
+    let here = stream.read(&mut length).await?;
+    if here == 0 {
         return Ok(None);
     }
-    stream.read_exact(rest).await?;
+    stream
+        .read_exact(length.get_mut(here..).unwrap_or_default())
+        .await?;
     let mut body = vec![0; startup::body_length(length)?];
     stream.read_exact(&mut body).await?;
     Ok(Some(StartupPacket::read(&body)?))

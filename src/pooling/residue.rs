@@ -217,8 +217,9 @@ impl Default for Name {
 impl Name {
     fn set(&mut self, name: &[u8]) {
         self.len = name.len().min(self.bytes.len());
-        for (to, from) in self.bytes.iter_mut().zip(name) {
-            *to = *from;
+        let (to, from) = (self.bytes.get_mut(..self.len), name.get(..self.len));
+        if let (Some(to), Some(from)) = (to, from) {
+            to.copy_from_slice(from);
         }
     }
 

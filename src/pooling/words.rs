@@ -60,13 +60,13 @@ impl<'a> Words<'a> {
     /// White space and comments; false if a comment does not end.
     fn blank(&mut self) -> bool {
         loop {
-            match (self.peek(0), self.peek(1)) {
-                (Some(b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c), _) => self.skip(1),
-                (Some(b'-'), Some(b'-')) => {
+            match self.rest() {
+                [b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c, ..] => self.skip(1),
+                [b'-', b'-', ..] => {
                     let end = memchr::memchr2(b'\n', b'\r', self.rest());
                     self.skip(end.unwrap_or(usize::MAX));
                 }
-                (Some(b'/'), Some(b'*')) => {
+                [b'/', b'*', ..] => {
                     if !self.block_comment() {
                         return false;
                     }
@@ -135,9 +135,7 @@ impl<'a> Words<'a> {
         let start = self.at;
         self.skip(1);
         if self.peek(0).is_some_and(|b| b.is_ascii_digit()) {
-            while self.peek(0).is_some_and(is_part) {
-                self.skip(1);
-            }
+            self.parts();
             return Item::Other;
         }
         while self.peek(0).is_some_and(|b| is_part(b) && b != b'$') {
@@ -157,12 +155,19 @@ impl<'a> Words<'a> {
         }
     }
 
+    /// What parts of a name there are at the front.
+    fn parts(&mut self) -> &'a [u8] {
+        let rest = self.rest();
+        let len = rest.iter().take_while(|byte| is_part(**byte)).count();
+        self.skip(len);
+        rest.get(..len).unwrap_or_default()
+    }
+
     fn word(&mut self) -> Item<'a> {
-        let start = self.at;
-        while self.peek(0).is_some_and(is_part) {
-            self.skip(1);
+        let word = self.parts();
+        if word.len() > 1 {
+            return Item::Word(word);
         }
-        let word = self.slice(start, self.at);
         match (word, self.peek(0), self.peek(1)) {
             (b"e" | b"E", Some(b'\''), _) => self.string(true),
             (b"b" | b"B" | b"x" | b"X" | b"n" | b"N", Some(b'\''), _) => {
@@ -199,9 +204,7 @@ impl<'a> Iterator for Words<'a> {
             b'$' => self.dollar(),
             b'0'..=b'9' => {
                 // A number's letters (1e5, 0x1F, 1_000) are no word; `1.` and `.5` do not matter.
-                while self.peek(0).is_some_and(is_part) {
-                    self.skip(1);
-                }
+                self.parts();
                 Item::Other
             }
             _ if is_start(byte) => self.word(),
@@ -220,13 +223,29 @@ impl<'a> Words<'a> {
     }
 }
 
-fn is_start(byte: u8) -> bool {
+const fn is_start(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80
 }
 
 fn is_part(byte: u8) -> bool {
-    is_start(byte) || byte.is_ascii_digit() || byte == b'$'
+    PARTS.get(usize::from(byte)) == Some(&true)
 }
+
+/// Asked of most bytes of a text.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    reason = "there is one for each byte, and it is made by the compiler"
+)]
+const PARTS: [bool; 256] = {
+    let (mut parts, mut at) = ([false; 256], 0);
+    while at < parts.len() {
+        let byte = at as u8;
+        parts[at] = is_start(byte) || byte.is_ascii_digit() || byte == b'$';
+        at += 1;
+    }
+    parts
+};
 
 #[cfg(test)]
 mod tests {

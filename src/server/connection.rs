@@ -25,10 +25,11 @@ use crate::wire::Report;
 
 /// Serves one socket.
 pub(super) async fn serve(shared: Arc<Shared>, tcp: TcpStream) {
-    match accept(tcp, &shared.acceptor).await {
+    // Of what it takes to let a client in, a session that is in keeps nothing.
+    match Box::pin(accept(tcp, &shared.acceptor)).await {
         Ok(Accepted::Session(client)) => {
             if console::is_meant(&shared.config, &client.startup.database) {
-                return console::serve(&shared, client).await;
+                return Box::pin(console::serve(&shared, client)).await;
             }
             begin(shared, client).await;
         }
@@ -87,7 +88,7 @@ fn denied(sqlstate: &str, message: impl Into<String>) -> Denied {
 }
 
 async fn begin(shared: Arc<Shared>, client: ClientConnection) {
-    match prepare(&shared, &client).await {
+    match Box::pin(prepare(&shared, &client)).await {
         Ok(prepared) => conversation::run(&shared, client, prepared).await,
         Err(why) => {
             Metrics::add(&shared.metrics.failed_logins);
@@ -97,7 +98,7 @@ async fn begin(shared: Arc<Shared>, client: ClientConnection) {
                 hint: why.hint.as_deref(),
                 ..Report::fatal(&why.sqlstate, &why.message)
             };
-            dismiss(client.stream, &report).await;
+            Box::pin(dismiss(client.stream, &report)).await;
         }
     }
 }

@@ -447,7 +447,7 @@ impl Session {
         self.status = status;
         self.confirmed.ready(status, self.failed);
         if status != TransactionStatus::InTransaction {
-            self.portals.retain(|_, portal| portal.segment > segment);
+            self.portals.end(segment);
         }
         if self.dirty || self.failed {
             self.speculative = self.confirmed.clone();

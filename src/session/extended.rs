@@ -211,7 +211,7 @@ impl Session {
         io: &mut Io<'_>,
     ) -> Result<Step, Fatal> {
         let taken = !bind.portal.is_empty()
-            && (self.portals.contains_key(bind.portal)
+            && (self.portals.get(bind.portal).is_some()
                 || ident(bind.portal).is_ok_and(|n| self.speculative.cursors.contains_key(&n)));
         let refusal = if taken {
             let name = String::from_utf8_lossy(bind.portal);
@@ -275,13 +275,7 @@ impl Session {
             formats,
             segment: self.segment,
         };
-        let portal = Arc::new(portal);
-        // The unnamed one is mostly there.
-        if let Some(old) = self.portals.get_mut(bind.portal) {
-            *old = portal;
-        } else {
-            self.portals.insert(bind.portal.to_vec(), portal);
-        }
+        self.portals.set(bind.portal, Arc::new(portal));
         self.replies.push(Expected::Bind);
         Ok(Ok(()))
     }
@@ -297,8 +291,7 @@ impl Session {
             Some(portal) if portal.prepared.plan.epoch() == at.snapshot.epoch => Ok(portal),
             Some(portal) => match self.portal_again(&portal, at) {
                 Ok(portal) => {
-                    self.portals
-                        .insert(execute.portal.to_vec(), Arc::clone(&portal));
+                    self.portals.set(execute.portal, Arc::clone(&portal));
                     Ok(portal)
                 }
                 Err(refusal) if planning::is_unknown_name(&refusal) => return Ok(Step::Unknown),

@@ -19,6 +19,7 @@ mod extended;
 mod missing;
 mod observe;
 mod planning;
+mod portals;
 mod renew;
 mod replies;
 mod rows;
@@ -36,7 +37,8 @@ use bytes::BytesMut;
 
 pub use self::observe::{Observer, Seen, Verdict};
 use self::planning::Names;
-use self::replies::{Expected, Portal, Prepared, Replies};
+use self::portals::Portals;
+use self::replies::{Expected, Prepared, Replies};
 use self::rows::Latest;
 pub use self::startup::{UpstreamStartup, is_reported, restricted, unrestricted};
 use self::transaction::State;
@@ -149,7 +151,7 @@ pub struct Session {
     replies: Replies,
     /// By upstream name: what the extended protocol needs to know beyond the plan.
     details: HashMap<Ident, Arc<Prepared>>,
-    portals: HashMap<Vec<u8>, Arc<Portal>>,
+    portals: Portals,
     /// Up to the client's next Sync, its messages are discarded, as PostgreSQL does after an error.
     skipping: bool,
     /// The encoding the client was last told that it has.
@@ -197,7 +199,7 @@ impl Session {
             status: TransactionStatus::Idle,
             replies: Replies::default(),
             details: HashMap::new(),
-            portals: HashMap::new(),
+            portals: Portals::default(),
             skipping: false,
             doomed: Vec::new(),
             reported: encoding,

@@ -146,11 +146,24 @@ fn no_connection_is_lost_in_a_queue() {
     );
 }
 
+#[test]
+fn a_log_that_goes_to_a_file_is_plain_text() {
+    let mut served = Served::start();
+    drop(served.client("stage"));
+    served.signal("-TERM");
+    served.ends();
+    let log = fs::read_to_string(served.folder.path().join("log")).unwrap();
+    assert!(
+        log.contains("listening") && !log.contains('\u{1b}'),
+        "{log}"
+    );
+}
+
 /// `pgveil serve`, as users run it; killed if a test leaves it behind.
 struct Served {
     child: Child,
     addr: SocketAddr,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Served {
@@ -183,12 +196,13 @@ audit: {}
         );
         let file = folder.path().join("pgveil.yaml");
         fs::write(&file, config).unwrap();
+        let log = fs::File::create(folder.path().join("log")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_pgveil"))
             .args(["serve", "-c"])
             .arg(&file)
             .env("PGVEIL_STAGE", PASSWORD)
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap();
         let started = Instant::now();
@@ -202,7 +216,7 @@ audit: {}
         Self {
             child,
             addr,
-            _folder: folder,
+            folder,
         }
     }
 

@@ -42,7 +42,8 @@ pub(super) async fn run(shared: &Arc<Shared>, mut client: ClientConnection, prep
     }
     login.finish(|record| record.decision = Outcome::Allow);
     Metrics::add(&shared.metrics.sessions);
-    tracing::info!(session = who.session, login = who.login, %role, "session begins");
+    // The audit log has it: where clients come and go by the hundred a second, this is for debugging.
+    tracing::debug!(session = who.session, login = who.login, %role, "session begins");
     let end = match welcome(&mut client, &road, &kind, &registration).await {
         Ok(()) => {
             Metrics::add(match kind {
@@ -59,8 +60,11 @@ pub(super) async fn run(shared: &Arc<Shared>, mut client: ClientConnection, prep
                 settings,
             };
             match road {
-                Road::Own(upstream, _room) => session.own(&mut client, *upstream, kind).await,
-                Road::Lent(lending) => session.lent(&mut client, *lending, kind).await,
+                // Each takes the room that it needs, not what the other would.
+                Road::Own(upstream, _room) => {
+                    Box::pin(session.own(&mut client, *upstream, kind)).await
+                }
+                Road::Lent(lending) => Box::pin(session.lent(&mut client, *lending, kind)).await,
             }
         }
         Err(end) => end,
@@ -68,14 +72,22 @@ pub(super) async fn run(shared: &Arc<Shared>, mut client: ClientConnection, prep
     Metrics::sub(&shared.metrics.sessions);
     if matches!(end, End::Killed) {
         // What it was at is not left to run on for nobody.
-        forward_cancel(shared, registration.pid(), registration.key()).await;
+        Box::pin(forward_cancel(
+            shared,
+            registration.pid(),
+            registration.key(),
+        ))
+        .await;
     }
     note_end(shared, &who, &end);
     if let Ok(ticket) = shared.sink.reserve(Record::new(Event::Logout, who)) {
         ticket.finish(|record| record.decision = Outcome::Allow);
     }
-    // It is closed whatever comes of it.
-    drop(tokio::time::timeout(crate::limits::LINGER, client.stream.shutdown()).await);
+    // To one that left nothing is said any more; only TLS has a word for that.
+    if !matches!(end, End::Client) || client.stream.is_tls() {
+        // It is closed whatever comes of it.
+        drop(tokio::time::timeout(crate::limits::LINGER, client.stream.shutdown()).await);
+    }
 }
 
 /// Tells the client that it is in.
@@ -202,7 +214,7 @@ async fn send(client: &mut ClientConnection, reply: Reply) -> std::io::Result<()
 fn note_end(shared: &Shared, who: &Who, end: &End) {
     let session = &who.session;
     match end {
-        End::Client => tracing::info!(session, "session ends: client left"),
+        End::Client => tracing::debug!(session, "session ends: client left"),
         End::Upstream => tracing::info!(session, "session ends: server closed the connection"),
         End::Drained => tracing::info!(session, "session ends: shutting down"),
         End::Killed => tracing::info!(session, "session ends: an administrator ended it"),

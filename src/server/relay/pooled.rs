@@ -64,10 +64,12 @@ impl Pooled {
             let event = poll_fn(|cx| self.poll(cx, client, &mut flow)).await;
             let done = match event {
                 Event::End(end) => break end,
-                Event::Attach => self.lease.attach(&mut flow.held).await,
+                // What they need to wait is no part of a session at rest.
+                Event::Attach => Box::pin(self.lease.attach(&mut flow.held)).await,
                 Event::Settle(found) => {
                     let mut theirs = Vec::new();
-                    let done = self.lease.settle(&mut flow.held, found, &mut theirs).await;
+                    let settled = self.lease.settle(&mut flow.held, found, &mut theirs);
+                    let done = Box::pin(settled).await;
                     flow.to_client.push(&theirs);
                     done
                 }
@@ -115,21 +117,27 @@ impl Pooled {
         scratch: &mut Scratch,
     ) -> Result<Option<Event>, End> {
         self.signals(cx, flow)?;
+        // A socket that had nothing wakes us when it has: it is asked once.
+        let (mut server_waits, mut client_waits) = (false, false);
         loop {
             let mut moved = flow.to_client.drive(cx, client)?;
             moved |= flow.held.drive(cx)?;
-            if flow.to_client.is_empty() {
+            if flow.to_client.is_empty() && !server_waits {
                 match self.read_server(cx, client, flow, scratch)? {
                     Poll::Ready(Some(event)) => return Ok(Some(event)),
                     Poll::Ready(None) => moved = true,
-                    Poll::Pending => {}
+                    Poll::Pending => server_waits = flow.held.server.is_some(),
                 }
             }
-            if flow.held.to_server.is_empty() && !flow.left {
+            if flow.held.to_server.is_empty() && !flow.left && !client_waits {
                 match self.read_client(cx, client, flow, scratch)? {
                     Poll::Ready(Some(event)) => return Ok(Some(event)),
-                    Poll::Ready(None) => moved = true,
-                    Poll::Pending => {}
+                    Poll::Ready(None) => {
+                        moved = true;
+                        // It may be another one now.
+                        server_waits = false;
+                    }
+                    Poll::Pending => client_waits = true,
                 }
             }
             if flow.left && !flow.held.link.is_owed() {

@@ -193,7 +193,10 @@ impl Restricted {
             if let Err(end) = turned.await {
                 break end;
             }
-            if let Err(end) = road.ready(&mut flow.from_upstream).await {
+            // What it needs to wait is no part of a session at rest.
+            if road.waits()
+                && let Err(end) = Box::pin(road.ready(&mut flow.from_upstream)).await
+            {
                 break end;
             }
         };

@@ -34,6 +34,9 @@ pub(super) trait Road {
         cx: &mut Context<'_>,
     ) -> Result<bool, End>;
 
+    /// [`Road::ready`] has something to do.
+    fn waits(&self) -> bool;
+
     /// Does what takes longer than one look.
     async fn ready(&mut self, from: &mut FrameBuffer) -> Result<(), End>;
 
@@ -66,6 +69,10 @@ impl Road for Own<'_> {
         cx: &mut Context<'_>,
     ) -> Result<bool, End> {
         Ok(to.poll_written(self.0, cx)?)
+    }
+
+    fn waits(&self) -> bool {
+        false
     }
 
     async fn ready(&mut self, _: &mut FrameBuffer) -> Result<(), End> {
@@ -195,6 +202,10 @@ impl Road for Lent {
             }
         }
         Ok(self.say(to, from, cx)? || turned)
+    }
+
+    fn waits(&self) -> bool {
+        self.next.is_some()
     }
 
     async fn ready(&mut self, from: &mut FrameBuffer) -> Result<(), End> {

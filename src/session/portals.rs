@@ -1,0 +1,58 @@
+//! A session's portals, by the client's names for them.
+//!
+//! The unnamed one, which almost every statement is bound to, has a place of its own: it comes and
+//! goes with each of them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::replies::Portal;
+
+#[derive(Default)]
+pub(super) struct Portals {
+    unnamed: Option<Arc<Portal>>,
+    named: HashMap<Vec<u8>, Arc<Portal>>,
+}
+
+impl Portals {
+    pub(super) fn get(&self, name: &[u8]) -> Option<&Arc<Portal>> {
+        match name {
+            b"" => self.unnamed.as_ref(),
+            name => self.named.get(name),
+        }
+    }
+
+    /// In the place of the one that has the name, if there is one.
+    pub(super) fn set(&mut self, name: &[u8], portal: Arc<Portal>) {
+        match name {
+            b"" => self.unnamed = Some(portal),
+            name => {
+                self.named.insert(name.to_vec(), portal);
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, name: &[u8]) -> Option<Arc<Portal>> {
+        match name {
+            b"" => self.unnamed.take(),
+            name => self.named.remove(name),
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.unnamed = None;
+        self.named.clear();
+    }
+
+    /// A transaction is over, and with it what was made in this segment or before.
+    pub(super) fn end(&mut self, segment: u64) {
+        self.unnamed.take_if(|portal| portal.segment <= segment);
+        if !self.named.is_empty() {
+            self.named.retain(|_, portal| portal.segment > segment);
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        (self.named.len()).saturating_add(usize::from(self.unnamed.is_some()))
+    }
+}
