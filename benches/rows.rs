@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use pgveil::mask::token::{TokenKey, TokenKind};
+use pgveil::mask::token::{Shape, TokenKey, TokenKind};
 use pgveil::mask::{
     ColumnType, CompiledMask, FieldShape, Mask, OutputRule, Partial, RowMasker, TokenColumn,
     Transform,
@@ -163,6 +163,27 @@ fn values(criterion: &mut Criterion) {
                 });
             });
         }
+    }
+    let shapes = [
+        (Shape::Digits, "digits", "4111111111111111"),
+        (
+            Shape::BankCard { keep_bin: true },
+            "bank_card",
+            "4111111111111111",
+        ),
+        (Shape::CnId, "cn_id", "11010519491231002X"),
+        (Shape::Phone, "phone", "13812345678"),
+    ];
+    for (shape, name, value) in shapes {
+        let kind = TokenKind::Ff1(shape);
+        let column = TokenColumn::bind("person", kind, &[Arc::clone(&key)], &text());
+        let column = column.unwrap_or_else(|e| panic!("{e}"));
+        group.bench_function(format!("ff1 token, {name} of {}", value.len()), |bencher| {
+            bencher.iter(|| {
+                out.clear();
+                column.encode_wire(black_box(value.as_bytes()), Format::Text, &mut out)
+            });
+        });
     }
     group.finish();
 }

@@ -18,7 +18,7 @@ use std::sync::{Arc, OnceLock};
 
 use pgveil::cli::cluster::{Cluster, ClusterOptions};
 use pgveil::ident::Ident;
-use pgveil::mask::token::{TokenKey, TokenKind};
+use pgveil::mask::token::{Shape, TokenKey, TokenKind};
 use pgveil::mask::{
     ColumnType, CompiledMask, JsonAction, JsonMask, JsonOther, Mask, Partial, TokenColumn, Unit,
     null_sql,
@@ -1451,6 +1451,145 @@ fn hmac_tokens_agree_with_postgresql() {
             assert_eq!(fields[2..], [described, "t"]);
         }
     }
+}
+
+const SHAPES: [Shape; 5] = [
+    Shape::Digits,
+    Shape::Phone,
+    Shape::BankCard { keep_bin: false },
+    Shape::BankCard { keep_bin: true },
+    Shape::CnId,
+];
+
+/// Texts in and around the shapes: good ones with a character changed, added or left out.
+fn around_the_shapes() -> Vec<String> {
+    let good = [
+        "13812345678",
+        "+86 138-1234-5678",
+        "(0571) 8888.8888",
+        "4111111111111111",
+        "6222020200000000006",
+        "4222222222222",
+        "11010519491231002X",
+        "123456",
+        "12345678901234567890123456789012345678",
+    ];
+    let mut texts: Vec<String> = good.map(str::to_owned).to_vec();
+    texts.extend(
+        [
+            "",
+            " ",
+            "abc",
+            "tok_aaaa",
+            "１２３４５６７",
+            "123456\n",
+            "\n1234567",
+        ]
+        .map(str::to_owned),
+    );
+    for text in good {
+        for at in 0..text.len() {
+            for new in ["", "0", "7", "X", "x", "-", "é"] {
+                let (before, rest) = text.split_at(at);
+                let after = rest.split_at(1).1;
+                texts.push(format!("{before}{new}{after}"));
+                texts.push(format!("{before}{new}{rest}"));
+            }
+        }
+        texts.extend([format!(" {text}"), format!("{text} ")]);
+    }
+    // Days that there are and are not, with the right check character.
+    let weights = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2];
+    for year in [1899, 1900, 1904, 1999, 2000, 2001, 2024, 2099, 2100] {
+        for day in [
+            "0001", "0100", "0101", "0131", "0132", "0228", "0229", "0230", "0430", "0431", "0930",
+            "0931", "1031", "1130", "1131", "1231", "1301",
+        ] {
+            let body = format!("110105{year}{day}002");
+            let terms = body
+                .bytes()
+                .zip(weights)
+                .map(|(d, w)| usize::from(d - b'0') * w);
+            let check = "10X98765432"
+                .chars()
+                .nth(terms.sum::<usize>() % 11)
+                .expect("eleven of them");
+            texts.push(format!("{body}{check}"));
+        }
+    }
+    texts
+}
+
+#[test]
+fn postgresql_knows_what_has_a_shape() {
+    let texts = around_the_shapes();
+    for shape in SHAPES {
+        for name in ["text", "varchar(40)", "bpchar(40)"] {
+            let column = bind("person", TokenKind::Ff1(shape), 1, name);
+            let guarded = column.guarded_sql("v.c").expect("a shape");
+            let values: Vec<String> = texts
+                .iter()
+                .map(|text| format!("(E'{}'::{name})", text.replace('\n', "\\n")))
+                .collect();
+            let rows = run(&format!(
+                "SELECT ({guarded}) IS NOT NULL, \
+                 ({guarded}) IS NULL OR ({guarded}) = v.c, pg_typeof({guarded}) \
+                 FROM (VALUES {}) AS v(c)",
+                values.join(", ")
+            ));
+            assert_eq!(rows.len(), texts.len());
+            let mut inside = 0;
+            for (text, row) in texts.iter().zip(rows) {
+                let mut out = Vec::new();
+                let ours = column.encode_wire(text.as_bytes(), Format::Text, &mut out);
+                let theirs = row.split('|').next() == Some("t");
+                assert_eq!(ours.is_ok(), theirs, "{shape:?} {name} {text:?}");
+                assert!(row.contains("|t|"), "{row}");
+                inside += usize::from(theirs);
+                if theirs {
+                    let back = column.decode(&out).expect("a token");
+                    let blanks = if name == "bpchar(40)" {
+                        text.trim_end_matches(' ')
+                    } else {
+                        text
+                    };
+                    assert_eq!(back.as_slice(), blanks.as_bytes());
+                }
+            }
+            assert!(inside > 5 && inside < texts.len(), "{shape:?}: {inside}");
+        }
+    }
+}
+
+#[test]
+fn a_shape_needs_room() {
+    for (shape, name, why) in [
+        (
+            Shape::Digits,
+            "varchar(5)",
+            "format: digits begins with 6 characters",
+        ),
+        (
+            Shape::CnId,
+            "bpchar(17)",
+            "format: cn_id begins with 18 characters",
+        ),
+        (
+            Shape::Phone,
+            "int8",
+            "kind: ff1 with format: phone fits text, varchar and char",
+        ),
+        (
+            Shape::Digits,
+            "text[]",
+            "token fits text, varchar, char, integers and uuid",
+        ),
+    ] {
+        let bound = TokenColumn::bind("d", TokenKind::Ff1(shape), &[key(1)], &ty(name));
+        let error = bound.err().expect("refused").to_string();
+        assert!(error.starts_with(why), "{error}");
+    }
+    bind("d", TokenKind::Ff1(Shape::Digits), 1, "varchar(6)");
 }
 
 #[test]

@@ -40,6 +40,8 @@ mod restricted;
 mod rotation;
 #[path = "session/serving.rs"]
 mod serving;
+#[path = "session/shaped.rs"]
+mod shaped;
 #[path = "session/stage.rs"]
 mod stage;
 #[path = "session/unrestricted.rs"]

@@ -41,6 +41,26 @@ pub(super) struct Decided {
     pub(super) place: Place,
 }
 
+impl Decided {
+    /// The tokens of a column whose stored values stand for them, if not every value has one.
+    pub(super) fn guard(&self) -> Option<&TokenColumn> {
+        match &self.form {
+            ColumnForm::Rule(rule) if self.place == Place::Output => match &rule.treatment {
+                Treatment::Token(token) => Some(&**token).filter(|token| token.is_guarded()),
+                Treatment::Clear | Treatment::Mask(_) | Treatment::Nullify | Treatment::Deny => {
+                    None
+                }
+            },
+            _ => None,
+        }
+    }
+
+    /// PostgreSQL is given an expression in the column's place.
+    pub(super) fn is_expression(&self) -> bool {
+        self.place == Place::Source || self.guard().is_some()
+    }
+}
+
 /// What was decided for a statement.
 pub(super) struct Decisions {
     pub(super) columns: BTreeMap<Source, Decided>,
@@ -324,7 +344,11 @@ impl Decisions {
             .map(|(relation, column)| (relation.oid, column.attnum));
         match (&decided.form, decided.place) {
             (ColumnForm::Rule(r), Place::Output) => {
-                rule.expect = base;
+                // What has no token is NULL, by an expression: PostgreSQL names no table.
+                match decided.guard() {
+                    Some(_) => rule.origin = base,
+                    None => rule.expect = base,
+                }
                 rule.transform = match &r.treatment {
                     Treatment::Mask(m) => Transform::Mask(Arc::clone(m)),
                     Treatment::Token(t) => Transform::Token(Arc::clone(t)),

@@ -274,8 +274,8 @@ impl TokenParameter {
         match (self.cast, self.token.kind(), self.array) {
             (Some(oid::VARCHAR), _, false) => oid::VARCHAR,
             (Some(oid::VARCHAR), _, true) => 1015,
-            (_, TokenKind::Siv, false) => oid::TEXT,
-            (_, TokenKind::Siv, true) => 1009,
+            (_, TokenKind::Siv | TokenKind::Ff1(_), false) => oid::TEXT,
+            (_, TokenKind::Siv | TokenKind::Ff1(_), true) => 1009,
             (_, TokenKind::Ff1Uuid | TokenKind::Hmac, false) => oid::UUID,
             (_, TokenKind::Ff1Uuid | TokenKind::Hmac, true) => 2951,
         }
@@ -284,8 +284,10 @@ impl TokenParameter {
     /// The type of PostgreSQL's parameter.
     fn upstream(&self, named: Oid) -> Result<Oid, Refusal> {
         let fits = match (self.token.kind(), self.array) {
-            (TokenKind::Siv, false) => matches!(named, 0 | oid::TEXT | oid::VARCHAR | oid::UNKNOWN),
-            (TokenKind::Siv, true) => matches!(named, 0 | 1009 | 1015),
+            (TokenKind::Siv | TokenKind::Ff1(_), false) => {
+                matches!(named, 0 | oid::TEXT | oid::VARCHAR | oid::UNKNOWN)
+            }
+            (TokenKind::Siv | TokenKind::Ff1(_), true) => matches!(named, 0 | 1009 | 1015),
             (TokenKind::Ff1Uuid | TokenKind::Hmac, false) => matches!(named, 0 | oid::UUID),
             (TokenKind::Ff1Uuid | TokenKind::Hmac, true) => matches!(named, 0 | 2951),
         };

@@ -54,7 +54,7 @@ pub(super) fn rewrite(
                     relation: id,
                     attnum: *a,
                 })
-                .is_some_and(|d| d.place == Place::Source)
+                .is_some_and(Decided::is_expression)
         });
         let hidden_row = r.whole_row && masked;
         if !masked {
@@ -205,10 +205,7 @@ impl Writer<'_> {
     fn in_place(&self) -> Result<HashMap<AttrNumber, InPlace>, Refusal> {
         let mut map = HashMap::new();
         for attnum in self.relation.columns.keys() {
-            if self
-                .decided(*attnum)
-                .is_none_or(|d| d.place != Place::Source)
-            {
+            if self.decided(*attnum).is_none_or(|d| !d.is_expression()) {
                 continue;
             }
             // Its expression is written over the inside of a derived table, and there is none.
@@ -248,7 +245,11 @@ impl Writer<'_> {
     fn column_sql(&self, attnum: AttrNumber, operand: &str) -> Result<String, Refusal> {
         match self.decided(attnum) {
             Some(d) if d.place == Place::Source => self.masked_sql(&d.form, attnum, operand),
-            _ => Ok(operand.to_owned()),
+            // Its tokens are made of what comes back; what has none is NULL from the beginning.
+            Some(d) => Ok((d.guard())
+                .and_then(|token| token.guarded_sql(operand))
+                .unwrap_or_else(|| operand.to_owned())),
+            None => Ok(operand.to_owned()),
         }
     }
 

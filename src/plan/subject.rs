@@ -122,7 +122,7 @@ pub(super) fn not_decoded(why: NotDecoded, token: &TokenColumn) -> Refusal {
 
 /// A constant whose type PostgreSQL would not compare with the tokens.
 pub(super) fn other_type(token: &TokenColumn) -> Refusal {
-    let ty = if token.kind() == TokenKind::Siv {
+    let ty = if matches!(token.kind(), TokenKind::Siv | TokenKind::Ff1(_)) {
         "text"
     } else {
         "uuid"

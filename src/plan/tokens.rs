@@ -258,14 +258,14 @@ impl Decisions {
         Ok(Some(Arc::new(numbered.parameters)))
     }
 
-    /// A token of the kind `siv` is a varchar, one of `ff1` a uuid: PostgreSQL would compare them with
+    /// A token of the kind `siv` is a varchar, as one of `ff1` that is no uuid: PostgreSQL would compare them with
     /// that only.
     fn fits(&self, list: &TokenList, written: &List, member: &Member) -> Result<(), Refusal> {
         let textual = |t: Oid| matches!(t, oid::TEXT | oid::VARCHAR);
         let fits = match (list.token.kind(), member.cast) {
-            (TokenKind::Siv, Some(cast)) => textual(cast),
+            (TokenKind::Siv | TokenKind::Ff1(_), Some(cast)) => textual(cast),
             // `unnest('{…}')` has no type of its own.
-            (TokenKind::Siv, None) => {
+            (TokenKind::Siv | TokenKind::Ff1(_), None) => {
                 !(written.placed && member.array) || matches!(member.value, Value::Param(_))
             }
             (TokenKind::Ff1Uuid, Some(cast)) => cast == oid::UUID,

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::error::{Faults, PolicyError};
-use super::read::{Fields, list, text, texts, word};
+use super::read::{Fields, boolean, list, text, texts, word};
 use super::source::{Span, shown};
 use super::time::{Date, date};
 use super::yaml::{Key, Node};
-use crate::mask::token;
+use crate::mask::token::{self, Shape};
 
 /// One entry of `tokens`.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub struct TokenDef {
     pub(crate) key_span: Span,
     /// `format`, of ff1.
     pub format: Option<TokenFormat>,
+    /// `keep_bin`, of bank_card: the first six digits stay as they are.
+    pub keep_bin: bool,
     /// `detokenize`: the roles that may decode.
     pub detokenize: Vec<(String, Span)>,
     /// `expires`: the last day (UTC) on which the domain is used. Then its columns are denied.
@@ -32,11 +34,18 @@ pub struct TokenDef {
 impl TokenDef {
     /// How it makes tokens; `None` if this version cannot.
     pub fn built(&self) -> Option<token::TokenKind> {
+        let shaped = token::TokenKind::Ff1;
         match (self.kind, self.format) {
             (TokenKind::Siv, _) => Some(token::TokenKind::Siv),
             (TokenKind::Hmac, _) => Some(token::TokenKind::Hmac),
             (TokenKind::Ff1, Some(TokenFormat::Uuid)) => Some(token::TokenKind::Ff1Uuid),
-            (TokenKind::Ff1, _) => None,
+            (TokenKind::Ff1, Some(TokenFormat::Digits)) => Some(shaped(Shape::Digits)),
+            (TokenKind::Ff1, Some(TokenFormat::Phone)) => Some(shaped(Shape::Phone)),
+            (TokenKind::Ff1, Some(TokenFormat::CnId)) => Some(shaped(Shape::CnId)),
+            (TokenKind::Ff1, Some(TokenFormat::BankCard)) => Some(shaped(Shape::BankCard {
+                keep_bin: self.keep_bin,
+            })),
+            (TokenKind::Ff1, Some(TokenFormat::Integer) | None) => None,
         }
     }
 
@@ -97,6 +106,7 @@ pub(super) fn read(key: &Key, node: &Node, faults: &mut Faults) -> Option<TokenD
     let name = fields.require("key", faults);
     let named = name.and_then(|n| text(n, "key", faults));
     let format = fields.take_keyed("format");
+    let keep_bin = fields.take_keyed("keep_bin");
     let detokenize = fields
         .take("detokenize")
         .and_then(|n| list(n, "detokenize", faults).map(|_| n));
@@ -123,6 +133,12 @@ pub(super) fn read(key: &Key, node: &Node, faults: &mut Faults) -> Option<TokenD
         _ => {}
     }
     let format = format.and_then(|(_, n)| word(n, "format", FORMATS, faults));
+    if let Some((at, _)) = keep_bin
+        && format != Some(TokenFormat::BankCard)
+    {
+        faults.at(&at.span, "only format: bank_card has a BIN to keep");
+    }
+    let keep_bin = keep_bin.and_then(|(_, n)| boolean(n, "keep_bin", faults));
     Some(TokenDef {
         name: Arc::from(key.text.as_str()),
         span: key.span.clone(),
@@ -131,6 +147,7 @@ pub(super) fn read(key: &Key, node: &Node, faults: &mut Faults) -> Option<TokenD
         key: named.unwrap_or_default().to_owned(),
         key_span: name.map_or(&key.span, |n| &n.span).clone(),
         format,
+        keep_bin: keep_bin.unwrap_or(false),
         detokenize,
         expires,
     })

@@ -70,7 +70,7 @@ impl TokenColumn {
         if let Some(text) = self.decode_text(token, format) {
             return Ok(Stored { text, wide: false });
         }
-        if exact || self.kind() != TokenKind::Siv {
+        if exact || matches!(self.kind(), TokenKind::Ff1Uuid | TokenKind::Hmac) {
             return Err(NotDecoded::NoToken);
         }
         self.absent(token).ok_or(NotDecoded::NoToken)

@@ -2,7 +2,7 @@
 //!
 //! With radix 16 and 32 digits both halves of the Feistel network are 64-bit integers and every
 //! modulus is 2^64: the general algorithm's big numbers disappear. The tests run the general one
-//! beside it. Deliberately absent: any other format.
+//! beside it. Deliberately absent: any other format (`digits`, `shape`).
 
 use aes::Aes256;
 use aes::cipher::{BlockCipherEncrypt, KeyInit};
@@ -103,13 +103,18 @@ fn joined(a: u64, b: u64) -> [u8; 16] {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::Ff1Uuid;
     use aes::Aes256;
     use aes::cipher::{BlockCipherEncrypt, KeyInit};
 
     /// SP 800-38G, algorithm 7, for halves of up to 64 bits.
-    fn general(key: &[u8; 32], tweak: &[u8], radix: u8, digits: &[u8]) -> Vec<u8> {
+    pub(in crate::mask::token) fn general(
+        key: &[u8; 32],
+        tweak: &[u8],
+        radix: u8,
+        digits: &[u8],
+    ) -> Vec<u8> {
         let cipher = Aes256::new(key.into());
         let base = u128::from(radix);
         let number = |s: &[u8]| s.iter().fold(0_u128, |n, d| n * base + u128::from(*d));
@@ -155,7 +160,7 @@ mod tests {
         [left, right].concat()
     }
 
-    fn key() -> [u8; 32] {
+    pub(in crate::mask::token) fn key() -> [u8; 32] {
         let hex = b"2b7e151628aed2a6abf7158809cf4f3cef4359d8d580aa4f7f036d6f04fc6a94";
         data_encoding::HEXLOWER
             .decode(hex)
@@ -164,7 +169,7 @@ mod tests {
             .expect("32 bytes")
     }
 
-    fn digits(text: &str) -> Vec<u8> {
+    pub(in crate::mask::token) fn digits(text: &str) -> Vec<u8> {
         text.chars()
             .map(|c| u8::try_from(c.to_digit(36).expect("digit")).expect("small"))
             .collect()

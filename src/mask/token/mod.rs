@@ -7,9 +7,11 @@
 
 mod codec;
 mod decode;
+mod digits;
 mod ff1;
 mod hmac;
 pub mod keyring;
+mod shape;
 mod siv;
 
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use self::codec::{plain_text, with_canonical};
 pub use self::decode::{NotDecoded, Stored, UpstreamType};
 pub use self::hmac::HmacPads;
 pub use self::keyring::{KeyRing, KeyRingError, KeyRingFile, NewKey, TokenKey};
+pub use self::shape::Shape;
 use super::column_type::ColumnType;
 use super::mask::MaskError;
 use super::row::MalformedRow;
@@ -35,6 +38,9 @@ pub enum TokenKind {
     Siv,
     /// NIST FF1 over uuids: reversible; a uuid stays a uuid.
     Ff1Uuid,
+    /// NIST FF1 over texts of a shape: reversible; described as varchar. What is not of the shape is
+    /// NULL.
+    Ff1(Shape),
     /// HMAC-SHA-256: irreversible, with an SQL form. A uuid stays a uuid, texts become varchar.
     Hmac,
 }
@@ -43,7 +49,7 @@ impl TokenKind {
     /// A token can be turned back.
     pub fn is_reversible(self) -> bool {
         match self {
-            Self::Siv | Self::Ff1Uuid => true,
+            Self::Siv | Self::Ff1Uuid | Self::Ff1(_) => true,
             Self::Hmac => false,
         }
     }
@@ -53,7 +59,7 @@ impl TokenKind {
     pub fn says_its_key(self) -> bool {
         match self {
             Self::Siv => true,
-            Self::Ff1Uuid | Self::Hmac => false,
+            Self::Ff1Uuid | Self::Ff1(_) | Self::Hmac => false,
         }
     }
 }
@@ -61,6 +67,7 @@ impl TokenKind {
 enum Cipher {
     Siv(siv::Siv),
     Ff1Uuid(Box<ff1::Ff1Uuid>),
+    Shaped(Box<shape::Shaped>),
     Hmac(hmac::Hmac),
 }
 
@@ -74,6 +81,9 @@ impl Cipher {
         Ok(match kind {
             TokenKind::Siv => Self::Siv(siv::Siv::new(key, domain, family)),
             TokenKind::Ff1Uuid => Self::Ff1Uuid(Box::new(ff1::Ff1Uuid::new(key, domain)?)),
+            TokenKind::Ff1(shape) => {
+                Self::Shaped(Box::new(shape::Shaped::new(shape, key, domain)?))
+            }
             TokenKind::Hmac => Self::Hmac(hmac::Hmac::new(key, domain, family)?),
         })
     }
@@ -121,6 +131,20 @@ impl TokenColumn {
             (TokenKind::Ff1Uuid, Family::Text | Family::Integer) => {
                 return Err(MaskError::new(format!(
                     "kind: ff1 with format: uuid fits uuid, and this column is {described}"
+                )));
+            }
+            (TokenKind::Ff1(shape), Family::Integer | Family::Uuid) => {
+                return Err(MaskError::new(format!(
+                    "kind: ff1 with format: {} fits text, varchar and char, and this column is \
+                     {described}",
+                    shape.word()
+                )));
+            }
+            (TokenKind::Ff1(shape), Family::Text) if has_no_room(shape, ty) => {
+                return Err(MaskError::new(format!(
+                    "format: {} begins with {} characters, and this column is {described}",
+                    shape.word(),
+                    shape.shortest()
                 )));
             }
             (TokenKind::Hmac, Family::Integer) => {
@@ -184,6 +208,7 @@ impl TokenColumn {
         with_canonical(self.type_oid, value, format, |plain| match &self.cipher {
             Cipher::Siv(siv) => siv.encode(plain, out).ok_or(MalformedRow),
             Cipher::Hmac(hmac) => hmac.encode(plain, format, out).ok_or(MalformedRow),
+            Cipher::Shaped(shaped) => shaped.encode(plain, out).ok_or(MalformedRow),
             Cipher::Ff1Uuid(ff1) => {
                 codec::write_uuid(ff1.encrypt(plain).ok_or(MalformedRow)?, format, out);
                 Ok(())
@@ -204,12 +229,13 @@ impl TokenColumn {
                 let older = || {
                     self.others.iter().find_map(|(_, cipher)| match cipher {
                         Cipher::Siv(siv) => siv.decode(token),
-                        Cipher::Ff1Uuid(_) | Cipher::Hmac(_) => None,
+                        Cipher::Ff1Uuid(_) | Cipher::Shaped(_) | Cipher::Hmac(_) => None,
                     })
                 };
                 plain_text(self.type_oid, &siv.decode(token).or_else(older)?)
             }
             Cipher::Hmac(_) => None,
+            Cipher::Shaped(shaped) => shaped.decode(token),
             Cipher::Ff1Uuid(ff1) => {
                 let token = codec::read_uuid(token)?;
                 plain_text(self.type_oid, &ff1.decrypt(&token)?)
@@ -242,6 +268,7 @@ impl TokenColumn {
         match self.cipher {
             Cipher::Siv(_) => TokenKind::Siv,
             Cipher::Ff1Uuid(_) => TokenKind::Ff1Uuid,
+            Cipher::Shaped(ref shaped) => TokenKind::Ff1(shaped.shape()),
             Cipher::Hmac(_) => TokenKind::Hmac,
         }
     }
@@ -293,6 +320,23 @@ impl TokenColumn {
     /// A token can be turned back.
     pub fn is_reversible(&self) -> bool {
         self.kind().is_reversible()
+    }
+
+    /// What stands for the column before anything else is done with it: NULL where a value has no
+    /// token. `None` if every value has one.
+    pub fn guarded_sql(&self, operand: &str) -> Option<String> {
+        match &self.cipher {
+            Cipher::Shaped(shaped) => {
+                let fits = shaped.fits_sql(operand);
+                Some(format!("CASE WHEN {fits} THEN {operand} END"))
+            }
+            Cipher::Siv(_) | Cipher::Ff1Uuid(_) | Cipher::Hmac(_) => None,
+        }
+    }
+
+    /// Not every value has a token.
+    pub fn is_guarded(&self) -> bool {
+        matches!(self.cipher, Cipher::Shaped(_))
     }
 
     /// There is a Rust form; true of every kind.
@@ -373,4 +417,11 @@ impl TokenColumn {
             _ => None,
         }
     }
+}
+
+/// A column that is too short for any text of the shape.
+fn has_no_room(shape: Shape, ty: &ColumnType) -> bool {
+    // The typmod of a varchar or char is its length and 4.
+    let length = usize::try_from(ty.typmod.saturating_sub(4)).ok();
+    ty.typmod >= 0 && length.is_some_and(|length| length < shape.shortest())
 }
