@@ -16,8 +16,8 @@ mod stage;
 
 use std::time::Duration;
 
-use stage::{Stage, connect};
-use tokio_postgres::{Client, SimpleQueryMessage};
+use stage::{Stage, connect, options};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 /// One race: statements, DDL against them, and its undoing.
 struct Race {
@@ -55,6 +55,16 @@ const RACES: &[Race] = &[
             "SELECT email FROM towns",
             "SELECT lower(email) FROM towns",
             "SELECT max(email) FROM towns GROUP BY id",
+            // PostgreSQL locks these tables after it has read what stands before them.
+            "SELECT v.e FROM (VALUES ('ada@example.com'), ('x')) v(e) WHERE v.e IN (SELECT email FROM towns)",
+            "SELECT 'ada@example.com' HAVING EXISTS (SELECT FROM towns WHERE email = 'ada@example.com')",
+            "SELECT 'ada@example.com' FROM places LIMIT (SELECT count(*) FROM towns WHERE email LIKE 'ada@%')",
+            "SELECT p.id, (SELECT max(email) FROM towns) FROM places p",
+            "SELECT id FROM places UNION ALL SELECT length(email) FROM towns WHERE email = 'ada@example.com'",
+            "UPDATE sink SET note = (SELECT max(email) FROM towns) RETURNING note",
+            "UPDATE sink SET note = note RETURNING (SELECT min(email) FROM towns)",
+            "DELETE FROM sink WHERE note IN (SELECT email FROM towns) RETURNING 'ada@example.com'",
+            "INSERT INTO sink VALUES (1, (SELECT max(email) FROM towns)) RETURNING note",
         ],
         ddl: "ALTER TABLE towns RENAME TO old_towns; ALTER TABLE people RENAME TO towns",
         undo: "ALTER TABLE towns RENAME TO people; ALTER TABLE old_towns RENAME TO towns",
@@ -122,15 +132,18 @@ enum Way {
     Cursor,
     /// COPY … TO STDOUT
     Copy,
+    /// Sent while the DDL is done but not committed: it waits for the lock of one of its tables.
+    Waiting,
 }
 
-const WAYS: [Way; 6] = [
+const WAYS: [Way; 7] = [
     Way::Simple,
     Way::Prepared,
     Way::Sql,
     Way::Repeatable,
     Way::Cursor,
     Way::Copy,
+    Way::Waiting,
 ];
 
 /// All the text a statement gives, or its error.
@@ -154,6 +167,16 @@ async fn copied(client: &Client, sql: &str) -> Result<String, tokio_postgres::Er
     Ok(String::from_utf8(data.concat()).unwrap())
 }
 
+/// PostgreSQL itself, as who may change the tables.
+async fn direct() -> (Client, tokio::task::JoinHandle<()>) {
+    let address = Stage::shared().cluster.address();
+    let (client, connection) = options(address, "stage_login")
+        .connect(NoTls)
+        .await
+        .unwrap();
+    (client, tokio::spawn(async { drop(connection.await) }))
+}
+
 fn leaks(text: &str) -> bool {
     let text = text.to_lowercase();
     text.contains("ada@") || text.contains("grace@")
@@ -164,7 +187,7 @@ async fn raced(race: &Race, sql: &str, way: Way) -> String {
     let (client, _task) = connect("support").await;
     let mut prepared = None;
     match way {
-        Way::Simple | Way::Cursor => {
+        Way::Simple | Way::Cursor | Way::Waiting => {
             client.simple_query(sql).await.unwrap();
         }
         Way::Prepared => {
@@ -190,7 +213,9 @@ async fn raced(race: &Race, sql: &str, way: Way) -> String {
         }
     }
     let cluster = &Stage::shared().cluster;
-    cluster.run("stage", race.ddl).unwrap();
+    if way != Way::Waiting {
+        cluster.run("stage", race.ddl).unwrap();
+    }
     let after = match way {
         Way::Simple | Way::Repeatable => shown(&client, sql).await,
         Way::Prepared => {
@@ -213,6 +238,16 @@ async fn raced(race: &Race, sql: &str, way: Way) -> String {
             Err(e) => Err(e),
         },
         Way::Copy => copied(&client, sql).await,
+        Way::Waiting => {
+            let (owner, _owner) = direct().await;
+            let begin = format!("BEGIN; {}", race.ddl);
+            owner.simple_query(&begin).await.unwrap();
+            let (seen, ()) = futures::join!(shown(&client, sql), async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                owner.simple_query("COMMIT").await.unwrap();
+            });
+            seen
+        }
     };
     let seen = match after {
         Ok(text) => text,

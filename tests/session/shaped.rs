@@ -9,7 +9,7 @@ use pgveil::server::config::Secret;
 
 use super::client::{Answer, Client};
 use super::reload::as_owner;
-use super::stage::{Brief, PASSWORD, Stage};
+use super::stage::{Another, PASSWORD, Stage};
 
 const POLICY: &str = "
 version: 1
@@ -111,7 +111,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("UPDATE shaped SET number = '11010519490231002X'", "42501"),
 ];
 
-fn start() -> (Brief, tempfile::TempDir) {
+fn start() -> (Another, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let (ring, policy) = (
         folder.path().join("ring"),
@@ -119,7 +119,7 @@ fn start() -> (Brief, tempfile::TempDir) {
     );
     keys::new_key(&ring, "k", b"secret", "2026-01-01").unwrap();
     fs::write(&policy, POLICY).unwrap();
-    let running = Stage::shared().brief(move |config| {
+    let running = Stage::shared().another(move |config| {
         config.policies = policy;
         config.key_ring = Some(ring);
         config.key_passphrase = Some(Arc::new(Secret::new("secret".to_owned())));

@@ -114,7 +114,7 @@ impl Printer<'_> {
                 query,
             } => {
                 self.quantified(left, op, *quantifier)?;
-                self.query(query)?;
+                self.subquery(query)?;
                 self.push(")");
             }
             _ => return Err(unresolved("a comparison")),

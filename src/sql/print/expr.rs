@@ -247,7 +247,7 @@ impl Printer<'_> {
     /// `opening query)`
     pub(super) fn enclosed(&mut self, opening: &str, query: &Query) -> Printed {
         self.push(opening);
-        self.query(query)?;
+        self.subquery(query)?;
         self.push(")");
         Ok(())
     }

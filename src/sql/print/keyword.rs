@@ -29,7 +29,7 @@ impl Printer<'_> {
                 self.push(" AS ");
                 self.ident(label)
             }
-            Piece::Query(query) => self.query(query),
+            Piece::Query(query) => self.subquery(query),
             Piece::Type(ty) => self.type_name(ty),
             Piece::Name(name) => self.ident(name),
             Piece::String(value) => self.string(value),

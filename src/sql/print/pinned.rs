@@ -1,11 +1,17 @@
 //! Where the checks of [`Pin`] are written: into the WHERE of the outermost SELECT, UPDATE or DELETE that
-//! holds the relations. PostgreSQL evaluates a condition without columns once, before it reads the
-//! first row, so one place serves everything inside, and a correlated subquery is not slowed down.
+//! has the relations in its FROM, at any depth of FROM items. PostgreSQL reads FROM before WHERE
+//! (transformSelectStmt and its kin), and locks what it meets, so that a name looked up in the WHERE is
+//! looked up under that lock; and it evaluates a condition without columns once, before it reads the
+//! first row.
+//!
+//! A subquery in an expression has checks of its own. It may be read, and wait for its locks, after
+//! the WHERE around it; and it may run although that WHERE does not (HAVING without GROUP BY), or
+//! before the checks in it.
 //!
 //! Deliberately absent: what the checks say (`plan::pin`).
 
 use super::{Pin, Printed, Printer};
-use crate::sql::tree::{Expr, RelationRef};
+use crate::sql::tree::{Expr, Query, RelationRef};
 
 /// Reading a setting that does not exist is an error with a text of our own: no statement of a
 /// restricted role may name a setting with a dot.
@@ -34,6 +40,19 @@ impl Printer<'_> {
             self.met = Some(self.target.into_iter().collect());
         }
         outermost
+    }
+
+    /// A query in an expression.
+    pub(super) fn subquery(&mut self, query: &Query) -> Printed {
+        let around = self.met.take();
+        let target = self.target;
+        if around.is_some() {
+            self.target = None;
+        }
+        self.query(query)?;
+        self.target = target;
+        self.met = around;
+        Ok(())
     }
 
     /// There is no place for checks here: what is inside carries its own.
