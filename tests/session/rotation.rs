@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use pgveil::cli::keys;
-use pgveil::server::config::Secret;
+use pgveil::server::config::{PoolMode, Secret};
 
 use super::client::{Answer, Client};
 use super::reload::as_owner;
@@ -49,6 +49,10 @@ struct Proxy {
 
 impl Proxy {
     fn start(table: &str) -> Self {
+        Self::start_in(table, PoolMode::Session)
+    }
+
+    fn start_in(table: &str, mode: PoolMode) -> Self {
         as_owner().simple(&format!("CREATE TABLE {table} (id int, email text)"));
         let folder = tempfile::tempdir().unwrap();
         let ring = folder.path().join("keyring.json");
@@ -58,6 +62,7 @@ impl Proxy {
         let place = ring.clone();
         let running = Stage::shared().another(move |config| {
             config.policies = policy;
+            config.pool.mode = mode;
             config.key_ring = Some(place);
             config.key_passphrase = Some(Arc::new(Secret::new("secret".to_owned())));
         });
@@ -317,7 +322,16 @@ fn work(client: &mut Client, known: &mut Vec<String>) {
 
 #[test]
 fn rotation_under_load_loses_no_query() {
-    let proxy = Proxy::start("loaded");
+    rotate_under_load("loaded", PoolMode::Session);
+}
+
+#[test]
+fn nor_does_it_where_connections_are_lent() {
+    rotate_under_load("lent_and_loaded", PoolMode::Transaction);
+}
+
+fn rotate_under_load(table: &str, mode: PoolMode) {
+    let proxy = Proxy::start_in(table, mode);
     let stop = AtomicBool::new(false);
     let rounds = thread::scope(|scope| {
         let clients: Vec<_> = (0..4)
@@ -353,7 +367,15 @@ fn rotation_under_load_loses_no_query() {
 
 #[test]
 fn irreversible_tokens_change_when_their_key_is_retired_and_not_before() {
-    let proxy = Proxy::start("computed");
+    for (table, mode) in [
+        ("computed", PoolMode::Session),
+        ("computed_lent", PoolMode::Transaction),
+    ] {
+        irreversible_tokens_change(&Proxy::start_in(table, mode));
+    }
+}
+
+fn irreversible_tokens_change(proxy: &Proxy) {
     // At the output, and in PostgreSQL.
     let computed = "SELECT email || '' FROM people WHERE id = 1";
     let mut old = proxy.connect("watched");

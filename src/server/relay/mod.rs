@@ -43,6 +43,18 @@ pub(super) enum End {
     Io(io::Error),
 }
 
+/// The policy in force ended with a day, and the next could not be put into its place.
+const OVER: Fatal = Fatal {
+    sqlstate: sqlstate::ADMIN_SHUTDOWN,
+    message: "terminating connection because the policy could not be renewed",
+};
+
+/// PostgreSQL computes tokens with keys it is given when a session starts.
+const OTHER_KEY: Fatal = Fatal {
+    sqlstate: sqlstate::ADMIN_SHUTDOWN,
+    message: "terminating connection because its tokens have another key now",
+};
+
 /// The policy in force still lets this role's frames go by unread.
 fn is_unrestricted(database: &Database, role: &str) -> bool {
     let Some(published) = database.current() else {

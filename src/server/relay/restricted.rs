@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::lease::Borrower;
 use super::road::{Lent, Own, Road};
-use super::{End, lost};
+use super::{End, OTHER_KEY, OVER, lost};
 use crate::client::ClientStream;
 use crate::limits;
 use crate::pg::sqlstate;
@@ -131,18 +131,6 @@ enum Asked {
     /// What is in force has ended by itself.
     Over,
 }
-
-/// The policy in force ended with a day, and the next could not be put into its place.
-const OVER: Fatal = Fatal {
-    sqlstate: sqlstate::ADMIN_SHUTDOWN,
-    message: "terminating connection because the policy could not be renewed",
-};
-
-/// PostgreSQL computes tokens with keys it is given when a session starts.
-const OTHER_KEY: Fatal = Fatal {
-    sqlstate: sqlstate::ADMIN_SHUTDOWN,
-    message: "terminating connection because its tokens have another key now",
-};
 
 impl Restricted {
     /// Relays until one side ends, over a connection of the session's own.
