@@ -325,6 +325,7 @@ impl<'a> Builder<'a> {
                 keys,
                 unique: row.boolean(3)?,
                 exclusion: row.boolean(7)?,
+                code_points: row.boolean(8)?,
                 expression_columns: row.attributes(5)?,
             };
             if let Some(relation) = self.relations.get_mut(&row.number(0)?) {

@@ -135,8 +135,23 @@ SELECT i.inhrelid, i.inhparent
 FROM pg_catalog.pg_inherits i
 ORDER BY i.inhrelid, i.inhseqno";
 
-/// Columns in expressions and predicates are what the index depends on, of its own table.
+/// Columns in expressions and predicates are what the index depends on, of its own table. Collations
+/// that compare code points are known by their locales' names; columns that came with PostgreSQL 17 are
+/// read as JSON.
 const INDEXES: &str = "\
+WITH collations AS MATERIALIZED (
+  SELECT c.oid
+  FROM pg_catalog.pg_collation c
+  CROSS JOIN (SELECT pg_catalog.to_jsonb(d) AS j FROM pg_catalog.pg_database d
+              WHERE d.datname = pg_catalog.current_database()) AS d
+  CROSS JOIN LATERAL (SELECT pg_catalog.to_jsonb(c) AS j) AS c_
+  WHERE c.collisdeterministic
+    AND CASE c.collprovider WHEN 'd' THEN d.j ->> 'datlocprovider'
+                            ELSE c.collprovider::pg_catalog.text END IN ('b', 'c')
+    AND CASE WHEN c.collprovider = 'd' AND d.j ->> 'datlocprovider' = 'b' THEN d.j ->> 'datlocale'
+             WHEN c.collprovider = 'd' THEN d.j ->> 'datcollate'
+             WHEN c.collprovider = 'b' THEN c_.j ->> 'colllocale'
+             ELSE c_.j ->> 'collcollate' END IN ('C', 'POSIX', 'C.UTF-8', 'C.utf8'))
 SELECT i.indrelid, c.relname, i.indkey, i.indisunique, i.indisprimary,
        CASE WHEN i.indexprs IS NOT NULL OR i.indpred IS NOT NULL
             THEN (SELECT pg_catalog.string_agg(DISTINCT d.refobjsubid::pg_catalog.text, ' ')
@@ -145,7 +160,15 @@ SELECT i.indrelid, c.relname, i.indkey, i.indisunique, i.indisprimary,
                     AND d.objid = i.indexrelid
                     AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
                     AND d.refobjid = i.indrelid AND d.refobjsubid > 0) END,
-       i.indnkeyatts, i.indisexclusion
+       i.indnkeyatts, i.indisexclusion,
+       i.indisvalid AND i.indpred IS NULL
+       AND i.indcollation[0] IN (SELECT l.oid FROM collations l)
+       AND EXISTS (SELECT FROM pg_catalog.pg_attribute a
+                   WHERE a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+                     AND a.attcollation = i.indcollation[0])
+       AND EXISTS (SELECT FROM pg_catalog.pg_opclass o JOIN pg_catalog.pg_am m ON m.oid = o.opcmethod
+                   WHERE o.oid = i.indclass[0] AND o.opcdefault AND m.amname = 'btree'
+                     AND o.opcintype = 'pg_catalog.text'::pg_catalog.regtype)
 FROM pg_catalog.pg_index i
 JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
 WHERE c.relpersistence <> 't'

@@ -135,6 +135,9 @@ pub struct Index {
     pub unique: bool,
     /// It enforces an EXCLUDE constraint.
     pub exclusion: bool,
+    /// A btree over all rows of which the first column is a text, in the order of its code points: texts
+    /// with one beginning lie between two others, for the column's own comparisons too.
+    pub code_points: bool,
     /// Columns named by index expressions and predicates.
     pub expression_columns: Vec<AttrNumber>,
 }

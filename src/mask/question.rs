@@ -2,15 +2,18 @@
 //! `mask(x) ->> 'lang'`. Each answer equals the question on the masked value for every x, NULL for
 //! NULL, so it tells what the mask tells and no more.
 //!
-//! Texts are asked by `pg_catalog.like()`, the function: PostgreSQL knows of no index or statistics for
-//! it, while the operator `~~` could hand rows out in the order of what is stored.
+//! Texts are asked by `pg_catalog.like()` as a number: PostgreSQL knows of no index or statistics for
+//! that, while the operator `~~`, and under "C" the function too, could hand rows out in the order of
+//! what is stored. Where an index has the texts in the order of their code points, those with the
+//! beginning a mask keeps are a range of it, and the range is asked beside; but as one of two
+//! ([`range`]), which PostgreSQL serves by bitmaps only, and so in the order of the table.
 //!
 //! Deliberately absent: finding the questions in a statement, which is `plan`'s.
 
 use super::json_question::{Asked, answer};
 use super::mask::{CompiledMask, Mask};
 use super::partial::Partial;
-use super::sql_text::{call, case, literal, op};
+use super::sql_text::{call, case, literal, op, quote};
 
 /// Longer constants are compared with the mask.
 const MAX_PATTERN: usize = 256;
@@ -53,8 +56,13 @@ impl Originals {
 }
 
 impl CompiledMask {
-    /// SQL over `operand` that answers the question; `None` if only the mask itself can.
-    pub fn ask(&self, question: Question<'_>, operand: &str) -> Option<String> {
+    /// SQL over `operand` that answers the question; `None` if only the mask itself can. `ordered`: it is
+    /// a condition, and an index has the column's texts in the order of their code points.
+    pub fn ask(&self, question: Question<'_>, operand: &str, ordered: bool) -> Option<String> {
+        let range = |pattern: &str| {
+            let range = ordered.then(|| range(&cast_text(operand), pattern));
+            range.flatten()
+        };
         match (self.whole()?, question) {
             (Mask::Partial(mask), Question::Equals(value)) => {
                 let stored = cast_text(operand);
@@ -62,18 +70,31 @@ impl CompiledMask {
                     Originals::None => Some(never(operand)),
                     // Written so that PostgreSQL takes it for as rare as an equality.
                     Originals::Exactly(pattern) => {
-                        let matches = super::sql_text::cast(&like(&stored, &pattern), "int4");
-                        Some(op(&matches, "=", "1"))
+                        if let Some(range) = range(&pattern) {
+                            return Some(both(&range, &like(&stored, &pattern, ">", "0")));
+                        }
+                        Some(like(&stored, &pattern, "=", "1"))
                     }
                     Originals::Among(pattern) => {
                         let same = op(&self.sql(operand), "=", &literal(value, "text"));
-                        Some(format!("({} AND {same})", like(&stored, &pattern)))
+                        let likely = like(&stored, &pattern, ">", "0");
+                        let Some(range) = range(&pattern) else {
+                            return Some(both(&likely, &same));
+                        };
+                        // As a CASE, of which PostgreSQL takes one half for true: it would take two
+                        // equalities for far rarer than either.
+                        let exactly = case(&[(likely.clone(), same)], &likely);
+                        Some(both(&range, &exactly))
                     }
                 }
             }
             (Mask::Partial(mask), Question::Like(pattern)) => {
                 let pattern = mask.beginning(pattern)?;
-                Some(like(&cast_text(operand), &pattern))
+                let matches = like(&cast_text(operand), &pattern, ">", "0");
+                Some(match range(&pattern) {
+                    Some(range) => both(&range, &matches),
+                    None => matches,
+                })
             }
             (Mask::Json(mask), question) => {
                 let asked = match question {
@@ -194,8 +215,34 @@ fn cast_text(operand: &str) -> String {
     super::sql_text::cast(operand, "text")
 }
 
-fn like(text: &str, pattern: &str) -> String {
-    call("\"like\"", &[text, &literal(pattern, "text")])
+/// `like()`, as 1 or 0, compared with a number.
+fn like(text: &str, pattern: &str, operator: &str, number: &str) -> String {
+    let matches = call("\"like\"", &[text, &quote(pattern)]);
+    op(&super::sql_text::cast(&matches, "int4"), operator, number)
+}
+
+fn both(a: &str, b: &str) -> String {
+    format!("({a} AND {b})")
+}
+
+/// The texts that begin as the pattern does, in the order of code points; `None` if it begins with
+/// something that may be anything. Nothing is before the empty text: that half finds nothing, is NULL
+/// for NULL, and keeps the other from being read in the order of an index.
+fn range(text: &str, pattern: &str) -> Option<String> {
+    // Of letters and digits, whose order is known whatever made the locale.
+    let begin: &str = pattern
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .next()
+        .filter(|begin| !begin.is_empty())?;
+    let (rest, last) = begin.split_at_checked(begin.len().checked_sub(1)?)?;
+    let next = char::from(last.bytes().next()?.checked_add(1)?);
+    let end = format!("{rest}{next}");
+    Some(format!(
+        "({} AND {} OR {})",
+        op(text, ">=", &quote(begin)),
+        op(text, "<", &quote(&end)),
+        op(text, "<", &quote(""))
+    ))
 }
 
 /// False, and NULL for NULL.

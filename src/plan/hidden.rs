@@ -21,6 +21,7 @@ use super::decide::{Decisions, Place};
 use super::once::once;
 use crate::analyze::ColumnForm;
 use crate::analyze::lineage::{Lineage, Source};
+use crate::catalog::Index;
 use crate::ident::Ident;
 use crate::mask::{CompiledMask, Question};
 use crate::pg::AttrNumber;
@@ -48,6 +49,8 @@ struct Hidden<'a> {
     made: HashMap<(RelationId, String), Ident>,
     /// No query has been entered yet.
     outermost: bool,
+    /// What is walked chooses rows, so that an index may serve it.
+    chooses: bool,
 }
 
 /// Moves the questions of a query into its masked relations.
@@ -66,6 +69,7 @@ pub(super) fn hide(
         rewrite,
         made: HashMap::new(),
         outermost: true,
+        chooses: false,
     };
     hidden.query(query, &Open::new())
 }
@@ -112,10 +116,12 @@ impl Hidden<'_> {
         for table in &s.from {
             self.relations(table, &mut rows);
         }
+        let chooses = std::mem::replace(&mut self.chooses, true);
         for table in &mut s.from {
             self.table(table, &rows)?;
         }
         self.exprs(&mut s.filter, &rows)?;
+        self.chooses = false;
         // What stands after GROUP BY must be grouped, and there a column is, not what is asked of it.
         let seen = if s.group_by.is_empty() { &rows } else { open };
         let items = s.items.iter_mut().filter_map(|i| match i {
@@ -130,7 +136,9 @@ impl Hidden<'_> {
         for (_, window) in &mut s.windows {
             window.parts(&mut |part| self.part(part, seen))?;
         }
-        self.exprs(order_by.iter_mut().map(|o| &mut o.expr), seen)
+        self.exprs(order_by.iter_mut().map(|o| &mut o.expr), seen)?;
+        self.chooses = chooses;
+        Ok(())
     }
 
     /// The masked relations of a FROM item, but not those behind the alias of a join.
@@ -229,10 +237,13 @@ impl Hidden<'_> {
                     return None;
                 };
                 self.mask(c)?;
+                let chooses = self.chooses;
+                self.chooses &= !negated;
                 let members: Option<Vec<Expr>> = list
                     .iter()
                     .map(|m| self.compared(c, "=", self.text(m)?, open))
                     .collect();
+                self.chooses = chooses;
                 let any = match members?.as_slice() {
                     [one] => one.clone(),
                     many => Expr::Or(many.to_vec()),
@@ -279,7 +290,8 @@ impl Hidden<'_> {
         if matches!(question, Question::Equals(_) | Question::Like(_)) && !self.is_text(c) {
             return None;
         }
-        let answer = self.column(c, open, |x| mask.ask(question, x))?;
+        let ordered = self.chooses && !negated && self.is_ordered(c);
+        let answer = self.column(c, open, |x| mask.ask(question, x, ordered))?;
         Some(if negated {
             Expr::Not(Box::new(answer))
         } else {
@@ -403,6 +415,16 @@ impl Hidden<'_> {
         c.base
             .and_then(attribute)
             .is_some_and(|c| matches!(c.type_oid, oid::TEXT | oid::VARCHAR) && c.deterministic)
+    }
+
+    /// Is there an index of its texts in the order of their code points?
+    fn is_ordered(&self, c: &Column) -> bool {
+        let Some((relation, attnum)) = c.base else {
+            return false;
+        };
+        let used = self.lineage.relation(relation);
+        let first = |i: &Index| i.code_points && i.columns.first() == Some(&attnum);
+        used.is_some_and(|used| used.relation.indexes.iter().any(first))
     }
 
     /// The string a constant is, if it is printed as it was written.

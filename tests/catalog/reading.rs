@@ -182,3 +182,34 @@ fn types_functions_and_operators_are_read_as_they_are() {
         Some(&!icu())
     );
 }
+
+#[test]
+fn indexes_in_the_order_of_code_points_are_known() {
+    let other = if icu() {
+        "(provider = icu, locale = 'und')"
+    } else {
+        "FROM \"C\""
+    };
+    database(
+        "ordered",
+        &format!(
+            "CREATE COLLATION other {other}; \
+             CREATE TABLE t (a text, b varchar(9), c text COLLATE \"POSIX\", d text COLLATE other, n int); \
+             CREATE INDEX a_yes ON t (a DESC, n); CREATE UNIQUE INDEX b_yes ON t (b) INCLUDE (n); \
+             CREATE INDEX c_yes ON t (c); CREATE INDEX d_icu ON t (d); \
+             CREATE INDEX c_other ON t (c COLLATE \"C\"); CREATE INDEX d_other ON t (d COLLATE \"C\"); \
+             CREATE INDEX a_pattern ON t (a text_pattern_ops); CREATE INDEX a_hash ON t USING hash (a); \
+             CREATE INDEX a_part ON t (a) WHERE n > 0; CREATE INDEX n_first ON t (n, a); \
+             CREATE INDEX a_lower ON t (lower(a))"
+        ),
+    );
+    let read = read("ordered");
+    let table = read.catalog.relations.values().find(|r| r.name == "t");
+    let mut found: Vec<&str> = (table.unwrap().indexes.iter())
+        .filter(|i| i.code_points)
+        .map(|i| i.name.as_str())
+        .filter(|name| icu() || *name != "d_icu")
+        .collect();
+    found.sort_unstable();
+    assert_eq!(found, ["a_yes", "b_yes", "c_yes"]);
+}
