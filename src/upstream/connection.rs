@@ -183,8 +183,7 @@ impl UpstreamConnection {
             if let Some(found) = self.buffer.next_frame(limits)? {
                 return Ok(found);
             }
-            self.buffer.reserve();
-            if self.stream.read_buf(self.buffer.buffer_mut()).await? == 0 {
+            if self.stream.read_buf(&mut self.buffer.room()).await? == 0 {
                 return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
             }
         }

@@ -5,7 +5,8 @@
 //! a body. Bulk traffic is walked with [`frames`] or [`FrameBuffer::header_at`] and forwarded by
 //! range, without a copy per frame.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::buf::Limit;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use thiserror::Error;
 
 use super::{backend, frontend};
@@ -244,9 +245,10 @@ impl FrameBuffer {
         &mut self.bytes
     }
 
-    /// Makes room for another read without holding on to what was taken.
-    pub fn reserve(&mut self) {
+    /// Room for one read, without holding on to what was taken.
+    pub fn room(&mut self) -> Limit<&mut BytesMut> {
         self.bytes.reserve(limits::READ_BYTES);
+        (&mut self.bytes).limit(limits::READ_BYTES)
     }
 
     /// What is there.

@@ -181,10 +181,10 @@ impl Console {
             {
                 break found;
             }
-            buffer.reserve();
             let signal = self.client.signal();
+            let mut room = buffer.room();
             tokio::select! {
-                read = stream.read_buf(buffer.buffer_mut()) => if read? == 0 {
+                read = stream.read_buf(&mut room) => if read? == 0 {
                     return Err(Stop::Left);
                 },
                 _ = signal.any(Flags::KILL | Flags::DRAIN) => return Err(Stop::Said(

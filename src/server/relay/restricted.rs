@@ -416,8 +416,7 @@ fn poll_read(
     buffer: &mut FrameBuffer,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
-    buffer.reserve();
-    pin!(socket.read_buf(buffer.buffer_mut())).poll(cx)
+    pin!(socket.read_buf(&mut buffer.room())).poll(cx)
 }
 
 fn fault(fatal: Fatal) -> End {

@@ -52,8 +52,7 @@ pub(super) struct Own<'a>(pub(super) &'a mut UpstreamStream);
 
 impl Road for Own<'_> {
     fn poll_read(&mut self, from: &mut FrameBuffer, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
-        from.reserve();
-        pin!(self.0.read_buf(from.buffer_mut()))
+        pin!(self.0.read_buf(&mut from.room()))
             .poll(cx)
             .map(|read| match read {
                 // A reset says no more than an end does.

@@ -124,10 +124,10 @@ impl Verbatim {
             if let Err(end) = self.forward(down, shared).await {
                 return end;
             }
-            down.buffer.reserve();
             let news = Flags::POLICY | (Flags::DRAIN & !flags);
+            let mut room = down.buffer.room();
             tokio::select! {
-                read = down.reader.read_buf(down.buffer.buffer_mut()) => match read {
+                read = down.reader.read_buf(&mut room) => match read {
                     // A reset says no more than an end does.
                     Ok(0) | Err(_) => return End::Upstream,
                     Ok(_) => {}
@@ -219,7 +219,7 @@ async fn read_client(
     let mut buffer = FrameBuffer::new();
     let mut walk = Walk::new(Limits::FRONTEND);
     loop {
-        match reader.read_buf(buffer.buffer_mut()).await {
+        match reader.read_buf(&mut buffer.room()).await {
             Ok(0) => return End::Client,
             Ok(_) => {}
             Err(error) => return End::Io(error),
@@ -271,7 +271,6 @@ async fn read_client(
         if terminated {
             return End::Client;
         }
-        buffer.reserve();
     }
 }
 
