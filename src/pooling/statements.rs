@@ -182,6 +182,12 @@ impl Statements {
         }
     }
 
+    /// Whoever prepares anything next gets a statement of its own: the catalog is another, and what was
+    /// prepared on the old one may have had other columns.
+    pub fn outdate(&self) {
+        self.known.clear();
+    }
+
     /// Throws out what nobody holds any more, each time the table has doubled.
     fn sweep(&self) {
         let len = u64::try_from(self.known.len()).unwrap_or(u64::MAX);

@@ -190,6 +190,7 @@ pub(super) async fn keep(shared: Arc<Shared>, database: Arc<Database>) {
         };
         if last.epoch != epoch {
             shared.registry.policy_changed(&database.name);
+            shared.pools.outdate();
         }
         database.progress.send_modify(|p| {
             p.served = wanted;

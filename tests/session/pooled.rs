@@ -113,6 +113,37 @@ async fn a_statement_is_made_again_on_another_connection() {
 }
 
 #[tokio::test]
+async fn what_is_prepared_after_a_table_changed_is_prepared_anew() {
+    let _database = DATABASE.read().await;
+    let proxy = lending(1);
+    let (a, b) = (client(&proxy).await, client(&proxy).await);
+    let text = "SELECT * FROM reshaped";
+    a.simple_query("CREATE TABLE reshaped AS SELECT 1 AS n")
+        .await
+        .unwrap();
+    let first = a.prepare(text).await.unwrap();
+    assert_eq!(a.query_one(&first, &[]).await.unwrap().get::<_, i32>(0), 1);
+    let reshape =
+        |value: &str| format!("DROP TABLE reshaped; CREATE TABLE reshaped AS SELECT {value} AS n");
+    b.simple_query(&reshape("'x'::text")).await.unwrap();
+    // The connection still knows the old one.
+    let second = b.prepare(text).await.unwrap();
+    assert_eq!(
+        b.query_one(&second, &[]).await.unwrap().get::<_, &str>(0),
+        "x"
+    );
+    // And in the transaction that makes the change.
+    b.simple_query("BEGIN").await.unwrap();
+    b.simple_query(&reshape("true")).await.unwrap();
+    let third = b.prepare(text).await.unwrap();
+    assert!(b.query_one(&third, &[]).await.unwrap().get::<_, bool>(0));
+    b.simple_query("COMMIT").await.unwrap();
+    // Who has the old one is told, as without a proxy.
+    assert_eq!(code(&a.query_one(&first, &[]).await.unwrap_err()), "0A000");
+    a.simple_query("DROP TABLE reshaped").await.unwrap();
+}
+
+#[tokio::test]
 async fn settings_go_with_their_client_and_return_to_what_it_started_with() {
     let _database = DATABASE.read().await;
     let proxy = lending(1);

@@ -153,19 +153,23 @@ impl Conversation<'_> {
                 relay.run(&mut client.stream, &mut stream, buffer).await
             }
             Kind::Restricted(start) => {
-                let relay = Restricted {
-                    session: Session::new(Arc::clone(self.who), self.shared.sink.clone(), start),
-                    database: self.database,
-                    client: self.client,
-                    role: self.role,
-                    settings: self.settings,
-                    epoch: None,
-                };
+                let relay = self.restricted(start);
                 relay.own(&mut client.stream, &mut stream, buffer).await
             }
         };
         drop(tokio::time::timeout(crate::limits::LINGER, stream.shutdown()).await);
         end
+    }
+
+    fn restricted(self, start: session::Start) -> Restricted {
+        Restricted {
+            session: Session::new(Arc::clone(self.who), self.shared.sink.clone(), start),
+            database: self.database,
+            client: self.client,
+            role: self.role,
+            settings: self.settings,
+            epoch: None,
+        }
     }
 
     /// Over lent ones.
@@ -192,14 +196,7 @@ impl Conversation<'_> {
                 relay.run(&mut client.stream).await
             }
             Kind::Restricted(start) => {
-                let relay = Restricted {
-                    session: Session::new(Arc::clone(self.who), self.shared.sink.clone(), start),
-                    database: self.database,
-                    client: self.client,
-                    role: self.role,
-                    settings: self.settings,
-                    epoch: None,
-                };
+                let relay = self.restricted(start);
                 relay.lent(&mut client.stream, lease).await
             }
         }

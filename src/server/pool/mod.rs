@@ -60,6 +60,11 @@ impl Pools {
         Arc::clone(&pool)
     }
 
+    /// A catalog changed: nobody is to get a statement that was prepared before.
+    pub(super) fn outdate(&self) {
+        self.statements.outdate();
+    }
+
     /// Looks at the free connections of every pool: database, login, and when each was made and given
     /// back, in seconds before now.
     pub(super) fn each_idle(&self, mut look: impl FnMut(&str, &str, &Server, u64)) {

@@ -252,6 +252,7 @@ impl Borrower {
         };
         scratch.output.clear();
         let bytes = held.from_server.bytes(&scratch.input, came);
+        let knew = held.changed;
         let (changed, hearing) = (&mut held.changed, &mut held.hearing);
         let taken = held
             .link
@@ -268,6 +269,10 @@ impl Borrower {
                 },
             )
             .map_err(|_| malformed())?;
+        if held.changed && !knew {
+            // What this transaction prepares is prepared on what it changed.
+            self.pool.statements().outdate();
+        }
         on(taken.goes_on(bytes, &scratch.output), cx)?;
         held.from_server.keep(&scratch.input, came, taken.used);
         Ok(Poll::Ready(self.rested(held)?))
@@ -315,6 +320,8 @@ impl Borrower {
             return Ok(Rested::On);
         };
         if std::mem::take(&mut held.changed) {
+            // What others prepared meanwhile was prepared on the old catalog.
+            self.pool.statements().outdate();
             self.database.request();
         }
         if !held.from_server.is_empty() {
