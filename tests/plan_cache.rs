@@ -24,7 +24,9 @@ use std::sync::Arc;
 use pgveil::catalog::temp::TempTables;
 use pgveil::ident::Ident;
 use pgveil::pg::encoding::Encoding;
-use pgveil::plan::{Effect, Plan, PlanContext, PlanKey, Plans, Refusal, Scope, plan_statement};
+use pgveil::plan::{
+    Effect, Plan, PlanContext, PlanKey, Plans, Refusal, Scope, plan_statement, stands_alone,
+};
 use pgveil::sql::Shaped;
 use pgveil::sql::tree::{Looked, Statement};
 use stage::{Stage, public_path};
@@ -284,16 +286,7 @@ impl<'s> Cached<'s> {
             temp: &TempTables::default(),
             fresh_name: Ident::exact("fresh"),
         };
-        let stands_alone = matches!(
-            statement,
-            Statement::Query(_)
-                | Statement::Insert(_)
-                | Statement::Update(_)
-                | Statement::Delete(_)
-                | Statement::Merge(_)
-                | Statement::Transaction(_)
-        );
-        if !stands_alone {
+        if !stands_alone(&statement) {
             return Err("not a statement that is kept".to_owned());
         }
         plan_statement(statement, &context)

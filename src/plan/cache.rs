@@ -180,3 +180,17 @@ impl Plan {
             }
     }
 }
+
+/// A statement's plan may serve other sessions: it can mean nothing of its own but temporary tables and
+/// cursors (`CURRENT OF`).
+pub fn stands_alone(statement: &Statement) -> bool {
+    matches!(
+        statement,
+        Statement::Query(_)
+            | Statement::Insert(_)
+            | Statement::Update(_)
+            | Statement::Delete(_)
+            | Statement::Merge(_)
+            | Statement::Transaction(_)
+    )
+}

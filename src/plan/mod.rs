@@ -23,7 +23,7 @@ mod temp;
 mod tokens;
 mod utility;
 
-pub use self::cache::{PlanKey, Planned, Plans, Scope};
+pub use self::cache::{PlanKey, Planned, Plans, Scope, stands_alone};
 pub use self::copy_in::{CopyDecoder, CopyTokens};
 pub use self::explain::{ExplainedColumn, explain_statement};
 pub use self::observe::observe_statement;

@@ -299,9 +299,8 @@ async fn lend(
     let welcome = if let Some(welcome) = start.welcome() {
         welcome
     } else {
-        let connect =
-            async |room| upstreams::lent(shared, login, &database.name, &start, room).await;
-        let server = pool.borrow(&start, connect).await.map_err(|_| {
+        let borrowed = upstreams::borrow(shared, &pool, login, &database.name, &start).await;
+        let server = borrowed.map_err(|_| {
             denied(
                 sqlstate::TOO_MANY_CONNECTIONS,
                 "sorry, too many clients already",

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::config::{Config, Login, Upstream, UpstreamTlsMode};
 use super::hosts::Hosts;
-use super::pool::{Room, Server, Start, Welcome};
+use super::pool::{NoRoom, Pool, Room, Server, Start, Welcome};
 use super::{Shared, StartError, binding};
 use crate::catalog::Catalog;
 use crate::ident::Ident;
@@ -56,8 +56,20 @@ pub(super) async fn open(
     shared.hosts.reach(options).await
 }
 
+/// A connection of a pool that started so, made if there is none.
+pub(super) async fn borrow(
+    shared: &Shared,
+    pool: &Arc<Pool>,
+    login: &Login,
+    database: &str,
+    start: &Arc<Start>,
+) -> Result<Result<Box<Server>, ConnectError>, NoRoom> {
+    let connect = async |room| lent(shared, login, database, start, room).await;
+    pool.borrow(start, connect).await
+}
+
 /// Connects for a pool, and notes what PostgreSQL tells whoever starts so.
-pub(super) async fn lent(
+async fn lent(
     shared: &Shared,
     login: &Login,
     database: &str,

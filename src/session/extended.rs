@@ -12,7 +12,7 @@ use super::{FAILING, Fatal, Io, Moment, Session, Step, planning, to_client, to_u
 use crate::ident::Ident;
 use crate::pg::types::Format;
 use crate::pg::{Oid, sqlstate};
-use crate::plan::{Plan, Refusal};
+use crate::plan::{Plan, Refusal, stands_alone};
 use crate::sql::tree::Statement;
 use crate::wire::frontend::{Bind, Execute, Named, Parse, Target};
 use crate::wire::write::WriteError;
@@ -93,7 +93,7 @@ impl Session {
                 "cannot insert multiple commands into a prepared statement",
             ));
         }
-        let alone = plain && planning::stands_alone(&statement);
+        let alone = plain && stands_alone(&statement);
         let planned = self.plan_source(Arc::new(statement), types, at)?;
         if alone {
             at.plans.keep_text(&self.key, &planned);

@@ -8,7 +8,9 @@ use crate::catalog::{SearchPath, TempTables};
 use crate::ident::Ident;
 use crate::limits;
 use crate::pg::sqlstate;
-use crate::plan::{Facts, Plan, PlanContext, Refusal, Scope, observe_statement, plan_statement};
+use crate::plan::{
+    Facts, Plan, PlanContext, Refusal, Scope, observe_statement, plan_statement, stands_alone,
+};
 use crate::snapshot::Snapshot;
 use crate::sql::Shaped;
 use crate::sql::parse::Parsed;
@@ -77,19 +79,6 @@ pub(super) fn may_be_kept(text: &[u8], state: &State) -> bool {
 /// The session has nothing that such a statement could mean.
 fn is_plain(state: &State) -> bool {
     state.temp.tables().is_empty() && state.cursors.is_empty()
-}
-
-/// It can mean nothing of the session's but temporary tables and cursors (`CURRENT OF`).
-pub(super) fn stands_alone(statement: &Statement) -> bool {
-    matches!(
-        statement,
-        Statement::Query(_)
-            | Statement::Insert(_)
-            | Statement::Update(_)
-            | Statement::Delete(_)
-            | Statement::Merge(_)
-            | Statement::Transaction(_)
-    )
 }
 
 /// What of a session such a statement's plan depends on.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::replies::{Expected, Running};
 use super::transaction::Completion;
 use super::{FAILING, Fatal, Io, Moment, Session, Step, planning, to_client, to_upstream};
-use crate::plan::{Plan, Refusal};
+use crate::plan::{Plan, Refusal, stands_alone};
 use crate::sql::Shaped;
 use crate::sql::tree::Statement;
 use crate::wire::backend::TransactionStatus;
@@ -57,7 +57,7 @@ impl Session {
             .map(|p| p.statement)
             .filter(|s| !matches!(s, Statement::Empty))
             .collect();
-        let alone = matches!(&*statements, [only] if planning::stands_alone(only));
+        let alone = matches!(&*statements, [only] if stands_alone(only));
         let executes = |s: &Statement| matches!(s, Statement::Execute { .. });
         let several = statements.len() > 1 || statements.iter().any(executes);
         let before = several.then(|| self.speculative.clone());

@@ -122,7 +122,7 @@ fn ask(client: &mut Client, sql: &str) -> String {
 const ONE: &str = "SELECT email FROM people WHERE id = 1";
 
 /// One statement with a parameter in text.
-fn bound(client: &mut Client, sql: &str, value: &str) -> String {
+pub(crate) fn bound(client: &mut Client, sql: &str, value: &str) -> Answer {
     client.send(b'P', format!("\0{sql}\0\0\0").as_bytes());
     let mut bind = b"\0\0\0\0\0\x01".to_vec();
     bind.extend_from_slice(&i32::try_from(value.len()).unwrap().to_be_bytes());
@@ -131,7 +131,7 @@ fn bound(client: &mut Client, sql: &str, value: &str) -> String {
     client.send(b'B', &bind);
     client.send(b'E', b"\0\0\0\0\0");
     client.send(b'S', b"");
-    shown(&client.answer())
+    client.answer()
 }
 
 /// What a token finds wherever one may stand where it is compared.
@@ -163,7 +163,7 @@ fn found(client: &mut Client, token: &str) -> Vec<String> {
             "{TOKEN}",
         ),
     ] {
-        found.push(bound(client, sql, &value.replace("TOKEN", token)));
+        found.push(shown(&bound(client, sql, &value.replace("TOKEN", token))));
     }
     found
 }
@@ -176,11 +176,11 @@ fn stored(client: &mut Client, table: &str, token: &str) -> Vec<String> {
             client,
             &format!("INSERT INTO {table} VALUES (1, '{token}')"),
         ),
-        bound(
+        shown(&bound(
             client,
             &format!("INSERT INTO {table} VALUES (1, $1)"),
             token,
-        ),
+        )),
     ];
     client.send(b'Q', format!("COPY {table} FROM STDIN\0").as_bytes());
     client.send(b'd', format!("1\t{token}\n").as_bytes());
@@ -296,7 +296,11 @@ fn work(client: &mut Client, known: &mut Vec<String>) {
     known.dedup();
     let oldest = known.first().unwrap();
     for token in [&token, oldest] {
-        let one = bound(client, "SELECT id FROM people WHERE email = $1", token);
+        let one = shown(&bound(
+            client,
+            "SELECT id FROM people WHERE email = $1",
+            token,
+        ));
         assert_eq!(one, "1", "{token}");
         let sql = format!("BEGIN; SELECT id FROM people WHERE email = '{token}'");
         assert_eq!(ask(client, &sql), "1", "{token}");

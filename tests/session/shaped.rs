@@ -9,6 +9,7 @@ use pgveil::server::config::Secret;
 
 use super::client::{Answer, Client};
 use super::reload::as_owner;
+use super::rotation::bound;
 use super::stage::{Another, PASSWORD, Stage};
 
 const POLICY: &str = "
@@ -236,15 +237,8 @@ fn shaped_tokens_are_a_copy_with_nulls() {
         ("unknown", vec![]),
         ("13812345678", vec![]),
     ] {
-        client.send(b'P', b"\0SELECT id FROM shaped WHERE phone = $1\0\0\0");
-        let mut bind = b"\0\0\0\0\0\x01".to_vec();
-        bind.extend_from_slice(&i32::try_from(token.len()).unwrap().to_be_bytes());
-        bind.extend_from_slice(token.as_bytes());
-        bind.extend_from_slice(b"\0\0");
-        client.send(b'B', &bind);
-        client.send(b'E', b"\0\0\0\0\0");
-        client.send(b'S', b"");
-        assert_eq!(rows(&client.answer()), ids, "{token}");
+        let answer = bound(&mut client, "SELECT id FROM shaped WHERE phone = $1", token);
+        assert_eq!(rows(&answer), ids, "{token}");
     }
     // What is written is what the tokens stand for.
     let write = meant("INSERT INTO shaped (id, phone, card) VALUES (7, 'PHONE', 'CARD')");

@@ -141,11 +141,10 @@ impl Conversation<'_> {
         } = upstream;
         let end = match kind {
             Kind::Unrestricted(plan, observer) => {
-                let open =
-                    |observer: Box<Observer>| Ear::open(self.shared, &self.database, *observer);
+                let ear = self.ear(observer);
                 let relay = Verbatim {
                     plan: *plan,
-                    ear: observer.map(open),
+                    ear,
                     role: self.role,
                     database: self.database,
                     client: self.client,
@@ -159,6 +158,10 @@ impl Conversation<'_> {
         };
         drop(tokio::time::timeout(crate::limits::LINGER, stream.shutdown()).await);
         end
+    }
+
+    fn ear(&self, observer: Option<Box<Observer>>) -> Option<Ear> {
+        observer.map(|observer| Ear::open(self.shared, &self.database, *observer))
     }
 
     fn restricted(self, start: session::Start) -> Restricted {
@@ -185,13 +188,12 @@ impl Conversation<'_> {
         };
         match kind {
             Kind::Unrestricted(plan, observer) => {
-                let open =
-                    |observer: Box<Observer>| Ear::open(self.shared, &self.database, *observer);
+                let ear = self.ear(observer);
                 let relay = Pooled {
                     plan: *plan,
                     role: self.role,
                     lease,
-                    ear: observer.map(open),
+                    ear,
                 };
                 relay.run(&mut client.stream).await
             }

@@ -141,14 +141,13 @@ impl Borrower {
         held.routines = self.database.routines();
     }
 
-    /// Gets a connection if one that will do is at hand. True if there is one now.
+    /// Gets a connection if one that will do is at hand; true if it is.
     pub(super) fn take_at_hand(&self, held: &mut Held) -> bool {
-        if held.server.is_some() {
-            return true;
+        if self.client.signal().now().any(Flags::PAUSE) {
+            return false;
         }
-        let paused = self.client.signal().now().any(Flags::PAUSE);
         match self.pool.lend(&self.start) {
-            Some(server) if !paused && server.settings == held.settings => {
+            Some(server) if server.settings == held.settings => {
                 self.attached(held, server);
                 true
             }
@@ -166,17 +165,10 @@ impl Borrower {
         let signal = self.client.signal();
         let attached = async {
             signal.none(Flags::PAUSE).await;
-            let connect = async |room| {
-                upstreams::lent(
-                    &self.shared,
-                    &self.login,
-                    &self.database.name,
-                    &self.start,
-                    room,
-                )
-                .await
-            };
-            let borrowed = self.pool.borrow(&self.start, connect).await;
+            let database = &self.database.name;
+            let (shared, login) = (&self.shared, &self.login);
+            let borrowed =
+                upstreams::borrow(shared, &self.pool, login, database, &self.start).await;
             let mut server = borrowed.map_err(no_room)?.map_err(|e| failure(&e))?;
             server.set(&held.settings).await.map_err(|e| failure(&e))?;
             if !server.is_quiet() {
