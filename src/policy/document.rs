@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::bound::DefaultTreatment;
 use super::check;
 use super::classes::{self, Class, ColumnClass};
+use super::encrypt::{self, EncryptedColumn};
 use super::error::{Errors, Faults, PolicyError};
 use super::later::{self, Unenforced};
 use super::masks::{self, MaskDef};
@@ -23,7 +24,7 @@ use super::write::{self, Writes};
 use super::yaml::{self, Key, Node};
 
 /// Top-level keys, for suggestions.
-const SECTIONS: [&str; 18] = [
+const SECTIONS: [&str; 19] = [
     "version",
     "mode",
     "databases",
@@ -32,6 +33,7 @@ const SECTIONS: [&str; 18] = [
     "columns",
     "masks",
     "tokens",
+    "encrypt",
     "roles",
     "treat",
     "write",
@@ -55,6 +57,7 @@ pub(super) struct Draft {
     pub(super) columns: BTreeMap<ColumnName, ColumnClass>,
     pub(super) masks: BTreeMap<Arc<str>, MaskDef>,
     pub(super) tokens: BTreeMap<Arc<str>, TokenDef>,
+    pub(super) encrypted: BTreeMap<ColumnName, EncryptedColumn>,
     pub(super) roles: BTreeMap<Arc<str>, Role>,
     pub(super) treat: Treat,
     pub(super) write: Writes,
@@ -102,6 +105,7 @@ impl Draft {
             columns: self.columns,
             masks: self.masks,
             tokens: self.tokens,
+            encrypted: self.encrypted,
             roles: self.roles,
             functions: self.functions,
             tests: self.tests,
@@ -154,6 +158,7 @@ impl Draft {
             "tokens" => each(node, "tokens", tokens::read, &mut self.tokens, faults),
             "roles" => each(node, "roles", role::read, &mut self.roles, faults),
             "columns" => self.columns(node),
+            "encrypt" => self.encrypt(node),
             "treat" => self.treat.read(node, faults),
             "write" => self.write.read(node, faults),
             "functions" => write::read_functions(node, &mut self.functions, faults),
@@ -211,6 +216,25 @@ impl Draft {
             }
         }
         fields.finish(faults);
+    }
+
+    fn encrypt(&mut self, node: &Node) {
+        let columns = entries(node, "encrypt", &mut self.faults).unwrap_or_default();
+        for (key, value) in columns {
+            let Some(column) = encrypt::read(key, value, &mut self.faults) else {
+                continue;
+            };
+            match self.encrypted.entry(column.column.clone()) {
+                Entry::Vacant(free) => {
+                    free.insert(column);
+                }
+                Entry::Occupied(first) => {
+                    let message = format!("column {} is encrypted twice", first.key());
+                    let error = PolicyError::at(&column.span, message);
+                    self.faults.push(error.related(&first.get().span, "first"));
+                }
+            }
+        }
     }
 
     fn columns(&mut self, node: &Node) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::bound::DefaultTreatment;
 use super::classes::{Class, ClassName, ColumnClass};
 use super::document::Draft;
+use super::encrypt::EncryptedColumn;
 use super::error::{Errors, PolicyError};
 use super::masks::MaskDef;
 use super::names::{ColumnName, QualifiedName};
@@ -36,6 +37,8 @@ pub struct Policy {
     pub masks: BTreeMap<Arc<str>, MaskDef>,
     /// `tokens`
     pub tokens: BTreeMap<Arc<str>, TokenDef>,
+    /// `encrypt`
+    pub encrypted: BTreeMap<ColumnName, EncryptedColumn>,
     /// `roles`
     pub roles: BTreeMap<RoleName, Role>,
     /// `functions.allow`
@@ -163,10 +166,12 @@ impl Policy {
         }
     }
 
-    /// Every column the policy names, by class or by `treat.column`, with where.
+    /// Every column the policy names, by class, by `treat.column` or by `encrypt`, with where.
     pub fn named_columns(&self) -> BTreeMap<&ColumnName, &Span> {
+        let encrypted = self.encrypted.iter().map(|(name, e)| (name, &e.span));
         let classified = self.columns.iter().map(|(name, class)| (name, &class.span));
-        self.treat.columns.iter().chain(classified).collect()
+        let treated = self.treat.columns.iter();
+        encrypted.chain(treated).chain(classified).collect()
     }
 
     /// Does the policy speak about this database?
@@ -174,10 +179,12 @@ impl Policy {
         self.databases.is_empty() || self.databases.iter().any(|d| d == database)
     }
 
-    /// Does the role see every column there can be as stored, in any database?
+    /// Does the role see every column there can be as stored, in any database? No role does where some
+    /// are stored encrypted.
     pub fn is_unrestricted(&self, role: &Role) -> bool {
         let clear = |column| self.answer(role, column).word == Word::Clear;
         !role.console
+            && self.encrypted.is_empty()
             && self.default_answer(role).word == Word::Clear
             && self.named_columns().into_keys().all(clear)
     }

@@ -5,6 +5,7 @@
 //! the command line reads the file) and which columns may be compared (the planner asks
 //! [`TokenColumn::joins_with`]).
 
+mod cell;
 mod codec;
 mod decode;
 mod digits;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
+pub use self::cell::{CellState, Cells};
 pub use self::codec::Family;
 use self::codec::{plain_text, with_canonical};
 pub use self::decode::{NotDecoded, Stored, UpstreamType};
