@@ -8,7 +8,7 @@ use super::lineage::{Source, Uses};
 use super::probe::Written;
 use super::scope::{CteFrame, Env, Scope};
 use super::{Analyzer, Resolve};
-use crate::catalog::{CastContext, Relation};
+use crate::catalog::CastContext;
 use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::policy::Treatment;
@@ -109,7 +109,7 @@ impl Analyzer<'_> {
             return Ok(true);
         }
         self.lineage.mark_all(&info.sources, Uses::COMPUTE);
-        if is_null_or_default(Some(e)) || target.grant.plaintext {
+        if is_null_or_default(Some(e)) || !self.is_coded(target, &t.column)? {
             return Ok(true);
         }
         self.stored(&mut None, e, target, &t.column)
@@ -160,9 +160,8 @@ impl Analyzer<'_> {
             .hint("The policy's write section names the columns a role may update.")
             .at(t.position));
         }
-        if !null && !target.grant.plaintext && self.is_token(target, &t.column)? {
-            let reversible = self.takes_tokens(target, &t.column)?;
-            return Err(token_write(&target.relation, &t.column, reversible).at(t.position));
+        if !null && self.is_coded(target, &t.column)? {
+            return Err(self.unstorable(target, &t.column)?.at(t.position));
         }
         Ok(())
     }
@@ -252,25 +251,70 @@ impl Analyzer<'_> {
         Ok(())
     }
 
-    /// Is a column written as tokens, which are stored as what they stand for?
+    /// Is what is written to a column stored as something else: a token as what it stands for, a value
+    /// as an encrypted cell?
     pub(super) fn takes_tokens(&self, target: &Target, column: &Ident) -> Resolve<bool> {
         let Some(c) = target.relation.column(column) else {
             return Ok(false);
         };
         Ok(match self.column_treatment(&target.relation, c)? {
-            Treatment::Token(t) => t.is_reversible() && !target.grant.plaintext,
+            Treatment::Token(t) => t.is_encrypted() || t.is_reversible() && !target.grant.plaintext,
             Treatment::Clear | Treatment::Mask(_) | Treatment::Nullify | Treatment::Deny => false,
         })
     }
 
-    pub(super) fn is_token(&self, target: &Target, column: &Ident) -> Resolve<bool> {
+    /// What is written to a column cannot become what is stored there.
+    pub(super) fn unstorable(&self, target: &Target, column: &Ident) -> Resolve<Refusal> {
+        let table = &target.relation.name;
+        let treatment = match target.relation.column(column) {
+            Some(c) => self.column_treatment(&target.relation, c)?,
+            None => Treatment::Deny,
+        };
+        if let Treatment::Token(token) = &treatment
+            && let Some(cells) = token.cells()
+        {
+            return Ok(Refusal::denied(format!(
+                "cannot encrypt what is written to column {column} of {table}"
+            ))
+            .detail(format!(
+                "It is stored encrypted with key \"{}\": what PostgreSQL computes cannot be encrypted on \
+                 its way.",
+                cells.name()
+            ))
+            .hint(
+                "Write a string constant, a parameter, NULL or DEFAULT in VALUES or SET, or COPY it, or \
+                 leave the column out.",
+            ));
+        }
+        let refusal = Refusal::denied(format!(
+            "cannot write to tokenized column {column} of {table}"
+        ));
+        if !self.takes_tokens(target, column)? {
+            return Ok(refusal
+                .detail(
+                    "The role sees it as irreversible tokens: only NULL or DEFAULT may be written.",
+                )
+                .hint("Leave the column out, or write as a role that sees it clearly."));
+        }
+        Ok(refusal
+            .detail("Only a token, NULL or DEFAULT may be written to a column the role sees as tokens.")
+            .hint(
+                "Write the token as a string constant or a parameter in VALUES or SET, or COPY it, leave \
+                 the column out, or write as a role that sees it clearly.",
+            ))
+    }
+
+    /// Is what is written to a column not what is stored, if it can be written at all? `plaintext` in the
+    /// policy's write section lets a role write values to a column it sees as tokens; an encrypted one
+    /// stays encrypted.
+    pub(super) fn is_coded(&self, target: &Target, column: &Ident) -> Resolve<bool> {
         let Some(c) = target.relation.column(column) else {
             return Ok(false);
         };
-        Ok(matches!(
-            self.column_treatment(&target.relation, c)?,
-            Treatment::Token(_)
-        ))
+        Ok(match self.column_treatment(&target.relation, c)? {
+            Treatment::Token(t) => t.is_encrypted() || !target.grant.plaintext,
+            Treatment::Clear | Treatment::Mask(_) | Treatment::Nullify | Treatment::Deny => false,
+        })
     }
 }
 
@@ -289,23 +333,4 @@ pub(super) fn query_gives_null(q: &Query, n: usize) -> bool {
             ..
         })
     )
-}
-
-/// What is written to a column of tokens is none. One that cannot be turned back is nothing to store.
-pub(super) fn token_write(relation: &Relation, column: &Ident, reversible: bool) -> Refusal {
-    let refusal = Refusal::denied(format!(
-        "cannot write to tokenized column {column} of {}",
-        relation.name
-    ));
-    if !reversible {
-        return refusal
-            .detail("The role sees it as irreversible tokens: only NULL or DEFAULT may be written.")
-            .hint("Leave the column out, or write as a role that sees it clearly.");
-    }
-    refusal
-        .detail("Only a token, NULL or DEFAULT may be written to a column the role sees as tokens.")
-        .hint(
-            "Write the token as a string constant or a parameter in VALUES or SET, or COPY it, leave \
-             the column out, or write as a role that sees it clearly.",
-        )
 }

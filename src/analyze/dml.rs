@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::assign::{is_null_or_default, query_gives_null, token_write};
+use super::assign::{is_null_or_default, query_gives_null};
 use super::conflict::{proposed, proposed_row};
 use super::expr::Info;
 use super::lineage::{OutputColumn, Uses};
@@ -144,7 +144,7 @@ impl Analyzer<'_> {
     fn inserted_values(&mut self, i: &mut Insert, target: &Target) -> Resolve<StoredLists> {
         let mut lists = StoredLists::new();
         for (n, c) in i.columns.iter().enumerate() {
-            if !self.is_token(target, &c.column)? || target.grant.plaintext {
+            if !self.is_coded(target, &c.column)? {
                 continue;
             }
             let mut list = None;
@@ -167,8 +167,7 @@ impl Analyzer<'_> {
                 InsertSource::Query(q) => query_gives_null(q, n),
             };
             if !harmless {
-                let reversible = self.takes_tokens(target, &c.column)?;
-                return Err(token_write(&target.relation, &c.column, reversible));
+                return Err(self.unstorable(target, &c.column)?);
             }
             lists.extend(list.map(|id| (c.column.clone(), id)));
         }
@@ -383,9 +382,9 @@ impl Analyzer<'_> {
                 null: false,
             };
             self.probes(&target, &[written], false)?;
-            let token = !target.grant.plaintext && self.is_token(&target, c)?;
+            let token = self.is_coded(&target, c)?;
             if token && !self.takes_tokens(&target, c)? {
-                return Err(token_write(&target.relation, c, false));
+                return Err(self.unstorable(&target, c)?);
             }
         }
         Ok(())

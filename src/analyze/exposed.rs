@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::generated::{ColumnForm, column_form};
+use super::generated::column_form;
 use super::scope::Env;
 use super::view::{CATALOG_PATH, NO_TEMP, definition, is_system};
 use super::{Analyzer, Grounds, Resolve};
@@ -113,5 +113,5 @@ fn any_protected(relation: &Arc<Relation>, grounds: Grounds<'_>) -> Resolve<bool
 
 fn protected(relation: &Arc<Relation>, attnum: AttrNumber, grounds: Grounds<'_>) -> Resolve<bool> {
     let form = column_form(relation, attnum, grounds)?;
-    Ok(!matches!(form, ColumnForm::Clear))
+    Ok(!form.shows_values())
 }

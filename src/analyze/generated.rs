@@ -32,6 +32,17 @@ pub enum ColumnForm {
     Generated(Box<Generated>),
 }
 
+impl ColumnForm {
+    /// Does the role see the values themselves, however they are stored?
+    pub fn shows_values(&self) -> bool {
+        match self {
+            Self::Clear => true,
+            Self::Rule(rule) => rule.treatment.shows_values(),
+            Self::Scrub | Self::NodeTree | Self::Null | Self::Generated(_) => false,
+        }
+    }
+}
+
 /// A generated column's expression over the relation aliased [`crate::sql::print::INNER_ALIAS`].
 pub struct Generated {
     /// The expression, resolved.

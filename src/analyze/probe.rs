@@ -102,8 +102,7 @@ impl Analyzer<'_> {
         columns: &[AttrNumber],
     ) -> Resolve<Vec<AttrNumber>> {
         let clear = |relation: &Arc<Relation>, attnum| -> Resolve<bool> {
-            let form = column_form(relation, attnum, self.grounds)?;
-            Ok(matches!(form, ColumnForm::Clear))
+            Ok(column_form(relation, attnum, self.grounds)?.shows_values())
         };
         let mut hidden = Vec::new();
         for attnum in columns {

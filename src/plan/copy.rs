@@ -95,17 +95,19 @@ fn decoded(
     let plaintext = (ctx.grants.write.get(&relation.oid)).is_some_and(|grant| grant.plaintext);
     let mut decoded = Vec::with_capacity(columns.len());
     for name in columns {
-        let column = relation.column(name).filter(|_| !plaintext);
+        let column = relation.column(name);
         let token = match column {
             None => None,
-            Some(column) => token_rule(used, column.attnum, ctx)?.and_then(|rule| token_of(&rule)),
+            Some(column) => token_rule(used, column.attnum, ctx)?
+                .and_then(|rule| token_of(&rule))
+                .filter(|token| token.is_encrypted() || !plaintext),
         };
         decoded.push((name.clone(), token));
     }
     Ok(decoded)
 }
 
-/// The rule of a column whose tokens can be turned back.
+/// The rule of a column into which something else is written than is sent.
 fn token_rule(
     used: &RelationUse,
     attnum: AttrNumber,
@@ -123,7 +125,7 @@ fn token_rule(
 
 fn token_of(rule: &Rule) -> Option<Arc<TokenColumn>> {
     match &rule.treatment {
-        Treatment::Token(token) => token.is_reversible().then(|| Arc::clone(token)),
+        Treatment::Token(token) => token.is_written().then(|| Arc::clone(token)),
         Treatment::Clear | Treatment::Mask(_) | Treatment::Nullify | Treatment::Deny => None,
     }
 }

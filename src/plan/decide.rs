@@ -14,8 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::subject::Subject;
-use super::tokens::TokenList;
-use super::tokens::same_type;
+use super::tokens::{TokenList, alike, same_type};
 use crate::analyze::lineage::{Lineage, OutputColumn, Source, Uses};
 use crate::analyze::{ColumnForm, Grounds, column_form};
 use crate::mask::{OutputRule, TokenColumn, Transform};
@@ -227,7 +226,7 @@ impl Decisions {
         };
         !left.is_empty()
             && !right.is_empty()
-            && all.all(|s| of(s).is_some_and(|(r, t)| r.name == rule.name && same_type(t, ty)))
+            && all.all(|s| of(s).is_some_and(|(r, t)| alike(r, rule) && same_type(t, ty)))
     }
 
     fn demote(&mut self, s: Source) -> bool {
@@ -295,7 +294,8 @@ impl Decisions {
                     if d.place == Place::Source || !uses.within(stored) || r.whole_row {
                         return Err(subject.token_use(uses));
                     }
-                    if uses.has(Uses::EQUALITY) && !(byte_equal(c.type_oid) && c.deterministic) {
+                    let bytes = byte_equal(c.type_oid) && c.deterministic;
+                    if uses.has(Uses::EQUALITY) && !(bytes && t.compares()) {
                         return Err(subject.token_use(uses));
                     }
                 }
@@ -374,8 +374,8 @@ fn same_rule(a: &ColumnForm, b: &ColumnForm) -> bool {
     match (a, b) {
         (ColumnForm::Clear, ColumnForm::Clear) => true,
         (ColumnForm::Rule(x), ColumnForm::Rule(y)) => match (&x.treatment, &y.treatment) {
-            (Treatment::Mask(_), Treatment::Mask(_))
-            | (Treatment::Token(_), Treatment::Token(_)) => x.name == y.name,
+            (Treatment::Mask(_), Treatment::Mask(_)) => x.name == y.name,
+            (Treatment::Token(_), Treatment::Token(_)) => alike(x, y),
             _ => false,
         },
         _ => false,

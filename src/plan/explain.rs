@@ -7,6 +7,7 @@ use super::plan::PlanContext;
 use super::statement::grounds;
 use crate::analyze::lineage::{Lineage, OutputColumn};
 use crate::analyze::{ColumnForm, analyze};
+use crate::mask::token::TokenKind;
 use crate::policy::Treatment;
 use crate::refusal::Refusal;
 use crate::sql::tree::{CopyDirection, Statement};
@@ -119,7 +120,14 @@ fn explain_output(o: &OutputColumn, lineage: &Lineage, decisions: &Decisions) ->
             explained.treatment = match rule.treatment {
                 Treatment::Clear => "clear".to_owned(),
                 Treatment::Mask(_) => format!("mask {}", rule.name),
-                Treatment::Token(_) => format!("token {}", rule.name),
+                Treatment::Token(ref token) => match token.kind() {
+                    TokenKind::Decrypted => "decrypted".to_owned(),
+                    TokenKind::Masked => format!("mask {} of what is decrypted", rule.name),
+                    _ if token.is_encrypted() => {
+                        format!("token {} of what is decrypted", rule.name)
+                    }
+                    _ => format!("token {}", rule.name),
+                },
                 Treatment::Nullify => "nullify".to_owned(),
                 Treatment::Deny => "deny".to_owned(),
             };

@@ -11,7 +11,6 @@ use zeroize::Zeroizing;
 
 use crate::catalog::Catalog;
 use crate::mask::TokenColumn;
-use crate::mask::token::TokenKind;
 use crate::pg::types::{Format, oid};
 use crate::pg::{Oid, sqlstate};
 use crate::refusal::Refusal;
@@ -271,25 +270,23 @@ impl TokenParameter {
 
     /// The type PostgreSQL would find for it on a table of tokens.
     fn shown(&self) -> Oid {
-        match (self.cast, self.token.kind(), self.array) {
+        match (self.cast, self.token.is_uuid(), self.array) {
             (Some(oid::VARCHAR), _, false) => oid::VARCHAR,
             (Some(oid::VARCHAR), _, true) => 1015,
-            (_, TokenKind::Siv | TokenKind::Ff1(_), false) => oid::TEXT,
-            (_, TokenKind::Siv | TokenKind::Ff1(_), true) => 1009,
-            (_, TokenKind::Ff1Uuid | TokenKind::Hmac, false) => oid::UUID,
-            (_, TokenKind::Ff1Uuid | TokenKind::Hmac, true) => 2951,
+            (_, false, false) => oid::TEXT,
+            (_, false, true) => 1009,
+            (_, true, false) => oid::UUID,
+            (_, true, true) => 2951,
         }
     }
 
     /// The type of PostgreSQL's parameter.
     fn upstream(&self, named: Oid) -> Result<Oid, Refusal> {
-        let fits = match (self.token.kind(), self.array) {
-            (TokenKind::Siv | TokenKind::Ff1(_), false) => {
-                matches!(named, 0 | oid::TEXT | oid::VARCHAR | oid::UNKNOWN)
-            }
-            (TokenKind::Siv | TokenKind::Ff1(_), true) => matches!(named, 0 | 1009 | 1015),
-            (TokenKind::Ff1Uuid | TokenKind::Hmac, false) => matches!(named, 0 | oid::UUID),
-            (TokenKind::Ff1Uuid | TokenKind::Hmac, true) => matches!(named, 0 | 2951),
+        let fits = match (self.token.is_uuid(), self.array) {
+            (false, false) => matches!(named, 0 | oid::TEXT | oid::VARCHAR | oid::UNKNOWN),
+            (false, true) => matches!(named, 0 | 1009 | 1015),
+            (true, false) => matches!(named, 0 | oid::UUID),
+            (true, true) => matches!(named, 0 | 2951),
         };
         if !fits {
             return Err(super::subject::other_type(&self.token));

@@ -12,6 +12,8 @@ use crate::analyze::lineage::{Lineage, RelationUse, Source};
 use crate::analyze::{ColumnForm, Generated, Grounds, column_form, scrub_sql};
 use crate::catalog::{Catalog, Column};
 use crate::ident::Ident;
+use crate::mask::TokenColumn;
+use crate::mask::token::TokenKind;
 use crate::pg::types::oid;
 use crate::pg::{AttrNumber, sqlstate};
 use crate::policy::Treatment;
@@ -378,7 +380,7 @@ pub(super) fn facts(lineage: &Lineage, decisions: &Decisions) -> super::plan::Fa
                 (_, Place::Stored) => continue,
                 (ColumnForm::Rule(rule), place) => match (&rule.treatment, place) {
                     (Treatment::Nullify, _) => "nullify",
-                    (Treatment::Token(_), _) => "token",
+                    (Treatment::Token(t), _) => word_of(t),
                     (_, Place::Output) => "mask at the output",
                     _ => "mask at the source",
                 },
@@ -396,6 +398,15 @@ pub(super) fn facts(lineage: &Lineage, decisions: &Decisions) -> super::plan::Fa
     }
     facts.columns.extend(probes(lineage));
     facts
+}
+
+/// What the audit says a column of tokens is shown as.
+pub(super) fn word_of(token: &TokenColumn) -> &'static str {
+    match token.kind() {
+        TokenKind::Decrypted => "decrypt",
+        TokenKind::Masked => "mask at the output",
+        TokenKind::Siv | TokenKind::Ff1Uuid | TokenKind::Ff1(_) | TokenKind::Hmac => "token",
+    }
 }
 
 /// Columns whose stored values a constraint compares with what the statement writes.

@@ -3,9 +3,9 @@
 use crate::analyze::lineage::Uses;
 use crate::ident::Ident;
 use crate::mask::TokenColumn;
-use crate::mask::token::{NotDecoded, TokenKind};
+use crate::mask::token::{Cells, NotDecoded, TokenKind};
 use crate::pg::sqlstate;
-use crate::policy::Rule;
+use crate::policy::{Rule, Treatment};
 use crate::refusal::Refusal;
 
 /// A column in the words of a refusal.
@@ -37,17 +37,65 @@ impl Subject<'_> {
         } else {
             "cannot group or compare"
         };
-        Refusal::denied(format!("{what} column {} of {}", self.column, self.table))
-            .detail(self.token_rule())
-            .hint(format!(
-                "Select {} itself, count it, or group by it; tokenize the class with kind: hmac to \
+        let refusal = Refusal::denied(format!("{what} column {} of {}", self.column, self.table))
+            .detail(self.token_rule());
+        if let Some(cells) = self.cells() {
+            let hint = if cells.is_filling() {
+                "Until `pgveil encrypt` has ended and `backfill` is gone from the policy, select it or \
+                 count it."
+                    .to_owned()
+            } else {
+                self.encrypted_hint()
+            };
+            return refusal.hint(hint);
+        }
+        refusal.hint(format!(
+            "Select {} itself, count it, or group by it; tokenize the class with kind: hmac to \
                  compute with its tokens.",
-                self.column
-            ))
+            self.column
+        ))
     }
 
     pub(super) fn token_compared(&self) -> Refusal {
+        if self.cells().is_some() {
+            return Refusal::denied(format!(
+                "cannot compare encrypted column {} of {} with that",
+                self.column, self.table
+            ))
+            .detail(self.token_rule())
+            .hint(self.encrypted_hint());
+        }
         self.compared("something that is not a token of its domain")
+    }
+
+    fn cells(&self) -> Option<&Cells> {
+        match &self.rule.treatment {
+            Treatment::Token(token) => token.cells(),
+            Treatment::Clear | Treatment::Mask(_) | Treatment::Nullify | Treatment::Deny => None,
+        }
+    }
+
+    fn encrypted_hint(&self) -> String {
+        let column = self.column;
+        let with = match &self.rule.treatment {
+            Treatment::Token(token) if token.kind() == TokenKind::Masked => {
+                return format!(
+                    "Select {column} itself or count it: PostgreSQL has nothing to compute its mask of."
+                );
+            }
+            Treatment::Token(token) if token.shows_values() => "strings or parameters",
+            Treatment::Token(token) if token.is_reversible() => "tokens",
+            _ => {
+                return format!(
+                    "Select {column} itself, count it, group by it, or join it with columns of the same \
+                     key and domain."
+                );
+            }
+        };
+        format!(
+            "Select {column} itself, count it, group by it, compare it with {with} by =, <>, IN or \
+             = ANY ($1), or join it with columns of the same key."
+        )
     }
 
     /// The session's temporary table holds what the client put there: the tokens' text.
@@ -88,6 +136,14 @@ impl Subject<'_> {
     }
 
     fn token_rule(&self) -> String {
+        if let Some(cells) = self.cells() {
+            return format!(
+                "It is stored encrypted with key \"{}\", and PostgreSQL cannot see its values; what the \
+                 role sees is made of what comes back ({}).",
+                cells.name(),
+                self.rule.origin
+            );
+        }
         format!(
             "The role sees it as a reversible token of domain \"{}\" ({}).",
             self.rule.name, self.rule.origin
@@ -122,11 +178,7 @@ pub(super) fn not_decoded(why: NotDecoded, token: &TokenColumn) -> Refusal {
 
 /// A constant whose type PostgreSQL would not compare with the tokens.
 pub(super) fn other_type(token: &TokenColumn) -> Refusal {
-    let ty = if matches!(token.kind(), TokenKind::Siv | TokenKind::Ff1(_)) {
-        "text"
-    } else {
-        "uuid"
-    };
+    let ty = if token.is_uuid() { "uuid" } else { "text" };
     Refusal::error(
         sqlstate::UNDEFINED_FUNCTION,
         "cannot compare tokens with a constant or parameter of another type",

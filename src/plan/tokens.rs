@@ -17,7 +17,7 @@ use crate::analyze::{ColumnForm, Grounds, column_form};
 use crate::catalog::Column;
 use crate::ident::Ident;
 use crate::mask::TokenColumn;
-use crate::mask::token::{NotDecoded, TokenKind};
+use crate::mask::token::NotDecoded;
 use crate::pg::Oid;
 use crate::pg::types::{Format, oid};
 use crate::policy::{Rule, Treatment};
@@ -58,7 +58,7 @@ impl Group {
         match &self.first {
             Some(first) => {
                 self.mixed |=
-                    first.rule.name != rule.name || !same_type(first.type_oid, column.type_oid);
+                    !alike(&first.rule, rule) || !same_type(first.type_oid, column.type_oid);
             }
             None => {
                 self.first = Some(Met {
@@ -124,7 +124,9 @@ impl Decisions {
             if !group.uses.within(shown) {
                 return Err(met.subject().token_use(group.uses));
             }
-            if group.mixed {
+            // What is written to a column is a value there; compared with it, it would be one too.
+            let compared = group.uses != Uses::NONE && !token.is_reversible();
+            if group.mixed || compared {
                 return Err(met.subject().token_compared());
             }
             self.lists.insert(
@@ -156,9 +158,9 @@ impl Decisions {
                         Source::List(id) => self
                             .lists
                             .get(id)
-                            .is_some_and(|list| list.rule.name == rule.name),
+                            .is_some_and(|list| alike(&list.rule, rule)),
                         Source::Column { .. } => {
-                            self.stored_token(*o).is_some_and(|r| r.name == rule.name)
+                            self.stored_token(*o).is_some_and(|r| alike(r, rule))
                                 && lineage
                                     .column(*o)
                                     .is_some_and(|(_, c)| same_type(c.type_oid, column.type_oid))
@@ -262,15 +264,15 @@ impl Decisions {
     /// that only.
     fn fits(&self, list: &TokenList, written: &List, member: &Member) -> Result<(), Refusal> {
         let textual = |t: Oid| matches!(t, oid::TEXT | oid::VARCHAR);
-        let fits = match (list.token.kind(), member.cast) {
-            (TokenKind::Siv | TokenKind::Ff1(_), Some(cast)) => textual(cast),
+        let fits = match (list.token.is_uuid(), member.cast) {
+            _ if !list.token.is_written() => false,
+            (false, Some(cast)) => textual(cast),
             // `unnest('{…}')` has no type of its own.
-            (TokenKind::Siv | TokenKind::Ff1(_), None) => {
+            (false, None) => {
                 !(written.placed && member.array) || matches!(member.value, Value::Param(_))
             }
-            (TokenKind::Ff1Uuid, Some(cast)) => cast == oid::UUID,
-            (TokenKind::Ff1Uuid, None) => !written.placed,
-            (TokenKind::Hmac, _) => false,
+            (true, Some(cast)) => cast == oid::UUID,
+            (true, None) => !written.placed,
         };
         let _ = self;
         if fits {
@@ -371,6 +373,15 @@ fn find(roots: &HashMap<ListId, ListId>, mut id: ListId) -> Option<ListId> {
         }
     }
     None
+}
+
+/// Are equal tokens of both equal stored values? A list of values for a column whose stored ones cannot be
+/// compared is alike with it too.
+pub(super) fn alike(a: &Rule, b: &Rule) -> bool {
+    match (&a.treatment, &b.treatment) {
+        (Treatment::Token(a), Treatment::Token(b)) => a.shows_like(b),
+        _ => false,
+    }
 }
 
 /// Do equal values of both types have equal bytes?

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::bound::{BoundPolicy, Grants, Rule, Treatment};
+use super::encrypt::EncryptedColumn;
 use super::error::{Errors, Faults, PolicyError};
 use super::inherit::{Joined, families, heirs, strictest};
 use super::names::{ColumnName, QualifiedName};
@@ -17,7 +18,7 @@ use super::source::Span;
 use super::time::Date;
 use super::treat::Word;
 use super::treatment::{Keys, Treatments, closest};
-use super::write_bind::{functions, is_system_schema, probes, writes};
+use super::write_bind::{all_writes, functions, is_system_schema, probes, writes};
 use crate::catalog::{Catalog, ColumnId, Relation, RelationKind};
 use crate::ident::Ident;
 use crate::mask::token::KeyRing;
@@ -120,11 +121,14 @@ impl<'a> Binder<'a> {
         }
         let named = self.resolve();
         let families = families(self.catalog, &named.keys().copied().collect());
+        let encrypted = self.encrypted(&named, &families);
+        let stored: Vec<ColumnId> = encrypted.keys().copied().collect();
+        self.treatments.encrypt(encrypted);
         let system = Arc::new(self.system_relations());
         let functions = Arc::new(functions(self.policy, self.catalog, &mut self.faults));
         let mut roles = HashMap::new();
         for role in self.policy.roles.values() {
-            let grants = self.grants(role, &named, &families, &system, &functions);
+            let grants = self.grants(role, (&named, &families, &stored), &system, &functions);
             roles.insert(Arc::clone(&role.name), Arc::new(grants));
         }
         BoundPolicy { roles }
@@ -206,8 +210,7 @@ impl<'a> Binder<'a> {
     fn grants(
         &mut self,
         role: &Role,
-        named: &BTreeMap<ColumnId, &ColumnName>,
-        families: &[Family],
+        (named, families, stored): (&BTreeMap<ColumnId, &ColumnName>, &[Family], &[ColumnId]),
         system: &Arc<HashSet<Oid>>,
         functions: &Arc<HashSet<(Ident, Ident)>>,
     ) -> Grants {
@@ -217,11 +220,19 @@ impl<'a> Binder<'a> {
                 self.family(role, named, family, &mut rules);
             }
         }
+        self.shown_by_default(role, stored, &mut rules);
         let default = self.default_rule(role);
-        let clear = |treatment: &Treatment| matches!(treatment, Treatment::Clear);
-        let unrestricted =
-            clear(&default.treatment) && rules.values().all(|rule| clear(&rule.treatment));
+        let every = |fits: fn(&Treatment) -> bool| {
+            fits(&default.treatment) && rules.values().all(|rule| fits(&rule.treatment))
+        };
+        let unrestricted = every(|treatment| matches!(treatment, Treatment::Clear));
+        let sees_all = !unrestricted && every(Treatment::shows_values);
         let observed = self.policy.observation(role) == Observation::On;
+        let write = if sees_all && !self.policy.write.rules.contains_key(&*role.name) {
+            all_writes(self.catalog)
+        } else {
+            writes(self.policy, &role.name, self.catalog, &mut self.faults)
+        };
         let grants = Grants {
             role: Arc::clone(&role.name),
             unrestricted,
@@ -237,11 +248,100 @@ impl<'a> Binder<'a> {
             }),
             system_relations: Arc::clone(system),
             functions: Arc::clone(functions),
-            write: writes(self.policy, &role.name, self.catalog, &mut self.faults),
+            write,
             memo: super::memo::Memo::default(),
         };
         probes(self.policy, &grants, self.catalog, &mut self.faults);
         grants
+    }
+
+    /// The columns that are stored encrypted: those the policy names, with their partitions, children
+    /// and parents, whose rows they share.
+    fn encrypted(
+        &mut self,
+        named: &BTreeMap<ColumnId, &'a ColumnName>,
+        families: &[Family],
+    ) -> HashMap<ColumnId, &'a EncryptedColumn> {
+        let mut encrypted: HashMap<ColumnId, &'a EncryptedColumn> = HashMap::new();
+        for (members, own) in families {
+            let said = own.iter().filter_map(|id| {
+                let name: &ColumnName = named.get(id)?;
+                self.policy.encrypted.get(name)
+            });
+            let said: Vec<&'a EncryptedColumn> = said.collect();
+            let Some((first, others)) = said.split_first() else {
+                continue;
+            };
+            for other in others {
+                if (&other.key, other.backfill) != (&first.key, first.backfill) {
+                    let message = format!(
+                        "{} and {} share their rows, and are encrypted differently",
+                        first.column, other.column
+                    );
+                    let error = PolicyError::at(&other.span, message);
+                    self.faults.push(error.related(&first.span, "the other"));
+                }
+            }
+            for id in members {
+                if let Some(why) = self.unfit(*id) {
+                    let message = format!("{} cannot be encrypted: {why}", first.column);
+                    self.faults.at(&first.span, message);
+                }
+                encrypted.insert(*id, *first);
+            }
+        }
+        encrypted
+    }
+
+    /// Why a column cannot hold encrypted cells, whatever its type.
+    fn unfit(&self, id: ColumnId) -> Option<&'static str> {
+        let relation = self.catalog.relation_by_oid(id.relation)?;
+        let column = relation.attribute(id.attnum)?;
+        if !matches!(
+            relation.kind,
+            RelationKind::Table | RelationKind::PartitionedTable | RelationKind::ForeignTable
+        ) {
+            return Some("it is a view's: encrypt the table's column");
+        }
+        if column.generated.is_some() {
+            return Some("it is generated, from values PostgreSQL does not have");
+        }
+        if column.has_default {
+            return Some("it has a default, which PostgreSQL would store as it is");
+        }
+        if !column.deterministic {
+            return Some("its collation is not deterministic, and compares cells by their letters");
+        }
+        (relation.partition_key)
+            .contains(&id.attnum)
+            .then_some("its table is partitioned by it")
+    }
+
+    /// Encrypted columns that no class and no rule speaks about: what the role's default shows of them.
+    fn shown_by_default(
+        &mut self,
+        role: &Role,
+        stored: &[ColumnId],
+        rules: &mut HashMap<ColumnId, Arc<Rule>>,
+    ) {
+        let answer = self.policy.default_answer(role);
+        for id in stored {
+            if rules.contains_key(id) {
+                continue;
+            }
+            let Some(name) = self.name_of(*id) else {
+                continue;
+            };
+            let bound = self.treatments.bind(&answer, *id, &name, &mut self.faults);
+            let rule = Rule {
+                treatment: bound.unwrap_or(Treatment::Deny),
+                class: Arc::from("unclassified"),
+                origin: answer.span.origin(),
+                name: Arc::from(""),
+                expired: None,
+            };
+            rules.insert(*id, Arc::new(rule));
+        }
     }
 
     /// The rules of one family of columns for one role.

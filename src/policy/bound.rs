@@ -26,6 +26,17 @@ pub enum Treatment {
     Deny,
 }
 
+impl Treatment {
+    /// Does the role see the values themselves, however they are stored?
+    pub fn shows_values(&self) -> bool {
+        match self {
+            Self::Clear => true,
+            Self::Token(token) => token.shows_values(),
+            Self::Mask(_) | Self::Nullify | Self::Deny => false,
+        }
+    }
+}
+
 /// A treatment with where it was written.
 #[derive(Clone)]
 pub struct Rule {

@@ -199,7 +199,12 @@ fn observed(draft: &Draft, faults: &mut Faults) {
     let mut said = Vec::new();
     for role in draft.roles.values() {
         let name = format!("`{}`", shown(&role.name));
-        let barred = match observation(mode, role, &draft.classes, &draft.columns) {
+        let barred = match observation(
+            mode,
+            role,
+            (&draft.classes, &draft.columns),
+            &draft.encrypted,
+        ) {
             Observation::Off => continue,
             Observation::On if role.mode.is_some() => {
                 said.push((&role.span, lifts(&format!("role {name}"))));
@@ -210,6 +215,9 @@ fn observed(draft: &Draft, faults: &mut Faults) {
                 continue;
             }
             Observation::Console => "a console role never reads data".to_owned(),
+            Observation::Encrypted(column) => {
+                format!("{column} is stored encrypted, and has to be decrypted for it")
+            }
             Observation::Secret(column) => {
                 format!("{column} is C3, which a human never sees clear")
             }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::bound::{Grants, WriteGrant};
 use super::classes::{Class, ClassName, ColumnClass, Level};
+use super::encrypt::EncryptedColumn;
 use super::memo::Memo;
 use super::names::ColumnName;
 use super::policy::Policy;
@@ -24,6 +25,9 @@ pub enum Observation<'a> {
     On,
     /// `observe` is said and does not apply: a console role never reads data.
     Console,
+    /// `observe` is said and does not apply: statements that went through as they are would read and
+    /// write cells where there should be values.
+    Encrypted(&'a ColumnName),
     /// `observe` is said and does not apply: the role is a human, who never sees this C3 column clear.
     Secret(&'a ColumnName),
 }
@@ -32,14 +36,20 @@ pub enum Observation<'a> {
 pub(super) fn observation<'a>(
     mode: Mode,
     role: &Role,
-    classes: &BTreeMap<ClassName, Class>,
-    columns: &'a BTreeMap<ColumnName, ColumnClass>,
+    (classes, columns): (
+        &BTreeMap<ClassName, Class>,
+        &'a BTreeMap<ColumnName, ColumnClass>,
+    ),
+    encrypted: &'a BTreeMap<ColumnName, EncryptedColumn>,
 ) -> Observation<'a> {
     if role.mode.unwrap_or(mode) == Mode::Enforce {
         return Observation::Off;
     }
     if role.console {
         return Observation::Console;
+    }
+    if let Some(column) = encrypted.keys().next() {
+        return Observation::Encrypted(column);
     }
     let secret = |class: &ColumnClass| {
         let class = classes.get(&class.class);
@@ -55,7 +65,12 @@ pub(super) fn observation<'a>(
 impl Policy {
     /// What becomes of a role's `mode`. Binding, the matrix and `explain` all ask this.
     pub fn observation(&self, role: &Role) -> Observation<'_> {
-        match observation(self.mode, role, &self.classes, &self.columns) {
+        match observation(
+            self.mode,
+            role,
+            (&self.classes, &self.columns),
+            &self.encrypted,
+        ) {
             Observation::On if self.is_unrestricted(role) => Observation::Off,
             found => found,
         }

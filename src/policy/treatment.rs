@@ -6,6 +6,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::bound::Treatment;
+use super::encrypt::EncryptedColumn;
 use super::error::{Faults, PolicyError};
 use super::json_mask;
 use super::masks::{MaskDef, MaskSyntax};
@@ -18,8 +19,10 @@ use super::time::Date;
 use super::tokens::TokenDef;
 use super::treat::Word;
 use crate::catalog::{Catalog, ColumnId};
-use crate::mask::token::{KeyRing, TokenKey};
-use crate::mask::{ColumnType, CompiledMask, JsonAction, JsonMask, JsonOther, Mask, TokenColumn};
+use crate::mask::token::{Cells, KeyRing, TokenKey};
+use crate::mask::{
+    ColumnType, CompiledMask, JsonAction, JsonMask, JsonOther, Mask, MaskError, TokenColumn,
+};
 
 /// Where token keys come from.
 pub(super) enum Keys<'a> {
@@ -42,9 +45,36 @@ pub(super) struct Treatments<'a> {
     catalog: &'a Catalog,
     keys: Keys<'a>,
     today: Date,
+    /// Columns that are stored encrypted.
+    encrypted: HashMap<ColumnId, &'a EncryptedColumn>,
     bound: HashMap<(Word, ColumnId), Option<Treatment>>,
     /// Masks, domains and types something was said about.
     said: BTreeSet<String>,
+}
+
+/// A column, and what a role is to get of it.
+struct Subject<'a> {
+    answer: &'a Answer,
+    name: &'a ColumnName,
+    ty: &'a ColumnType,
+    /// It is stored encrypted.
+    cells: Option<Arc<Cells>>,
+}
+
+impl Subject<'_> {
+    /// Reports that something does not fit the column.
+    fn misfit(
+        &self,
+        what: &str,
+        error: &MaskError,
+        (defined, as_what): (&Span, &str),
+        faults: &mut Faults,
+    ) -> Option<Treatment> {
+        let message = format!("{what} does not fit {}: {error}", self.name);
+        let error = PolicyError::at(&self.answer.span, message);
+        faults.push(error.related(defined, as_what));
+        None
+    }
 }
 
 impl<'a> Treatments<'a> {
@@ -59,9 +89,15 @@ impl<'a> Treatments<'a> {
             catalog,
             keys,
             today,
+            encrypted: HashMap::new(),
             bound: HashMap::new(),
             said: BTreeSet::new(),
         }
+    }
+
+    /// Columns that are stored encrypted, from now on.
+    pub(super) fn encrypt(&mut self, columns: HashMap<ColumnId, &'a EncryptedColumn>) {
+        self.encrypted = columns;
     }
 
     /// `None` after reporting that it cannot be bound.
@@ -73,10 +109,10 @@ impl<'a> Treatments<'a> {
         faults: &mut Faults,
     ) -> Option<Treatment> {
         match &answer.word {
-            Word::Clear => return Some(Treatment::Clear),
+            Word::Clear if !self.encrypted.contains_key(&column) => return Some(Treatment::Clear),
             Word::Nullify => return Some(Treatment::Nullify),
             Word::Deny => return Some(Treatment::Deny),
-            Word::Mask(_) | Word::Token(_) => {}
+            Word::Clear | Word::Mask(_) | Word::Token(_) => {}
         }
         let key = (answer.word.clone(), column);
         if let Some(known) = self.bound.get(&key) {
@@ -101,23 +137,79 @@ impl<'a> Treatments<'a> {
             faults.at(&answer.span, message);
             return None;
         };
+        let cells = match self.encrypted.get(&column) {
+            Some(encrypted) => Some(self.cells(encrypted, name, &ty, faults)?),
+            None => None,
+        };
+        let subject = Subject {
+            answer,
+            name,
+            ty: &ty,
+            cells,
+        };
         match &answer.word {
-            Word::Mask(mask) => self.mask(self.policy.masks.get(mask)?, answer, name, &ty, faults),
-            Word::Token(domain) => {
-                self.token(self.policy.tokens.get(domain)?, answer, name, &ty, faults)
+            Word::Clear => {
+                let shown = TokenColumn::decrypted(subject.cells?, &ty);
+                Some(Treatment::Token(Arc::new(shown)))
             }
-            Word::Clear | Word::Nullify | Word::Deny => None,
+            Word::Mask(mask) => self.mask(self.policy.masks.get(mask)?, &subject, faults),
+            Word::Token(domain) => self.token(self.policy.tokens.get(domain)?, &subject, faults),
+            Word::Nullify | Word::Deny => None,
         }
+    }
+
+    /// What the cells of an encrypted column are made with.
+    fn cells(
+        &mut self,
+        encrypted: &EncryptedColumn,
+        name: &ColumnName,
+        ty: &ColumnType,
+        faults: &mut Faults,
+    ) -> Option<Arc<Cells>> {
+        let key = &encrypted.key;
+        let what = format!("encrypted column {name}");
+        let keys = self.keys_of(key, &encrypted.key_span, &what, faults)?;
+        match Cells::bind(key, &keys, ty, encrypted.backfill) {
+            Ok(cells) => Some(Arc::new(cells)),
+            Err(error) => {
+                if self.said.insert(what) {
+                    faults.at(
+                        &encrypted.span,
+                        format!("{name} cannot be encrypted: {error}"),
+                    );
+                }
+                None
+            }
+        }
+    }
+
+    /// The keys of a name, the newest first.
+    fn keys_of(
+        &mut self,
+        key: &str,
+        at: &Span,
+        what: &str,
+        faults: &mut Faults,
+    ) -> Option<Vec<Arc<TokenKey>>> {
+        let keys = match &self.keys {
+            Keys::Ring(ring) => ring.get(key),
+            Keys::Placeholder(keys) => Some(keys.as_slice()),
+        };
+        if keys.is_none() && self.said.insert(what.to_owned()) {
+            let message = format!("the key ring has no key `{}`", shown(key));
+            let help = format!("make it: pgveil keys new {} --ring FILE", shown(key));
+            faults.push(PolicyError::at(at, message).help(help));
+        }
+        keys.map(<[_]>::to_vec)
     }
 
     fn mask(
         &mut self,
         definition: &MaskDef,
-        answer: &Answer,
-        name: &ColumnName,
-        ty: &ColumnType,
+        subject: &Subject<'_>,
         faults: &mut Faults,
     ) -> Option<Treatment> {
+        let Subject { name, ty, .. } = *subject;
         let what = format!("mask `{}`", shown(&definition.name));
         let Some(mask) = built(&definition.syntax, self.policy) else {
             self.missing(&what, &definition.span, faults);
@@ -136,23 +228,25 @@ impl<'a> Treatments<'a> {
                         Loss::Rare(loss) => said(loss).note(),
                     });
                 }
-                Some(Treatment::Mask(Arc::new(compiled)))
+                let compiled = Arc::new(compiled);
+                let Some(cells) = subject.cells.clone().filter(|_| !compiled.is_constant()) else {
+                    return Some(Treatment::Mask(compiled));
+                };
+                match TokenColumn::masked(&definition.name, compiled, cells, ty) {
+                    Ok(bound) => Some(Treatment::Token(Arc::new(bound))),
+                    Err(error) => {
+                        subject.misfit(&what, &error, (&definition.span, "the mask"), faults)
+                    }
+                }
             }
-            Err(error) => {
-                let message = format!("{what} does not fit {name}: {error}");
-                let error = PolicyError::at(&answer.span, message);
-                faults.push(error.related(&definition.span, "the mask"));
-                None
-            }
+            Err(error) => subject.misfit(&what, &error, (&definition.span, "the mask"), faults),
         }
     }
 
     fn token(
         &mut self,
         definition: &TokenDef,
-        answer: &Answer,
-        name: &ColumnName,
-        ty: &ColumnType,
+        subject: &Subject<'_>,
         faults: &mut Faults,
     ) -> Option<Treatment> {
         let what = format!("token domain `{}`", shown(&definition.name));
@@ -167,22 +261,13 @@ impl<'a> Treatments<'a> {
             }
             return Some(Treatment::Deny);
         }
-        let keys = match &self.keys {
-            Keys::Ring(ring) => ring.get(&definition.key),
-            Keys::Placeholder(keys) => Some(keys.as_slice()),
-        };
-        let Some(keys) = keys else {
-            if self.said.insert(what) {
-                let message = format!("the key ring has no key `{}`", shown(&definition.key));
-                let help = format!(
-                    "make it: pgveil keys new {} --ring FILE",
-                    shown(&definition.key)
-                );
-                faults.push(PolicyError::at(&definition.key_span, message).help(help));
-            }
-            return None;
-        };
-        match TokenColumn::bind(&definition.name, kind, keys, ty) {
+        let keys = self.keys_of(&definition.key, &definition.key_span, &what, faults)?;
+        let bound = TokenColumn::bind(&definition.name, kind, &keys, subject.ty);
+        let bound = bound.and_then(|bound| match &subject.cells {
+            Some(cells) => bound.over(Arc::clone(cells)),
+            None => Ok(bound),
+        });
+        match bound {
             Ok(bound) => {
                 if keys.len() > 1 && !kind.says_its_key() && self.said.insert(what.clone()) {
                     let message = format!(
@@ -196,10 +281,8 @@ impl<'a> Treatments<'a> {
                 Some(Treatment::Token(Arc::new(bound)))
             }
             Err(error) => {
-                let message = format!("{what} does not fit {name}: {error}");
-                let error = PolicyError::at(&answer.span, message);
-                faults.push(error.related(&definition.span, "the token domain"));
-                None
+                let domain = (&definition.span, "the token domain");
+                subject.misfit(&what, &error, domain, faults)
             }
         }
     }

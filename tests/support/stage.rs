@@ -24,6 +24,18 @@ const PASSWORD: &str = "clinic";
 /// they end.
 const LEASH: &str = r#""$@" </dev/null & read -r _; kill $! 2>/dev/null; wait"#;
 
+/// The columns that are stored encrypted on the sealed stage: (table, column). Their types have no length
+/// there.
+const ENCRYPTED: [(&str, &str); 7] = [
+    ("patients", "name"),
+    ("patients", "email"),
+    ("patients", "mobile"),
+    ("patients", "id_number"),
+    ("patients", "notes"),
+    ("staff", "name"),
+    ("staff", "email"),
+];
+
 /// The columns the partner sees as tokens.
 const TOKENS: [(&str, &str); 5] = [
     ("patients", "name"),
@@ -72,6 +84,7 @@ pub(crate) struct Stage {
     pub(crate) cluster: Cluster,
     proxy: SocketAddr,
     taps: HashMap<Role, Tap>,
+    sealed: bool,
     _folder: tempfile::TempDir,
     _leash: Child,
 }
@@ -84,8 +97,35 @@ impl Stage {
 
     /// `pool` is the mode of the configuration, and what follows it.
     pub(crate) fn with(more: Option<&Path>, pool: &str) -> Self {
+        Self::set(more, pool, false)
+    }
+
+    /// The clinic whose texts are stored encrypted. What is stored has been written through the proxy; the
+    /// masked copies are of the values, and the owner's is the clinic as it was.
+    pub(crate) fn sealed() -> Self {
+        let stage = Self::set(None, "session", true);
+        let mut owner = stage.connect(Role::Owner);
+        let mut plain = stage.direct("clinic_plain");
+        for (table, column) in ENCRYPTED {
+            let sql = format!("SELECT id, {column} FROM {table} WHERE {column} IS NOT NULL");
+            let Answer::Rows(rows, _) = plain.simple(&sql) else {
+                panic!("no {column}");
+            };
+            for row in rows {
+                let (id, value) = row.split_once(" | ").unwrap();
+                let value = value.replace('\'', "''");
+                let sql = format!("UPDATE {table} SET {column} = '{value}' WHERE id = {id}");
+                let done = owner.simple(&sql);
+                assert!(matches!(done, Answer::Rows(..)), "{sql}: {done:?}");
+            }
+        }
+        stage.copy_for_partner();
+        stage
+    }
+
+    fn set(more: Option<&Path>, pool: &str, sealed: bool) -> Self {
         let cluster = Cluster::start(&ClusterOptions::default()).unwrap();
-        load(&cluster);
+        load(&cluster, sealed);
         if let Some(more) = more {
             let wing = fs::read_to_string(more.join("wing.sql")).unwrap();
             cluster.run("clinic", &wing).unwrap();
@@ -109,16 +149,32 @@ impl Stage {
         {
             fs::copy(file, policies.join(file.file_name().unwrap())).unwrap();
         }
+        if sealed {
+            let columns = ENCRYPTED.map(|(t, c)| format!("  public.{t}.{c}: person-1\n"));
+            let text = format!("encrypt:\n{}", columns.concat());
+            fs::write(policies.join("encrypt.yaml"), text).unwrap();
+        }
         let (leash, proxy) = serve(folder.path(), cluster.address(), pool);
         let stage = Self {
             cluster,
             proxy,
             taps,
+            sealed,
             _folder: folder,
             _leash: leash,
         };
-        stage.copy_for_partner();
+        if !sealed {
+            stage.copy_for_partner();
+        }
         stage
+    }
+
+    /// The database that holds a role's masked copy, where SQL can express one.
+    pub(crate) fn masked_copy(&self, role: Role) -> Option<&'static str> {
+        match role {
+            Role::Owner if self.sealed => Some("clinic_plain"),
+            role => role.masked_copy(),
+        }
     }
 
     /// The partner's masked copy: what SQL can say of it, and each token as the proxy shows it where
@@ -143,7 +199,7 @@ impl Stage {
         }
         let create = "CREATE DATABASE clinic_partner";
         self.cluster.run("postgres", create).unwrap();
-        let clinic = fs::read_to_string(corpus("clinic.sql")).unwrap();
+        let clinic = clinic(self.sealed);
         self.cluster.run("clinic_partner", &clinic).unwrap();
         self.cluster.run("clinic_partner", &change).unwrap();
     }
@@ -175,12 +231,33 @@ fn corpus(name: &str) -> PathBuf {
         .join(name)
 }
 
-fn load(cluster: &Cluster) {
+/// The clinic's SQL.
+fn clinic(sealed: bool) -> String {
+    let text = fs::read_to_string(corpus("clinic.sql")).unwrap();
+    if !sealed {
+        return text;
+    }
+    let with_length = [
+        "email varchar(80)",
+        "mobile varchar(20)",
+        "id_number varchar(18)",
+    ];
+    with_length.iter().fold(text, |text, column| {
+        let (bare, _) = column.split_once('(').unwrap();
+        text.replace(column, bare)
+    })
+}
+
+fn load(cluster: &Cluster, sealed: bool) {
     let text = |name: &str| fs::read_to_string(corpus(name)).unwrap();
     let login = format!("CREATE ROLE clinic_proxy LOGIN PASSWORD '{PASSWORD}'");
     cluster.run("postgres", &login).unwrap();
     cluster.run("postgres", "CREATE DATABASE clinic").unwrap();
-    cluster.run("clinic", &text("clinic.sql")).unwrap();
+    cluster.run("clinic", &clinic(sealed)).unwrap();
+    if sealed {
+        let copy = "CREATE DATABASE clinic_plain TEMPLATE clinic";
+        cluster.run("postgres", copy).unwrap();
+    }
     for role in ["support", "analyst"] {
         let copy = format!("clinic_{role}");
         cluster

@@ -86,6 +86,11 @@ impl Cells {
         })
     }
 
+    /// The key that makes cells.
+    pub(super) fn key(&self) -> &Arc<TokenKey> {
+        &self.key
+    }
+
     /// The key's name in the ring.
     pub fn name(&self) -> &str {
         &self.name

@@ -70,7 +70,7 @@ impl TokenColumn {
         if let Some(text) = self.decode_text(token, format) {
             return Ok(Stored { text, wide: false });
         }
-        if exact || matches!(self.kind(), TokenKind::Ff1Uuid | TokenKind::Hmac) {
+        if exact || self.has_no_absent() {
             return Err(NotDecoded::NoToken);
         }
         self.absent(token).ok_or(NotDecoded::NoToken)
@@ -118,6 +118,14 @@ impl TokenColumn {
         }
         out.text.push(b'}');
         Ok(out)
+    }
+
+    /// Every value of the type is a token.
+    fn has_no_absent(&self) -> bool {
+        match self.kind() {
+            TokenKind::Ff1Uuid | TokenKind::Hmac | TokenKind::Decrypted | TokenKind::Masked => true,
+            TokenKind::Siv | TokenKind::Ff1(_) => false,
+        }
     }
 
     fn decode_text(&self, token: &[u8], format: Format) -> Option<Zeroizing<Vec<u8>>> {

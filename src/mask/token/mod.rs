@@ -1,7 +1,13 @@
 //! Tokens: equality without disclosure, per domain.
 //!
 //! A domain is a namespace: equal plaintexts of one family have equal tokens in it, and no relation
-//! to tokens of another. Deliberately absent: where keys are kept ([`keyring`] reads a file's text,
+//! to tokens of another.
+//!
+//! A column that is stored encrypted ([`Cells`]) is a token column too, whatever the role sees of it:
+//! what is stored is compared and moved about as it stands, and what is shown is made of it on the way
+//! out. Shown may be the value itself, a mask of it, or a token.
+//!
+//! Deliberately absent: where keys are kept ([`keyring`] reads a file's text,
 //! the command line reads the file) and which columns may be compared (the planner asks
 //! [`TokenColumn::joins_with`]).
 
@@ -27,6 +33,7 @@ pub use self::decode::{NotDecoded, Stored, UpstreamType};
 pub use self::hmac::HmacPads;
 pub use self::keyring::{KeyRing, KeyRingError, KeyRingFile, NewKey, TokenKey};
 pub use self::shape::Shape;
+use super::CompiledMask;
 use super::column_type::ColumnType;
 use super::mask::MaskError;
 use super::row::MalformedRow;
@@ -45,14 +52,18 @@ pub enum TokenKind {
     Ff1(Shape),
     /// HMAC-SHA-256: irreversible, with an SQL form. A uuid stays a uuid, texts become varchar.
     Hmac,
+    /// The values of encrypted cells, as they are.
+    Decrypted,
+    /// A mask of the values of encrypted cells: irreversible.
+    Masked,
 }
 
 impl TokenKind {
     /// A token can be turned back.
     pub fn is_reversible(self) -> bool {
         match self {
-            Self::Siv | Self::Ff1Uuid | Self::Ff1(_) => true,
-            Self::Hmac => false,
+            Self::Siv | Self::Ff1Uuid | Self::Ff1(_) | Self::Decrypted => true,
+            Self::Hmac | Self::Masked => false,
         }
     }
 
@@ -61,7 +72,7 @@ impl TokenKind {
     pub fn says_its_key(self) -> bool {
         match self {
             Self::Siv => true,
-            Self::Ff1Uuid | Self::Ff1(_) | Self::Hmac => false,
+            Self::Ff1Uuid | Self::Ff1(_) | Self::Hmac | Self::Decrypted | Self::Masked => false,
         }
     }
 }
@@ -71,6 +82,8 @@ enum Cipher {
     Ff1Uuid(Box<ff1::Ff1Uuid>),
     Shaped(Box<shape::Shaped>),
     Hmac(hmac::Hmac),
+    Clear,
+    Masked(Arc<CompiledMask>),
 }
 
 impl Cipher {
@@ -87,6 +100,9 @@ impl Cipher {
                 Self::Shaped(Box::new(shape::Shaped::new(shape, key, domain)?))
             }
             TokenKind::Hmac => Self::Hmac(hmac::Hmac::new(key, domain, family)?),
+            TokenKind::Decrypted | TokenKind::Masked => {
+                return Err(MaskError::new("there are no encrypted cells"));
+            }
         })
     }
 }
@@ -105,6 +121,8 @@ pub struct TokenColumn {
     cipher: Cipher,
     /// Those beside it, whose tokens are read, or will be made.
     others: Vec<(Arc<TokenKey>, Cipher)>,
+    /// The column is stored encrypted. Tokens are made of what the cells hold.
+    cells: Option<Arc<Cells>>,
 }
 
 impl TokenColumn {
@@ -176,12 +194,108 @@ impl TokenColumn {
             type_oid: ty.oid,
             cipher,
             others: all.collect(),
+            cells: None,
         })
+    }
+
+    /// An encrypted column whose values are shown.
+    pub fn decrypted(cells: Arc<Cells>, ty: &ColumnType) -> Self {
+        let name = Arc::from(cells.name());
+        Self::of_cells(name, Cipher::Clear, cells, ty)
+    }
+
+    /// An encrypted column of whose values a mask is shown; or why it cannot be.
+    pub fn masked(
+        name: &str,
+        mask: Arc<CompiledMask>,
+        cells: Arc<Cells>,
+        ty: &ColumnType,
+    ) -> Result<Self, MaskError> {
+        if !mask.at_output() {
+            return Err(MaskError::new(
+                "it is computed by PostgreSQL, which has encrypted cells only: use a mask that keeps \
+                 parts of a text, nullify or a constant",
+            ));
+        }
+        Ok(Self::of_cells(name.into(), Cipher::Masked(mask), cells, ty))
+    }
+
+    fn of_cells(domain: Arc<str>, cipher: Cipher, cells: Arc<Cells>, ty: &ColumnType) -> Self {
+        Self {
+            domain,
+            key: Arc::clone(cells.key()),
+            family: Family::Text,
+            type_oid: ty.oid,
+            cipher,
+            others: Vec::new(),
+            cells: Some(cells),
+        }
+    }
+
+    /// The same tokens, made of what encrypted cells hold; or why they cannot be.
+    pub fn over(self, cells: Arc<Cells>) -> Result<Self, MaskError> {
+        match self.kind() {
+            TokenKind::Siv | TokenKind::Hmac => Ok(Self {
+                cells: Some(cells),
+                ..self
+            }),
+            // What is not of the shape is NULL, and PostgreSQL would have to know.
+            TokenKind::Ff1Uuid | TokenKind::Ff1(_) | TokenKind::Decrypted | TokenKind::Masked => {
+                Err(MaskError::new(
+                    "an encrypted column can have tokens of kind: siv and kind: hmac",
+                ))
+            }
+        }
+    }
+
+    /// Is the column stored encrypted?
+    pub fn is_encrypted(&self) -> bool {
+        self.cells.is_some()
+    }
+
+    /// What the column's cells are encrypted with, if they are.
+    pub fn cells(&self) -> Option<&Cells> {
+        self.cells.as_deref()
+    }
+
+    /// Are the values shown as they are?
+    pub fn shows_values(&self) -> bool {
+        matches!(self.cipher, Cipher::Clear)
+    }
+
+    /// Are equal stored values equal tokens, and different ones different?
+    pub fn compares(&self) -> bool {
+        !matches!(self.cipher, Cipher::Masked(_))
+            && self.cells.as_ref().is_none_or(|cells| !cells.is_filling())
+    }
+
+    /// Is what a client writes to the column stored as something else?
+    pub fn is_written(&self) -> bool {
+        self.is_reversible() || self.is_encrypted()
+    }
+
+    fn same_cells(&self, other: &Self, same: fn(&Cells, &Cells) -> bool) -> bool {
+        match (&self.cells, &other.cells) {
+            (None, None) => true,
+            (Some(mine), Some(others)) => same(mine, others),
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+
+    /// Is the same shown for the same stored value? The mask of masked cells is its name's.
+    pub fn shows_like(&self, other: &Self) -> bool {
+        self.domain == other.domain
+            && self.kind() == other.kind()
+            && self.key.id() == other.key.id()
+            && self.family == other.family
+            && self.same_cells(other, Cells::same)
     }
 
     /// Does it make the same token of every value?
     pub fn same(&self, other: &Self) -> bool {
-        self.reads_like(other) && self.key.id() == other.key.id()
+        self.reads_like(other)
+            && self.key.id() == other.key.id()
+            && self.same_cells(other, Cells::same)
     }
 
     /// Is it the same domain and type, whatever became of its keys?
@@ -189,6 +303,7 @@ impl TokenColumn {
         self.domain == other.domain
             && self.type_oid == other.type_oid
             && self.kind() == other.kind()
+            && self.same_cells(other, |mine, others| mine.name() == others.name())
     }
 
     /// Are the tokens an older binding makes still good?
@@ -197,6 +312,7 @@ impl TokenColumn {
         self.same(older)
             || (self.reads_like(older)
                 && self.kind().says_its_key()
+                && self.same_cells(older, Cells::same)
                 && self.others.iter().any(|(key, _)| still(key)))
     }
 
@@ -207,7 +323,29 @@ impl TokenColumn {
         format: Format,
         out: &mut Vec<u8>,
     ) -> Result<(), MalformedRow> {
+        match &self.cells {
+            None => self.encode_plain(value, format, out),
+            Some(cells) => cells
+                .open(value, |plain| self.encode_plain(plain, format, out))
+                .ok_or(MalformedRow)?,
+        }
+    }
+
+    fn encode_plain(
+        &self,
+        value: &[u8],
+        format: Format,
+        out: &mut Vec<u8>,
+    ) -> Result<(), MalformedRow> {
         with_canonical(self.type_oid, value, format, |plain| match &self.cipher {
+            Cipher::Clear => {
+                out.extend_from_slice(plain);
+                Ok(())
+            }
+            Cipher::Masked(mask) => {
+                mask.apply(plain, out);
+                Ok(())
+            }
             Cipher::Siv(siv) => siv.encode(plain, out).ok_or(MalformedRow),
             Cipher::Hmac(hmac) => hmac.encode(plain, format, out).ok_or(MalformedRow),
             Cipher::Shaped(shaped) => shaped.encode(plain, out).ok_or(MalformedRow),
@@ -223,20 +361,40 @@ impl TokenColumn {
         self.encode_wire(plain, Format::Text, out)
     }
 
-    /// The plaintext of a token, as text PostgreSQL can read as the column's type. `None` if it does
-    /// not authenticate, is no value of the type, or the kind is irreversible.
+    /// What is stored for a token, as text PostgreSQL can read as the column's type: its plaintext, or
+    /// the cell of it. `None` if it does not authenticate, is no value of the type, or the kind is
+    /// irreversible; but what is written to an encrypted column that is shown in an irreversible form is
+    /// taken for a value.
     pub fn decode(&self, token: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let Some(cells) = &self.cells else {
+            return self.decode_plain(token);
+        };
+        let mut cell = Zeroizing::new(Vec::new());
+        match &self.cipher {
+            Cipher::Clear | Cipher::Masked(_) | Cipher::Hmac(_) => cells.seal(token, &mut cell)?,
+            Cipher::Siv(_) | Cipher::Ff1Uuid(_) | Cipher::Shaped(_) => {
+                cells.seal(&self.decode_plain(token)?, &mut cell)?;
+            }
+        }
+        Some(cell)
+    }
+
+    fn decode_plain(&self, token: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         match &self.cipher {
             Cipher::Siv(siv) => {
                 let older = || {
                     self.others.iter().find_map(|(_, cipher)| match cipher {
                         Cipher::Siv(siv) => siv.decode(token),
-                        Cipher::Ff1Uuid(_) | Cipher::Shaped(_) | Cipher::Hmac(_) => None,
+                        Cipher::Ff1Uuid(_)
+                        | Cipher::Shaped(_)
+                        | Cipher::Hmac(_)
+                        | Cipher::Clear
+                        | Cipher::Masked(_) => None,
                     })
                 };
                 plain_text(self.type_oid, &siv.decode(token).or_else(older)?)
             }
-            Cipher::Hmac(_) => None,
+            Cipher::Hmac(_) | Cipher::Clear | Cipher::Masked(_) => None,
             Cipher::Shaped(shaped) => shaped.decode(token),
             Cipher::Ff1Uuid(ff1) => {
                 let token = codec::read_uuid(token)?;
@@ -257,12 +415,10 @@ impl TokenColumn {
         }
     }
 
-    /// Whether equal tokens of the two columns mean equal values: one domain, kind, key and family.
+    /// Whether equal tokens of the two columns mean equal values, and equal stored values: one domain,
+    /// kind, key and family, and one encryption.
     pub fn joins_with(&self, other: &Self) -> bool {
-        self.domain == other.domain
-            && self.kind() == other.kind()
-            && self.key.id() == other.key.id()
-            && self.family == other.family
+        self.compares() && self.shows_like(other)
     }
 
     /// Kind.
@@ -272,6 +428,8 @@ impl TokenColumn {
             Cipher::Ff1Uuid(_) => TokenKind::Ff1Uuid,
             Cipher::Shaped(ref shaped) => TokenKind::Ff1(shaped.shape()),
             Cipher::Hmac(_) => TokenKind::Hmac,
+            Cipher::Clear => TokenKind::Decrypted,
+            Cipher::Masked(_) => TokenKind::Masked,
         }
     }
 
@@ -299,8 +457,14 @@ impl TokenColumn {
     pub fn output_type(&self) -> (Oid, i16) {
         match (&self.cipher, self.family) {
             (Cipher::Ff1Uuid(_), _) | (Cipher::Hmac(_), Family::Uuid) => (oid::UUID, 16),
+            (Cipher::Clear | Cipher::Masked(_), _) => (self.type_oid, -1),
             _ => (oid::VARCHAR, -1),
         }
+    }
+
+    /// Are the tokens of type uuid? They are texts otherwise.
+    pub fn is_uuid(&self) -> bool {
+        self.output_type().0 == oid::UUID
     }
 
     /// Does every token fit a column of this type and typmod? What has to stay of the column's own
@@ -332,7 +496,11 @@ impl TokenColumn {
                 let fits = shaped.fits_sql(operand);
                 Some(format!("CASE WHEN {fits} THEN {operand} END"))
             }
-            Cipher::Siv(_) | Cipher::Ff1Uuid(_) | Cipher::Hmac(_) => None,
+            Cipher::Siv(_)
+            | Cipher::Ff1Uuid(_)
+            | Cipher::Hmac(_)
+            | Cipher::Clear
+            | Cipher::Masked(_) => None,
         }
     }
 
@@ -348,14 +516,14 @@ impl TokenColumn {
 
     /// There is an SQL form: [`TokenColumn::hmac_sql`].
     pub fn at_source(&self) -> bool {
-        matches!(self.cipher, Cipher::Hmac(_))
+        matches!(self.cipher, Cipher::Hmac(_)) && self.cells.is_none()
     }
 
     /// The token as SQL over `operand`. The pads ([`TokenColumn::hmac_pads`]) are parameters
     /// (`$3`), so that no key is part of SQL text. `None` for kinds without an SQL form.
     pub fn hmac_sql(&self, operand: &str, ipad: &str, opad: &str) -> Option<String> {
         match &self.cipher {
-            Cipher::Hmac(hmac) => Some(hmac.sql(operand, ipad, opad)),
+            Cipher::Hmac(hmac) if self.at_source() => Some(hmac.sql(operand, ipad, opad)),
             _ => None,
         }
     }
@@ -369,6 +537,9 @@ impl TokenColumn {
         let first = std::iter::once((&self.key, &self.cipher));
         let others = self.others.iter().map(|(key, cipher)| (key, cipher));
         let mut settings = Vec::new();
+        if !self.at_source() {
+            return settings;
+        }
         for (key, cipher) in first.chain(others) {
             if let Cipher::Hmac(hmac) = cipher {
                 let (ipad, opad) = hmac.pads();
@@ -415,7 +586,7 @@ impl TokenColumn {
     /// key.
     pub fn hmac_pads(&self) -> Option<&HmacPads> {
         match &self.cipher {
-            Cipher::Hmac(hmac) => Some(hmac.pads()),
+            Cipher::Hmac(hmac) if self.at_source() => Some(hmac.pads()),
             _ => None,
         }
     }

@@ -112,7 +112,8 @@ pub(super) fn settle(
     let mut compared = vec![false; lineage.relations.len()];
     for (source, decided) in &decisions.columns {
         let stored = decided.place == Place::Output
-            && matches!(&decided.form, ColumnForm::Rule(r) if matches!(r.treatment, Treatment::Token(_)));
+            && matches!(&decided.form, ColumnForm::Rule(r)
+                if matches!(&r.treatment, Treatment::Token(t) if !t.shows_values()));
         let Source::Column { relation, attnum } = *source else {
             continue;
         };
