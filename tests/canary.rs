@@ -27,6 +27,12 @@ fn clinic() -> &'static Stage {
     STAGE.get_or_init(|| Stage::build(None))
 }
 
+/// The same, with its texts stored encrypted.
+fn sealed() -> &'static Stage {
+    static STAGE: OnceLock<Stage> = OnceLock::new();
+    STAGE.get_or_init(Stage::sealed)
+}
+
 fn statements() -> u64 {
     let wanted = std::env::var("PGVEIL_CANARY_STATEMENTS").ok();
     wanted.and_then(|count| count.parse().ok()).unwrap_or(400)
@@ -44,11 +50,10 @@ fn sorted(answer: Answer) -> Answer {
 }
 
 /// Runs generated statements; gives how many were answered.
-fn run(role: Role, seed: u64) -> u64 {
-    let stage = clinic();
+fn run(stage: &Stage, role: Role, seed: u64) -> u64 {
     let mut generator = Generator::new(seed);
     let mut answered = 0;
-    let mut copy = role.masked_copy().map(|database| stage.direct(database));
+    let mut copy = (stage.masked_copy(role)).map(|database| stage.direct(database));
     let mut client = stage.connect(role);
     for number in 0..statements() {
         if number % 50 == 49 {
@@ -80,20 +85,33 @@ fn run(role: Role, seed: u64) -> u64 {
 
 #[test]
 fn support_gets_its_masked_copy_or_a_refusal() {
-    let answered = run(Role::Support, 20_260_101);
+    let answered = run(clinic(), Role::Support, 20_260_101);
     assert!(answered > 0, "every statement was refused");
 }
 
 #[test]
 fn analyst_gets_tokens_or_a_refusal() {
-    let answered = run(Role::Analyst, 20_260_102);
+    let answered = run(clinic(), Role::Analyst, 20_260_102);
     assert!(answered > 0, "every statement was refused");
 }
 
 #[test]
 fn partner_gets_a_copy_made_of_its_tokens_or_a_refusal() {
-    let answered = run(Role::Partner, 20_260_104);
+    let answered = run(clinic(), Role::Partner, 20_260_104);
     assert!(answered > 0, "every statement was refused");
+}
+
+#[test]
+fn nobody_can_tell_that_what_is_stored_is_encrypted() {
+    for (role, seed) in [
+        (Role::Owner, 20_260_105),
+        (Role::Support, 20_260_106),
+        (Role::Analyst, 20_260_107),
+        (Role::Partner, 20_260_108),
+    ] {
+        let answered = run(sealed(), role, seed);
+        assert!(answered > 0, "{role:?}: every statement was refused");
+    }
 }
 
 #[test]

@@ -14,6 +14,8 @@ mod support;
 mod copy;
 #[path = "e2e/hmac.rs"]
 mod hmac;
+#[path = "e2e/sealed.rs"]
+mod sealed;
 #[path = "e2e/tokens.rs"]
 mod tokens;
 #[path = "e2e/tools.rs"]
@@ -40,7 +42,7 @@ fn lending() -> &'static Stage {
 }
 
 /// The same, with its texts stored encrypted.
-fn sealed() -> &'static Stage {
+fn sealed_clinic() -> &'static Stage {
     static STAGE: OnceLock<Stage> = OnceLock::new();
     STAGE.get_or_init(Stage::sealed)
 }
@@ -237,7 +239,7 @@ fn bypass_over_lent_connections() {
 /// Nobody can tell that what is stored is encrypted, but by what is refused: a case is answered as it is
 /// in the clinic, or not at all. Returns how many were answered, of how many that the clinic answers.
 fn run_sealed(folder: &str) -> (usize, usize) {
-    let mut sessions = [Sessions::new(clinic()), Sessions::new(sealed())];
+    let mut sessions = [Sessions::new(clinic()), Sessions::new(sealed_clinic())];
     let (mut answered, mut all) = (0, 0);
     datadriven::walk(folder, |file| {
         file.run(|case| -> String {

@@ -23,7 +23,7 @@ use pgveil::catalog::{Catalog, ColumnId, Relation, RelationKind};
 use pgveil::cli::bank;
 use pgveil::cli::cluster::{Cluster, ClusterOptions, SUPERUSER, TcpAuth};
 use pgveil::cli::policy::{CheckArgs, MessageFormat, check};
-use pgveil::mask::token::{KeyRing, KeyRingFile, NewKey};
+use pgveil::mask::token::{KeyRing, KeyRingFile, NewKey, TokenKind};
 use pgveil::policy::{
     Binding, Check, Date, Grants, Policy, Severity, SourceFile, Treatment, WriteGrant, bind,
     check_against,
@@ -214,7 +214,12 @@ fn word(treatment: &Treatment, name: &str) -> String {
     match treatment {
         Treatment::Clear => "clear".to_owned(),
         Treatment::Mask(_) => format!("mask({name})"),
-        Treatment::Token(_) => format!("token({name})"),
+        Treatment::Token(token) => match (token.kind(), token.cells()) {
+            (TokenKind::Decrypted, _) => "decrypt".to_owned(),
+            (TokenKind::Masked, _) => format!("decrypt, mask({name})"),
+            (_, Some(_)) => format!("decrypt, token({name})"),
+            (_, None) => format!("token({name})"),
+        },
         Treatment::Nullify => "nullify".to_owned(),
         Treatment::Deny => "deny".to_owned(),
     }

@@ -10,6 +10,7 @@ use bytes::BytesMut;
 
 use super::description::{FieldShape, ShapeMismatch};
 use super::short::append;
+use super::token::CellState;
 use super::{CompiledMask, TokenColumn};
 use crate::limits::FRAME_BYTES;
 use crate::pg::types::{Format, oid};
@@ -196,6 +197,18 @@ impl RowMasker {
         }
         out.extend_from_slice(uncopied);
         Ok(())
+    }
+
+    /// Is an encrypted cell among the values that does not open?
+    pub fn is_broken(&self, values: &[Option<&[u8]>]) -> bool {
+        self.steps.iter().any(|step| match &step.touch {
+            Touch::Mask(_) => false,
+            Touch::Token(token) => {
+                let value = values.get(step.column).copied().flatten();
+                let cells = token.cells().zip(value);
+                cells.is_some_and(|(cells, value)| cells.state(value) == CellState::Broken)
+            }
+        })
     }
 
     /// No column is touched: rows may be forwarded as they are.

@@ -78,5 +78,7 @@ pub const BAD_COPY_FILE_FORMAT: &str = "22P04";
 pub const INVALID_COLUMN_REFERENCE: &str = "42P10";
 /// `internal_error`
 pub const INTERNAL_ERROR: &str = "XX000";
+/// `data_corrupted`
+pub const DATA_CORRUPTED: &str = "XX001";
 /// `insufficient_resources`
 pub const INSUFFICIENT_RESOURCES: &str = "53000";

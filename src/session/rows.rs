@@ -61,7 +61,24 @@ impl Rows {
             out.extend_from_slice(row);
             return Ok(());
         }
-        self.masker.mask_row(row, out).map_err(|_| shape())
+        self.masker
+            .mask_row(row, out)
+            .map_err(|_| self.trouble(row))
+    }
+
+    /// Why a row could not be masked.
+    fn trouble(&self, row: &[u8]) -> Fatal {
+        let broken = DataRow::read(frame::body(row)).is_ok_and(|row| {
+            let values: Vec<Option<&[u8]>> = row.values.iter().collect();
+            self.masker.is_broken(&values)
+        });
+        if !broken {
+            return shape();
+        }
+        Fatal {
+            sqlstate: sqlstate::DATA_CORRUPTED,
+            message: "an encrypted cell does not open: its key is retired, or it was changed",
+        }
     }
 }
 

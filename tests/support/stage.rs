@@ -26,7 +26,7 @@ const LEASH: &str = r#""$@" </dev/null & read -r _; kill $! 2>/dev/null; wait"#;
 
 /// The columns that are stored encrypted on the sealed stage: (table, column). Their types have no length
 /// there.
-const ENCRYPTED: [(&str, &str); 7] = [
+pub(crate) const ENCRYPTED: [(&str, &str); 7] = [
     ("patients", "name"),
     ("patients", "email"),
     ("patients", "mobile"),

@@ -15,15 +15,16 @@ mod cell;
 mod codec;
 mod decode;
 mod digits;
+mod encrypted;
 mod ff1;
 mod hmac;
 pub mod keyring;
 mod shape;
 mod siv;
+mod sql;
 
 use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 pub use self::cell::{CellState, Cells};
@@ -196,99 +197,6 @@ impl TokenColumn {
             others: all.collect(),
             cells: None,
         })
-    }
-
-    /// An encrypted column whose values are shown.
-    pub fn decrypted(cells: Arc<Cells>, ty: &ColumnType) -> Self {
-        let name = Arc::from(cells.name());
-        Self::of_cells(name, Cipher::Clear, cells, ty)
-    }
-
-    /// An encrypted column of whose values a mask is shown; or why it cannot be.
-    pub fn masked(
-        name: &str,
-        mask: Arc<CompiledMask>,
-        cells: Arc<Cells>,
-        ty: &ColumnType,
-    ) -> Result<Self, MaskError> {
-        if !mask.at_output() {
-            return Err(MaskError::new(
-                "it is computed by PostgreSQL, which has encrypted cells only: use a mask that keeps \
-                 parts of a text, nullify or a constant",
-            ));
-        }
-        Ok(Self::of_cells(name.into(), Cipher::Masked(mask), cells, ty))
-    }
-
-    fn of_cells(domain: Arc<str>, cipher: Cipher, cells: Arc<Cells>, ty: &ColumnType) -> Self {
-        Self {
-            domain,
-            key: Arc::clone(cells.key()),
-            family: Family::Text,
-            type_oid: ty.oid,
-            cipher,
-            others: Vec::new(),
-            cells: Some(cells),
-        }
-    }
-
-    /// The same tokens, made of what encrypted cells hold; or why they cannot be.
-    pub fn over(self, cells: Arc<Cells>) -> Result<Self, MaskError> {
-        match self.kind() {
-            TokenKind::Siv | TokenKind::Hmac => Ok(Self {
-                cells: Some(cells),
-                ..self
-            }),
-            // What is not of the shape is NULL, and PostgreSQL would have to know.
-            TokenKind::Ff1Uuid | TokenKind::Ff1(_) | TokenKind::Decrypted | TokenKind::Masked => {
-                Err(MaskError::new(
-                    "an encrypted column can have tokens of kind: siv and kind: hmac",
-                ))
-            }
-        }
-    }
-
-    /// Is the column stored encrypted?
-    pub fn is_encrypted(&self) -> bool {
-        self.cells.is_some()
-    }
-
-    /// What the column's cells are encrypted with, if they are.
-    pub fn cells(&self) -> Option<&Cells> {
-        self.cells.as_deref()
-    }
-
-    /// Are the values shown as they are?
-    pub fn shows_values(&self) -> bool {
-        matches!(self.cipher, Cipher::Clear)
-    }
-
-    /// Are equal stored values equal tokens, and different ones different?
-    pub fn compares(&self) -> bool {
-        !matches!(self.cipher, Cipher::Masked(_))
-            && self.cells.as_ref().is_none_or(|cells| !cells.is_filling())
-    }
-
-    /// Is what a client writes to the column stored as something else?
-    pub fn is_written(&self) -> bool {
-        self.is_reversible() || self.is_encrypted()
-    }
-
-    fn same_cells(&self, other: &Self, same: fn(&Cells, &Cells) -> bool) -> bool {
-        match (&self.cells, &other.cells) {
-            (None, None) => true,
-            (Some(mine), Some(others)) => same(mine, others),
-            (Some(_), None) | (None, Some(_)) => false,
-        }
-    }
-
-    /// Is the same shown for the same stored value? The mask of masked cells is its name's.
-    pub fn shows_like(&self, other: &Self) -> bool {
-        self.domain == other.domain
-            && self.kind() == other.kind()
-            && self.key.id() == other.key.id()
-            && self.family == other.family
-            && self.same_cells(other, Cells::same)
     }
 
     /// Does it make the same token of every value?
@@ -512,83 +420,6 @@ impl TokenColumn {
     /// There is a Rust form; true of every kind.
     pub fn at_output(&self) -> bool {
         true
-    }
-
-    /// There is an SQL form: [`TokenColumn::hmac_sql`].
-    pub fn at_source(&self) -> bool {
-        matches!(self.cipher, Cipher::Hmac(_)) && self.cells.is_none()
-    }
-
-    /// The token as SQL over `operand`. The pads ([`TokenColumn::hmac_pads`]) are parameters
-    /// (`$3`), so that no key is part of SQL text. `None` for kinds without an SQL form.
-    pub fn hmac_sql(&self, operand: &str, ipad: &str, opad: &str) -> Option<String> {
-        match &self.cipher {
-            Cipher::Hmac(hmac) if self.at_source() => Some(hmac.sql(operand, ipad, opad)),
-            _ => None,
-        }
-    }
-
-    /// The settings of the upstream session that hold the pads of [`TokenColumn::hmac_pads`], in
-    /// hex: given in the startup packet, they stand in no statement's text, no log and no
-    /// `pg_settings`, and RESET and DISCARD return to them. Those of every key: when the one in use is
-    /// retired, sessions that have begun have the next. Empty for kinds without an SQL form.
-    pub fn pad_settings(&self) -> Vec<(String, Zeroizing<String>)> {
-        let hex = |pad: &[u8]| Zeroizing::new(data_encoding::HEXLOWER.encode(pad));
-        let first = std::iter::once((&self.key, &self.cipher));
-        let others = self.others.iter().map(|(key, cipher)| (key, cipher));
-        let mut settings = Vec::new();
-        if !self.at_source() {
-            return settings;
-        }
-        for (key, cipher) in first.chain(others) {
-            if let Cipher::Hmac(hmac) = cipher {
-                let (ipad, opad) = hmac.pads();
-                let [inner, outer] = self.pad_names(key);
-                settings.extend([(inner, hex(&**ipad)), (outer, hex(&**opad))]);
-            }
-        }
-        settings
-    }
-
-    /// Names of the two settings the token's SQL form reads now.
-    pub fn pads_read(&self) -> Option<[String; 2]> {
-        self.hmac_pads().map(|_| self.pad_names(&self.key))
-    }
-
-    /// Names of a key's two settings: of the key, the domain and the family, but not telling them.
-    fn pad_names(&self, key: &TokenKey) -> [String; 2] {
-        let mut hash = Sha256::new();
-        for part in [key.id(), &self.domain, self.family.name()] {
-            hash.update(part.as_bytes());
-            hash.update([0]);
-        }
-        let tag: String = data_encoding::HEXLOWER
-            .encode(&hash.finalize())
-            .chars()
-            .take(24)
-            .collect();
-        [format!("pgveil.i{tag}"), format!("pgveil.o{tag}")]
-    }
-
-    /// The token as SQL over `operand`, its key read from [`TokenColumn::pad_settings`] once per
-    /// statement. `None` for kinds without an SQL form.
-    pub fn sql(&self, operand: &str) -> Option<String> {
-        let [inner, outer] = self.pads_read()?;
-        let pad = |name: &str| {
-            format!(
-                "(SELECT \"pg_catalog\".\"decode\"(\"pg_catalog\".\"current_setting\"('{name}'), 'hex'))"
-            )
-        };
-        self.hmac_sql(operand, &pad(&inner), &pad(&outer))
-    }
-
-    /// The two bytea parameters of [`TokenColumn::hmac_sql`]: inner and outer pad. As secret as the
-    /// key.
-    pub fn hmac_pads(&self) -> Option<&HmacPads> {
-        match &self.cipher {
-            Cipher::Hmac(hmac) if self.at_source() => Some(hmac.pads()),
-            _ => None,
-        }
     }
 }
 
