@@ -99,6 +99,7 @@ pub struct ClusterOptions {
 /// A running throwaway PostgreSQL. Dropping it stops the server and removes every file.
 pub struct Cluster {
     binaries: PathBuf,
+    options: ClusterOptions,
     port: u16,
     server: Child,
     scratch: Scratch,
@@ -110,20 +111,10 @@ impl Cluster {
         let scratch = Scratch::new()?;
         let binaries = binaries::find(scratch.account)?;
         scratch.initdb(&binaries, options)?;
-        let mut attempt = 1;
-        let (server, port) = loop {
-            match scratch.start(&binaries, options) {
-                Ok(started) => break started,
-                Err(ClusterError::Program(_, log))
-                    if attempt < PORT_ATTEMPTS && log.contains("could not bind") =>
-                {
-                    attempt += 1;
-                }
-                Err(e) => return Err(e),
-            }
-        };
+        let (server, port) = scratch.start(&binaries, options)?;
         Ok(Self {
             binaries,
+            options: options.clone(),
             port,
             server,
             scratch,
@@ -295,7 +286,26 @@ impl Scratch {
         self.give(&path)
     }
 
+    /// On a port that is free; somebody else may be quicker to take it.
     fn start(
+        &self,
+        binaries: &Path,
+        options: &ClusterOptions,
+    ) -> Result<(Child, u16), ClusterError> {
+        let mut attempt = 1;
+        loop {
+            match self.start_once(binaries, options) {
+                Err(ClusterError::Program(_, log))
+                    if attempt < PORT_ATTEMPTS && log.contains("could not bind") =>
+                {
+                    attempt += 1;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn start_once(
         &self,
         binaries: &Path,
         options: &ClusterOptions,
