@@ -6,6 +6,7 @@
 
 mod account;
 mod binaries;
+mod cleaner;
 mod standby;
 
 use std::fmt::Write as _;
@@ -220,7 +221,7 @@ impl Scratch {
         let folder = make_folder().map_err(|e| failed("temporary folder", e))?;
         // The folder was just made by this process, so its owner is this process's effective user.
         let owner = fs::metadata(&folder).map(|m| m.uid());
-        let cleaner = spawn_cleaner(&folder).map_err(|e| failed("sh", e))?;
+        let cleaner = cleaner::spawn(&folder).map_err(|e| failed("sh", e))?;
         let mut scratch = Self {
             folder,
             account: None,
@@ -380,44 +381,9 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         // Otherwise the pipe closes without the word, and the cleaner does what it can.
         if fs::remove_dir_all(&self.folder).is_ok() {
-            dismiss(&mut self.cleaner);
+            cleaner::dismiss(&mut self.cleaner);
         }
     }
-}
-
-/// Waits at the other end of a pipe. When it closes without the word `done`, this process is gone:
-/// stop the server named by `postmaster.pid` and remove the folder. A statically kept cluster (Rust
-/// runs no destructors for statics) and a killed process end here.
-const CLEANER: &str = r#"
-trap '' INT TERM HUP QUIT
-word=; read -r word
-[ "$word" = done ] && exit 0
-pid=; [ -f "$1/data/postmaster.pid" ] && read -r pid < "$1/data/postmaster.pid"
-if [ -n "$pid" ]; then
-  kill -QUIT "$pid"
-  tries=0
-  while kill -0 "$pid" && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
-fi
-rm -rf -- "$1"
-"#;
-
-fn spawn_cleaner(folder: &Path) -> io::Result<Child> {
-    Command::new("sh")
-        .args(["-c", CLEANER, "pgveil-cleaner"])
-        .arg(folder)
-        .current_dir("/")
-        .process_group(0)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-}
-
-fn dismiss(cleaner: &mut Child) {
-    if let Some(mut pipe) = cleaner.stdin.take() {
-        pipe.write_all(b"done\n").unwrap_or_default();
-    }
-    cleaner.wait().map(drop).unwrap_or_default();
 }
 
 /// A short path, because a Unix socket's path has 107 bytes at most, and one that the server's
