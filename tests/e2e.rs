@@ -181,7 +181,7 @@ impl Sessions {
         let mut direct = (self.stage.masked_copy(role)).map(|copy| self.stage.direct(copy));
         let mut out = String::new();
         for sql in script.lines() {
-            // By their names: tokens have another order in every run.
+            // By their names: a token's place among others says nothing to a reader.
             let answer = tokens::name(self.stage, client.simple(sql));
             let answer = in_any_order(answer, sql);
             self.stage.assert_silent(role, &mut client, sql);

@@ -6,7 +6,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     reason = "a test that cannot set its stage has failed"
 )]
 
@@ -16,7 +15,7 @@ mod stage;
 
 use std::time::Duration;
 
-use stage::{Stage, connect, options};
+use stage::{Stage, connect, eventually, options};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 /// One race: statements, DDL against them, and its undoing.
@@ -263,13 +262,12 @@ async fn raced(race: &Race, sql: &str, way: Way) -> String {
     client.simple_query("ROLLBACK").await.unwrap();
     cluster.run("stage", race.undo).unwrap();
     // The next session plans on the catalog as it is now.
-    for _ in 0..100 {
-        if shown(&client, sql).await.is_ok_and(|text| !leaks(&text)) {
-            return seen;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("{sql} does not work again after {way:?}");
+    let what = format!("{sql} does not work again after {way:?}");
+    eventually(&what, async || {
+        shown(&client, sql).await.is_ok_and(|text| !leaks(&text))
+    })
+    .await;
+    seen
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 
 mod account;
 mod binaries;
+mod cleaner;
 mod standby;
 
 use std::fmt::Write as _;
@@ -99,6 +100,7 @@ pub struct ClusterOptions {
 /// A running throwaway PostgreSQL. Dropping it stops the server and removes every file.
 pub struct Cluster {
     binaries: PathBuf,
+    options: ClusterOptions,
     port: u16,
     server: Child,
     scratch: Scratch,
@@ -110,20 +112,10 @@ impl Cluster {
         let scratch = Scratch::new()?;
         let binaries = binaries::find(scratch.account)?;
         scratch.initdb(&binaries, options)?;
-        let mut attempt = 1;
-        let (server, port) = loop {
-            match scratch.start(&binaries, options) {
-                Ok(started) => break started,
-                Err(ClusterError::Program(_, log))
-                    if attempt < PORT_ATTEMPTS && log.contains("could not bind") =>
-                {
-                    attempt += 1;
-                }
-                Err(e) => return Err(e),
-            }
-        };
+        let (server, port) = scratch.start(&binaries, options)?;
         Ok(Self {
             binaries,
+            options: options.clone(),
             port,
             server,
             scratch,
@@ -229,7 +221,7 @@ impl Scratch {
         let folder = make_folder().map_err(|e| failed("temporary folder", e))?;
         // The folder was just made by this process, so its owner is this process's effective user.
         let owner = fs::metadata(&folder).map(|m| m.uid());
-        let cleaner = spawn_cleaner(&folder).map_err(|e| failed("sh", e))?;
+        let cleaner = cleaner::spawn(&folder).map_err(|e| failed("sh", e))?;
         let mut scratch = Self {
             folder,
             account: None,
@@ -295,7 +287,26 @@ impl Scratch {
         self.give(&path)
     }
 
+    /// On a port that is free; somebody else may be quicker to take it.
     fn start(
+        &self,
+        binaries: &Path,
+        options: &ClusterOptions,
+    ) -> Result<(Child, u16), ClusterError> {
+        let mut attempt = 1;
+        loop {
+            match self.start_once(binaries, options) {
+                Err(ClusterError::Program(_, log))
+                    if attempt < PORT_ATTEMPTS && log.contains("could not bind") =>
+                {
+                    attempt += 1;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn start_once(
         &self,
         binaries: &Path,
         options: &ClusterOptions,
@@ -370,44 +381,9 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         // Otherwise the pipe closes without the word, and the cleaner does what it can.
         if fs::remove_dir_all(&self.folder).is_ok() {
-            dismiss(&mut self.cleaner);
+            cleaner::dismiss(&mut self.cleaner);
         }
     }
-}
-
-/// Waits at the other end of a pipe. When it closes without the word `done`, this process is gone:
-/// stop the server named by `postmaster.pid` and remove the folder. A statically kept cluster (Rust
-/// runs no destructors for statics) and a killed process end here.
-const CLEANER: &str = r#"
-trap '' INT TERM HUP QUIT
-word=; read -r word
-[ "$word" = done ] && exit 0
-pid=; [ -f "$1/data/postmaster.pid" ] && read -r pid < "$1/data/postmaster.pid"
-if [ -n "$pid" ]; then
-  kill -QUIT "$pid"
-  tries=0
-  while kill -0 "$pid" && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
-fi
-rm -rf -- "$1"
-"#;
-
-fn spawn_cleaner(folder: &Path) -> io::Result<Child> {
-    Command::new("sh")
-        .args(["-c", CLEANER, "pgveil-cleaner"])
-        .arg(folder)
-        .current_dir("/")
-        .process_group(0)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-}
-
-fn dismiss(cleaner: &mut Child) {
-    if let Some(mut pipe) = cleaner.stdin.take() {
-        pipe.write_all(b"done\n").unwrap_or_default();
-    }
-    cleaner.wait().map(drop).unwrap_or_default();
 }
 
 /// A short path, because a Unix socket's path has 107 bytes at most, and one that the server's

@@ -118,13 +118,13 @@ impl Database {
         wanted
     }
 
-    /// Asks for a fresh catalog and waits a while for it. Requests made meanwhile share one reading.
-    pub(super) async fn refresh(&self) {
+    /// Asks for a fresh catalog and waits a while for it; false if that was too short, and the caller
+    /// goes on with what is in force. Requests made meanwhile share one reading.
+    pub(super) async fn refresh(&self) -> bool {
         let wanted = self.request();
         let mut progress = self.progress.subscribe();
         let served = progress.wait_for(|p| p.served >= wanted);
-        // Too late or never: the caller goes on with what is in force.
-        drop(timeout(limits::REFRESH_WAIT, served).await);
+        timeout(limits::REFRESH_WAIT, served).await.is_ok()
     }
 
     /// The first snapshot, waited for. A failure is never an old one: the database may have been

@@ -193,12 +193,13 @@ impl Shared {
         }
     }
 
-    /// Waits a while until every database lives by the rules there are now.
-    async fn refreshed(&self) {
+    /// Waits a while until every database lives by the rules there are now; false if one does not yet.
+    async fn refreshed(&self) -> bool {
         let databases: Vec<_> = (self.databases.iter())
             .map(|database| Arc::clone(&database))
             .collect();
-        futures::future::join_all(databases.iter().map(|database| database.refresh())).await;
+        let all = futures::future::join_all(databases.iter().map(|database| database.refresh()));
+        all.await.into_iter().all(|done| done)
     }
 
     /// Lets go of a database that is not listed and that nobody uses. Its task then ends.
@@ -279,10 +280,11 @@ impl Running {
         Ok(())
     }
 
-    /// Resolves when what was reloaded is in force, or was found not to fit a database.
+    /// Resolves when what was reloaded is in force, or was found not to fit a database, however long
+    /// that takes.
     pub fn reloaded(&self) -> impl Future<Output = ()> + use<> {
         let shared = Arc::clone(&self.shared);
-        async move { shared.refreshed().await }
+        async move { while !shared.refreshed().await {} }
     }
 
     /// New queries wait until [`Running::resume`], as by PAUSE in the console.

@@ -84,7 +84,7 @@ impl Door {
     }
 
     pub(super) async fn outcome(&mut self) -> String {
-        let outcome = timeout(Duration::from_secs(20), self.outcomes.recv());
+        let outcome = timeout(Duration::from_secs(120), self.outcomes.recv());
         outcome.await.expect("an outcome").unwrap()
     }
 
@@ -126,7 +126,11 @@ fn startup(minor: u16, params: &[(&str, &str)]) -> BytesMut {
 async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> Vec<(u8, Vec<u8>)> {
     let mut bytes = Vec::new();
     let end = stream.read_to_end(&mut bytes);
-    drop(timeout(Duration::from_secs(20), end).await.expect("an end"));
+    drop(
+        timeout(Duration::from_secs(120), end)
+            .await
+            .expect("an end"),
+    );
     frame::frames(&bytes, &Limits::BACKEND)
         .map(|f| f.unwrap())
         .map(|f| (f.tag, f.body().to_vec()))

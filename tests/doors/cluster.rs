@@ -50,11 +50,8 @@ impl Cluster {
     /// Makes and starts one that shows a certificate for `localhost`.
     pub(super) fn start(authority: &Authority, tls: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
         let bin = bin();
-        let cluster = Self { port, bin, dir };
+        let mut cluster = Self { port: 0, bin, dir };
         let (certificate, key) = authority.issue("localhost", "server");
         fs::write(cluster.path("server.crt"), certificate).unwrap();
         fs::write(cluster.path("server.key"), key).unwrap();
@@ -74,17 +71,30 @@ impl Cluster {
         );
         fs::write(format!("{data}/pg_hba.conf"), HBA).unwrap();
         let options = format!(
-            "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off \
+            "-c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off \
              -c ssl={} -c ssl_cert_file={} -c ssl_key_file={}",
             if tls { "on" } else { "off" },
             cluster.path("server.crt"),
             cluster.path("server.key"),
         );
         let log = cluster.path("log");
-        cluster.run(
-            "pg_ctl",
-            &["-D", &data, "-l", &log, "-w", "-o", &options, "start"],
-        );
+        for attempt in 1.. {
+            let free = TcpListener::bind("127.0.0.1:0").unwrap();
+            cluster.port = free.local_addr().unwrap().port();
+            drop(free);
+            let options = format!("-p {} {options}", cluster.port);
+            let started = cluster.try_run(
+                "pg_ctl",
+                &["-D", &data, "-l", &log, "-w", "-o", &options, "start"],
+            );
+            let Err(said) = started else {
+                break;
+            };
+            // Somebody else was quicker to take it.
+            let taken = said.contains("could not bind") && attempt < 5;
+            assert!(taken, "{said}");
+            fs::remove_file(&log).unwrap();
+        }
         cluster
     }
 
@@ -93,6 +103,13 @@ impl Cluster {
     }
 
     fn run(&self, program: &str, arguments: &[&str]) {
+        if let Err(said) = self.try_run(program, arguments) {
+            panic!("{said}");
+        }
+    }
+
+    /// What it and the server said, if it failed.
+    fn try_run(&self, program: &str, arguments: &[&str]) -> Result<(), String> {
         let mut command = Command::new(self.bin.join(program));
         command.args(arguments).current_dir(self.dir.path());
         // Into a file: a server that inherits a pipe would keep it open.
@@ -102,10 +119,12 @@ impl Cluster {
         if is_root() {
             command.uid(NOBODY.0).gid(NOBODY.1);
         }
-        if !command.status().unwrap().success() {
-            let read = |name: &str| fs::read_to_string(self.path(name)).unwrap_or_default();
-            panic!("{program} failed: {}{}", read("said"), read("log"));
+        command.env("LC_ALL", "C");
+        if command.status().unwrap().success() {
+            return Ok(());
         }
+        let read = |name: &str| fs::read_to_string(self.path(name)).unwrap_or_default();
+        Err(format!("{program} failed: {}{}", read("said"), read("log")))
     }
 }
 
@@ -125,10 +144,10 @@ pub(super) async fn psql(conninfo: &str, password: &str, command: &str) -> (bool
     let run = tokio::process::Command::new(bin().join("psql"))
         .args([conninfo, "-XAtc", command])
         .env("PGPASSWORD", password)
-        .env("PGCONNECT_TIMEOUT", "20")
+        .env("PGCONNECT_TIMEOUT", "60")
         .kill_on_drop(true)
         .output();
-    let output = tokio::time::timeout(Duration::from_secs(30), run).await;
+    let output = tokio::time::timeout(Duration::from_secs(120), run).await;
     let output = output.expect("psql ends").unwrap();
     let said = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8(said).unwrap())

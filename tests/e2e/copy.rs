@@ -3,7 +3,7 @@
 //! that took another's name while the statement was on its way.
 
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::client::{Answer, Client};
 use crate::support::stage::{Role, Stage};
@@ -127,7 +127,11 @@ fn no_other_column_gets_what_a_token_stands_for() {
         client.send(b'Q', format!("{sql}\0").as_bytes());
         client.send(b'd', format!("11\t{}\tx\n", tokens[0]).as_bytes());
         client.send(b'c', b"");
-        sleep(Duration::from_millis(300));
+        let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+        soon(
+            "it does not wait for the lock",
+            || matches!(owner.simple(waits), Answer::Rows(rows, _) if rows == ["1"]),
+        );
         owner.simple("COMMIT");
         let answer = client.answer();
         assert!(
@@ -140,10 +144,18 @@ fn no_other_column_gets_what_a_token_stands_for() {
         owner.simple("COMMIT");
         stage.assert_silent(Role::Analyst, &mut client, &sql);
         // The proxy reads the catalog again and goes on.
-        let again = (0..50).any(|_| {
-            sleep(Duration::from_millis(100));
-            matches!(client.simple("SELECT name FROM staff WHERE id = 1"), Answer::Rows(rows, _) if rows == tokens)
-        });
-        assert!(again, "the session did not recover");
+        soon(
+            "the session does not recover",
+            || matches!(client.simple("SELECT name FROM staff WHERE id = 1"), Answer::Rows(rows, _) if rows == tokens),
+        );
+    }
+}
+
+/// Waits for what must come.
+fn soon(what: &str, mut holds: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < Duration::from_secs(120), "{what}");
+        sleep(Duration::from_millis(20));
     }
 }

@@ -1,5 +1,5 @@
-//! Tokens in cases: their author cannot know them, for each run has a key of its own. `<email of 1>`
-//! is what the analyst sees of that patient's email, `<big of 1>` of a key's number.
+//! Tokens in cases: nobody can tell by looking at one whose it is. `<email of 1>` is what the analyst
+//! sees of that patient's email, `<big of 1>` of a key's number.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -37,7 +37,7 @@ pub(crate) fn name(stage: &Stage, answer: Answer) -> Answer {
 
 type Known = Arc<Vec<(String, String)>>;
 
-/// Each stage has a key of its own, and so tokens of its own.
+/// What a stage may write is its own, and so are the tokens of it.
 fn known(stage: &Stage) -> Known {
     static KNOWN: Mutex<BTreeMap<SocketAddr, Known>> = Mutex::new(BTreeMap::new());
     let mut known = KNOWN.lock().unwrap();

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
-use super::stage::{Another, PASSWORD, Stage, code, options};
+use super::stage::{
+    Another, PASSWORD, Stage, code, eventually, options, records, runs, until_it_runs,
+};
 
 /// A console: `app` is an administrator on this stage, `support` may look.
 async fn console(addr: SocketAddr, user: &str) -> Client {
@@ -125,10 +127,10 @@ async fn clients_servers_and_pools_are_shown_as_they_are() {
     assert!(version[0].get(0).unwrap().starts_with("pgveil "));
     // Who leaves is gone from the list, and what it did is not forgotten.
     drop(app);
-    let started = Instant::now();
-    while !rows(&console, "SHOW POOLS").await.is_empty() {
-        assert!(started.elapsed() < Duration::from_secs(5));
-    }
+    eventually("its pool stays", async || {
+        rows(&console, "SHOW POOLS").await.is_empty()
+    })
+    .await;
     let stats = find(&console, "SHOW STATS", "database", "stage").await;
     assert_eq!(stats.get("total_xact_count"), Some("2"));
 }
@@ -162,6 +164,11 @@ async fn refusals_are_shown_without_a_word_of_the_query() {
     let support = client(running.addr, "support", "denied").await;
     let asked = "UPDATE people SET city = 'CANARY' WHERE id = 1";
     let refused = support.simple_query(asked).await.unwrap_err();
+    // Whoever writes the audit log says it here as well, a moment later.
+    eventually("nothing is shown", async || {
+        !rows(&console, "SHOW DENIED").await.is_empty()
+    })
+    .await;
     let denied = find(&console, "SHOW DENIED", "application_name", "denied").await;
     assert_eq!(denied.get("sqlstate"), Some(code(&refused).as_str()));
     assert_eq!(denied.get("role"), Some("support"));
@@ -250,39 +257,31 @@ async fn drivers_may_use_the_extended_protocol() {
 async fn a_killed_client_is_told_and_its_query_ends() {
     let running = another();
     let console = console(running.addr, "app").await;
-    for user in ["app", "support"] {
+    for (user, rows) in [("app", 90_001), ("support", 90_002)] {
         let victim = client(running.addr, user, "victim").await;
         let other = client(running.addr, user, "bystander").await;
-        let query = tokio::spawn(async move { victim.simple_query(SLOW).await });
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        let slow = slow(rows);
+        let query = tokio::spawn(async move { victim.simple_query(&slow).await });
+        let words = format!("generate_series%{rows}");
+        until_it_runs(&words).await;
         let shown = find(&console, "SHOW CLIENTS", "application_name", "victim").await;
-        let pid = shown.get("link").unwrap().to_owned();
         let kill = format!("KILL {}", shown.get("id").unwrap());
         console.simple_query(&kill).await.unwrap();
         assert_eq!(code(&query.await.unwrap().unwrap_err()), "57P01");
         assert!(other.simple_query("SELECT 1").await.is_ok());
         // Its work in PostgreSQL is cancelled, not left to run on for nobody.
-        let runs =
-            format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid} AND state = 'active'");
-        let started = Instant::now();
-        while Stage::shared()
-            .cluster
-            .run("postgres", &runs)
-            .unwrap()
-            .trim()
-            != "0"
-        {
-            assert!(
-                started.elapsed() < Duration::from_secs(5),
-                "{user}: still running"
-            );
-        }
+        let cluster = &Stage::shared().cluster;
+        eventually("it runs on", async || runs(cluster, &words, 0)).await;
     }
 }
 
 /// Longer than a test, and allowed to both roles.
-const SLOW: &str =
-    "SELECT count(*) FROM generate_series(1, 90000) a(i), generate_series(1, 90000) b(j)";
+fn slow(rows: u32) -> String {
+    format!(
+        "SELECT count(*) FROM generate_series(1, {rows}) a(i), generate_series(1, {rows}) b(j), \
+         generate_series(1, {rows}) c(k)"
+    )
+}
 
 #[tokio::test]
 async fn a_killed_database_is_empty_until_it_is_resumed() {
@@ -290,16 +289,17 @@ async fn a_killed_database_is_empty_until_it_is_resumed() {
     let (console, addr) = (console(running.addr, "app").await, running.addr);
     let victim = client(addr, "app", "victim").await;
     console.simple_query("KILL stage").await.unwrap();
-    let started = Instant::now();
-    while !victim.is_closed() {
-        assert!(started.elapsed() < Duration::from_secs(5));
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    eventually("it goes on", async || victim.is_closed()).await;
     let back = tokio::spawn(async move { client(addr, "app", "back").await });
+    eventually("it does not wait", async || {
+        let rows = rows(&console, "SHOW CLIENTS").await;
+        let back = |row: &SimpleQueryRow| row.get("application_name") == Some("back");
+        let waiting = |row: &SimpleQueryRow| row.get("state") == Some("waiting");
+        rows.iter().any(|row| back(row) && waiting(row))
+    })
+    .await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(!back.is_finished());
-    let waiting = find(&console, "SHOW CLIENTS", "application_name", "back").await;
-    assert_eq!(waiting.get("state"), Some("waiting"));
     console.simple_query("RESUME stage").await.unwrap();
     assert!(back.await.unwrap().simple_query("SELECT 1").await.is_ok());
 }
@@ -314,6 +314,11 @@ async fn a_pause_lets_nobody_begin_and_returns_when_all_have_left() {
     let addr = running.addr;
     let before = client(addr, "app", "before").await;
     let pause = tokio::spawn(async move { first.simple_query("PAUSE").await.map(|_| first) });
+    eventually("it is not paused", async || {
+        let database = find(&second, "SHOW DATABASES", "name", "stage").await;
+        database.get("paused") == Some("1")
+    })
+    .await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     // In session mode a client has its server until it leaves.
     assert!(!pause.is_finished());
@@ -323,8 +328,6 @@ async fn a_pause_lets_nobody_begin_and_returns_when_all_have_left() {
     assert!(!later.is_finished());
     let again = second.simple_query("PAUSE").await.unwrap_err();
     assert_eq!(code(&again), "55000");
-    let database = find(&second, "SHOW DATABASES", "name", "stage").await;
-    assert_eq!(database.get("paused"), Some("1"));
     drop(before);
     assert!(pause.await.unwrap().is_ok());
     assert!(!later.is_finished());
@@ -352,29 +355,27 @@ async fn commands_leave_records_and_a_wrong_policy_is_answered() {
     let detail = error.as_db_error().unwrap().detail().unwrap().to_owned();
     assert!(detail.contains("policy.yaml:2"), "{detail}");
     console.simple_query("KILL stage").await.unwrap();
-    let started = Instant::now();
-    loop {
-        let text = std::fs::read_to_string(&audit).unwrap();
-        let records = text
-            .lines()
-            .map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap());
+    let said = || -> Vec<String> {
+        let records = records(&audit).into_iter();
         let admin = records.filter(|r| r["event"] == "admin");
-        let said: Vec<String> = admin
+        admin
             .map(|r| {
                 format!(
                     "{} {} {} {}",
                     r["login"], r["kind"], r["decision"], r["target"]
                 )
             })
-            .collect();
-        if said.len() == 3 {
-            assert_eq!(said[0], r#""app" "RELOAD" "allow" null"#);
-            assert_eq!(said[1], r#""app" "RELOAD" "error" null"#);
-            assert_eq!(said[2], r#""app" "KILL" "allow" "stage""#);
-            return;
-        }
-        assert!(started.elapsed() < Duration::from_secs(5), "{said:?}");
-    }
+            .collect()
+    };
+    eventually("records are missing", async || said().len() >= 3).await;
+    assert_eq!(
+        said(),
+        [
+            r#""app" "RELOAD" "allow" null"#,
+            r#""app" "RELOAD" "error" null"#,
+            r#""app" "KILL" "allow" "stage""#
+        ]
+    );
 }
 
 #[tokio::test]
@@ -388,10 +389,10 @@ async fn roles_and_logins_have_as_many_sessions_as_they_may() {
         let refused = options(running.addr, user).connect(NoTls).await;
         assert_eq!(code(&refused.err().unwrap()), "53300", "{user}");
         drop(first);
-        let started = Instant::now();
-        while options(running.addr, user).connect(NoTls).await.is_err() {
-            assert!(started.elapsed() < Duration::from_secs(5));
-        }
+        eventually("its place is not free again", async || {
+            options(running.addr, user).connect(NoTls).await.is_ok()
+        })
+        .await;
     }
     // The console is for when everything is full.
     drop(console(running.addr, "app").await);

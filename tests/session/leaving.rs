@@ -1,16 +1,19 @@
 //! How sessions, and databases, end: a client that leaves is still answered, a database nobody uses
 //! is let go, and what changed a moment ago counts.
 
+use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Output};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{fs, io, thread};
 
 use pgveil::server::config::{Config, Login, Secret};
+use socket2::{Domain, Socket, Type};
 use tokio_postgres::NoTls;
 
 use super::client::Client;
-use super::stage::{PASSWORD, Stage, code, options};
+use super::stage::{PASSWORD, PATIENCE, Stage, code, eventually, options, soon};
 
 const ANYWHERE: &str = "
 version: 1
@@ -48,22 +51,32 @@ fn what_was_asked_before_terminate_is_answered() {
     }
 }
 
-/// A way to `to` whose client side can be closed in one direction only.
-fn forwarder(to: SocketAddr) -> (SocketAddr, TcpStream) {
+/// A way to `to` whose client side can be closed in one direction only. It counts what has gone there.
+fn forwarder(to: SocketAddr) -> (SocketAddr, TcpStream, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     let far = TcpStream::connect(to).unwrap();
     let (mut up, mut down) = (far.try_clone().unwrap(), far.try_clone().unwrap());
+    let sent = Arc::new(AtomicUsize::new(0));
+    let gone = Arc::clone(&sent);
     thread::spawn(move || {
         let near = listener.accept().unwrap().0;
         let mut reader = near.try_clone().unwrap();
         let mut writer = near.try_clone().unwrap();
         // Either direction ends when the test is over.
-        thread::spawn(move || io::copy(&mut reader, &mut up).unwrap_or_default());
+        thread::spawn(move || {
+            let mut buffer = [0; 1024];
+            while let Ok(n @ 1..) = reader.read(&mut buffer) {
+                if up.write_all(&buffer[..n]).is_err() {
+                    break;
+                }
+                sent.fetch_add(n, Ordering::Release);
+            }
+        });
         io::copy(&mut down, &mut writer).unwrap_or_default();
         near.shutdown(Shutdown::Both).unwrap_or_default();
     });
-    (addr, far)
+    (addr, far, gone)
 }
 
 #[test]
@@ -71,16 +84,21 @@ fn a_half_closed_client_hears_the_answer() {
     let stage = Stage::shared();
     let direct = ("stage_login", stage.cluster.address());
     for (user, addr) in [direct, ("app", stage.addr), ("support", stage.addr)] {
-        let (way, far) = forwarder(addr);
+        let (way, far, gone) = forwarder(addr);
         let mut client = Client::connect(way, user, PASSWORD, "stage").unwrap();
         // Answered when it is sent, so that it is on its way before the end is.
         client.send(b'P', b"\0SELECT city FROM people\0\0\0");
         client.send(b'H', b"");
         assert_eq!(client.receive().unwrap().kind, b'1');
+        let before = gone.load(Ordering::Acquire);
         client.send(b'B', &[0; 8]);
         client.send(b'E', &[0; 5]);
         client.send(b'S', b"");
-        thread::sleep(Duration::from_millis(50));
+        // Three messages: a type and a length, and what is in them.
+        let there = before + 3 * 5 + 8 + 5;
+        soon("it does not go on", || {
+            gone.load(Ordering::Acquire) == there
+        });
         far.shutdown(Shutdown::Write).unwrap();
         assert_eq!(rest(&mut client), "2DDDCZ", "{user}");
     }
@@ -102,8 +120,17 @@ async fn a_database_made_a_moment_ago_is_served_and_can_be_dropped_again() {
         client.batch_execute("SELECT 1").await.unwrap();
         drop(client);
         task.await.unwrap().unwrap();
-        // PostgreSQL gives others five seconds to leave.
-        run("DROP DATABASE later");
+        // PostgreSQL gives others five seconds to leave, which may be too little where much goes on.
+        eventually("somebody stays", async || {
+            let dropped = stage.cluster.run("postgres", "DROP DATABASE later");
+            let stays = |e: &dyn std::error::Error| e.to_string().contains("is being accessed");
+            assert!(
+                dropped.as_ref().err().is_none_or(|e| stays(e)),
+                "{dropped:?}"
+            );
+            dropped.is_ok()
+        })
+        .await;
     }
 }
 
@@ -135,8 +162,10 @@ async fn the_users_query_sees_new_roles_and_new_passwords() {
     run(&format!("CREATE ROLE app PASSWORD '{PASSWORD}'"));
     assert!(app.connect(NoTls).await.is_ok());
     // The connection it is asked on goes, and the next login does not notice.
-    run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-         WHERE application_name = 'pgveil users'");
+    run(
+        "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity
+         WHERE application_name = 'pgveil users'",
+    );
     assert!(app.connect(NoTls).await.is_ok());
     run("ALTER ROLE app PASSWORD 'another'");
     assert_eq!(code(&app.connect(NoTls).await.err().unwrap()), "28P01");
@@ -145,9 +174,11 @@ async fn the_users_query_sees_new_roles_and_new_passwords() {
 
 #[tokio::test]
 async fn a_server_that_is_down_is_not_a_wrong_password() {
-    let unused = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = unused.local_addr().unwrap();
-    drop(unused);
+    // Bound, so that nobody else gets the port, and not listened on.
+    let unused = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    unused.bind(&any.into()).unwrap();
+    let address = unused.local_addr().unwrap().as_socket().unwrap();
     let running = Stage::shared().another(|config| {
         config.users.remove("app");
         config.users_query = Some(USERS.to_owned());
@@ -215,7 +246,7 @@ async fn a_wrong_policy_is_not_loaded_and_a_right_one_ends_what_it_forbids() {
     // Now nobody's columns are clear: the session may not go on as it is.
     fs::write(&path, ANYWHERE.replace("column: clear", "column: deny")).unwrap();
     running.reload().unwrap();
-    let ended = tokio::time::timeout(Duration::from_secs(10), end).await;
+    let ended = tokio::time::timeout(PATIENCE, end).await;
     assert_eq!(code(&ended.unwrap().unwrap().unwrap_err()), "57P01");
     assert!(client.is_closed());
 }

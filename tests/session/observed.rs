@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pgveil::limits;
 use pgveil::server::config::PoolMode;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio_postgres::NoTls;
 
 use super::client::Client;
-use super::stage::{PASSWORD, Stage, code, options};
+use super::stage::{PASSWORD, PATIENCE, Stage, code, eventually, options, soon};
 
 /// The records of one application, once there are `n` of them.
 fn records(application: &str, n: usize) -> Vec<Value> {
@@ -19,21 +19,15 @@ fn records(application: &str, n: usize) -> Vec<Value> {
 }
 
 fn records_in(audit: &Path, application: &str, n: usize) -> Vec<Value> {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    loop {
+    let mut found = Vec::new();
+    soon("records are missing", || {
         let text = std::fs::read_to_string(audit).unwrap();
         assert!(!text.contains("CANARY"), "{text}");
-        let found: Vec<Value> = text
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-            .filter(|r| r["application_name"] == application && r["event"] == "statement")
-            .collect();
-        if found.len() >= n {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "{found:?}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+        found = super::stage::records(audit);
+        found.retain(|r| r["application_name"] == application && r["event"] == "statement");
+        found.len() >= n
+    });
+    found
 }
 
 async fn connect(application: &str) -> tokio_postgres::Client {
@@ -128,7 +122,7 @@ async fn what_would_have_been_refused_runs_and_is_recorded_without_its_text() {
 #[tokio::test]
 async fn the_session_is_followed() {
     let stage = Stage::shared();
-    follow(stage.addr, &stage.audit, "observed state").await;
+    follow(stage.addr, &stage.audit, "observed state", "other").await;
 }
 
 #[tokio::test]
@@ -142,21 +136,22 @@ async fn the_session_is_followed_over_lent_connections() {
     let other = connect_to(proxy.addr, "observed other").await;
     let secret = "SELECT email FROM people WHERE id = 1";
     other.batch_execute(secret).await.unwrap();
-    follow(proxy.addr, audit.path(), "observed state, lent").await;
+    follow(proxy.addr, audit.path(), "observed state, lent", "another").await;
     other.batch_execute(secret).await.unwrap();
     assert_eq!(records_in(audit.path(), "observed other", 2).len(), 2);
 }
 
-async fn follow(addr: SocketAddr, audit: &Path, application: &str) {
+/// In a schema of its own: PostgreSQL does not make one twice at a time, `IF NOT EXISTS` or not.
+async fn follow(addr: SocketAddr, audit: &Path, application: &str, schema: &str) {
     let client = connect_to(addr, application).await;
     client
-        .batch_execute("CREATE SCHEMA IF NOT EXISTS other")
+        .batch_execute(&format!("CREATE SCHEMA {schema}"))
         .await
         .unwrap();
     let secret = "SELECT email FROM people WHERE id = 1";
     // In a schema of that name there is no such table: PostgreSQL says so, and enforcing would.
     client
-        .batch_execute("BEGIN; SET search_path = other")
+        .batch_execute(&format!("BEGIN; SET search_path = {schema}"))
         .await
         .unwrap();
     client.batch_execute(secret).await.unwrap_err();
@@ -192,11 +187,10 @@ async fn email(client: &tokio_postgres::Client) -> Result<String, String> {
 }
 
 async fn settles(client: &tokio_postgres::Client, want: &str) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while email(client).await.as_deref() != Ok(want) {
-        assert!(Instant::now() < deadline, "{:?}", email(client).await);
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    eventually("it does not settle", async || {
+        email(client).await.as_deref() == Ok(want)
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -231,7 +225,7 @@ async fn a_session_that_was_masked_stays_masked_when_its_role_becomes_observed()
     shown.simple_query("SELECT 1").await.unwrap();
     std::fs::write(&path, &enforcing).unwrap();
     running.reload().unwrap();
-    let ended = tokio::time::timeout(Duration::from_secs(10), task).await;
+    let ended = tokio::time::timeout(PATIENCE, task).await;
     assert_eq!(code(&ended.unwrap().unwrap().unwrap_err()), "57P01");
     assert!(email(&shown).await.is_err());
     let (again, _task) = connect().await;

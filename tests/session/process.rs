@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_postgres::NoTls;
 
-use super::stage::{Stage, code, connect, options};
+use super::stage::{Stage, code, connect, eventually, options, records, until_it_runs};
 
 #[tokio::test]
 async fn logins_fail_with_postgresqls_sqlstates() {
@@ -64,8 +64,8 @@ async fn shutdown_ends_idle_sessions_at_once_and_busy_ones_when_they_are_done() 
     let (busy, connection) = options(running.addr, "app").connect(NoTls).await.unwrap();
     tokio::spawn(connection);
     let query =
-        tokio::spawn(async move { busy.simple_query("SELECT pg_sleep(1)").await.map(|_| ()) });
-    tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::spawn(async move { busy.simple_query("SELECT pg_sleep(1.07)").await.map(|_| ()) });
+    until_it_runs("pg_sleep(1.07)").await;
     let down =
         tokio::task::spawn_blocking(|| Stage::shared().block_on(running.into_running().shutdown()));
     assert_eq!(code(&idle_end.await.unwrap().unwrap_err()), "57P01");
@@ -98,20 +98,15 @@ async fn sessions_of_unrestricted_roles_are_recorded_at_login_and_logout() {
     let task = tokio::spawn(connection);
     drop(client);
     drop(task.await);
-    for _ in 0..100 {
-        let text = std::fs::read_to_string(&stage.audit).unwrap();
-        let events: Vec<String> = text
-            .lines()
-            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+    eventually("no records of the session", async || {
+        let events: Vec<String> = records(&stage.audit)
+            .into_iter()
             .filter(|record| record["application_name"] == "recorded")
             .map(|record| record["event"].as_str().unwrap().to_owned())
             .collect();
-        if events == ["login", "logout"] {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("no records of the session");
+        events == ["login", "logout"]
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -3,10 +3,9 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use super::client::{Answer, Client};
-use super::stage::{Another, PASSWORD, Stage};
+use super::stage::{Another, PASSWORD, Stage, soon};
 
 /// PostgreSQL itself, as the owner of everything.
 pub(crate) fn as_owner() -> Client {
@@ -48,15 +47,8 @@ impl Proxy {
 
     /// Waits until a new session's answer is this.
     fn until(&self, probe: &str, want: &str) {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        loop {
-            let got = shown(&self.connect().simple(probe));
-            if got == want {
-                return;
-            }
-            assert!(Instant::now() < deadline, "{got}");
-            std::thread::sleep(Duration::from_millis(30));
-        }
+        let what = format!("{probe} does not become {want}");
+        soon(&what, || shown(&self.connect().simple(probe)) == want);
     }
 }
 
@@ -163,11 +155,7 @@ fn what_nothing_changed_for_goes_on() {
             let before = proxy.snapshots();
             fs::write(&proxy.path, text).unwrap();
             proxy.running.reload().unwrap();
-            let deadline = Instant::now() + Duration::from_secs(10);
-            while proxy.snapshots() == before {
-                assert!(Instant::now() < deadline);
-                std::thread::sleep(Duration::from_millis(30));
-            }
+            soon("it is not reloaded", || proxy.snapshots() != before);
             assert_eq!(open.portal(), second);
             assert_eq!(open.fetch(), second);
             assert_eq!(open.execute(), all);
@@ -303,11 +291,9 @@ fn a_prepared_statement_follows_the_search_path() {
          CREATE SCHEMA two; CREATE TABLE two.t AS SELECT 2 AS n",
     );
     let mut support = Client::connect(stage.addr, "support", PASSWORD, "stage").unwrap();
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while shown(&support.simple("SELECT n FROM two.t")) != "2" {
-        assert!(Instant::now() < deadline, "the table was not found");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    soon("the table is not found", || {
+        shown(&support.simple("SELECT n FROM two.t")) == "2"
+    });
     for (name, client) in [("PostgreSQL", &mut owner), ("support", &mut support)] {
         client.simple("SET search_path = one");
         client.simple("PREPARE p AS SELECT n FROM t");

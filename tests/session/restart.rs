@@ -2,17 +2,18 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio_postgres::NoTls;
 
 use super::client::{Answer, Client};
-use super::stage::{Another, PASSWORD, Stage, code, options};
+use super::stage::{Another, PASSWORD, Stage, code, eventually, options, runs, soon};
 
 /// Another proxy on a port that is or will be shared.
 fn sharing(addr: Option<SocketAddr>) -> Another {
@@ -75,11 +76,10 @@ async fn no_session_fails_when_a_successor_takes_over() {
         .unwrap();
     }
     let before = served.load(Ordering::Relaxed);
-    let started = Instant::now();
-    while served.load(Ordering::Relaxed) == before {
-        assert!(started.elapsed() < Duration::from_secs(10), "nobody serves");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    eventually("nobody serves", async || {
+        served.load(Ordering::Relaxed) > before
+    })
+    .await;
     stop.store(true, Ordering::Relaxed);
     for worker in workers {
         let ended = worker.await.unwrap();
@@ -160,23 +160,34 @@ fn a_log_that_goes_to_a_file_is_plain_text() {
 }
 
 /// `pgveil serve`, as users run it; killed if a test leaves it behind.
-struct Served {
+pub(crate) struct Served {
     child: Child,
-    addr: SocketAddr,
+    pub(crate) addr: SocketAddr,
     folder: tempfile::TempDir,
 }
 
+/// Where a proxy listens whose configuration leaves the port to the system: it says so in its log. A
+/// port that was found free would be somebody else's by the time the proxy takes it, now and then.
+pub(crate) fn listening(log: &Path, child: &mut Child) -> SocketAddr {
+    let mut said = String::new();
+    soon("it does not start", || {
+        said = fs::read_to_string(log).unwrap();
+        assert!(child.try_wait().unwrap().is_none(), "{said}");
+        // The last line may still be on its way.
+        said.truncate(said.rfind('\n').map_or(0, |end| end + 1));
+        said.lines().any(|line| line.contains("listening"))
+    });
+    let line = said.lines().find(|line| line.contains("listening"));
+    let (_, addr) = line.unwrap().split_once("addr=").unwrap();
+    addr.split_whitespace().next().unwrap().parse().unwrap()
+}
+
 impl Served {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let stage = Stage::shared();
         let folder = tempfile::tempdir().unwrap();
-        // Free now, and most probably in a moment.
-        let addr = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
         let config = format!(
-            "listen: {addr}
+            "listen: 127.0.0.1:0
 upstream:
   address: {}
   tls: {{mode: disable}}
@@ -185,6 +196,7 @@ upstream:
   catalog: {{user: stage_login, password: {{env: PGVEIL_STAGE}}}}
 users:
   app: {{password: {{env: PGVEIL_STAGE}}}}
+  support: {{password: {{env: PGVEIL_STAGE}}}}
 admin_users: app
 reuse_port: true
 policies: {}
@@ -196,28 +208,29 @@ audit: {}
         );
         let file = folder.path().join("pgveil.yaml");
         fs::write(&file, config).unwrap();
-        let log = fs::File::create(folder.path().join("log")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_pgveil"))
+        let log = folder.path().join("log");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_pgveil"))
             .args(["serve", "-c"])
             .arg(&file)
             .env("PGVEIL_STAGE", PASSWORD)
             .stdout(Stdio::null())
-            .stderr(log)
+            .stderr(fs::File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        let started = Instant::now();
-        while TcpStream::connect(addr).is_err() {
-            assert!(
-                started.elapsed() < Duration::from_secs(20),
-                "it does not start"
-            );
-            thread::sleep(Duration::from_millis(20));
-        }
+        let addr = listening(&log, &mut child);
         Self {
             child,
             addr,
             folder,
         }
+    }
+
+    /// Its resident memory, in kB.
+    pub(crate) fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.unwrap().split_whitespace().next();
+        number.unwrap().parse().unwrap()
     }
 
     fn client(&self, database: &str) -> Client {
@@ -230,20 +243,14 @@ audit: {}
         assert!(sent.unwrap().success());
     }
 
-    /// It ends, and without an error, within some seconds.
+    /// It ends, and without an error.
     fn ends(&mut self) {
-        let started = Instant::now();
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
-            }
-            assert!(
-                started.elapsed() < Duration::from_secs(15),
-                "it does not end"
-            );
-            thread::sleep(Duration::from_millis(20));
-        };
-        assert!(status.success());
+        let mut status = None;
+        soon("it does not end", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        assert!(status.unwrap().success());
     }
 }
 
@@ -260,7 +267,10 @@ fn the_console_ends_the_process_in_each_of_its_ways() {
     // At once, whatever runs.
     let mut now = Served::start();
     let (mut console, mut client) = (now.client("pgveil"), now.client("stage"));
-    client.send(b'Q', b"SELECT pg_sleep(60)\0");
+    client.send(b'Q', b"SELECT pg_sleep(601)\0");
+    soon("it does not begin", || {
+        runs(&Stage::shared().cluster, "pg_sleep(601)", 1)
+    });
     console.simple("SHUTDOWN");
     now.ends();
     let Answer::Error(state, _) = client.answer() else {
@@ -282,8 +292,9 @@ fn the_console_ends_the_process_in_each_of_its_ways() {
     let mut clients = Served::start();
     let (mut console, mut client) = (clients.client("pgveil"), clients.client("stage"));
     console.simple("SHUTDOWN WAIT_FOR_CLIENTS");
-    thread::sleep(Duration::from_secs(1));
-    assert!(TcpStream::connect(clients.addr).is_err());
+    soon("others are let in", || {
+        TcpStream::connect(clients.addr).is_err()
+    });
     assert_eq!(client.simple("SELECT 1"), one());
     drop(client);
     clients.ends();
@@ -294,12 +305,9 @@ fn signals_pause_resume_and_hand_over() {
     let mut served = Served::start();
     let mut console = served.client("pgveil");
     let mut paused = |state: &str| {
-        let started = Instant::now();
         let said = format!("paused | {state}");
         let holds = |answer| matches!(answer, Answer::Rows(rows, _) if rows.contains(&said));
-        while !holds(console.simple("SHOW STATE")) {
-            assert!(started.elapsed() < Duration::from_secs(5), "not {said}");
-        }
+        soon(&said, || holds(console.simple("SHOW STATE")));
     };
     paused("no");
     served.signal("-USR1");
@@ -308,7 +316,11 @@ fn signals_pause_resume_and_hand_over() {
     paused("no");
     let mut client = served.client("stage");
     served.signal("-TERM");
-    thread::sleep(Duration::from_secs(1));
+    let log = served.folder.path().join("log");
+    soon("it does not stop", || {
+        fs::read_to_string(&log).unwrap().contains("stopping")
+    });
+    thread::sleep(Duration::from_millis(500));
     // With a shared port SIGTERM leaves clients some time to go by themselves.
     assert!(matches!(client.simple("SELECT 1"), Answer::Rows(..)));
     drop(client);

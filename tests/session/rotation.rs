@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use pgveil::server::config::{PoolMode, Secret};
 
 use super::client::{Answer, Client};
 use super::reload::as_owner;
-use super::stage::{Another, PASSWORD, Stage};
+use super::stage::{Another, PASSWORD, Stage, soon};
 
 const POLICY: &str = "
 version: 1
@@ -217,7 +217,11 @@ fn tokens_of_older_keys_mean_the_same_cell_until_their_key_is_retired() {
     proxy.retire(key_of(&second));
     assert_eq!(found(&mut client, &first), ["1"; 13]);
     let forged = format!("{}{}", third.get(..8).unwrap(), "a".repeat(third.len() - 8));
-    let of_another = second.replace(key_of(&second), "aaaa");
+    // No key has this id, whatever they are.
+    let ids = [&first, &second, &third].map(|token| key_of(token));
+    let mut unknown = ["aaaa", "bbbb", "cccc", "dddd"].into_iter();
+    let unknown = unknown.find(|id| !ids.contains(id)).unwrap();
+    let of_another = format!("tok_{unknown}{}", second.get(8..).unwrap());
     let foreign = ask(&mut proxy.connect("nobody"), ONE);
     let (mut compared, mut kept) = (HashSet::new(), HashSet::new());
     for token in [
@@ -337,36 +341,49 @@ fn nor_does_it_where_connections_are_lent() {
 fn rotate_under_load(table: &str, mode: PoolMode) {
     let proxy = Proxy::start_in(table, mode);
     let stop = AtomicBool::new(false);
-    let rounds = thread::scope(|scope| {
-        let clients: Vec<_> = (0..4)
-            .map(|_| {
-                scope.spawn(|| {
+    let done = [const { AtomicUsize::new(0) }; 4];
+    let tokens = thread::scope(|scope| {
+        let clients: Vec<_> = (done.iter())
+            .map(|rounds| {
+                let (proxy, stop) = (&proxy, &stop);
+                scope.spawn(move || {
                     let mut client = proxy.connect("support");
                     client.simple("PREPARE l AS SELECT id FROM people WHERE email = $1");
                     client.send(b'P', format!("s\0{ONE}\0\0\0").as_bytes());
                     client.send(b'S', b"");
                     client.until_ready();
-                    let (mut rounds, mut known) = (0, Vec::new());
+                    let mut known = Vec::new();
                     while !stop.load(Ordering::Relaxed) {
                         work(&mut client, &mut known);
-                        rounds += 1;
+                        rounds.fetch_add(1, Ordering::Relaxed);
                     }
-                    (rounds, known.into_iter().collect::<HashSet<_>>().len())
+                    known.into_iter().collect::<HashSet<_>>().len()
                 })
             })
             .collect();
+        // Each key is met by every client: one round may have begun before it, the next has not.
+        let met = || {
+            let before = done.each_ref().map(|n| n.load(Ordering::Relaxed));
+            soon("a client stands still", || {
+                let now = done.iter().zip(before);
+                clients.iter().any(thread::ScopedJoinHandle::is_finished)
+                    || now
+                        .clone()
+                        .all(|(n, was)| n.load(Ordering::Relaxed) > was + 1)
+            });
+        };
         for _ in 0..8 {
+            met();
             thread::sleep(Duration::from_millis(100));
             proxy.rotate();
         }
-        thread::sleep(Duration::from_millis(100));
+        met();
         stop.store(true, Ordering::Relaxed);
         let done = clients.into_iter().map(|client| client.join().unwrap());
         done.collect::<Vec<_>>()
     });
-    for (rounds, tokens) in rounds {
-        assert!(rounds > 2 && tokens > 2, "{rounds} rounds, {tokens} tokens");
-    }
+    // The first key and eight that came after it.
+    assert_eq!(tokens, [9; 4]);
 }
 
 #[test]

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::ops::Deref;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use pgveil::cli::cluster::{Cluster, ClusterOptions};
 use pgveil::cli::serve;
@@ -22,6 +23,9 @@ use tokio_postgres::NoTls;
 /// Everyone's password.
 pub(crate) const PASSWORD: &str = "stage";
 
+/// How long a test waits for what must come. Only a failure takes so long, however busy the machine is.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
 const POLICY: &str = "
 version: 1
 mode: enforce
@@ -32,6 +36,7 @@ columns:
   public.people: {email: email}
   public.wide: {email: email}
   public.vip: {note: email}
+  public.letters: {email: email}
 masks: {email: {keep_first: 1, stop_at: '@'}}
 roles:
   app: {match: {login: app}, kind: service}
@@ -39,7 +44,7 @@ roles:
   watched: {match: {login: watched}, kind: service, mode: observe}
 treat:
   class: {email: {app: clear, support: mask(email), watched: mask(email)}}
-write: {support: {public.sink: all}}
+write: {support: {public.sink: all, public.inbox: all}}
 ";
 
 const SCHEMA: &str = "
@@ -62,6 +67,9 @@ INSERT INTO events VALUES (1, 'public');
 CREATE TABLE vip (id int, note text);
 INSERT INTO vip SELECT 2, email FROM people WHERE id = 1;
 CREATE TABLE still (id int);
+CREATE TABLE inbox (id int, note text);
+CREATE TABLE letters (id int, email text);
+INSERT INTO letters VALUES (1, 'éàü@example.com');
 CREATE VIEW places AS SELECT id, city FROM people;
 CREATE VIEW more_places AS SELECT * FROM places;
 ";
@@ -106,7 +114,12 @@ impl Stage {
 
     /// A cluster of one's own, as the shared one is at first: for tests that stop it.
     pub(crate) fn cluster() -> Cluster {
-        let cluster = Cluster::start(&ClusterOptions::default()).unwrap();
+        // As many tests run at once as the machine has cores, each with proxies of its own.
+        let options = ClusterOptions {
+            settings: vec![("max_connections".to_owned(), "400".to_owned())],
+            ..ClusterOptions::default()
+        };
+        let cluster = Cluster::start(&options).unwrap();
         cluster.run("postgres", SCHEMA).unwrap();
         cluster
     }
@@ -227,6 +240,49 @@ fn config(cluster: &Cluster, policies: PathBuf, folder: &tempfile::TempDir) -> C
         admin: Some("127.0.0.1:0".parse().unwrap()),
         audit: Some(folder.path().join("audit.jsonl")),
     }
+}
+
+/// Waits for what must come.
+#[track_caller]
+pub(crate) fn soon(what: &str, mut holds: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < PATIENCE, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The same, while this test's own tasks go on.
+pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let started = Instant::now();
+    while !holds().await {
+        assert!(started.elapsed() < PATIENCE, "{what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Whether PostgreSQL is at work on `n` statements with these words in them. Other tests use the same
+/// server: the words are to be one test's own.
+pub(crate) fn runs(cluster: &Cluster, words: &str, n: usize) -> bool {
+    let sql = format!(
+        "SELECT count(*) FROM pg_stat_activity \
+         WHERE state = 'active' AND pid <> pg_backend_pid() AND query LIKE '%{words}%'"
+    );
+    cluster.run("postgres", &sql).unwrap().trim() == n.to_string()
+}
+
+/// Waits until the shared server is at work on a statement with these words in it.
+pub(crate) async fn until_it_runs(words: &str) {
+    let cluster = &Stage::shared().cluster;
+    eventually("it does not begin", async || runs(cluster, words, 1)).await;
+}
+
+/// What an audit log says so far. Its last line may not be whole yet.
+pub(crate) fn records(audit: &Path) -> Vec<serde_json::Value> {
+    let text = fs::read_to_string(audit).unwrap();
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    let record = |line| serde_json::from_str(line).unwrap();
+    whole.lines().map(record).collect()
 }
 
 /// How to connect to a proxy.

@@ -5,7 +5,6 @@ use std::io::Write as _;
 use std::pin::{Pin, pin};
 use std::process::Stdio;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt, TryStreamExt, future};
@@ -13,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_postgres::{AsyncMessage, NoTls};
 
-use super::stage::{Stage, code, connect, options};
+use super::stage::{Stage, code, connect, options, until_it_runs};
 
 #[test]
 fn psql_reads_writes_and_copies_both_ways() {
@@ -162,10 +161,10 @@ async fn a_running_statement_is_cancelled() {
     let (client, _task) = connect("app").await;
     let token = client.cancel_token();
     let cancel = async {
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        until_it_runs("pg_sleep(61)").await;
         token.cancel_query(NoTls).await.unwrap();
     };
-    let (slept, ()) = future::join(client.batch_execute("SELECT pg_sleep(60)"), cancel).await;
+    let (slept, ()) = future::join(client.batch_execute("SELECT pg_sleep(61)"), cancel).await;
     assert_eq!(code(&slept.unwrap_err()), "57014");
     assert!(client.query("SELECT 1", &[]).await.is_ok());
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
 
 /// A test waits no longer than this for a message; a silent proxy is a failure, not a hang.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One backend message.
 #[derive(Clone)]
@@ -27,7 +27,8 @@ pub(crate) enum Answer {
     Error(String, String),
 }
 
-/// A connection, and every byte that came over it.
+/// A connection, and every byte that came over it, but for what a login is made of: nonces, proofs and
+/// keys are random, and anything turns up in them sooner or later.
 pub(crate) struct Client {
     stream: TcpStream,
     received: Vec<u8>,
@@ -141,8 +142,10 @@ impl Client {
         let length = usize::try_from(i32::from_be_bytes(length) - 4).map_err(io::Error::other)?;
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body)?;
-        self.received.extend_from_slice(&head);
-        self.received.extend_from_slice(&body);
+        if !matches!(kind, b'R' | b'K') {
+            self.received.extend_from_slice(&head);
+            self.received.extend_from_slice(&body);
+        }
         Ok(Message { kind, body })
     }
 

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use super::account::Account;
-use super::{Cluster, ClusterError, ClusterOptions, SUPERUSER, Scratch, clean_command, failed};
+use super::{Cluster, ClusterError, SUPERUSER, Scratch, clean_command, failed};
 
 impl Cluster {
     /// A copy by `pg_basebackup` that follows this cluster until it is promoted.
@@ -23,9 +23,11 @@ impl Cluster {
             let words = String::from_utf8_lossy(&output.stderr).into_owned();
             return Err(ClusterError::Program("pg_basebackup", words));
         }
-        let (server, port) = scratch.start(&self.binaries, &ClusterOptions::default())?;
+        // With the same settings: some may not be lower than the primary's.
+        let (server, port) = scratch.start(&self.binaries, &self.options)?;
         Ok(Self {
             binaries: self.binaries.clone(),
+            options: self.options.clone(),
             port,
             server,
             scratch,

@@ -140,8 +140,9 @@ async fn reload(shared: &Arc<Shared>) -> Result<(), Complaint> {
         });
     }
     Shared::follow_listed(shared);
-    // Whoever is told that it is done may rely on it.
-    shared.refreshed().await;
+    // Whoever is told that it is done may rely on it. PostgreSQL, or the attempt to reach it, ends in
+    // time: what asks for the catalog has a timeout.
+    while !shared.refreshed().await {}
     Ok(())
 }
 
