@@ -179,7 +179,7 @@ async fn a_server_that_is_down_is_not_a_wrong_password() {
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
     unused.bind(&any.into()).unwrap();
     let address = unused.local_addr().unwrap().as_socket().unwrap();
-    let running = Stage::shared().another(|config| {
+    let running = Stage::shared().unready(|config| {
         config.users.remove("app");
         config.users_query = Some(USERS.to_owned());
         config.upstream.addresses = vec![address.to_string()];

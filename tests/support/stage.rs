@@ -120,8 +120,18 @@ impl Stage {
             _folder: folder,
             _leash: leash,
         };
+        stage.until_read();
         stage.copy_for_partner();
         stage
+    }
+
+    /// Waits until the proxy has read the catalog: a login waits a while for that, and not for ever.
+    fn until_read(&self) {
+        let started = Instant::now();
+        let login = Role::Owner.login();
+        while let Err(error) = Client::connect(self.proxy, login, PASSWORD, "clinic") {
+            assert!(started.elapsed() < PATIENCE, "{error}");
+        }
     }
 
     /// The partner's masked copy: what SQL can say of it, and each token as the proxy shows it where
