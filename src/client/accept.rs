@@ -143,7 +143,7 @@ pub enum AcceptError {
 }
 
 impl AcceptError {
-    /// The SQLSTATE the client is told.
+    /// The SQLSTATE the client is told, if it is told anything.
     pub fn sqlstate(&self) -> &'static str {
         match self {
             Self::Startup(StartupError::Version(..)) => sqlstate::FEATURE_NOT_SUPPORTED,
@@ -275,8 +275,14 @@ pub async fn accept(tcp: TcpStream, acceptor: &Acceptor) -> Result<Accepted, Acc
         Ok(Ok(accepted)) => Ok(accepted),
         Ok(Err((None, error))) => Err(error),
         Ok(Err((Some(stream), error))) => {
-            if !matches!(error, AcceptError::Io(_)) {
-                refuse(stream, &error).await;
+            match error {
+                AcceptError::Io(_) => {}
+                // What has no length is no packet: PostgreSQL closes without a word, and a driver that
+                // says good-bye before it has said who it is takes that for the end it asked for.
+                AcceptError::Startup(StartupError::Length | StartupError::CancelLength) => {
+                    close(stream, &[]).await;
+                }
+                _ => refuse(stream, &error).await,
             }
             Err(error)
         }
@@ -402,11 +408,15 @@ async fn refuse(stream: ClientStream, error: &AcceptError) {
 }
 
 /// Says why and closes, so that the client has a chance to read it.
-pub async fn dismiss(mut stream: ClientStream, report: &Report<'_>) {
+pub async fn dismiss(stream: ClientStream, report: &Report<'_>) {
     let mut out = BytesMut::new();
     write::error(&mut out, report);
+    close(stream, &out).await;
+}
+
+async fn close(mut stream: ClientStream, last: &[u8]) {
     let farewell = async {
-        stream.write_all(&out).await?;
+        stream.write_all(last).await?;
         stream.flush().await?;
         stream.shutdown().await?;
         linger(&mut stream).await

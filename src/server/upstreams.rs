@@ -135,6 +135,9 @@ pub(super) fn catalog_options(
         ("search_path", ""),
         ("default_transaction_read_only", "on"),
         ("statement_timeout", "60s"),
+        // Whoever reads a view's definition waits for who is changing the view, and holds the catalogs
+        // meanwhile: a VACUUM FULL of one of them, and all who come after it, wait for both.
+        ("lock_timeout", "5s"),
         ("quote_all_identifiers", "off"),
     ];
     let params = pins.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec();

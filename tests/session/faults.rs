@@ -147,6 +147,31 @@ fn a_server_that_dies_in_the_middle_of_a_row_ends_its_sessions_and_no_others() {
     }
 }
 
+/// Whoever reads the catalog waits for a view that is being changed, and holds the catalogs meanwhile:
+/// others who want one of them for themselves must not wait for as long.
+#[test]
+fn who_waits_for_a_view_does_not_hold_the_catalogs_for_long() {
+    let stage = Stage::shared();
+    let cluster = Stage::cluster();
+    let upstream = cluster.address().to_string();
+    let running = stage.another(|config| config.upstream.addresses = vec![upstream]);
+    let mut changes = Client::connect(cluster.address(), "stage_login", PASSWORD, "stage").unwrap();
+    changes.simple("BEGIN; LOCK TABLE places");
+    let make = "SET ROLE stage_login; CREATE TABLE other (id int)";
+    cluster.run("stage", make).unwrap();
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
+                 AND application_name = 'pgveil catalog'";
+    soon("the catalog is not read", || ask(&cluster, waits) == 1);
+    let vacuum = "SET statement_timeout = '40s';\nVACUUM FULL pg_class";
+    cluster.run("stage", vacuum).unwrap();
+    // And it is read when the view is free again.
+    changes.simple("COMMIT");
+    let mut client = connect(running.addr, "support").unwrap();
+    soon("the table is not found", || {
+        matches!(client.simple("TABLE other"), Answer::Rows(..))
+    });
+}
+
 #[test]
 fn a_client_that_dies_in_the_middle_of_a_copy_leaves_nothing() {
     let stage = Stage::shared();

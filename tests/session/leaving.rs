@@ -51,14 +51,21 @@ fn what_was_asked_before_terminate_is_answered() {
     }
 }
 
-/// A way to `to` whose client side can be closed in one direction only. It counts what has gone there.
-fn forwarder(to: SocketAddr) -> (SocketAddr, TcpStream, Arc<AtomicUsize>) {
+/// Bytes that came to a forwarder, and those that have gone on.
+#[derive(Default)]
+struct Passed {
+    came: AtomicUsize,
+    gone: AtomicUsize,
+}
+
+/// A way to `to` whose client side can be closed in one direction only. It counts what goes there.
+fn forwarder(to: SocketAddr) -> (SocketAddr, TcpStream, Arc<Passed>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     let far = TcpStream::connect(to).unwrap();
     let (mut up, mut down) = (far.try_clone().unwrap(), far.try_clone().unwrap());
-    let sent = Arc::new(AtomicUsize::new(0));
-    let gone = Arc::clone(&sent);
+    let passed = Arc::new(Passed::default());
+    let counts = Arc::clone(&passed);
     thread::spawn(move || {
         let near = listener.accept().unwrap().0;
         let mut reader = near.try_clone().unwrap();
@@ -67,16 +74,17 @@ fn forwarder(to: SocketAddr) -> (SocketAddr, TcpStream, Arc<AtomicUsize>) {
         thread::spawn(move || {
             let mut buffer = [0; 1024];
             while let Ok(n @ 1..) = reader.read(&mut buffer) {
+                counts.came.fetch_add(n, Ordering::Release);
                 if up.write_all(&buffer[..n]).is_err() {
                     break;
                 }
-                sent.fetch_add(n, Ordering::Release);
+                counts.gone.fetch_add(n, Ordering::Release);
             }
         });
         io::copy(&mut down, &mut writer).unwrap_or_default();
         near.shutdown(Shutdown::Both).unwrap_or_default();
     });
-    (addr, far, gone)
+    (addr, far, passed)
 }
 
 #[test]
@@ -84,20 +92,20 @@ fn a_half_closed_client_hears_the_answer() {
     let stage = Stage::shared();
     let direct = ("stage_login", stage.cluster.address());
     for (user, addr) in [direct, ("app", stage.addr), ("support", stage.addr)] {
-        let (way, far, gone) = forwarder(addr);
+        let (way, far, passed) = forwarder(addr);
         let mut client = Client::connect(way, user, PASSWORD, "stage").unwrap();
         // Answered when it is sent, so that it is on its way before the end is.
         client.send(b'P', b"\0SELECT city FROM people\0\0\0");
         client.send(b'H', b"");
         assert_eq!(client.receive().unwrap().kind, b'1');
-        let before = gone.load(Ordering::Acquire);
+        let before = passed.came.load(Ordering::Acquire);
         client.send(b'B', &[0; 8]);
         client.send(b'E', &[0; 5]);
         client.send(b'S', b"");
         // Three messages: a type and a length, and what is in them.
         let there = before + 3 * 5 + 8 + 5;
         soon("it does not go on", || {
-            gone.load(Ordering::Acquire) == there
+            passed.gone.load(Ordering::Acquire) == there
         });
         far.shutdown(Shutdown::Write).unwrap();
         assert_eq!(rest(&mut client), "2DDDCZ", "{user}");
@@ -179,7 +187,7 @@ async fn a_server_that_is_down_is_not_a_wrong_password() {
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
     unused.bind(&any.into()).unwrap();
     let address = unused.local_addr().unwrap().as_socket().unwrap();
-    let running = Stage::shared().another(|config| {
+    let running = Stage::shared().unready(|config| {
         config.users.remove("app");
         config.users_query = Some(USERS.to_owned());
         config.upstream.addresses = vec![address.to_string()];

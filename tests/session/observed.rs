@@ -84,6 +84,7 @@ async fn what_would_have_been_refused_runs_and_is_recorded_without_its_text() {
         .batch_execute("CREATE FUNCTION canary_of(text) RETURNS text LANGUAGE sql AS 'SELECT $1'")
         .await
         .unwrap();
+    Stage::reread().await;
     let shown = client
         .query_one("SELECT canary_of(email) FROM people WHERE id = 1", &[])
         .await

@@ -151,5 +151,21 @@ async fn a_client_that_breaks_the_protocol_ends_alone() {
         tcp.read_to_end(&mut answer).await.unwrap();
         assert_eq!(answer.first(), Some(&b'E'), "{user}");
     }
+    // What has no length is no packet: PostgreSQL closes without a word. Drivers whose user changes his
+    // mind say good-bye before anything else.
+    for addr in [stage.cluster.address(), stage.addr] {
+        for first in [
+            &b"X\0\0\0\x04"[..],
+            b"\0\0\0\x04",
+            b"\0\0\0\x0a\x04\xd2\x16\x2e\0\0",
+        ] {
+            let mut tcp = TcpStream::connect(addr).await.unwrap();
+            tcp.write_all(first).await.unwrap();
+            let mut answer = Vec::new();
+            // A reset is an end as well: PostgreSQL does not read the rest.
+            drop(tcp.read_to_end(&mut answer).await);
+            assert_eq!(answer, b"", "{addr} {first:?}");
+        }
+    }
     assert!(other.query("SELECT 1", &[]).await.is_ok());
 }

@@ -17,7 +17,7 @@ use super::stage::{Another, PASSWORD, Stage, code, eventually, options, runs, so
 
 /// Another proxy on a port that is or will be shared.
 fn sharing(addr: Option<SocketAddr>) -> Another {
-    Stage::shared().another(move |config| {
+    Stage::shared().unready(move |config| {
         config.reuse_port = true;
         if let Some(addr) = addr {
             config.listen = addr;
@@ -182,6 +182,14 @@ pub(crate) fn listening(log: &Path, child: &mut Child) -> SocketAddr {
     addr.split_whitespace().next().unwrap().parse().unwrap()
 }
 
+/// Waits until a proxy lets in `app`, or `support` where there is none: the catalog is read.
+pub(crate) fn until_read(addr: SocketAddr) {
+    soon("the catalog is not read", || {
+        let came = ["app", "support"].map(|user| Client::connect(addr, user, PASSWORD, "stage"));
+        came.iter().any(Result::is_ok)
+    });
+}
+
 impl Served {
     pub(crate) fn start() -> Self {
         let stage = Stage::shared();
@@ -218,6 +226,7 @@ audit: {}
             .spawn()
             .unwrap();
         let addr = listening(&log, &mut child);
+        until_read(addr);
         Self {
             child,
             addr,

@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use pgveil::cli::keys;
 
 use super::client::{Answer, Client};
-use super::restart::listening;
+use super::restart::{listening, until_read};
 use super::rotation::key_of;
 use super::stage::{PASSWORD, Stage, soon};
 
@@ -108,6 +108,7 @@ audit: audit.jsonl
             .spawn()
             .unwrap();
         let addr = listening(&path("log"), &mut process);
+        until_read(addr);
         Self {
             addr,
             clock: path("clock"),

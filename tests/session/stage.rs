@@ -82,7 +82,7 @@ pub(crate) struct Stage {
     pub(crate) audit: PathBuf,
     folder: tempfile::TempDir,
     runtime: Runtime,
-    _running: Running,
+    running: Running,
 }
 
 impl Stage {
@@ -101,6 +101,7 @@ impl Stage {
         let config = config(&cluster, folder.path().join("policy.yaml"), &folder);
         let audit = config.audit.clone().unwrap();
         let running = runtime.block_on(start(config)).unwrap();
+        until_ready(&running);
         Self {
             addr: running.addr,
             admin: running.admin_addr.unwrap(),
@@ -108,7 +109,7 @@ impl Stage {
             cluster,
             folder,
             runtime,
-            _running: running,
+            running,
         }
     }
 
@@ -127,6 +128,13 @@ impl Stage {
     /// Another proxy in front of the same cluster, ended with the test: one that lives on reads the
     /// catalog again with every table that another test makes.
     pub(crate) fn another(&self, change: impl FnOnce(&mut Config)) -> Another {
+        let running = self.unready(change);
+        until_ready(&running);
+        running
+    }
+
+    /// One that may not have read the catalog yet, or never will: a login waits a while for that.
+    pub(crate) fn unready(&self, change: impl FnOnce(&mut Config)) -> Another {
         let policy = self.folder.path().join("policy.yaml");
         let mut config = config(&self.cluster, policy, &self.folder);
         config.audit = Some(
@@ -140,6 +148,15 @@ impl Stage {
         let handle = self.runtime.handle().clone();
         let started = std::thread::spawn(move || handle.block_on(start(config)).unwrap());
         Another(Some(started.join().unwrap()))
+    }
+
+    /// Waits until the shared proxy has read the catalog as it is now.
+    pub(crate) async fn reread() {
+        let reread = tokio::task::spawn_blocking(|| {
+            let stage = Self::shared();
+            stage.block_on(stage.running.reloaded());
+        });
+        reread.await.unwrap();
     }
 
     /// The policy file of the shared proxy.
@@ -240,6 +257,10 @@ fn config(cluster: &Cluster, policies: PathBuf, folder: &tempfile::TempDir) -> C
         admin: Some("127.0.0.1:0".parse().unwrap()),
         audit: Some(folder.path().join("audit.jsonl")),
     }
+}
+
+fn until_ready(running: &Running) {
+    soon("the catalog is not read", || running.readiness().is_ok());
 }
 
 /// Waits for what must come.

@@ -166,6 +166,7 @@ impl Stage {
             _folder: folder,
             _leash: leash,
         };
+        stage.until_read();
         if !sealed {
             stage.copy_for_partner();
         }
@@ -177,6 +178,15 @@ impl Stage {
         match role {
             Role::Owner if self.sealed => Some("clinic_plain"),
             role => role.masked_copy(),
+        }
+    }
+
+    /// Waits until the proxy has read the catalog: a login waits a while for that, and not for ever.
+    fn until_read(&self) {
+        let started = Instant::now();
+        let login = Role::Owner.login();
+        while let Err(error) = Client::connect(self.proxy, login, PASSWORD, "clinic") {
+            assert!(started.elapsed() < PATIENCE, "{error}");
         }
     }
 
