@@ -1,18 +1,20 @@
-//! COPY: out, as a query masked at the source; in, with tokens decoded as INSERT decodes them.
+//! COPY: out, as a query masked at the source, or on the way where PostgreSQL cannot; in, with tokens decoded as INSERT decodes them.
 
 use std::sync::Arc;
 
 use super::copy_in::{CopyColumn, CopyTokens};
+use super::copy_out::CopyExport;
 use super::decide::Delivery;
 use super::plan::{Effect, Facts, Plan, PlanContext};
-use super::statement::{grounds, named, not_understood, read};
+use super::rewrite::shared;
+use super::statement::{Read, grounds, named, not_understood, read};
 use super::subject::Subject;
 use super::utility;
 use crate::analyze::lineage::{Lineage, RelationUse, Uses};
 use crate::analyze::{ColumnForm, column_form};
 use crate::ident::Ident;
 use crate::mask::TokenColumn;
-use crate::pg::AttrNumber;
+use crate::pg::{AttrNumber, sqlstate};
 use crate::policy::{Rule, Treatment};
 use crate::refusal::Refusal;
 use crate::sql::print::{Rewrite, print};
@@ -30,12 +32,49 @@ pub(super) fn copy(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Pl
         return copy_from(statement, utf8, ctx);
     }
     let mut inner = copied_query(c)?;
-    let read = read(&mut inner, Delivery::Stream, ctx)?;
+    let mut again = inner.clone();
+    let read = match read(&mut inner, Delivery::Stream, ctx) {
+        Ok(read) => read,
+        // What only the proxy can show it shows in rows, and those can be copied too.
+        Err(refused) if refused.sqlstate == sqlstate::INSUFFICIENT_PRIVILEGE => {
+            let read = read(&mut again, Delivery::Rows, ctx)?;
+            return exported(statement, again, read, utf8, ctx);
+        }
+        Err(refused) => return Err(refused),
+    };
     c.source = CopySource::Query(Box::new(inner));
     let sql = print(&statement, &read.rewrite)?;
     let mut plan = Plan::decided(sql, Effect::None, named(read.facts, "COPY"));
     plan.set_parameters(read.parameters);
     Ok(plan.copying(CopyDirection::To).in_utf8(utf8))
+}
+
+/// COPY … TO STDOUT of rows something is made of on their way.
+fn exported(
+    mut statement: Statement,
+    inner: Statement,
+    read: Read,
+    utf8: bool,
+    ctx: &PlanContext<'_>,
+) -> Result<Plan, Refusal> {
+    let Statement::Copy(c) = &mut statement else {
+        return Err(not_understood());
+    };
+    if !utf8 && !ctx.client_encoding.is_same() {
+        return Err(Refusal::error(
+            sqlstate::FEATURE_NOT_SUPPORTED,
+            "COPY of what the proxy makes is not converted to the client encoding",
+        )
+        .hint("SET client_encoding = 'UTF8', or copy with ENCODING 'UTF8'."));
+    }
+    let outputs = shared(read.outputs);
+    let export = CopyExport::of(c, outputs, &read.names, ctx.snapshot.catalog.version)?;
+    c.source = CopySource::Query(Box::new(inner));
+    let sql = print(&statement, &read.rewrite)?;
+    let mut plan = Plan::decided(sql, Effect::None, named(read.facts, "COPY"));
+    plan.set_parameters(read.parameters);
+    plan.set_copy_export(Arc::new(export));
+    Ok(plan.copying(CopyDirection::To).in_utf8(true))
 }
 
 /// COPY … FROM STDIN. Where tokens are decoded, PostgreSQL gets the rows in a form of the proxy's own,

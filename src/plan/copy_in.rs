@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::copy_options::Options;
+use super::copy_options::{Options, Side};
 use crate::ident::Ident;
 use crate::mask::TokenColumn;
 use crate::pg::sqlstate;
@@ -33,7 +33,7 @@ impl CopyTokens {
         version: u32,
     ) -> Result<Self, Refusal> {
         let names: Vec<&Ident> = columns.iter().map(|(name, _)| name).collect();
-        let options = Options::read(&c.options, &c.forced, &names, version)?;
+        let options = Options::read(&c.options, &c.forced, &names, (Side::From, version))?;
         c.forced.clear();
         c.options = if options.format == CopyFormat::Binary {
             vec![("format".into(), "binary".into())]

@@ -1,4 +1,4 @@
-//! The options of a COPY FROM whose data the proxy reads, tested as `ProcessCopyOptions()` does: the
+//! The options of a COPY whose data the proxy reads and writes, tested as `ProcessCopyOptions()` does: the
 //! statement PostgreSQL gets has none of them.
 
 use crate::ident::Ident;
@@ -8,6 +8,22 @@ use crate::wire::copy::CopyFormat;
 
 /// PostgreSQL 18 reads `\.` in CSV as any other value.
 const NO_CSV_MARKER: u32 = 180_000;
+
+/// Where the data goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    From,
+    To,
+}
+
+impl Side {
+    fn words(self) -> &'static str {
+        match self {
+            Self::From => "COPY FROM",
+            Self::To => "COPY TO",
+        }
+    }
+}
 
 /// What the options say.
 #[derive(PartialEq, Eq)]
@@ -19,6 +35,10 @@ pub(super) struct Options {
     force_null: Vec<usize>,
     /// Columns whose unquoted NULL text is that text.
     force_not_null: Vec<usize>,
+    /// Columns whose values are always quoted.
+    force_quote: Vec<usize>,
+    /// All are.
+    quote_all: bool,
 }
 
 /// The options by name.
@@ -30,6 +50,7 @@ struct Given<'a> {
     quote: Option<&'a str>,
     escape: Option<&'a str>,
     header: Option<&'a str>,
+    force_quote: Option<&'a str>,
 }
 
 impl Options {
@@ -37,10 +58,16 @@ impl Options {
         options: &[(Box<str>, Box<str>)],
         forced: &[(Box<str>, Vec<Ident>)],
         columns: &[&Ident],
-        version: u32,
+        (side, version): (Side, u32),
     ) -> Result<Self, Refusal> {
-        let given = Given::read(options)?;
+        let given = Given::read(options, side)?;
         let header = header(given.header)?;
+        if side == Side::To && header == Some(true) {
+            return Err(Refusal::error(
+                sqlstate::FEATURE_NOT_SUPPORTED,
+                "cannot use \"match\" with HEADER in COPY TO",
+            ));
+        }
         let format = match given.format.unwrap_or("text") {
             "text" => given.text()?,
             "csv" => given.csv(version < NO_CSV_MARKER)?,
@@ -57,36 +84,46 @@ impl Options {
             header,
             force_null: Vec::new(),
             force_not_null: Vec::new(),
+            force_quote: Vec::new(),
+            quote_all: given.force_quote.is_some(),
         };
+        if read.quote_all {
+            only_in_csv(&read.format, "FORCE_QUOTE")?;
+        }
         for (name, forced) in forced {
             let what = name.to_ascii_uppercase();
-            if !matches!(read.format, CopyFormat::Csv { .. }) {
-                return Err(Refusal::error(
-                    sqlstate::FEATURE_NOT_SUPPORTED,
-                    format!("COPY {what} requires CSV mode"),
-                ));
-            }
-            let numbers = match &**name {
-                "force_null" => &mut read.force_null,
-                "force_not_null" => &mut read.force_not_null,
+            only_in_csv(&read.format, &what)?;
+            let numbers = match (&**name, side) {
+                ("force_null", Side::From) => &mut read.force_null,
+                ("force_not_null", Side::From) => &mut read.force_not_null,
+                ("force_quote", Side::To) => &mut read.force_quote,
                 _ => {
                     return Err(Refusal::error(
                         sqlstate::FEATURE_NOT_SUPPORTED,
-                        format!("COPY {what} cannot be used with COPY FROM"),
+                        format!("COPY {what} cannot be used with {}", side.words()),
                     ));
                 }
             };
             for column in forced {
                 let number = columns.iter().position(|c| *c == column);
-                numbers.push(number.ok_or_else(|| {
-                    Refusal::error(
+                numbers.push(number.ok_or_else(|| match side {
+                    Side::From => Refusal::error(
                         sqlstate::INVALID_COLUMN_REFERENCE,
                         format!("{what} column \"{column}\" not referenced by COPY"),
-                    )
+                    ),
+                    Side::To => Refusal::error(
+                        sqlstate::UNDEFINED_COLUMN,
+                        format!("column \"{column}\" does not exist"),
+                    ),
                 })?);
             }
         }
         Ok(read)
+    }
+
+    /// Are a column's values always quoted?
+    pub(super) fn quotes(&self, column: usize) -> bool {
+        self.quote_all || self.force_quote.contains(&column)
     }
 
     /// `FORCE_NULL` and `FORCE_NOT_NULL` of one value.
@@ -107,7 +144,7 @@ impl Options {
 }
 
 impl<'a> Given<'a> {
-    fn read(options: &'a [(Box<str>, Box<str>)]) -> Result<Self, Refusal> {
+    fn read(options: &'a [(Box<str>, Box<str>)], side: Side) -> Result<Self, Refusal> {
         let mut given = Self::default();
         let mut encoding = None;
         for (name, value) in options {
@@ -118,12 +155,16 @@ impl<'a> Given<'a> {
                 "quote" => &mut given.quote,
                 "escape" => &mut given.escape,
                 "header" => &mut given.header,
+                "force_quote" if side == Side::To => &mut given.force_quote,
                 // It is UTF-8, or the statement was refused.
                 "encoding" => &mut encoding,
                 other => {
                     return Err(Refusal::error(
                         sqlstate::FEATURE_NOT_SUPPORTED,
-                        format!("COPY option \"{other}\" cannot be used with COPY FROM"),
+                        format!(
+                            "COPY option \"{other}\" cannot be used with {}",
+                            side.words()
+                        ),
                     ));
                 }
             };
@@ -209,6 +250,16 @@ impl<'a> Given<'a> {
         }
         Ok(())
     }
+}
+
+fn only_in_csv(format: &CopyFormat, what: &str) -> Result<(), Refusal> {
+    if matches!(format, CopyFormat::Csv { .. }) {
+        return Ok(());
+    }
+    Err(Refusal::error(
+        sqlstate::FEATURE_NOT_SUPPORTED,
+        format!("COPY {what} requires CSV mode"),
+    ))
 }
 
 /// A Boolean or MATCH; `Some(true)` is MATCH.

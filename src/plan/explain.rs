@@ -63,8 +63,16 @@ fn explain_rows(
         }
         _ => return Ok(Vec::new()),
     };
+    let mut again = reading.clone();
     let mut lineage = analyze(&mut reading, grounds(ctx))?;
-    let decisions = decide(&mut lineage, delivery, grounds(ctx))?;
+    let decisions = match decide(&mut lineage, delivery, grounds(ctx)) {
+        // As it is planned: what PostgreSQL cannot make is made of the rows.
+        Err(_) if delivery == Delivery::Stream => {
+            lineage = analyze(&mut again, grounds(ctx))?;
+            decide(&mut lineage, Delivery::Rows, grounds(ctx))?
+        }
+        decided => decided?,
+    };
     Ok(lineage
         .outputs
         .iter()

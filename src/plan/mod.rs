@@ -6,6 +6,7 @@ mod cache;
 mod copy;
 mod copy_in;
 mod copy_options;
+mod copy_out;
 mod decide;
 mod explain;
 mod hidden;
@@ -25,6 +26,7 @@ mod utility;
 
 pub use self::cache::{PlanKey, Planned, Plans, Scope, stands_alone};
 pub use self::copy_in::{CopyDecoder, CopyTokens};
+pub use self::copy_out::{CopyEncoder, CopyExport, UnplannedRows};
 pub use self::explain::{ExplainedColumn, explain_statement};
 pub use self::observe::observe_statement;
 pub use self::param::{Bound, Parameters};

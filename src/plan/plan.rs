@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use super::copy_in::CopyTokens;
+use super::copy_out::CopyExport;
 use super::param::Parameters;
 use crate::catalog::{Relation, SearchPath, TempTables};
 use crate::ident::Ident;
@@ -137,6 +138,7 @@ pub struct Plan {
     utf8: bool,
     /// What its COPY FROM decodes.
     copy_tokens: Option<Arc<CopyTokens>>,
+    copy_export: Option<Arc<CopyExport>>,
     parameters: Option<Arc<Parameters>>,
     effect: Effect,
     facts: Arc<Facts>,
@@ -186,6 +188,7 @@ impl Plan {
             copy: None,
             utf8: false,
             copy_tokens: None,
+            copy_export: None,
             parameters: None,
             effect,
             facts: Arc::new(facts),
@@ -203,6 +206,10 @@ impl Plan {
 
     pub(super) fn set_copy_tokens(&mut self, tokens: Option<Arc<CopyTokens>>) {
         self.copy_tokens = tokens;
+    }
+
+    pub(super) fn set_copy_export(&mut self, export: Arc<CopyExport>) {
+        self.copy_export = Some(export);
     }
 
     pub(super) fn set_effect(&mut self, effect: Effect) {
@@ -266,6 +273,7 @@ impl Plan {
             copy: newer.copy,
             utf8: newer.utf8,
             copy_tokens: newer.copy_tokens.clone(),
+            copy_export: newer.copy_export.clone(),
             parameters: newer.parameters.clone(),
             effect: newer.effect.clone(),
             facts: Arc::clone(&newer.facts),
@@ -318,11 +326,17 @@ impl Plan {
     }
 
     fn decodes_like(&self, other: &Self) -> bool {
-        match (&self.copy_tokens, &other.copy_tokens) {
+        let reads = match (&self.copy_tokens, &other.copy_tokens) {
             (None, None) => true,
             (Some(a), Some(b)) => a.reads_like(b),
             (None, Some(_)) | (Some(_), None) => false,
-        }
+        };
+        let writes = match (&self.copy_export, &other.copy_export) {
+            (None, None) => true,
+            (Some(a), Some(b)) => a.accepts(b),
+            (None, Some(_)) | (Some(_), None) => false,
+        };
+        reads && writes
     }
 
     /// Values bound for the one plan go where they would go for the other.
@@ -332,6 +346,11 @@ impl Plan {
             (Some(a), Some(b)) => a.agree(b),
             (None, Some(_)) | (Some(_), None) => false,
         }
+    }
+
+    /// What is made of the data of its COPY on the way to the client.
+    pub fn copy_export(&self) -> Option<&Arc<CopyExport>> {
+        self.copy_export.as_ref()
     }
 
     /// What its completion does to the session.
@@ -355,6 +374,7 @@ pub fn plan_verbatim(grants: &Grants) -> Option<Plan> {
         copy: None,
         utf8: false,
         copy_tokens: None,
+        copy_export: None,
         parameters: None,
         effect: Effect::None,
         facts: Arc::default(),

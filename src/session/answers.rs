@@ -277,6 +277,10 @@ impl Session {
                 self.copy_encoding = Some(encoding).filter(|e| !e.is_same() && !utf8);
                 self.copy_rest.clear();
             }
+            BackendMessage::CopyOut(_) => {
+                let export = running.plan.copy_export();
+                self.copy_export = export.map(|export| Box::new(export.encoder()));
+            }
             BackendMessage::CopyData(data) => {
                 running.count = running.count.saturating_add(1);
                 let size = u64::try_from(data.len()).unwrap_or(0);
@@ -284,7 +288,9 @@ impl Session {
             }
             _ => {}
         }
-        io.client.extend_from_slice(whole);
+        if !self.copy_made(message, whole, io)? {
+            io.client.extend_from_slice(whole);
+        }
         Ok(())
     }
 
@@ -296,6 +302,7 @@ impl Session {
     ) -> Result<(), Fatal> {
         let fields = fields(error);
         self.copy_in = false;
+        self.copy_export = None;
         self.waits_for = None;
         self.moved |= diagnostic::catalog_moved(&fields);
         if matches!(fields.severity, "FATAL" | "PANIC") {

@@ -11,6 +11,7 @@
 mod answers;
 mod binary;
 mod copy_in;
+mod copy_out;
 mod describe;
 pub mod diagnostic;
 mod encoding;
@@ -46,7 +47,7 @@ use crate::audit::{Event, Outcome, Record, Sink, Ticket, Who};
 use crate::ident::Ident;
 use crate::pg::encoding::Encoding;
 use crate::pg::sqlstate;
-use crate::plan::{CopyDecoder, Plan, PlanKey, Plans, Refusal};
+use crate::plan::{CopyDecoder, CopyEncoder, Plan, PlanKey, Plans, Refusal};
 use crate::snapshot::Snapshot;
 use crate::wire::backend::TransactionStatus;
 use crate::wire::frontend::FrontendMessage;
@@ -162,6 +163,8 @@ pub struct Session {
     copy_rest: Vec<u8>,
     /// What decodes the tokens in it.
     copy_tokens: Option<CopyDecoder>,
+    /// What makes the data of a COPY TO.
+    copy_export: Option<Box<CopyEncoder>>,
     /// Why the proxy failed it.
     copy_fault: Option<Refusal>,
     /// Upstream names of cursors that are to be closed there.
@@ -206,6 +209,7 @@ impl Session {
             copy_encoding: None,
             copy_rest: Vec::new(),
             copy_tokens: None,
+            copy_export: None,
             copy_fault: None,
             waits_for: None,
             copy_in: false,

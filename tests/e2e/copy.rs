@@ -97,6 +97,45 @@ fn binary_data_is_decoded_value_by_value() {
     stage.assert_silent(Role::Analyst, &mut client, "COPY");
 }
 
+#[test]
+fn what_the_proxy_makes_of_rows_it_makes_of_copied_ones() {
+    for stage in [super::clinic(), super::lending()] {
+        let mut client = stage.connect(Role::Analyst);
+        for query in [
+            "SELECT id, name, email, born, city FROM patients ORDER BY id",
+            "SELECT email, upper(city) FROM patients WHERE email IN ('<email of 1>', 'x') ORDER BY id",
+            "SELECT id, ref, ext FROM keys WHERE ext IS NOT NULL ORDER BY id",
+            "SELECT email FROM patients WHERE false",
+        ] {
+            let query = tokens::put_in(stage, query);
+            let Answer::Rows(rows, _) = client.simple(&query) else {
+                panic!("{query}")
+            };
+            let copied = client.simple(&format!(
+                "COPY ({query}) TO STDOUT (DELIMITER '|', NULL '(null)')"
+            ));
+            let Answer::Rows(copied, tags) = copied else {
+                panic!("{query}")
+            };
+            let copied: Vec<String> = copied.iter().map(|row| row.replace('|', " | ")).collect();
+            assert_eq!(copied, rows, "{query}");
+            assert_eq!(tags, [format!("COPY {}", rows.len())]);
+            stage.assert_silent(Role::Analyst, &mut client, &query);
+        }
+        for refused in [
+            "COPY (SELECT lower(email) FROM patients) TO STDOUT",
+            "COPY (SELECT email FROM patients ORDER BY email) TO STDOUT",
+            "COPY (SELECT email FROM patients UNION SELECT city FROM patients) TO STDOUT",
+        ] {
+            let answer = client.simple(refused);
+            assert!(
+                matches!(&answer, Answer::Error(state, _) if state == "42501"),
+                "{refused}"
+            );
+        }
+    }
+}
+
 /// A connection straight to PostgreSQL, as who may change the tables themselves.
 fn administrator(stage: &Stage) -> Client {
     let login = "CREATE ROLE administrator SUPERUSER LOGIN PASSWORD 'administrator'";

@@ -143,6 +143,16 @@ impl<'t> Scanner<'t> {
                 }
                 out.push(self.radix_byte(from, 16));
             }
+            // A vertical tab from PostgreSQL 17 on, and the letter before.
+            b'v' => {
+                return Err(Unsupported {
+                    hint: Some("Write \\x0b for a vertical tab, v for the letter.".to_owned()),
+                    ..Unsupported::form(
+                        "the escape \\v means different things in different versions",
+                        Some(self.at),
+                    )
+                });
+            }
             _ => {
                 out.push(match byte {
                     b'b' => 0x08,
@@ -150,7 +160,6 @@ impl<'t> Scanner<'t> {
                     b'n' => b'\n',
                     b'r' => b'\r',
                     b't' => b'\t',
-                    b'v' => 0x0B,
                     0 => return Err(self.broken("unterminated quoted string", start)),
                     other => other,
                 });

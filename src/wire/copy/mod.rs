@@ -1,15 +1,17 @@
-//! The data of COPY FROM STDIN, as `copyfromparse.c` reads it: bytes in pieces of any size → rows of
-//! values, and rows → bytes.
+//! The data of COPY, as `copyfromparse.c` reads it: bytes in pieces of any size → rows of values, and
+//! rows → bytes.
 //!
-//! What is written is not what was read: the text format with its defaults, or a binary format with a
+//! What PostgreSQL is written is not what was read: the text format with its defaults, or a binary format with a
 //! bare header. So PostgreSQL finds the values where they were found here, whatever delimiter, quote
 //! or line end the client chose. Deliberately absent: types; a value is bytes or NULL.
 
 mod binary;
 mod lines;
+mod write;
 
 use self::binary::Tuples;
 use self::lines::Lines;
+pub use self::write::CopyWriter;
 use crate::limits::COPY_ROW_BYTES;
 use crate::pg::sqlstate;
 use crate::refusal::Refusal;
