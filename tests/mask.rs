@@ -1681,7 +1681,7 @@ fn uuid_tokens_come_back_in_both_formats() {
     assert_ne!(token(&other, &binary, Format::Binary), from_binary);
 }
 
-/// RFC 5297, A.1: the crate that `src/mask/token/siv.rs` is held against is AES-SIV.
+/// RFC 5297, A.1: what the tokens are made with is AES-SIV.
 #[test]
 fn aes_siv_is_the_rfcs() {
     use aes_siv::{KeyInit, siv::Aes128Siv};

@@ -81,7 +81,7 @@ impl TokenKind {
 }
 
 enum Cipher {
-    Siv(Box<siv::Siv>),
+    Siv(siv::Siv),
     Ff1Uuid(Box<ff1::Ff1Uuid>),
     Shaped(Box<shape::Shaped>),
     Hmac(hmac::Hmac),
@@ -97,7 +97,7 @@ impl Cipher {
         family: Family,
     ) -> Result<Self, MaskError> {
         Ok(match kind {
-            TokenKind::Siv => Self::Siv(Box::new(siv::Siv::new(key, domain, family)?)),
+            TokenKind::Siv => Self::Siv(siv::Siv::new(key, domain, family)),
             TokenKind::Ff1Uuid => Self::Ff1Uuid(Box::new(ff1::Ff1Uuid::new(key, domain)?)),
             TokenKind::Ff1(shape) => {
                 Self::Shaped(Box::new(shape::Shaped::new(shape, key, domain)?))
