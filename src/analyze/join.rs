@@ -96,14 +96,9 @@ impl Analyzer<'_> {
                 symbol: "=".into(),
             };
             self.operator(&mut op, l.ty, r.ty)?;
-            let equality = Expr::Binary(Box::new(l.expr()), op, Box::new(r.expr()));
-            equal.push(match self.apart(&equality, infos.each_ref()) {
-                Some(known) => known,
-                None => {
-                    self.compare(&l.sources, &r.sources);
-                    equality
-                }
-            });
+            let mut equality = Expr::Binary(Box::new(l.expr()), op, Box::new(r.expr()));
+            self.compare_sides(&mut equality, infos.each_ref());
+            equal.push(equality);
             let same = l.ty.is_some() && l.ty == r.ty;
             let (side, sources, sides) = match kind {
                 JoinKind::Inner | JoinKind::Left | JoinKind::Cross if same => {
