@@ -17,3 +17,11 @@ INSERT INTO referrals VALUES
  (4, 7, 'w@example.org', NULL, NULL, NULL, '[none]'),
  (5, NULL, '', '', '', '', '');
 GRANT SELECT ON referrals TO clinic_proxy;
+
+-- Numbers that keep their shape as tokens, but for a few that have none; an index on them.
+CREATE TABLE serials (id int PRIMARY KEY, serial varchar(20));
+INSERT INTO serials SELECT n, CASE WHEN n % 50 = 0 THEN 'none ' || n WHEN n % 50 = 1 THEN NULL
+  ELSE '7' || lpad((n * 7919)::text, 9, '0') END FROM generate_series(1, 2000) n;
+CREATE INDEX serials_by_serial ON serials (serial);
+ANALYZE serials;
+GRANT SELECT ON serials TO clinic_proxy;
