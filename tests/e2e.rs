@@ -16,6 +16,8 @@ mod copy;
 mod hmac;
 #[path = "e2e/sealed.rs"]
 mod sealed;
+#[path = "e2e/siv.rs"]
+mod siv;
 #[path = "e2e/tokens.rs"]
 mod tokens;
 #[path = "e2e/tools.rs"]

@@ -112,13 +112,7 @@ impl Analyzer<'_> {
                 };
                 Ok(bool_of(self.consumed(inner, scope, ctes, uses)?.tainted))
             }
-            Expr::IsDistinct { left, right, .. } => {
-                let l = self.operand(left, scope, ctes)?;
-                let r = self.operand(right, scope, ctes)?;
-                self.compare_infos(&l, &r);
-                self.written_out(e, l.ty, &[r.ty])?;
-                Ok(bool_of(l.tainted || r.tainted))
-            }
+            Expr::IsDistinct { .. } => self.distinct(e, At { scope, ctes }),
             Expr::Between {
                 expr, low, high, ..
             } => {
@@ -331,7 +325,7 @@ impl Analyzer<'_> {
         if uses == Uses::EQUALITY {
             self.constant(l, &mut left, false);
             self.constant(r, &mut right, false);
-            self.compare_infos(&left, &right);
+            self.compare_sides(e, [&left, &right]);
         } else {
             self.lineage.mark_all(&left.sources, uses);
             self.lineage.mark_all(&right.sources, uses);

@@ -90,15 +90,15 @@ impl Analyzer<'_> {
         for name in names {
             let l = unique_column(&lhs.columns, name, "left")?;
             let r = unique_column(&rhs.columns, name, "right")?;
-            self.compare(&l.sources, &r.sources);
-            self.mentioned(l);
-            self.mentioned(r);
+            let infos = [self.visible(l), self.visible(r)];
             let mut op = Operator {
                 schema: None,
                 symbol: "=".into(),
             };
             self.operator(&mut op, l.ty, r.ty)?;
-            equal.push(Expr::Binary(Box::new(l.expr()), op, Box::new(r.expr())));
+            let mut equality = Expr::Binary(Box::new(l.expr()), op, Box::new(r.expr()));
+            self.compare_sides(&mut equality, infos.each_ref());
+            equal.push(equality);
             let same = l.ty.is_some() && l.ty == r.ty;
             let (side, sources, sides) = match kind {
                 JoinKind::Inner | JoinKind::Left | JoinKind::Cross if same => {

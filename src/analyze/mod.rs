@@ -10,10 +10,12 @@
 //! `c.email: identity, compute`, `c.city: equality`; output `email` has the source `c.email`, output
 //! `e` has none.
 //!
-//! Grants are consulted for two things only: denied columns do not exist here (`*` does not expand to
-//! them), and an output is *tainted* when a column the role does not see clearly went into it.
+//! Grants are consulted for three things only: denied columns do not exist here (`*` does not expand to
+//! them), an output is *tainted* when a column the role does not see clearly went into it, and a
+//! comparison that holds for no two values the role sees is written out (`apart`).
 //! Deliberately absent: what to do about it; that is `plan::decide`.
 
+mod apart;
 mod assign;
 mod call;
 mod casts;

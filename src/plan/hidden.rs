@@ -10,7 +10,7 @@
 //! A hidden column is a function of what the mask shows, NULL for NULL, so that the statement means the
 //! same and an outer join may take it for the column it stands for.
 //!
-//! On the way, what is grouped is masked [`once`].
+//! On the way, what is grouped is masked [`once`], and indexes serve tokens (`served`).
 //!
 //! Deliberately absent: grouped columns, beside which a new one would not be grouped, and relations
 //! masked in place, which have no derived table.
@@ -38,13 +38,13 @@ use crate::sql::tree::{
 const MAX_MEMBERS: usize = 4;
 
 /// Relations whose columns may be asked about here, with their aliases.
-type Open = BTreeMap<RelationId, Ident>;
+pub(super) type Open = BTreeMap<RelationId, Ident>;
 
 /// One walk over one resolved statement.
-struct Hidden<'a> {
-    lineage: &'a Lineage,
-    decisions: &'a Decisions,
-    rewrite: &'a mut Rewrite,
+pub(super) struct Hidden<'a> {
+    pub(super) lineage: &'a Lineage,
+    pub(super) decisions: &'a Decisions,
+    pub(super) rewrite: &'a mut Rewrite,
     /// Hidden columns by relation and SQL.
     made: HashMap<(RelationId, String), Ident>,
     /// No query has been entered yet.
@@ -120,7 +120,7 @@ impl Hidden<'_> {
         for table in &mut s.from {
             self.table(table, &rows)?;
         }
-        self.exprs(&mut s.filter, &rows)?;
+        (s.filter.iter_mut()).try_for_each(|filter| self.condition(filter, &rows))?;
         self.chooses = false;
         // What stands after GROUP BY must be grouped, and there a column is, not what is asked of it.
         let seen = if s.group_by.is_empty() { &rows } else { open };
@@ -180,7 +180,7 @@ impl Hidden<'_> {
                 self.table(left, rows)?;
                 self.table(right, rows)?;
                 match constraint {
-                    JoinConstraint::On(on) => self.expr(on, rows),
+                    JoinConstraint::On(on) => self.condition(on, rows),
                     JoinConstraint::Using(..) | JoinConstraint::Natural | JoinConstraint::None => {
                         Ok(())
                     }
@@ -205,7 +205,7 @@ impl Hidden<'_> {
         }
     }
 
-    fn expr(&mut self, e: &mut Expr, open: &Open) -> Walked {
+    pub(super) fn expr(&mut self, e: &mut Expr, open: &Open) -> Walked {
         if let Some(answer) = self.answer(e, open) {
             *e = answer;
             return Ok(());
@@ -335,7 +335,7 @@ impl Hidden<'_> {
     }
 
     /// A hidden column of the relation `c` is of, from the stored column's SQL.
-    fn column(
+    pub(super) fn column(
         &mut self,
         c: &Column,
         open: &Open,

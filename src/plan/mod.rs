@@ -17,6 +17,7 @@ mod param;
 mod pin;
 mod plan;
 mod rewrite;
+mod served;
 mod set_config;
 mod statement;
 mod subject;

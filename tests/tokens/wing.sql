@@ -1,0 +1,27 @@
+-- Beside the clinic: texts the analyst sees masked, in clear, and as tokens, among them pairs that are
+-- equal as stored and different to the analyst, and the other way round.
+CREATE TABLE referrals (
+  id int PRIMARY KEY,
+  patient_id int,
+  sender varchar(80),
+  recipient varchar(80),
+  reason text,
+  ward varchar(12),
+  note varchar(80)
+);
+INSERT INTO referrals VALUES
+ -- Sender as stored: patient 1. Masked: what recipient 2 is as stored.
+ (1, 1, 'ada.qvorlund@example.com', 'a***', 'arrhythmia', 'Lund', 'kept'),
+ (2, 2, 'a***', 'ada.qvorlund@example.com', 'check-up', 'w@e.org', NULL),
+ (3, 3, NULL, '[none]', 'w@example.org', 'north', 'kept'),
+ (4, 7, 'w@example.org', NULL, NULL, NULL, '[none]'),
+ (5, NULL, '', '', '', '', '');
+GRANT SELECT ON referrals TO clinic_proxy;
+
+-- Numbers that keep their shape as tokens, but for a few that have none; an index on them.
+CREATE TABLE serials (id int PRIMARY KEY, serial varchar(20));
+INSERT INTO serials SELECT n, CASE WHEN n % 50 = 0 THEN 'none ' || n WHEN n % 50 = 1 THEN NULL
+  ELSE '7' || lpad((n * 7919)::text, 9, '0') END FROM generate_series(1, 2000) n;
+CREATE INDEX serials_by_serial ON serials (serial);
+ANALYZE serials;
+GRANT SELECT ON serials TO clinic_proxy;
