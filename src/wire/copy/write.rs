@@ -66,12 +66,11 @@ impl CopyWriter {
                         continue;
                     };
                     let special = |b: &u8| [*delimiter, *quote, b'\n', b'\r'].contains(b);
-                    let plain = !quoted.get(n).copied().unwrap_or(false)
-                        && **value != *null.as_bytes()
-                        // Alone on a line it would end the data.
-                        && !(row.len() == 1 && **value == *b"\\.")
-                        && !value.iter().any(special);
-                    if plain {
+                    // `\.` alone on a line would end the data.
+                    let ends = row.len() == 1 && **value == *b"\\.";
+                    let like_null = **value == *null.as_bytes();
+                    let forced = quoted.get(n).copied().unwrap_or(false);
+                    if !(forced || like_null || ends || value.iter().any(special)) {
                         out.extend_from_slice(value);
                         continue;
                     }
