@@ -38,8 +38,8 @@ fn cluster() -> &'static Cluster {
         let settings = [
             ("full_page_writes", "on"),
             ("wal_level", "logical"),
+            ("wal_keep_size", "2GB"),
             ("autovacuum", "off"),
-            ("max_prepared_transactions", "2"),
             ("log_min_duration_statement", "0"),
             ("log_parameter_max_length", "-1"),
         ];

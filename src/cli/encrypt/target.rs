@@ -1,7 +1,8 @@
 //! The column that is worked on: its tables, its type, its keys.
 //!
-//! A column is encrypted in its table and in all that inherit it. What has rows of its own is a *leaf*:
-//! a plain table, a partition, a parent that is no partitioned table.
+//! A column is encrypted in its table and in all that share its rows: what inherits it, and what it is
+//! inherited from. What has rows of its own is a *leaf*: a plain table, a partition, a parent that is no
+//! partitioned table.
 
 use super::EncryptError;
 use super::database::{Database, Fault};
@@ -16,10 +17,10 @@ pub(super) struct Target {
     pub(super) column: ColumnName,
     /// OID of the table that is named.
     pub(super) root: String,
-    /// The table that is named has no rows of its own: it is partitioned, or others inherit from it.
-    pub(super) is_parent: bool,
     /// OIDs of all tables that have the column, as an array.
     pub(super) family: String,
+    /// Those that are partitioned, quoted.
+    pub(super) parents: Vec<String>,
     /// Those with rows of their own.
     pub(super) leaves: Vec<Leaf>,
     /// Those that are neither: foreign tables, and tables that are no heap.
@@ -51,11 +52,7 @@ base AS (
   UNION ALL
   SELECT t.typbasetype, t.typtypmod FROM base JOIN pg_type t ON t.oid = base.oid
   WHERE t.typtype = 'd')
-SELECT c.oid, c.relkind, c.relpersistence, b.oid, b.typmod, format_type(b.oid, b.typmod),
-       (SELECT p.inhparent::regclass FROM pg_inherits p
-        JOIN pg_attribute a ON a.attrelid = p.inhparent AND a.attname = named.attname
-         AND a.attnum > 0 AND NOT a.attisdropped
-        WHERE p.inhrelid = c.oid LIMIT 1)
+SELECT c.oid, c.relkind, c.relpersistence, b.oid, b.typmod, format_type(b.oid, b.typmod)
 FROM named JOIN pg_class c ON c.oid = named.oid, base b JOIN pg_type t ON t.oid = b.oid
 WHERE t.typtype <> 'd'";
 
@@ -63,7 +60,9 @@ const FAMILY: &str = "\
 WITH RECURSIVE family AS (
   SELECT $1::oid AS oid
   UNION
-  SELECT i.inhrelid FROM family f JOIN pg_inherits i ON i.inhparent = f.oid)
+  SELECT a.attrelid FROM family f JOIN pg_inherits i ON f.oid IN (i.inhparent, i.inhrelid)
+  JOIN pg_attribute a ON a.attrelid IN (i.inhparent, i.inhrelid) AND a.attname = $2
+   AND a.attnum > 0 AND NOT a.attisdropped)
 SELECT c.oid, n.nspname, c.relname, c.relkind, COALESCE(m.amname, '')
 FROM family f JOIN pg_class c ON c.oid = f.oid JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_am m ON m.oid = c.relam
@@ -85,19 +84,13 @@ impl Target {
         let QualifiedName { schema, name } = &column.table;
         let names = [schema.as_str(), name.as_str(), column.column.as_str()];
         let named = db.rows(NAMED, &names).await?.into_iter().next();
-        let Some([root, kind, persistence, oid, typmod, ty, parent]) =
-            named.and_then(|row| <[String; 7]>::try_from(row).ok())
+        let Some([root, kind, persistence, oid, typmod, ty]) =
+            named.and_then(|row| <[String; 6]>::try_from(row).ok())
         else {
             return Err(unfit("the database has no such table or column".to_owned()));
         };
         if !matches!(kind.as_str(), "r" | "p") || persistence == "t" {
             return Err(unfit(format!("{} is not a table", column.table)));
-        }
-        if !parent.is_empty() {
-            return Err(unfit(format!(
-                "{} inherits the column from {parent}: encrypt that one, and its children with it",
-                column.table
-            )));
         }
         let ty = ColumnType {
             oid: oid.parse().unwrap_or(0),
@@ -112,9 +105,9 @@ impl Target {
         let key_ids = keys.iter().map(|key| key.id().to_owned()).collect();
         let mut target = Self {
             column: column.clone(),
-            is_parent: false,
             family: format!("{{{root}}}"),
             root,
+            parents: Vec::new(),
             leaves: Vec::new(),
             strange: Vec::new(),
             cells,
@@ -126,7 +119,8 @@ impl Target {
 
     async fn read_family(&mut self, db: &mut Database) -> Result<(), Fault> {
         let mut oids = Vec::new();
-        for row in db.rows(FAMILY, &[&self.root]).await? {
+        let column = self.column.column.as_str().to_owned();
+        for row in db.rows(FAMILY, &[&self.root, &column]).await? {
             let Ok([oid, schema, name, kind, method]) = <[String; 5]>::try_from(row) else {
                 continue;
             };
@@ -135,13 +129,14 @@ impl Target {
                 name: Ident::exact(&name),
             };
             let shown = name.to_string();
+            let sql = format!("{}.{}", name.schema.quoted(), name.name.quoted());
             match (kind.as_str(), method.as_str()) {
                 ("r", "heap") => self.leaves.push(Leaf {
                     oid: oid.clone(),
-                    sql: format!("{}.{}", name.schema.quoted(), name.name.quoted()),
+                    sql,
                     shown,
                 }),
-                ("p", _) => {}
+                ("p", _) => self.parents.push(sql),
                 ("f", _) => self.strange.push(format!("{shown} is a foreign table")),
                 (_, other) => self
                     .strange
@@ -149,7 +144,6 @@ impl Target {
             }
             oids.push(oid);
         }
-        self.is_parent = oids.len() > 1;
         self.family = format!("{{{}}}", oids.join(","));
         Ok(())
     }
@@ -157,12 +151,6 @@ impl Target {
     /// The column's name, quoted.
     pub(super) fn quoted(&self) -> String {
         self.column.column.quoted()
-    }
-
-    /// The table that is named, quoted.
-    pub(super) fn table(&self) -> String {
-        let QualifiedName { schema, name } = &self.column.table;
-        format!("{}.{}", schema.quoted(), name.quoted())
     }
 
     /// What a current cell begins with.

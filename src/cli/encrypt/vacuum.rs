@@ -35,16 +35,20 @@ pub(super) struct Removed {
     pub(super) is_done: bool,
 }
 
-/// Who may still see what was replaced before a transaction id, as far as this login is told.
+/// Who may still see what was replaced before a transaction id, as far as this login is told. A
+/// transaction of another database counts as soon as it writes: the snapshot that VACUUM FULL itself
+/// takes begins before it.
 const HOLDERS: &str = "\
 SELECT concat('process ', a.pid, ' (', a.usename, ', ', a.application_name, ')')
 FROM pg_stat_activity a
-WHERE a.pid <> pg_backend_pid() AND (a.datname = current_database() OR a.datname IS NULL)
-  AND GREATEST(age(a.backend_xmin), age(a.backend_xid)) > age($1::xid)
+WHERE a.pid <> pg_backend_pid()
+  AND (age(a.backend_xid) > age($1::xid)
+       OR age(a.backend_xmin) > age($1::xid)
+          AND (a.datname = current_database() OR a.datname IS NULL))
   AND NOT (a.backend_type = 'autovacuum worker' AND a.query ~ '^autovacuum: VACUUM (?!ANALYZE)')
 UNION ALL
 SELECT concat('prepared transaction ', p.gid) FROM pg_prepared_xacts p
-WHERE p.database = current_database() AND age(p.transaction) > age($1::xid)
+WHERE age(p.transaction) > age($1::xid)
 UNION ALL
 SELECT concat('replication slot ', s.slot_name) FROM pg_replication_slots s
 WHERE age(s.xmin) > age($1::xid)
@@ -117,8 +121,8 @@ pub(super) async fn vacuum(
             }
         }
     }
-    if target.is_parent {
-        db.run(&format!("ANALYZE {}", target.table())).await?;
+    for parent in &target.parents {
+        db.run(&format!("ANALYZE {parent}")).await?;
     }
     if how == Vacuum::Plain && held.is_empty() {
         for index in indexes(db, target).await? {
