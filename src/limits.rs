@@ -188,3 +188,27 @@ pub const PASSPHRASE_POLL: Duration = Duration::from_millis(5);
 /// Bytes of one row of a COPY into a column of tokens, which waits here until it is whole; and of a
 /// value in it. PostgreSQL's own bound is one GiB.
 pub const COPY_ROW_BYTES: usize = 64 * 1024 * 1024;
+
+/// Cells that `pgveil encrypt` turns in one transaction at most: their rows are locked for some tens of
+/// milliseconds.
+pub const CELLS_PER_BATCH: usize = 1_000;
+
+/// Bytes of them, unless one alone is longer: a batch is held in memory twice.
+pub const BATCH_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What a transaction of `pgveil encrypt` should take: one that takes longer is followed by smaller
+/// ones.
+pub const BATCH_TIME: Duration = Duration::from_millis(100);
+
+/// Pages that one statement of `pgveil encrypt` looks through for cells to turn: 32 MiB.
+pub const PAGES_PER_LOOK: u64 = 4_096;
+
+/// How long `pgveil encrypt` tries again what a lock of somebody else keeps it from.
+pub const ENCRYPT_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Between two such attempts.
+pub const ENCRYPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Rows that `pgveil encrypt` names as impossible to turn before it gives up: enough to see what they
+/// have in common.
+pub const ENCRYPT_FAULTS: usize = 10;

@@ -41,6 +41,8 @@ pub enum Event {
     Admin,
     /// Values were turned into tokens on the command line, or back.
     Token,
+    /// The stored cells of a column were encrypted on the command line, or decrypted.
+    Encrypt,
 }
 
 /// How it ended.
@@ -75,7 +77,7 @@ pub struct Record {
     pub decision: Outcome,
     /// `SELECT`, `UPDATE`, …; empty when the text was not understood.
     pub kind: &'static str,
-    /// What a command of the console is about: a database, or a session's number.
+    /// What a command is about: a database, a session's number, a token domain, a column.
     pub target: Option<String>,
     /// What the planner says of the statement; absent when it was not understood.
     pub facts: Option<Arc<Facts>>,
@@ -103,6 +105,7 @@ impl Event {
             Self::Statement => "statement",
             Self::Admin => "admin",
             Self::Token => "token",
+            Self::Encrypt => "encrypt",
         }
     }
 }

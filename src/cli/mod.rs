@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod config;
 pub mod demo;
 mod dsn;
+pub mod encrypt;
 pub mod explain;
 pub mod keys;
 pub mod log;
@@ -42,6 +43,10 @@ enum Command {
     /// Turn values into tokens of a domain, and back
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Turn the values of an encrypted column into cells, in the table itself; or count them
+    Encrypt(encrypt::EncryptArgs),
+    /// Turn the cells of an encrypted column into values again
+    Decrypt(encrypt::DecryptArgs),
     /// Work with pgveil.yaml
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -84,6 +89,12 @@ impl Cli {
                 .map_err(io::Error::other),
             Command::Token(command) => {
                 token::run(command, &mut io::stdin(), &mut stdout).map_err(io::Error::other)
+            }
+            Command::Encrypt(args) => {
+                encrypt::encrypt(&args, &mut stdout).map_err(io::Error::other)
+            }
+            Command::Decrypt(args) => {
+                encrypt::decrypt(&args, &mut stdout).map_err(io::Error::other)
             }
             Command::Config(ConfigCommand::Check(args)) => config::check(&args, &mut stdout),
         };

@@ -23,6 +23,17 @@ pub fn note(text: impl fmt::Display) {
     write_line(&mut io::stderr().lock(), &text);
 }
 
+/// Who runs the command, as far as it is known: the operating system's user.
+///
+/// # Errors
+/// There is no room for a temporary file.
+pub fn user() -> io::Result<String> {
+    use std::os::unix::fs::MetadataExt as _;
+    // A file of one's own says whose it is.
+    let user = tempfile::tempfile()?.metadata()?.uid();
+    Ok(format!("uid {user}"))
+}
+
 fn write_line(to: &mut impl io::Write, text: &dyn fmt::Display) {
     if writeln!(to, "{text}").is_ok() {
         to.flush().unwrap_or_default();

@@ -17,7 +17,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::out::note;
+use super::out::{note, user};
 use crate::audit::{Event, Outcome, Record, Who};
 use crate::limits::TOKEN_INPUT_BYTES;
 use crate::mask::token::TokenKey;
@@ -230,12 +230,9 @@ impl Work {
 
 /// Who acts, as far as it is known: the operating system's user, and the role that is claimed.
 fn who(right: &RightArgs, policy: &Policy) -> Result<Arc<Who>, TokenError> {
-    use std::os::unix::fs::MetadataExt as _;
     find("role", &right.role, &policy.roles)?;
-    // A file of one's own says whose it is.
-    let user = tempfile::tempfile()?.metadata()?.uid();
     Ok(Arc::new(Who {
-        login: format!("uid {user}"),
+        login: user()?,
         role: right.role.clone(),
         application_name: "pgveil token".to_owned(),
         ..Who::default()

@@ -56,6 +56,10 @@ pub const ADMIN_SHUTDOWN: &str = "57P01";
 pub const CRASH_SHUTDOWN: &str = "57P02";
 /// `cannot_connect_now`
 pub const CANNOT_CONNECT_NOW: &str = "57P03";
+/// `deadlock_detected`
+pub const DEADLOCK_DETECTED: &str = "40P01";
+/// `lock_not_available`
+pub const LOCK_NOT_AVAILABLE: &str = "55P03";
 /// `serialization_failure`: the transaction may be tried again
 pub const SERIALIZATION_FAILURE: &str = "40001";
 /// `query_canceled`

@@ -44,6 +44,17 @@ impl QualifiedName {
 }
 
 impl ColumnName {
+    /// A column by its parts, as the catalog has them.
+    pub(crate) fn of(schema: &str, table: &str, column: &str) -> Self {
+        Self {
+            table: QualifiedName {
+                schema: Ident::exact(schema),
+                name: Ident::exact(table),
+            },
+            column: Ident::exact(column),
+        }
+    }
+
     /// `schema.table.column`
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let [schema, name, column] = parts(text)?;

@@ -55,7 +55,7 @@ use self::metrics::Metrics;
 use self::observe::Observing;
 use self::pool::Pools;
 use self::registry::Registry;
-pub use self::upstreams::read_catalog;
+pub use self::upstreams::{connect_to_work, read_catalog};
 use self::users::Users;
 use crate::audit::Sink;
 use crate::client::{Acceptor, ServerTls};

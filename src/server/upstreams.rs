@@ -150,20 +150,58 @@ pub(super) fn catalog_options(
 /// # Errors
 /// Why there is no catalog, for the person at the terminal: what PostgreSQL said, or what failed.
 pub async fn read_catalog(upstream: &Upstream, database: &str) -> Result<Catalog, String> {
+    let mut connection = reach(upstream, |tls| catalog_options(upstream, tls, database)).await?;
+    let read = binding::read(&mut connection).await;
+    read.map(|read| read.catalog).map_err(|e| e.message)
+}
+
+/// Connects as the catalog login, for a command that works on a table itself. No setting of the login
+/// or of the database disturbs it: names are taken from `pg_catalog` unless they are qualified, row
+/// security is an error and not a filter, and no lock is waited for longer than `lock_timeout` says.
+///
+/// # Errors
+/// Why there is no connection, for the person at the terminal.
+pub async fn connect_to_work(
+    upstream: &Upstream,
+    database: &str,
+    settings: &[(&str, &str)],
+) -> Result<UpstreamConnection, String> {
+    let pins = [
+        ("client_encoding", "UTF8"),
+        ("standard_conforming_strings", "on"),
+        ("search_path", ""),
+        ("default_transaction_isolation", "read committed"),
+        ("default_transaction_read_only", "off"),
+        ("row_security", "off"),
+        ("statement_timeout", "0"),
+        ("quote_all_identifiers", "off"),
+    ];
+    let params = pins.iter().chain(settings);
+    let params: Vec<_> = params
+        .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+        .collect();
+    reach(upstream, |tls| {
+        options(tls, &upstream.catalog, database, params, 0)
+    })
+    .await
+}
+
+/// One connection for a command; an error in PostgreSQL's words, if it had any.
+async fn reach(
+    upstream: &Upstream,
+    options: impl FnOnce(&UpstreamTls) -> UpstreamOptions,
+) -> Result<UpstreamConnection, String> {
     let tls = tls(upstream).map_err(|e| e.to_string())?;
     let dial = Dial {
         timeout: upstream.connect_timeout,
         ..Dial::default()
     };
     let hosts = Hosts::new(upstream, dial);
-    let connected = catalog_connection(&hosts, upstream, &tls, database).await;
-    let said = |e: ConnectError| {
+    let connected = hosts.reach(options(&tls)).await;
+    connected.map_err(|e| {
         e.server()
             .map_or_else(|| e.to_string(), ServerError::message)
-    };
-    let mut connection = connected.map_err(said)?;
-    let read = binding::read(&mut connection).await;
-    read.map(|read| read.catalog).map_err(|e| e.message)
+    })
 }
 
 /// The search path a session of this login would start with. The connection itself has it pinned, so

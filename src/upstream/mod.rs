@@ -9,6 +9,7 @@ mod connection;
 mod error;
 pub mod introspect;
 mod login;
+mod own;
 mod request;
 mod stream;
 mod tls;
@@ -19,6 +20,7 @@ pub use self::cancel::{
 };
 pub use self::connection::{Dial, Rows, UpstreamConnection, UpstreamOptions, connect, connect_by};
 pub use self::error::{ConnectError, ServerError};
+pub use self::own::Values;
 pub use self::request::Request;
 pub use self::stream::UpstreamStream;
 pub use self::tls::{TlsMode, UpstreamTls};
