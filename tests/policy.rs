@@ -41,6 +41,7 @@ fn run(case: &mut TestCase) -> String {
     let files = files(&case.input);
     let result = match case.directive.as_str() {
         "policy" => policy(&files, bare).map(|p| p.notes),
+        "predict" => policy(&files, bare).map(|p| p.predicted()),
         "matrix" => return matrix(&files, bare),
         "config" => config(&files),
         other => panic!("directive {other}"),

@@ -98,6 +98,7 @@ fn checked(args: &CheckArgs) -> Result<(Vec<PolicyError>, String), Errors> {
     let dir = dir.or(config.as_ref().map(|c| c.policies.as_path()));
     let mut policy = policy_files::load(dir.unwrap_or(Path::new("policies")))?;
     let mut messages = std::mem::take(&mut policy.notes);
+    messages.extend(policy.predicted());
     let mut summary = summary(&policy);
     let named = args.dsn.as_deref().map(dsn::parse).transpose();
     let named = named.map_err(|e| PolicyError::error(format!("--dsn: {e}")))?;

@@ -40,6 +40,7 @@ mod names;
 mod network;
 mod observe;
 mod policy;
+mod predict;
 pub(crate) mod read;
 mod render;
 mod role;
