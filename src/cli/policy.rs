@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 
 use super::dsn;
+use super::encrypt;
 use super::serve::runtime;
 use crate::policy::{Errors, Format, Matrix, Policy, PolicyError, Severity, check_against, render};
 use crate::server::config::{Config, Upstream};
@@ -133,7 +134,9 @@ fn against(
     let fault = |what: String| PolicyError::error(format!("database {database}: {what}"));
     let runtime = runtime().map_err(|e| fault(e.to_string()))?;
     let catalog = runtime.block_on(read_catalog(upstream, database));
-    check_against(policy, &catalog.map_err(fault)?, today())
+    let mut messages = check_against(policy, &catalog.map_err(fault)?, today())?;
+    messages.extend(runtime.block_on(encrypt::check(policy, upstream, database))?);
+    Ok(messages)
 }
 
 fn summary(policy: &Policy) -> String {

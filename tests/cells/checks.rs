@@ -91,6 +91,18 @@ fn what_cannot_hold_cells_is_refused_before_anything_is_written() {
         let why = named(&why.replace("s.TABLE", &format!("s.{table}")));
         stage.sql(&make);
         stage.say(&format!("s.{table}.email: {{key: k, backfill: true}}"));
+        // `policy check` says so before anybody tries.
+        let checked = stage.run(&["policy", "check", "-c", "pgveil.yaml"]);
+        if checked.worked
+            || !checked
+                .out
+                .contains(&format!("s.{table}.email cannot be encrypted"))
+        {
+            wrong.push(format!(
+                "policy check: {make}: {}{}",
+                checked.out, checked.said
+            ));
+        }
         let done = stage.run(&["encrypt", &format!("s.{table}.email")]);
         if done.worked || !done.said.contains(&why) {
             wrong.push(format!("{make}: {}{}", done.out, done.said));
@@ -193,6 +205,9 @@ fn what_somebody_should_know_is_said() {
         CREATE INDEX words ON s.people USING brin (email);
         RESET ROLE; CREATE PUBLICATION feed FOR TABLE s.people;";
     let stage = Stage::new("warned", schema, "s.people.email: {key: k, backfill: true}");
+    let checked = stage.works(&["policy", "check", "-c", "pgveil.yaml"]);
+    let why = "warning: s.people.email is encrypted: triggers of s.people run for every row";
+    assert!(checked.contains(why), "{checked}");
     let done = stage.run(&["encrypt", "s.people.email", "--vacuum", "none"]);
     assert!(done.worked, "{done:?}");
     for warning in [

@@ -181,3 +181,47 @@ fn two_runs_on_a_table_do_not_meet() {
     drop(other);
     stage.works(&["encrypt", COLUMN]);
 }
+
+#[test]
+fn the_proxy_serves_meanwhile_and_compares_afterwards() {
+    let rows = 10_000;
+    let stage = Stage::new("served", &people(rows), FILLING);
+    let proxy = stage.serve();
+    let mut client = proxy.connect(&stage);
+    let find = "SELECT id FROM s.people WHERE email = 'new20@example.com'";
+    let refused = format!("{:?}", client.simple(find));
+    assert!(refused.starts_with("Error(\"42501\""), "{refused}");
+    let mut child = stage.start(&["encrypt", COLUMN, "--vacuum", "none"]);
+    let mut turn = 0;
+    while child.try_wait().unwrap().is_none() {
+        turn += 1;
+        let id = 1 + turn * 7_919 % rows;
+        let read = format!("SELECT email FROM s.people WHERE id = {id}");
+        // A cell or a value: nobody sees which.
+        let before = format!("Rows([\"p{id}@example.com\"]");
+        let answer = format!("{:?}", client.simple(&read));
+        assert!(turn > rows || answer.starts_with(&before), "{answer}");
+        let write = format!("UPDATE s.people SET email = 'new{id}@example.com' WHERE id = {id}");
+        let answer = format!("{:?}", client.simple(&write));
+        assert!(answer.contains("UPDATE 1"), "{answer}");
+        let after = format!("Rows([\"new{id}@example.com\"]");
+        let answer = format!("{:?}", client.simple(&read));
+        assert!(answer.starts_with(&after), "{answer}");
+    }
+    assert!(child.wait().unwrap().success() && turn > 10, "{turn}");
+    assert_eq!(stage.status(), (0, rows, 0, 0, 100.0));
+    client.simple("UPDATE s.people SET email = 'new20@example.com' WHERE id = 20");
+    stage.say("s.people.email: k");
+    proxy.hang_up();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let answer = format!("{:?}", client.simple(find));
+        if answer.starts_with("Rows([\"20\"]") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{answer}");
+        thread::sleep(Duration::from_millis(50));
+    }
+    let all = "SELECT count(*) FROM s.people WHERE email IS NOT NULL AND email !~ '^(p|new)'";
+    assert_eq!(stage.sql(all), rows.to_string());
+}

@@ -151,6 +151,12 @@ fn a_login_of_ones_own_works_where_the_url_says() {
     let why = "query would be affected by row-level security policy";
     stage.fails(&["encrypt", COLUMN, "--dsn", &reader], why);
     stage.fails(&["encrypt", "--status", COLUMN, "--dsn", &reader], why);
+    // Who may write the table and does not own it leaves the rest to somebody else.
+    stage.sql("ALTER ROLE reader BYPASSRLS");
+    let done = stage.run(&["encrypt", COLUMN, "--dsn", &reader]);
+    let why = "this login does not own s.people: begin again as somebody who does";
+    assert!(!done.worked && done.said.contains(why), "{done:?}");
+    assert_eq!(stage.status(), (0, 2000, 0, 0, 100.0));
     let keeper = url("keeper");
     stage.works(&["encrypt", COLUMN, "--dsn", &keeper]);
     stage.works(&["encrypt", "--status", COLUMN, "--dsn", &keeper]);

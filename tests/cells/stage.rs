@@ -1,9 +1,12 @@
 //! One cluster for all tests of this binary, and for each a database, a ring and a configuration.
 
 use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use pgveil::cli::cluster::{Cluster, ClusterOptions};
 use pgveil::cli::keys;
@@ -29,6 +32,33 @@ pub(crate) struct Done {
     pub(crate) worked: bool,
     pub(crate) out: String,
     pub(crate) said: String,
+}
+
+/// `pgveil serve` with a stage's configuration, until it is dropped.
+pub(crate) struct Proxy {
+    address: SocketAddr,
+    process: Child,
+}
+
+impl Proxy {
+    /// A connection of role `app`.
+    pub(crate) fn connect(&self, stage: &Stage) -> Client {
+        Client::connect(self.address, "app", PASSWORD, &stage.database).unwrap()
+    }
+
+    /// SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        let pid = self.process.id().to_string();
+        let sent = Command::new("kill").args(["-HUP", &pid]).status();
+        assert!(sent.unwrap().success());
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.process.kill().unwrap_or_default();
+        self.process.wait().map(drop).unwrap_or_default();
+    }
 }
 
 /// The cluster. What it writes to its log is everything it can, so that a value in it is found.
@@ -122,6 +152,29 @@ encrypt: {{{encrypt}}}
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command
+    }
+
+    pub(crate) fn serve(&self) -> Proxy {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let config = fs::read_to_string(self.path("pgveil.yaml")).unwrap();
+        let config = config.replace("127.0.0.1:6432", &address.to_string());
+        fs::write(self.path("serve.yaml"), config).unwrap();
+        let log = fs::File::create(self.path("log")).unwrap();
+        let mut command = self.command(&["serve", "-c", "serve.yaml"]);
+        command.stdout(log.try_clone().unwrap()).stderr(log);
+        let proxy = Proxy {
+            address,
+            process: command.spawn().unwrap(),
+        };
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while TcpStream::connect(address).is_err() {
+            let log = || fs::read_to_string(self.path("log")).unwrap();
+            assert!(Instant::now() < deadline, "{}", log());
+            thread::sleep(Duration::from_millis(20));
+        }
+        proxy
     }
 
     pub(crate) fn start(&self, args: &[&str]) -> Child {

@@ -6,8 +6,11 @@
 
 use std::collections::BTreeMap;
 
+use super::connect;
 use super::database::{Database, Fault};
-use crate::policy::{ColumnName, EncryptedColumn};
+use super::target::family;
+use crate::policy::{ColumnName, EncryptedColumn, Errors, Policy, PolicyError};
+use crate::server::config::Upstream;
 
 /// One thing in the way.
 pub(super) struct Obstacle {
@@ -164,6 +167,42 @@ pub(super) async fn obstacles(
         found.push(Obstacle { weight, text });
     }
     Ok(found)
+}
+
+/// What `policy check` says of a policy's encrypted columns, beyond what binding them says.
+///
+/// # Errors
+/// The catalog cannot be read.
+pub(in crate::cli) async fn check(
+    policy: &Policy,
+    upstream: &Upstream,
+    database: &str,
+) -> Result<Vec<PolicyError>, Errors> {
+    let mut messages = Vec::new();
+    if policy.encrypted.is_empty() {
+        return Ok(messages);
+    }
+    let fault = |what: String| PolicyError::error(format!("database {database}: {what}"));
+    let connected = connect(upstream, database, "pgveil policy check").await;
+    let mut db = connected.map_err(fault)?;
+    for entry in policy.encrypted.values() {
+        let found = match family(&mut db, &entry.column).await {
+            Ok(Some(family)) => obstacles(&mut db, entry, &family, &policy.encrypted).await,
+            Ok(None) => continue,
+            Err(error) => Err(error),
+        };
+        for obstacle in found.map_err(|error| fault(error.to_string()))? {
+            let (said, is_error) = match obstacle.weight {
+                Weight::Refused => ("cannot be encrypted", true),
+                Weight::NotWhileTurning => ("cannot be turned by pgveil encrypt as it is", false),
+                Weight::Warning => ("is encrypted", false),
+            };
+            let message = format!("{} {said}: {}", entry.column, obstacle.text);
+            let message = PolicyError::at(&entry.span, message);
+            messages.push(if is_error { message } else { message.warning() });
+        }
+    }
+    Ok(messages)
 }
 
 fn said(kind: &str, table: &str, name: &str, more: &str) -> (Weight, String) {

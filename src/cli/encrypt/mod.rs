@@ -23,6 +23,7 @@ use std::process::ExitCode;
 use clap::Args;
 use thiserror::Error;
 
+pub(super) use self::checks::check;
 use self::database::{Database, Fault};
 use self::job::Job;
 use self::report::Records;

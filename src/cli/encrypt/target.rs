@@ -68,6 +68,23 @@ FROM family f JOIN pg_class c ON c.oid = f.oid JOIN pg_namespace n ON n.oid = c.
 LEFT JOIN pg_am m ON m.oid = c.relam
 ORDER BY n.nspname, c.relname";
 
+/// OIDs of all tables that share a column's rows, as an array; `None` if there is no such column.
+pub(super) async fn family(
+    db: &mut Database,
+    column: &ColumnName,
+) -> Result<Option<String>, Fault> {
+    let (table, name) = (&column.table, column.column.as_str());
+    let names = [table.schema.as_str(), table.name.as_str(), name];
+    let Some(root) = db.rows(NAMED, &names).await?.into_iter().flatten().next() else {
+        return Ok(None);
+    };
+    let members = db.rows(FAMILY, &[&root, name]).await?;
+    let oids: Vec<String> = (members.into_iter())
+        .filter_map(|row| row.into_iter().next())
+        .collect();
+    Ok(Some(format!("{{{}}}", oids.join(","))))
+}
+
 impl Target {
     /// Finds the column of a policy's entry in the database.
     pub(super) async fn find(

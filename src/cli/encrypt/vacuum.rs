@@ -61,6 +61,11 @@ SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE'),
 FROM pg_roles r, pg_database d
 WHERE r.rolname = current_user AND d.datname = current_database()";
 
+/// Tables that VACUUM would pass over with a warning.
+const NOT_OWNED: &str = "\
+SELECT c.oid::regclass FROM unnest($1::oid[]) AS o (oid) JOIN pg_class c ON c.oid = o.oid
+WHERE NOT pg_has_role(current_user, c.relowner, 'USAGE') ORDER BY 1";
+
 const INDEXES: &str = "\
 SELECT concat(quote_ident(n.nspname), '.', quote_ident(x.relname))
 FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid AND x.relkind = 'i'
@@ -98,6 +103,21 @@ pub(super) async fn vacuum(
             .is_some_and(|r| r == "t")
     };
     let (sees_all, vacuums_catalog) = (right(0), right(1));
+    if !vacuums_catalog {
+        let foreign = db.rows(NOT_OWNED, &[&target.family]).await?;
+        let foreign: Vec<String> = foreign.into_iter().flatten().collect();
+        if !foreign.is_empty() {
+            left.push(format!(
+                "old versions of rows, index entries and statistics still hold values, and this login \
+                 does not own {}: begin again as somebody who does",
+                foreign.join(", ")
+            ));
+            return Ok(Removed {
+                left,
+                is_done: false,
+            });
+        }
+    }
     if !sees_all {
         left.push(
             "this login does not see what snapshots other sessions hold (pg_read_all_stats): old \
