@@ -51,7 +51,10 @@ pub fn question(hidden: &[String]) -> String {
          WHERE locktype OPERATOR(pg_catalog.=) 'advisory' \
          AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()) \
          UNION ALL SELECT 'x', 'temp', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_class \
-         WHERE relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())",
+         WHERE relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) \
+         OR EXISTS (SELECT FROM pg_catalog.pg_depend \
+         WHERE refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass \
+         AND refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())",
     );
     for name in hidden {
         let name = literal(name);

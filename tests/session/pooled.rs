@@ -260,6 +260,16 @@ async fn what_cannot_be_taken_along_keeps_the_connection_until_it_is_gone() {
             "DROP TABLE mine",
         ),
         (
+            "CREATE TYPE pg_temp.mood AS ENUM ('1')",
+            "SELECT '1'::mood",
+            "DROP TYPE pg_temp.mood",
+        ),
+        (
+            "CREATE DOMAIN pg_temp.text AS int",
+            "SELECT 1::text",
+            "DROP DOMAIN pg_temp.text",
+        ),
+        (
             "SELECT pg_advisory_lock(42)",
             "SELECT 1",
             "SELECT pg_advisory_unlock(42)",
