@@ -7,7 +7,7 @@
 //! finds what is left.
 
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 use zeroize::Zeroizing;
@@ -25,6 +25,12 @@ use crate::mask::token::CellState;
 /// Rows are found by where they are, however few pages there are to look through.
 const BEGIN: &str = "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; \
     SET LOCAL enable_mergejoin = off";
+
+/// Statements of a batch.
+const STATEMENTS: u32 = 4;
+
+/// Rows of a batch at least, if there are so many left: what takes longer with so few is not the rows.
+const FEWEST: usize = 50;
 
 /// Where a row is: page and number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,6 +91,8 @@ pub(super) struct Turner<'a> {
     pub(super) faults: Vec<String>,
     /// Cells of the next batch.
     size: usize,
+    /// What a statement takes that does nothing.
+    idle: Duration,
 }
 
 impl<'a> Turner<'a> {
@@ -101,6 +109,7 @@ impl<'a> Turner<'a> {
             progress,
             faults: Vec::new(),
             size: CELLS_PER_BATCH,
+            idle: Duration::ZERO,
         }
     }
 
@@ -184,11 +193,11 @@ impl<'a> Turner<'a> {
         (find, like)
     }
 
-    /// Keeps transactions short.
+    /// Keeps transactions short. The way to the server and back is not shorter with fewer rows.
     fn adapt(&mut self, started: Instant) {
-        let took = started.elapsed();
+        let took = started.elapsed().saturating_sub(self.idle * STATEMENTS);
         if took > BATCH_TIME {
-            self.size = (self.size / 2).max(1);
+            self.size = (self.size / 2).max(FEWEST);
         } else if took < BATCH_TIME / 2 {
             self.size = (self.size * 2).min(CELLS_PER_BATCH);
         }
@@ -249,7 +258,9 @@ impl<'a> Turner<'a> {
 
     /// One transaction.
     async fn batch(&mut self, leaf: &Leaf, rows: &[Tid]) -> Result<u64, Missed> {
+        let started = Instant::now();
         self.db.run(BEGIN).await?;
+        self.idle = started.elapsed();
         let done = match self.write(leaf, rows).await {
             Ok(turned) => match self.db.run("COMMIT").await {
                 Ok(()) => return Ok(turned),
