@@ -3,7 +3,7 @@
 use bytes::{BufMut, BytesMut};
 
 use super::row::{MalformedRow, OutputRule, Transform, frame_length};
-use crate::pg::types::Format;
+use crate::pg::types::{Format, oid};
 use crate::pg::{AttrNumber, Oid};
 
 /// One field of a RowDescription, without its name.
@@ -107,7 +107,13 @@ impl<'a> Field<'a> {
             field.shape.attnum = attnum;
         }
         if let Transform::Token(token) = &rule.transform {
-            let (type_oid, typlen) = token.output_type();
+            // What became text on its way is text, as it would be on a table of tokens.
+            let cast = field.shape.type_oid == oid::TEXT && token.type_oid() != oid::TEXT;
+            let (type_oid, typlen) = if cast {
+                (oid::TEXT, -1)
+            } else {
+                token.output_type()
+            };
             field.shape.type_oid = type_oid;
             field.shape.typmod = -1;
             field.typlen = typlen;
