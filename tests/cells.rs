@@ -15,6 +15,8 @@ mod checks;
 mod client;
 #[path = "cells/killed.rs"]
 mod killed;
+#[path = "support/listening.rs"]
+mod listening;
 #[path = "cells/remains.rs"]
 mod remains;
 #[path = "cells/rotated.rs"]

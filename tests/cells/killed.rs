@@ -22,6 +22,12 @@ fn people(rows: u64) -> String {
 
 /// Runs a command and kills it when so many rows look like cells, or no longer do.
 fn kill_halfway(stage: &Stage, command: &str, is_half: &str) {
+    // It cannot end before it is killed: one row is somebody else's.
+    let mut other = stage.connect();
+    other.simple("BEGIN");
+    other.simple(&format!(
+        "SELECT FROM s.people WHERE id = {ROWS} FOR UPDATE"
+    ));
     let mut child = stage.start(&[command, COLUMN]);
     let deadline = Instant::now() + Duration::from_secs(120);
     let sql = format!("SELECT {is_half} FROM s.people");
@@ -84,7 +90,7 @@ fn what_others_write_meanwhile_stays_as_they_wrote_it() {
                     let mut client = stage.connect();
                     let mut last = HashMap::new();
                     let mut turn = mine;
-                    while !stop.load(Ordering::Relaxed) {
+                    while !stop.load(Ordering::Relaxed) || last.len() < 50 {
                         turn += 1;
                         let id = 1 + (turn * 7_919 % (rows / 3)) * 3 + mine;
                         let before: Option<&(String, u64)> = last.get(&id);

@@ -92,7 +92,8 @@ fn touched(stage: &Stage, table: &str) -> Vec<u8> {
     stage.sql(&format!("UPDATE {table} SET id = -id"));
     stage.sql(&format!("UPDATE {table} SET id = -id; ANALYZE {table}"));
     let written = wal(stage, from, lsn(stage));
-    assert!(written.len() > 50_000, "{}", written.len());
+    // Without the empty middle of each page that is little for a small table.
+    assert!(written.len() > 4_096, "{}", written.len());
     written
 }
 

@@ -1,7 +1,7 @@
 //! One cluster for all tests of this binary, and for each a database, a ring and a configuration.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -13,6 +13,7 @@ use pgveil::cli::keys;
 use serde_json::Value;
 
 use super::client::Client;
+use super::listening::listening;
 
 /// Everyone's password.
 pub(crate) const PASSWORD: &str = "stage";
@@ -105,7 +106,7 @@ impl Stage {
         let password = format!("password: {{env: {VARIABLE}}}");
         let login = format!("{{user: keeper, {password}}}");
         let configuration = format!(
-            "listen: 127.0.0.1:6432
+            "listen: 127.0.0.1:0
 upstream:
   address: {}
   tls: {{mode: disable}}
@@ -155,24 +156,23 @@ encrypt: {{{encrypt}}}
     }
 
     pub(crate) fn serve(&self) -> Proxy {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap();
-        drop(free);
-        let config = fs::read_to_string(self.path("pgveil.yaml")).unwrap();
-        let config = config.replace("127.0.0.1:6432", &address.to_string());
-        fs::write(self.path("serve.yaml"), config).unwrap();
         let log = fs::File::create(self.path("log")).unwrap();
-        let mut command = self.command(&["serve", "-c", "serve.yaml"]);
+        let mut command = self.command(&["serve", "-c", "pgveil.yaml"]);
         command.stdout(log.try_clone().unwrap()).stderr(log);
-        let proxy = Proxy {
-            address,
-            process: command.spawn().unwrap(),
-        };
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while TcpStream::connect(address).is_err() {
-            let log = || fs::read_to_string(self.path("log")).unwrap();
+        let process = command.spawn().unwrap();
+        let log = || fs::read_to_string(self.path("log")).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(120);
+        let address = loop {
+            if let Some(address) = listening(&log()) {
+                break address;
+            }
             assert!(Instant::now() < deadline, "{}", log());
             thread::sleep(Duration::from_millis(20));
+        };
+        let proxy = Proxy { address, process };
+        // It has read the catalog when it lets somebody in.
+        while let Err(error) = Client::connect(address, "app", PASSWORD, &self.database) {
+            assert!(Instant::now() < deadline, "{error}: {}", log());
         }
         proxy
     }

@@ -2,5 +2,6 @@
 //! keeps every byte it receives, and the tap that searches those bytes for what it must not see.
 
 pub(crate) mod client;
+mod listening;
 pub(crate) mod stage;
 mod tap;

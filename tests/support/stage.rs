@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use pgveil::cli::cluster::{Cluster, ClusterOptions};
 
 use super::client::{Answer, Client};
+use super::listening::listening;
 use super::tap::Tap;
 
 /// How long the proxy may take to start: only a failure takes so long.
@@ -318,16 +319,6 @@ fn serve(folder: &Path, upstream: SocketAddr, pool: &str) -> (Child, SocketAddr)
         proxy = listening(&log());
     }
     (leash, proxy.unwrap())
-}
-
-/// Where it listens: the port is the system's choice. One that was found free beforehand would be
-/// somebody else's by the time the proxy takes it, now and then.
-fn listening(log: &str) -> Option<SocketAddr> {
-    // Whole lines only: the last one may still be on its way.
-    let (whole, _) = log.rsplit_once('\n')?;
-    let line = whole.lines().find(|line| line.contains("listening"))?;
-    let (_, addr) = line.split_once("addr=")?;
-    addr.split_whitespace().next()?.parse().ok()
 }
 
 fn configuration(upstream: SocketAddr, ring: &Path, folder: &Path, pool: &str) -> String {
