@@ -79,7 +79,9 @@ fn cluster() -> &'static Cluster {
             ..ClusterOptions::default()
         };
         let cluster = Cluster::start(&options).unwrap();
-        let login = format!("CREATE ROLE keeper LOGIN PASSWORD '{PASSWORD}'");
+        let login = format!(
+            "CREATE ROLE keeper LOGIN PASSWORD '{PASSWORD}'; GRANT pg_read_all_stats TO keeper"
+        );
         cluster.run("postgres", &login).unwrap();
         cluster
     })
@@ -91,9 +93,7 @@ impl Stage {
         let cluster = cluster();
         let create = format!("CREATE DATABASE {database} OWNER keeper");
         cluster.run("postgres", &create).unwrap();
-        let schema = format!(
-            "GRANT pg_read_all_stats TO keeper; SET ROLE keeper; CREATE SCHEMA s; {schema}"
-        );
+        let schema = format!("SET ROLE keeper; CREATE SCHEMA s; {schema}");
         cluster.run(database, &schema).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let ring = folder.path().join("ring");

@@ -54,6 +54,7 @@ CREATE VIEW shaped_copy_seen AS SELECT id, phone, account FROM shaped_copy WHERE
 ";
 
 const STATEMENTS: &[&str] = &[
+    "COPY (SELECT id, phone, card FROM shaped ORDER BY id) TO STDOUT (FORMAT csv, HEADER)",
     "SELECT * FROM shaped",
     "SELECT id, phone AS p, card FROM shaped s WHERE id < 4",
     "SELECT id, phone IS NULL, card IS NOT NULL, number IS NULL, account IS NULL FROM shaped",
@@ -111,7 +112,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("SELECT id FROM shaped WHERE phone = account", "42501"),
     ("SELECT id FROM shaped WHERE length(card) = 16", "42501"),
     ("SELECT to_json(s) FROM shaped s", "42501"),
-    ("COPY shaped (phone) TO STDOUT", "42501"),
+    ("COPY (SELECT upper(phone) FROM shaped) TO STDOUT", "42501"),
     (
         "INSERT INTO shaped (id, phone) VALUES (9, 'unknown')",
         "42501",
