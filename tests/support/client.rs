@@ -27,9 +27,8 @@ pub(crate) enum Answer {
     Error(String, String),
 }
 
-/// A connection, and what came over it in messages, but for what a login is made of: nonces, proofs and
-/// keys are random, and anything turns up in them sooner or later. So it does in messages' lengths: one of
-/// 48 bytes begins with a digit.
+/// A connection, and every byte that came over it, but for what a login is made of: nonces, proofs and
+/// keys are random, and anything turns up in them sooner or later.
 pub(crate) struct Client {
     stream: TcpStream,
     received: Vec<u8>,
@@ -144,6 +143,7 @@ impl Client {
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body)?;
         if !matches!(kind, b'R' | b'K') {
+            self.received.extend_from_slice(&head);
             self.received.extend_from_slice(&body);
         }
         Ok(Message { kind, body })
@@ -191,7 +191,7 @@ impl Client {
         answer(&self.until_ready())
     }
 
-    /// The bodies of the messages received since the last time this was asked.
+    /// Every byte received since the last time this was asked.
     pub(crate) fn take_received(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.received)
     }
