@@ -11,12 +11,11 @@
 
 use std::sync::Arc;
 
-use aes_siv::KeyInit;
-use aes_siv::siv::{Aes256Siv, IV_SIZE};
 use data_encoding::BASE64URL_NOPAD;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::keyring::{KEY_ID_CHARACTERS, TokenKey};
+use super::siv::{self, IV_SIZE};
 use crate::mask::column_type::ColumnType;
 use crate::mask::mask::MaskError;
 use crate::pg::types::oid;
@@ -118,16 +117,8 @@ impl Cells {
 
     /// Appends the cell of a value.
     pub fn seal(&self, value: &[u8], out: &mut Vec<u8>) -> Option<()> {
-        let mut siv = Aes256Siv::new(self.key.bytes().into());
-        let mut buffer = Zeroizing::new(vec![0_u8; value.len().checked_add(IV_SIZE)?]);
-        let (tag, text) = buffer.split_at_mut_checked(IV_SIZE)?;
-        text.copy_from_slice(value);
-        let sealed = siv.encrypt_inout_detached(HEADERS, (&mut *text).into());
-        let Ok(iv) = sealed else {
-            text.zeroize();
-            return None;
-        };
-        tag.copy_from_slice(&iv);
+        let mut buffer = vec![0_u8; value.len().checked_add(IV_SIZE)?];
+        siv::seal(&self.key, HEADERS, value, &mut buffer)?;
         out.extend_from_slice(PREFIX.as_bytes());
         out.extend_from_slice(self.key.id().as_bytes());
         let start = out.len();
@@ -169,10 +160,7 @@ impl Cells {
             .find(|key| key.id().as_bytes() == id)
             .and_then(|key| {
                 let sealed = BASE64URL_NOPAD.decode(text).ok()?;
-                let value = Aes256Siv::new(key.bytes().into())
-                    .decrypt(HEADERS, &sealed)
-                    .ok()?;
-                Some(Zeroizing::new(value))
+                siv::open(key, HEADERS, &sealed)
             })
             // PostgreSQL's text is UTF-8 here, and what is sealed was.
             .filter(|value| std::str::from_utf8(value).is_ok());

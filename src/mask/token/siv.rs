@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use aes_siv::KeyInit;
-use aes_siv::siv::{Aes256Siv, IV_SIZE};
+use aes_siv::siv::Aes256Siv;
+pub(super) use aes_siv::siv::IV_SIZE;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::codec::{Family, read_token, write_token};
@@ -44,23 +45,45 @@ impl Siv {
     }
 
     fn seal(&self, plain: &[u8], buffer: &mut [u8], out: &mut Vec<u8>) -> Option<()> {
-        let (tag, text) = buffer.split_at_mut_checked(IV_SIZE)?;
-        text.copy_from_slice(plain);
-        let mut siv = Aes256Siv::new(self.key.bytes().into());
-        let sealed = siv.encrypt_inout_detached(self.headers(), (&mut *text).into());
-        let Ok(iv) = sealed else {
-            text.zeroize();
-            return None;
-        };
-        tag.copy_from_slice(&iv);
+        seal(&self.key, self.headers(), plain, buffer)?;
         write_token(self.key.id(), buffer, out)
     }
 
     pub(super) fn decode(&self, token: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-        let sealed = read_token(self.key.id(), token)?;
-        let mut siv = Aes256Siv::new(self.key.bytes().into());
-        siv.decrypt(self.headers(), &sealed)
-            .ok()
-            .map(Zeroizing::new)
+        open(
+            &self.key,
+            self.headers(),
+            &read_token(self.key.id(), token)?,
+        )
     }
+}
+
+/// Fills `buffer`, [`IV_SIZE`] bytes longer than the plaintext, with the IV and the ciphertext. Of the
+/// plaintext nothing is left in it, whatever happens.
+pub(super) fn seal<const N: usize>(
+    key: &TokenKey,
+    headers: [&[u8]; N],
+    plain: &[u8],
+    buffer: &mut [u8],
+) -> Option<()> {
+    let (tag, text) = buffer.split_at_mut_checked(IV_SIZE)?;
+    text.copy_from_slice(plain);
+    let mut siv = Aes256Siv::new(key.bytes().into());
+    let sealed = siv.encrypt_inout_detached(headers, (&mut *text).into());
+    let Ok(iv) = sealed else {
+        text.zeroize();
+        return None;
+    };
+    tag.copy_from_slice(&iv);
+    Some(())
+}
+
+/// The plaintext, if it authenticates under the key and the associated data.
+pub(super) fn open<const N: usize>(
+    key: &TokenKey,
+    headers: [&[u8]; N],
+    sealed: &[u8],
+) -> Option<Zeroizing<Vec<u8>>> {
+    let mut siv = Aes256Siv::new(key.bytes().into());
+    siv.decrypt(headers, sealed).ok().map(Zeroizing::new)
 }
