@@ -189,6 +189,19 @@ impl UpstreamConnection {
         }
     }
 
+    /// The next frame of an answer that has failed already, or not.
+    pub(super) async fn next_of_answer(
+        &mut self,
+        failed: Option<&ServerError>,
+    ) -> Result<(u8, Bytes), ConnectError> {
+        match (self.next_frame(&Limits::BACKEND).await, failed) {
+            (Ok(frame), _) => Ok(frame),
+            // What it said last says more than that it is gone.
+            (Err(_), Some(error)) => Err(error.clone().into()),
+            (Err(error), None) => Err(error),
+        }
+    }
+
     /// Runs one of the proxy's own queries and gives its rows in text format. Only for introspection
     /// and housekeeping: nothing of a client's goes in here.
     pub async fn simple_query_text(&mut self, sql: &str) -> Result<Rows, ConnectError> {
@@ -208,12 +221,7 @@ impl UpstreamConnection {
         let mut rows = Vec::new();
         let mut failed: Option<ServerError> = None;
         loop {
-            let (tag, bytes) = match (self.next_frame(&Limits::BACKEND).await, &failed) {
-                (Ok(frame), _) => frame,
-                // What it said last says more than that it is gone.
-                (Err(_), Some(error)) => return Err(error.clone().into()),
-                (Err(error), None) => return Err(error),
-            };
+            let (tag, bytes) = self.next_of_answer(failed.as_ref()).await?;
             if matches!(
                 tag,
                 backend::NOTIFICATION | backend::NOTICE | backend::PARAMETER_STATUS

@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use super::connection::UpstreamConnection;
 use super::error::{ConnectError, ServerError};
 use crate::pg::types::Format;
-use crate::wire::frame::{self, Limits};
+use crate::wire::frame;
 use crate::wire::write::frontend as write;
 use crate::wire::{BackendMessage, backend};
 
@@ -33,12 +33,7 @@ impl UpstreamConnection {
         self.write(&out).await?;
         let mut failed: Option<ServerError> = None;
         loop {
-            let (tag, bytes) = match (self.next_frame(&Limits::BACKEND).await, &failed) {
-                (Ok(frame), _) => frame,
-                // What it said last says more than that it is gone.
-                (Err(_), Some(error)) => return Err(error.clone().into()),
-                (Err(error), None) => return Err(error),
-            };
+            let (tag, bytes) = self.next_of_answer(failed.as_ref()).await?;
             if matches!(tag, backend::COPY_IN | backend::COPY_BOTH) {
                 return Err(ConnectError::Protocol("a query began a COPY"));
             }
