@@ -6,10 +6,11 @@
 //! is a fact of the database ([`Routines`]).
 
 use std::collections::HashMap;
-use std::ops::{BitOr, BitOrAssign};
+use std::ops::{BitOr, BitOrAssign, Deref};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::words::{Item, Words};
+use crate::ident;
 
 /// What is left when a transaction is over.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -68,10 +69,13 @@ impl BitOrAssign for Residue {
     }
 }
 
-/// Functions of one database that may leave something behind, by name, schema aside: an overload or a
-/// namesake elsewhere counts as well.
+/// Functions that may leave something behind, the server's and one database's own, by name, schema
+/// aside: an overload or a namesake elsewhere counts as well.
 pub struct Routines {
     stateful: HashMap<Box<[u8]>, Residue>,
+    /// By a name's first byte, in lower case, the lengths there are: most names are none of them, and
+    /// need not be looked up.
+    lengths: Box<[u64; 256]>,
     implicit: Residue,
     /// No two have the same.
     version: u64,
@@ -122,18 +126,35 @@ impl Routines {
     /// call one without naming it: by triggers, defaults, views, rules, policies, casts, operators.
     pub fn new(stateful: impl IntoIterator<Item = String>, implicit: bool) -> Self {
         static VERSIONS: AtomicU64 = AtomicU64::new(1);
-        let own = stateful
-            .into_iter()
-            .map(|name| (name.into_bytes().into_boxed_slice(), Residue::UNSEEN));
-        Self {
-            stateful: own.collect(),
+        let mut routines = Self {
+            stateful: HashMap::new(),
+            lengths: Box::new([0; 256]),
             implicit: if implicit {
                 Residue::UNSEEN
             } else {
                 Residue::NONE
             },
             version: VERSIONS.fetch_add(1, Ordering::Relaxed),
+        };
+        for (name, residue) in SERVER {
+            routines.add(name.as_bytes(), residue);
         }
+        for name in stateful {
+            routines.add(name.as_bytes(), Residue::UNSEEN);
+        }
+        routines
+    }
+
+    fn add(&mut self, name: &[u8], residue: Residue) {
+        if let Some(lengths) = name.first().and_then(|first| self.lengths_of(*first)) {
+            *lengths |= length_bit(name);
+        }
+        *self.stateful.entry(name.into()).or_default() |= residue;
+    }
+
+    fn lengths_of(&mut self, first: u8) -> Option<&mut u64> {
+        self.lengths
+            .get_mut(usize::from(first.to_ascii_lowercase()))
     }
 
     /// Which one this is.
@@ -142,10 +163,57 @@ impl Routines {
         bytes
     }
 
-    fn call(&self, name: &[u8]) -> Residue {
-        let server = SERVER.iter().find(|(n, _)| n.as_bytes() == name);
-        let own = self.stateful.get(name).copied().unwrap_or_default();
-        server.map_or(own, |(_, residue)| own | *residue)
+    fn call(&self, name: Name<'_>) -> Residue {
+        let (Name::Plain(written) | Name::Quoted(written, _)) = name;
+        let first = written.first().copied().unwrap_or_default();
+        let lengths = self.lengths.get(usize::from(first.to_ascii_lowercase()));
+        let known = lengths.is_some_and(|lengths| lengths & length_bit(written) != 0);
+        match name {
+            // PostgreSQL cuts it, and it may be any of those then; and what is in quotes may be shorter
+            // than it is written.
+            _ if written.len() > ident::MAX_BYTES => Residue::UNSEEN,
+            Name::Quoted(_, false) => Residue::UNSEEN,
+            _ if !known => Residue::NONE,
+            Name::Plain(word) => self.get(&Lower::of(word)),
+            Name::Quoted(name, true) => self.get(name),
+        }
+    }
+
+    fn get(&self, name: &[u8]) -> Residue {
+        self.stateful.get(name).copied().unwrap_or_default()
+    }
+}
+
+/// One bit for each length of a name.
+fn length_bit(name: &[u8]) -> u64 {
+    1 << name.len().min(ident::MAX_BYTES)
+}
+
+/// A name or keyword in lower case; `?`, which is none, for what is longer than any.
+struct Lower {
+    bytes: [u8; ident::MAX_BYTES],
+    len: usize,
+}
+
+impl Lower {
+    fn of(word: &[u8]) -> Self {
+        let mut bytes = [0; ident::MAX_BYTES];
+        if let Some(lower) = bytes.get_mut(..word.len()) {
+            lower.copy_from_slice(word);
+            lower.make_ascii_lowercase();
+            let len = word.len();
+            return Self { bytes, len };
+        }
+        bytes[0] = b'?';
+        Self { bytes, len: 1 }
+    }
+}
+
+impl Deref for Lower {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
     }
 }
 
@@ -157,8 +225,8 @@ pub fn residue(text: &[u8], routines: &Routines, hidden: &mut dyn FnMut(&str)) -
         hidden,
         found: Residue::NONE,
         previous: Previous::Start,
-        call: Name::default(),
-        setting: Name::default(),
+        call: None,
+        setting: Vec::new(),
     };
     for item in Words::new(text) {
         reading.take(&item);
@@ -188,81 +256,46 @@ enum Previous {
     Other,
 }
 
-struct Reading<'a> {
+struct Reading<'a, 't> {
     routines: &'a Routines,
     hidden: &'a mut dyn FnMut(&str),
     found: Residue,
     previous: Previous,
-    /// The last name, lower case unless it was quoted; a call if `(` follows.
-    call: Name,
+    /// The name just read; a call if `(` follows.
+    call: Option<Name<'t>>,
     /// The first part of a setting's name.
-    setting: Name,
+    setting: Vec<u8>,
 }
 
-/// A name, as far as PostgreSQL would look at it, without a place on the heap.
-struct Name {
-    bytes: [u8; crate::ident::MAX_BYTES],
-    len: usize,
+/// A name as written.
+#[derive(Clone, Copy)]
+enum Name<'t> {
+    /// Or a keyword.
+    Plain(&'t [u8]),
+    /// As [`Item::Quoted`].
+    Quoted(&'t [u8], bool),
 }
 
-impl Default for Name {
-    fn default() -> Self {
-        Self {
-            bytes: [0; crate::ident::MAX_BYTES],
-            len: 0,
-        }
-    }
-}
-
-impl Name {
-    fn set(&mut self, name: &[u8]) {
-        self.len = name.len().min(self.bytes.len());
-        let (to, from) = (self.bytes.get_mut(..self.len), name.get(..self.len));
-        if let (Some(to), Some(from)) = (to, from) {
-            to.copy_from_slice(from);
-        }
-    }
-
-    fn clear(&mut self) {
-        self.len = 0;
-    }
-
-    fn get(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
-    }
-}
-
-impl Reading<'_> {
-    fn take(&mut self, item: &Item<'_>) {
-        match item {
-            Item::Word(word) => {
-                let mut short = [0; 64];
-                match short.get_mut(..word.len()) {
-                    Some(lower) => {
-                        lower.copy_from_slice(word);
-                        lower.make_ascii_lowercase();
-                        self.word(lower, false);
-                    }
-                    // Longer than any keyword or name.
-                    None => self.word(b"?", false),
-                }
-            }
-            Item::Quoted(name) => self.word(name, true),
+impl<'t> Reading<'_, 't> {
+    fn take(&mut self, item: &Item<'t>) {
+        match *item {
+            Item::Word(word) => self.name(Name::Plain(word)),
+            Item::Quoted(name, plain) => self.name(Name::Quoted(name, plain)),
             Item::String(value) => {
                 if self.previous == Previous::SetConfig {
                     // The first argument, and it says which setting: the server tells the rest.
                     self.setting(value);
                 }
-                self.call.clear();
+                self.call = None;
                 self.previous = Previous::Other;
             }
             Item::Semicolon => {
-                self.call.clear();
+                self.call = None;
                 self.previous = Previous::Start;
             }
             Item::Open => {
                 self.previous = self.open();
-                self.call.clear();
+                self.call = None;
             }
             Item::Dot => {
                 self.previous = match self.previous {
@@ -274,7 +307,7 @@ impl Reading<'_> {
                 if self.previous == Previous::SetConfig {
                     self.found |= Residue::UNSEEN;
                 }
-                self.call.clear();
+                self.call = None;
                 self.previous = Previous::Other;
             }
             Item::Unreadable => self.found |= Residue::UNSEEN,
@@ -283,39 +316,39 @@ impl Reading<'_> {
 
     /// `(`, after what may be a name.
     fn open(&mut self) -> Previous {
-        if self.call.len == 0 {
-            return match self.previous {
-                Previous::Start => Previous::Start,
-                _ => Previous::Other,
-            };
+        let is_set_config = |name| match name {
+            Name::Plain(word) => word.eq_ignore_ascii_case(b"set_config"),
+            Name::Quoted(name, _) => name == b"set_config",
+        };
+        match (self.call, self.previous) {
+            (None, Previous::Start) => Previous::Start,
+            (None, _) => Previous::Other,
+            (Some(name), _) if is_set_config(name) => Previous::SetConfig,
+            (Some(name), _) => {
+                self.found |= self.routines.call(name);
+                Previous::Other
+            }
         }
-        if self.call.get() == b"set_config" {
-            return Previous::SetConfig;
-        }
-        self.found |= self.routines.call(self.call.get());
-        Previous::Other
     }
 
-    fn word(&mut self, word: &[u8], quoted: bool) {
+    fn name(&mut self, name: Name<'t>) {
         if self.previous == Previous::SetConfig {
             self.found |= Residue::UNSEEN;
         }
-        self.call.set(word);
-        self.previous = match (self.previous, quoted) {
-            (Previous::Start, false) => self.begin(word),
-            (Previous::Set, false) => self.set(word),
-            (Previous::SetSession, false) => match word {
+        self.call = Some(name);
+        self.previous = match (self.previous, name) {
+            (Previous::Start, Name::Plain(word)) => self.begin(&Lower::of(word)),
+            (Previous::Set, Name::Plain(word)) => self.set(&Lower::of(word)),
+            (Previous::SetSession, Name::Plain(word)) => match &*Lower::of(word) {
                 b"characteristics" => self.changed(),
                 b"authorization" | b"role" => self.identity(),
                 name => self.named(name),
             },
-            (Previous::Set | Previous::SetSession, true) => self.named(word),
-            (Previous::SettingDot, _) => {
-                let name = [self.setting.get(), word].join(&b'.');
-                self.named(&name)
-            }
-            (_, true) => Previous::Other,
-            (before, false) => self.within(before, word),
+            (Previous::Set | Previous::SetSession, Name::Quoted(name, _)) => self.named(name),
+            (Previous::SettingDot, Name::Plain(word)) => self.named_within(&Lower::of(word)),
+            (Previous::SettingDot, Name::Quoted(name, _)) => self.named_within(name),
+            (_, Name::Quoted(..)) => Previous::Other,
+            (before, Name::Plain(word)) => self.within(before, word),
         };
     }
 
@@ -378,8 +411,14 @@ impl Reading<'_> {
     /// `SET name`; more of it may follow behind a dot.
     fn named(&mut self, name: &[u8]) -> Previous {
         self.setting(name);
-        self.setting.set(name);
+        self.setting = name.to_vec();
         Previous::Setting
+    }
+
+    /// The same behind a dot.
+    fn named_within(&mut self, name: &[u8]) -> Previous {
+        let name = [&self.setting, name].join(&b'.');
+        self.named(&name)
     }
 
     fn setting(&mut self, name: &[u8]) {
@@ -399,33 +438,60 @@ impl Reading<'_> {
 
     /// A word in the middle.
     fn within(&mut self, before: Previous, word: &[u8]) -> Previous {
-        match word {
-            b"insert" | b"merge" => Previous::Inserter,
-            b"create" => {
-                self.found |= Residue::STATE;
-                Previous::Maker
+        let (residue, next) = match Telling::of(word) {
+            None => return Previous::Other,
+            Some(Telling::Insert) => (Residue::NONE, Previous::Inserter),
+            Some(Telling::Create) => (Residue::STATE, Previous::Maker),
+            Some(Telling::Make) => (Residue::NONE, Previous::Maker),
+            // SELECT INTO makes a table, and the search path may begin with pg_temp.
+            Some(Telling::Into) if before == Previous::Inserter => (Residue::NONE, Previous::Maker),
+            Some(Telling::Into) => (Residue::STATE, Previous::Maker),
+            Some(Telling::Temporary) if before != Previous::Maker => {
+                (Residue::NONE, Previous::Other)
             }
-            b"local" | b"global" | b"replace" => Previous::Maker,
-            b"into" => {
-                // SELECT INTO makes a table, and the search path may begin with pg_temp.
-                if before != Previous::Inserter {
-                    self.found |= Residue::STATE;
-                }
-                Previous::Maker
-            }
-            b"temp" | b"temporary" if before == Previous::Maker => {
-                self.found |= Residue::STATE;
-                Previous::Other
-            }
-            b"hold" | b"prepare" | b"execute" => {
-                self.found |= Residue::STATE;
-                Previous::Other
-            }
-            _ if word.starts_with(b"pg_temp") => {
-                self.found |= Residue::STATE;
-                Previous::Other
-            }
-            _ => Previous::Other,
+            Some(Telling::Temporary | Telling::Keep) => (Residue::STATE, Previous::Other),
+        };
+        self.found |= residue;
+        next
+    }
+}
+
+/// Words that tell something wherever they stand.
+enum Telling {
+    /// INSERT, MERGE
+    Insert,
+    Create,
+    /// LOCAL, GLOBAL, REPLACE
+    Make,
+    Into,
+    /// TEMP, TEMPORARY
+    Temporary,
+    /// HOLD, PREPARE, EXECUTE, `pg_temp…`
+    Keep,
+}
+
+impl Telling {
+    /// Length and first letter decide for nearly every word.
+    fn of(word: &[u8]) -> Option<Self> {
+        let is = |keyword: &[u8]| word.eq_ignore_ascii_case(keyword);
+        let begins = |keyword: &[u8]| {
+            let start = word.get(..keyword.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(keyword))
+        };
+        match (word.len(), word.first()?.to_ascii_lowercase()) {
+            (6, b'i') if is(b"insert") => Some(Self::Insert),
+            (5, b'm') if is(b"merge") => Some(Self::Insert),
+            (6, b'c') if is(b"create") => Some(Self::Create),
+            (5, b'l') if is(b"local") => Some(Self::Make),
+            (6, b'g') if is(b"global") => Some(Self::Make),
+            (7, b'r') if is(b"replace") => Some(Self::Make),
+            (4, b'i') if is(b"into") => Some(Self::Into),
+            (4, b't') if is(b"temp") => Some(Self::Temporary),
+            (9, b't') if is(b"temporary") => Some(Self::Temporary),
+            (4, b'h') if is(b"hold") => Some(Self::Keep),
+            (7, b'e') if is(b"execute") => Some(Self::Keep),
+            (7.., b'p') if is(b"prepare") || begins(b"pg_temp") => Some(Self::Keep),
+            _ => None,
         }
     }
 }
@@ -459,6 +525,8 @@ mod tests {
             "(SELECT 1) UNION (SELECT 2)",
             "COPY t FROM STDIN",
             "select pg_advisory_xact_lock(1)",
+            "SELECT LOG_IN, \"LOG_IN\"(1), odd(1), log(1), log_on(1) FROM t",
+            "SELECT \"set_config\".a FROM t WHERE \"into\" IN (1)",
         ] {
             assert_eq!(of(text), (Residue::NONE, vec![]), "{text}");
         }
@@ -486,6 +554,10 @@ mod tests {
             "EXECUTE p",
             "SELECT pg_advisory_lock(1)",
             "SELECT pg_catalog . pg_try_advisory_lock /* a */ (1)",
+            "SELECT PG_Advisory_Lock(1)",
+            "SELECT \"pg_advisory_lock\"(1)",
+            "Select 1 Into x",
+            "SELECT * FROM PG_TEMP_3.x",
             "BEGIN; LISTEN a; COMMIT",
         ] {
             assert!(of(text).0.has(Residue::STATE), "{text}");
@@ -505,7 +577,7 @@ mod tests {
             ("SET SESSION \"app\".\"tenant\" TO 5", &["app.tenant"]),
             ("SET ROLE x", &both),
             ("SET SESSION AUTHORIZATION x", &both),
-            ("SELECT set_config('app.x', $1, false)", &["app.x"]),
+            ("SELECT Set_Config('app.x', $1, false)", &["app.x"]),
             (
                 "SELECT pg_catalog.set_config('search_path', '', false)",
                 &none,
@@ -528,6 +600,10 @@ mod tests {
             "SELECT log_in(1)",
             "SELECT app.log_in (1)",
             "SELECT \"Odd\"(1)",
+            "SELECT LOG_IN(1)",
+            "SELECT \"a\"\"b\"(1)",
+            // Cut by PostgreSQL to 63 bytes, which may be the name of one.
+            "SELECT a234567890123456789012345678901234567890123456789012345678901234(1)",
             "CALL log_in()",
             "SELECT 1; frobnicate",
             "SELECT 'unterminated",

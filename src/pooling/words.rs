@@ -9,8 +9,8 @@
 pub(super) enum Item<'a> {
     /// An unquoted name or keyword, as written.
     Word(&'a [u8]),
-    /// A quoted name. With doubled quotes in it, as written.
-    Quoted(&'a [u8]),
+    /// A quoted name, as written between its quotes; false if quotes are doubled in it.
+    Quoted(&'a [u8], bool),
     /// A string constant without escapes, quotes taken off. Others are [`Item::Other`].
     String(&'a [u8]),
     /// `;`
@@ -25,46 +25,41 @@ pub(super) enum Item<'a> {
     Unreadable,
 }
 
-/// Walks a text.
+/// Walks a text. Every statement of every simple query passes here: what is left of the text is a slice
+/// that gets shorter, so that no byte is looked up by its place.
 pub(super) struct Words<'a> {
-    text: &'a [u8],
-    at: usize,
+    rest: &'a [u8],
 }
 
 impl<'a> Words<'a> {
     pub(super) fn new(text: &'a [u8]) -> Self {
-        Self { text, at: 0 }
+        Self { rest: text }
     }
 
-    fn peek(&self, ahead: usize) -> Option<u8> {
-        self.text.get(self.at.checked_add(ahead)?).copied()
+    /// Takes so many bytes, or what there is.
+    fn take(&mut self, bytes: usize) -> &'a [u8] {
+        let (taken, rest) = self.rest.split_at(bytes.min(self.rest.len()));
+        self.rest = rest;
+        taken
     }
 
     fn skip(&mut self, bytes: usize) {
-        self.at = self.at.saturating_add(bytes);
-    }
-
-    fn rest(&self) -> &'a [u8] {
-        self.text.get(self.at..).unwrap_or_default()
-    }
-
-    fn slice(&self, from: usize, to: usize) -> &'a [u8] {
-        self.text.get(from..to).unwrap_or_default()
+        self.take(bytes);
     }
 
     fn unreadable(&mut self) -> Item<'a> {
-        self.at = self.text.len();
+        self.rest = &[];
         Item::Unreadable
     }
 
     /// White space and comments; false if a comment does not end.
     fn blank(&mut self) -> bool {
         loop {
-            match self.rest() {
-                [b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c, ..] => self.skip(1),
-                [b'-', b'-', ..] => {
-                    let end = memchr::memchr2(b'\n', b'\r', self.rest());
-                    self.skip(end.unwrap_or(usize::MAX));
+            match self.rest {
+                [b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c, rest @ ..] => self.rest = rest,
+                [b'-', b'-', rest @ ..] => {
+                    let end = memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
+                    self.rest = rest.get(end..).unwrap_or_default();
                 }
                 [b'/', b'*', ..] => {
                     if !self.block_comment() {
@@ -79,20 +74,20 @@ impl<'a> Words<'a> {
     fn block_comment(&mut self) -> bool {
         let mut depth = 0_u32;
         loop {
-            match (self.peek(0), self.peek(1)) {
-                (Some(b'/'), Some(b'*')) => {
+            match self.rest {
+                [b'/', b'*', rest @ ..] => {
                     depth = depth.saturating_add(1);
-                    self.skip(2);
+                    self.rest = rest;
                 }
-                (Some(b'*'), Some(b'/')) => {
+                [b'*', b'/', rest @ ..] => {
                     depth = depth.saturating_sub(1);
-                    self.skip(2);
+                    self.rest = rest;
                     if depth == 0 {
                         return true;
                     }
                 }
-                (Some(_), _) => self.skip(1),
-                (None, _) => return false,
+                [_, rest @ ..] => self.rest = rest,
+                [] => return false,
             }
         }
     }
@@ -101,24 +96,20 @@ impl<'a> Words<'a> {
     /// doubled quotes or escapes.
     fn quoted(&mut self, quote: u8, escapes: bool) -> Option<(&'a [u8], bool)> {
         self.skip(1);
-        let start = self.at;
-        let mut plain = true;
+        let (inside, mut plain, mut at) = (self.rest, true, 0_usize);
         loop {
-            let byte = self.peek(0)?;
-            if byte == quote {
-                if self.peek(1) != Some(quote) {
-                    let inside = self.slice(start, self.at);
-                    self.skip(1);
-                    return Some((inside, plain));
-                }
-                plain = false;
-                self.skip(2);
-            } else if byte == b'\\' && escapes {
-                plain = false;
-                self.skip(2);
-            } else {
-                self.skip(1);
+            let ahead = inside.get(at..)?;
+            let stop = |byte: &u8| *byte == quote || (escapes && *byte == b'\\');
+            let found = ahead.iter().position(stop)?;
+            at = at.saturating_add(found);
+            if ahead.get(found) == Some(&quote)
+                && ahead.get(found.saturating_add(1)) != Some(&quote)
+            {
+                self.skip(at.saturating_add(1));
+                return Some((inside.get(..at)?, plain));
             }
+            plain = false;
+            at = at.saturating_add(2);
         }
     }
 
@@ -132,21 +123,21 @@ impl<'a> Words<'a> {
 
     /// `$tag$ … $tag$`, `$1`, or a stray dollar.
     fn dollar(&mut self) -> Item<'a> {
-        let start = self.at;
+        let text = self.rest;
         self.skip(1);
-        if self.peek(0).is_some_and(|b| b.is_ascii_digit()) {
+        if self.rest.first().is_some_and(u8::is_ascii_digit) {
             self.parts();
             return Item::Other;
         }
-        while self.peek(0).is_some_and(|b| is_part(b) && b != b'$') {
-            self.skip(1);
-        }
-        if self.peek(0) != Some(b'$') {
+        let name = self.rest.iter().take_while(|b| is_part(**b) && **b != b'$');
+        let name = name.count();
+        self.skip(name);
+        if self.rest.first() != Some(&b'$') {
             return Item::Other;
         }
         self.skip(1);
-        let tag = self.slice(start, self.at);
-        match memchr::memmem::find(self.rest(), tag) {
+        let tag = text.get(..name.saturating_add(2)).unwrap_or_default();
+        match memchr::memmem::find(self.rest, tag) {
             Some(end) => {
                 self.skip(end.saturating_add(tag.len()));
                 Item::Other
@@ -157,10 +148,8 @@ impl<'a> Words<'a> {
 
     /// What parts of a name there are at the front.
     fn parts(&mut self) -> &'a [u8] {
-        let rest = self.rest();
-        let len = rest.iter().take_while(|byte| is_part(**byte)).count();
-        self.skip(len);
-        rest.get(..len).unwrap_or_default()
+        let len = self.rest.iter().position(|byte| !is_part(*byte));
+        self.take(len.unwrap_or(self.rest.len()))
     }
 
     fn word(&mut self) -> Item<'a> {
@@ -168,17 +157,17 @@ impl<'a> Words<'a> {
         if word.len() > 1 {
             return Item::Word(word);
         }
-        match (word, self.peek(0), self.peek(1)) {
-            (b"e" | b"E", Some(b'\''), _) => self.string(true),
-            (b"b" | b"B" | b"x" | b"X" | b"n" | b"N", Some(b'\''), _) => {
-                self.string(false);
-                Item::Other
-            }
+        match (word, self.rest) {
+            (b"e" | b"E", [b'\'', ..]) => self.string(true),
+            (b"b" | b"B" | b"x" | b"X" | b"n" | b"N", [b'\'', ..]) => match self.string(false) {
+                Item::Unreadable => Item::Unreadable,
+                _ => Item::Other,
+            },
             // U&'…' and U&"…" may say anything in escapes.
-            (b"u" | b"U", Some(b'&'), Some(quote @ (b'\'' | b'"'))) => {
+            (b"u" | b"U", [b'&', quote @ (b'\'' | b'"'), ..]) => {
                 self.skip(1);
-                match self.quoted(quote, false) {
-                    Some(_) if quote == b'\'' => Item::Other,
+                match self.quoted(*quote, false) {
+                    Some(_) if *quote == b'\'' => Item::Other,
                     _ => self.unreadable(),
                 }
             }
@@ -194,11 +183,11 @@ impl<'a> Iterator for Words<'a> {
         if !self.blank() {
             return Some(self.unreadable());
         }
-        let byte = self.peek(0)?;
+        let byte = *self.rest.first()?;
         Some(match byte {
             b'\'' => self.string(false),
             b'"' => match self.quoted(b'"', false) {
-                Some((name, _)) => Item::Quoted(name),
+                Some((name, plain)) => Item::Quoted(name, plain),
                 None => self.unreadable(),
             },
             b'$' => self.dollar(),
@@ -262,7 +251,7 @@ mod tests {
                 Item::Other,
                 Item::Other,
                 Item::Other,
-                Item::Quoted(b"i"),
+                Item::Quoted(b"i", true),
                 Item::Dot,
                 Item::Word(b"j"),
                 Item::Open,

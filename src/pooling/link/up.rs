@@ -437,7 +437,8 @@ fn deallocated(text: &[u8]) -> Option<Vec<u8>> {
     }
     let name = match name {
         Item::Word(word) => word.to_ascii_lowercase(),
-        Item::Quoted(name) => name.to_vec(),
+        Item::Quoted(name, true) => name.to_vec(),
+        Item::Quoted(name, false) => String::from_utf8_lossy(name).replace("\"\"", "\"").into(),
         _ => return None,
     };
     matches!(words.next(), None | Some(Item::Semicolon))
