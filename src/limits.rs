@@ -69,6 +69,9 @@ pub const READ_BYTES: usize = 16 * 1024;
 /// One field of an error the proxy writes: longer texts help nobody and cost every client.
 pub const REPORT_FIELD_BYTES: usize = 16 * 1024;
 
+/// The notices a server sends before it is ready: the first beyond it is the last that is kept.
+pub const STARTUP_NOTICES_BYTES: usize = 16 * 1024;
+
 /// From accept to the end of authentication: PostgreSQL's own `authentication_timeout`.
 pub const AUTHENTICATION_TIMEOUT: Duration = Duration::from_secs(60);
 

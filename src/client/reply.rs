@@ -112,7 +112,7 @@ impl Reply {
         self
     }
 
-    /// What ends authentication: AuthenticationOk, the settings, the cancel key, ReadyForQuery.
+    /// What ends authentication, up to ReadyForQuery: AuthenticationOk, the settings, the cancel key.
     pub fn welcome<'p>(
         mut self,
         parameters: impl IntoIterator<Item = (&'p str, &'p str)>,
@@ -124,7 +124,13 @@ impl Reply {
             write::parameter_status(&mut self.0, name, value)?;
         }
         write::backend_key_data(&mut self.0, pid, key)?;
-        Ok(self.ready(TransactionStatus::Idle))
+        Ok(self)
+    }
+
+    /// PostgreSQL's own notices, whole, for a plan without masks; `None` for any other plan.
+    pub fn notices(mut self, frames: &[u8], plan: &Plan) -> Option<Self> {
+        self.0.extend_from_slice(frames);
+        plan.is_verbatim().then_some(self)
     }
 
     /// PostgreSQL's own bytes, for a plan without masks; `None` for any other plan.

@@ -53,6 +53,8 @@ pub struct UpstreamConnection {
     pub buffer: FrameBuffer,
     /// The settings the server reported, in order.
     pub parameters: Vec<(String, String)>,
+    /// The notices that came before the first ReadyForQuery, as whole messages.
+    pub notices: BytesMut,
     /// The process and its cancel key.
     pub backend_key: (i32, Bytes),
     /// The agreed minor version.
@@ -115,6 +117,7 @@ async fn establish(
         stream,
         buffer: FrameBuffer::new(),
         parameters: Vec::new(),
+        notices: BytesMut::new(),
         backend_key: (0, Bytes::new()),
         minor: options.minor,
         target,

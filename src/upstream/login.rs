@@ -10,6 +10,7 @@ use super::connection::{UpstreamConnection, UpstreamOptions};
 use super::error::{ConnectError, ServerError};
 use super::stream::UpstreamStream;
 use crate::client::end_point_hash;
+use crate::limits;
 use crate::wire::BackendMessage;
 use crate::wire::backend::Authentication;
 use crate::wire::frame::{self, Limits};
@@ -45,7 +46,12 @@ pub(super) async fn login(
                 progress = answer(connection, options, local, step, progress).await?;
             }
             BackendMessage::Error(error) => return Err(ServerError::new(&error).into()),
-            BackendMessage::Notice(_) => {}
+            // Of a server that has proved who it is; a few are enough.
+            BackendMessage::Notice(_) => {
+                if done && connection.notices.len() < limits::STARTUP_NOTICES_BYTES {
+                    connection.notices.extend_from_slice(&bytes);
+                }
+            }
             BackendMessage::NegotiateProtocolVersion(negotiate) if !done => {
                 let lower = protocol(0)..=protocol(options.minor);
                 if !lower.contains(&negotiate.version) || !negotiate.options.is_empty() {

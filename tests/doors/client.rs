@@ -11,7 +11,7 @@ use pgveil::client::{
 use pgveil::upstream::{ConnectError, TlsMode, UpstreamOptions, UpstreamTls, connect};
 use pgveil::wire::frame::{self, Limits};
 use pgveil::wire::startup::{write_cancel, write_startup};
-use pgveil::wire::{BackendMessage, field};
+use pgveil::wire::{BackendMessage, TransactionStatus, field};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -58,6 +58,7 @@ impl Door {
                         Err(error) => format!("error {}", error.sqlstate()),
                         Ok(Accepted::Session(mut client)) => {
                             let welcome = Reply::new().welcome([("a", "b")], 7, b"1234").unwrap();
+                            let welcome = welcome.ready(TransactionStatus::Idle);
                             client
                                 .stream
                                 .write_all(&welcome.into_bytes())

@@ -7,7 +7,8 @@ use std::process::Stdio;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures::{SinkExt, StreamExt, TryStreamExt, future};
+use futures::{FutureExt, SinkExt, StreamExt, TryStreamExt, future};
+use pgveil::server::config::PoolMode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_postgres::{AsyncMessage, NoTls};
@@ -167,6 +168,34 @@ async fn a_running_statement_is_cancelled() {
     let (slept, ()) = future::join(client.batch_execute("SELECT pg_sleep(61)"), cancel).await;
     assert_eq!(code(&slept.unwrap_err()), "57014");
     assert!(client.query("SELECT 1", &[]).await.is_ok());
+}
+
+/// PostgreSQL warns whoever connects to a database whose collations are of another version.
+#[tokio::test]
+async fn what_postgresql_says_at_the_start_arrives() {
+    let cluster = Stage::cluster();
+    let warns = "UPDATE pg_database SET datcollversion = 'old' WHERE datname = 'stage'";
+    cluster.run("postgres", warns).unwrap();
+    for mode in [PoolMode::Session, PoolMode::Transaction] {
+        let running = Stage::shared().another(|config| {
+            config.upstream.addresses = vec![cluster.address().to_string()];
+            config.pool.mode = mode;
+        });
+        // The second finds a connection there, if they are lent.
+        for (user, warned) in [("app", true), ("app", true), ("support", false)] {
+            let (_client, mut connection) =
+                options(running.addr, user).connect(NoTls).await.unwrap();
+            let mut first = std::pin::pin!(future::poll_fn(|cx| connection.poll_message(cx)));
+            let first = first.as_mut().now_or_never().flatten();
+            match first {
+                Some(Ok(AsyncMessage::Notice(notice))) if warned => {
+                    assert!(notice.message().starts_with("database \"stage\" has"));
+                }
+                None if !warned => {}
+                other => panic!("{user}: {other:?}"),
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ use crate::server::relay::restricted::Restricted;
 use crate::server::relay::verbatim::Verbatim;
 use crate::session::{self, Observer, Session};
 use crate::upstream::{Registration, UpstreamConnection};
+use crate::wire::TransactionStatus;
 
 pub(super) async fn run(shared: &Arc<Shared>, mut client: ClientConnection, prepared: Prepared) {
     let Prepared {
@@ -101,9 +102,9 @@ async fn welcome(
         Kind::Restricted(start) => Some(start.encoding),
         Kind::Unrestricted(..) => None,
     };
-    let reported = match road {
-        Road::Own(upstream, _) => &upstream.parameters,
-        Road::Lent(lending) => &lending.welcome.reported,
+    let (reported, notices): (_, &[u8]) = match road {
+        Road::Own(upstream, _) => (&upstream.parameters, &upstream.notices),
+        Road::Lent(lending) => (&lending.welcome.reported, &lending.welcome.notices),
     };
     let visible = reported
         .iter()
@@ -115,6 +116,11 @@ async fn welcome(
     let reply = Reply::new()
         .welcome(visible, registration.pid(), registration.key())
         .map_err(|_| End::Fault("the server's settings are too long"))?;
+    let reply = match kind {
+        Kind::Restricted(_) => reply,
+        Kind::Unrestricted(plan, _) => reply.notices(notices, plan).ok_or(End::Revoked)?,
+    };
+    let reply = reply.ready(TransactionStatus::Idle);
     send(client, reply).await.map_err(End::Io)
 }
 

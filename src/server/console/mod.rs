@@ -155,7 +155,8 @@ impl Console {
             ("integer_datetimes", "on"),
             ("standard_conforming_strings", "on"),
         ];
-        Ok(Reply::new().welcome(parameters, pid, &key)?)
+        let reply = Reply::new().welcome(parameters, pid, &key)?;
+        Ok(reply.ready(TransactionStatus::Idle))
     }
 
     /// Reads one message and answers it.

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::time::timeout;
 
 use super::Room;
@@ -28,6 +28,8 @@ pub(in crate::server) struct Start {
 pub(in crate::server) struct Welcome {
     /// The settings it reports.
     pub(in crate::server) reported: Vec<(String, String)>,
+    /// Its notices, as whole messages.
+    pub(in crate::server) notices: Bytes,
     /// The search path such a session starts with, if it has a role here: whose texts are read needs it.
     pub(in crate::server) search_path: Vec<Ident>,
 }
