@@ -110,7 +110,12 @@ pub(super) fn decide(
         columns,
         lists: BTreeMap::new(),
     };
-    while decisions.settle(lineage) || decisions.settle_equalities(lineage) {}
+    loop {
+        decisions.settle(lineage);
+        if !decisions.settle_equalities(lineage) {
+            break;
+        }
+    }
     decisions.bind_lists(lineage, grounds)?;
     decisions.verify(lineage)?;
     Ok(decisions)
@@ -159,21 +164,17 @@ fn has_sql(t: &TokenColumn) -> bool {
 impl Decisions {
     /// The columns that meet in one output must be masked in one place and in one way; where they
     /// differ, each is masked where it comes from. Repeats until nothing moves, which ends because
-    /// columns only ever move to the source. Did anything?
-    fn settle(&mut self, lineage: &Lineage) -> bool {
-        let mut ever = false;
-        loop {
-            let mut moved = false;
-            for o in lineage.outputs.iter().filter(|o| o.sources.len() > 1) {
+    /// columns only ever move to the source.
+    fn settle(&mut self, lineage: &Lineage) {
+        let mut moved = true;
+        while moved {
+            moved = false;
+            for o in &lineage.outputs {
                 if !self.agree(o, lineage) {
                     for s in &o.sources {
                         moved |= self.demote(*s);
                     }
                 }
-            }
-            ever |= moved;
-            if !moved {
-                return ever;
             }
         }
     }
