@@ -13,6 +13,7 @@ mod expected;
 mod known;
 mod link;
 pub mod probe;
+mod recent;
 mod residue;
 mod statements;
 mod words;

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::ops::{BitOr, BitOrAssign, Deref};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::recent;
 use super::words::{Item, Words};
 use crate::ident;
 
@@ -220,6 +221,17 @@ impl Deref for Lower {
 /// What running `text` may leave behind. `hidden` is told the names of settings that `pg_settings`
 /// does not list.
 pub fn residue(text: &[u8], routines: &Routines, hidden: &mut dyn FnMut(&str)) -> Residue {
+    if recent::leaves_nothing(text, routines.version()) {
+        return Residue::NONE;
+    }
+    let found = read(text, routines, hidden);
+    if found.is_none() {
+        recent::learn(text, routines.version());
+    }
+    found
+}
+
+fn read(text: &[u8], routines: &Routines, hidden: &mut dyn FnMut(&str)) -> Residue {
     let mut reading = Reading {
         routines,
         hidden,
@@ -303,7 +315,7 @@ impl<'t> Reading<'_, 't> {
                     _ => Previous::Other,
                 };
             }
-            Item::Other => {
+            Item::Number(_) | Item::Other => {
                 if self.previous == Previous::SetConfig {
                     self.found |= Residue::UNSEEN;
                 }

@@ -4,6 +4,8 @@
 //! Works on bytes in any encoding whose multibyte characters have no ASCII bytes. Deliberately absent:
 //! everything `sql::scan` does for texts that are to be understood.
 
+use std::ops::Range;
+
 /// What stands next.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) enum Item<'a> {
@@ -13,6 +15,8 @@ pub(super) enum Item<'a> {
     Quoted(&'a [u8], bool),
     /// A string constant without escapes, quotes taken off. Others are [`Item::Other`].
     String(&'a [u8]),
+    /// What begins with a digit.
+    Number(&'a [u8]),
     /// `;`
     Semicolon,
     /// `(`
@@ -52,25 +56,28 @@ impl<'a> Words<'a> {
         Item::Unreadable
     }
 
-    /// White space and comments; false if a comment does not end.
-    fn blank(&mut self) -> bool {
-        loop {
-            match self.rest {
-                [b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c, rest @ ..] => self.rest = rest,
-                [b'-', b'-', rest @ ..] => {
-                    let end = memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
-                    self.rest = rest.get(end..).unwrap_or_default();
-                }
-                [b'/', b'*', ..] => {
-                    if !self.block_comment() {
-                        return false;
-                    }
-                }
-                _ => return true,
-            }
-        }
+    /// `-`, or what follows two of them to the end of the line.
+    fn dash(&mut self) -> Option<Item<'a>> {
+        let [b'-', b'-', rest @ ..] = self.rest else {
+            return Some(self.one(Item::Other));
+        };
+        let end = memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
+        self.rest = rest.get(end..).unwrap_or_default();
+        None
     }
 
+    /// `/`, or a comment.
+    fn slash(&mut self) -> Option<Item<'a>> {
+        if self.rest.get(1) != Some(&b'*') {
+            return Some(self.one(Item::Other));
+        }
+        if self.block_comment() {
+            return None;
+        }
+        Some(self.unreadable())
+    }
+
+    /// False if it does not end.
     fn block_comment(&mut self) -> bool {
         let mut depth = 0_u32;
         loop {
@@ -99,8 +106,11 @@ impl<'a> Words<'a> {
         let (inside, mut plain, mut at) = (self.rest, true, 0_usize);
         loop {
             let ahead = inside.get(at..)?;
-            let stop = |byte: &u8| *byte == quote || (escapes && *byte == b'\\');
-            let found = ahead.iter().position(stop)?;
+            let found = if escapes {
+                memchr::memchr2(quote, b'\\', ahead)?
+            } else {
+                memchr::memchr(quote, ahead)?
+            };
             at = at.saturating_add(found);
             if ahead.get(found) == Some(&quote)
                 && ahead.get(found.saturating_add(1)) != Some(&quote)
@@ -180,28 +190,41 @@ impl<'a> Iterator for Words<'a> {
     type Item = Item<'a>;
 
     fn next(&mut self) -> Option<Item<'a>> {
-        if !self.blank() {
-            return Some(self.unreadable());
-        }
-        let byte = *self.rest.first()?;
-        Some(match byte {
-            b'\'' => self.string(false),
-            b'"' => match self.quoted(b'"', false) {
-                Some((name, plain)) => Item::Quoted(name, plain),
-                None => self.unreadable(),
-            },
-            b'$' => self.dollar(),
-            b'0'..=b'9' => {
+        loop {
+            let (byte, rest) = self.rest.split_first()?;
+            return Some(match class(*byte) {
+                Class::Blank => {
+                    self.rest = rest;
+                    continue;
+                }
+                Class::Quote => match byte {
+                    b'\'' => self.string(false),
+                    _ => match self.quoted(b'"', false) {
+                        Some((name, plain)) => Item::Quoted(name, plain),
+                        None => self.unreadable(),
+                    },
+                },
+                Class::Start => self.word(),
                 // A number's letters (1e5, 0x1F, 1_000) are no word; `1.` and `.5` do not matter.
-                self.parts();
-                Item::Other
-            }
-            _ if is_start(byte) => self.word(),
-            b';' => self.one(Item::Semicolon),
-            b'(' => self.one(Item::Open),
-            b'.' => self.one(Item::Dot),
-            _ => self.one(Item::Other),
-        })
+                Class::Digit => Item::Number(self.parts()),
+                Class::Special => match byte {
+                    b'$' => self.dollar(),
+                    b'-' => match self.dash() {
+                        Some(item) => item,
+                        None => continue,
+                    },
+                    b'/' => match self.slash() {
+                        Some(item) => item,
+                        None => continue,
+                    },
+                    b';' => self.one(Item::Semicolon),
+                    b'(' => self.one(Item::Open),
+                    b'.' => self.one(Item::Dot),
+                    _ => self.one(Item::Other),
+                },
+                Class::Other => self.one(Item::Other),
+            });
+        }
     }
 }
 
@@ -212,12 +235,60 @@ impl<'a> Words<'a> {
     }
 }
 
-const fn is_start(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80
+/// Where the constants of a text are, those with escapes left out.
+pub(super) fn constants(text: &[u8]) -> Vec<Range<usize>> {
+    let (mut words, mut found) = (Words::new(text), Vec::new());
+    while let Some(item) = words.next() {
+        let length = match item {
+            Item::String(inside) => inside.len().saturating_add(2),
+            Item::Number(digits) => digits.len(),
+            _ => continue,
+        };
+        let end = text.len().saturating_sub(words.rest.len());
+        found.push(end.saturating_sub(length)..end);
+    }
+    found
+}
+
+/// What is left behind a constant without backslashes; `None` if none stands at the front.
+pub(super) fn after_constant(text: &[u8]) -> Option<&[u8]> {
+    let mut words = Words::new(text);
+    match class(*text.first()?) {
+        Class::Digit => {
+            words.parts();
+            Some(words.rest)
+        }
+        Class::Quote if text.starts_with(b"'") => {
+            let (inside, _) = words.quoted(b'\'', false)?;
+            memchr::memchr(b'\\', inside)
+                .is_none()
+                .then_some(words.rest)
+        }
+        _ => None,
+    }
+}
+
+/// What a byte is where something begins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Blank,
+    /// Of a name.
+    Start,
+    Digit,
+    /// `'` and `"`
+    Quote,
+    /// `$ - / ; ( .`
+    Special,
+    Other,
+}
+
+fn class(byte: u8) -> Class {
+    let known = CLASSES.get(usize::from(byte));
+    known.copied().unwrap_or(Class::Other)
 }
 
 fn is_part(byte: u8) -> bool {
-    PARTS.get(usize::from(byte)) == Some(&true)
+    matches!(class(byte), Class::Start | Class::Digit) || byte == b'$'
 }
 
 /// Asked of most bytes of a text.
@@ -226,14 +297,20 @@ fn is_part(byte: u8) -> bool {
     clippy::indexing_slicing,
     reason = "there is one for each byte, and it is made by the compiler"
 )]
-const PARTS: [bool; 256] = {
-    let (mut parts, mut at) = ([false; 256], 0);
-    while at < parts.len() {
-        let byte = at as u8;
-        parts[at] = is_start(byte) || byte.is_ascii_digit() || byte == b'$';
+static CLASSES: [Class; 256] = {
+    let (mut classes, mut at) = ([Class::Other; 256], 0);
+    while at < classes.len() {
+        classes[at] = match at as u8 {
+            b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => Class::Blank,
+            b'_' | b'a'..=b'z' | b'A'..=b'Z' | 0x80.. => Class::Start,
+            b'0'..=b'9' => Class::Digit,
+            b'\'' | b'"' => Class::Quote,
+            b'$' | b'-' | b'/' | b';' | b'(' | b'.' => Class::Special,
+            _ => Class::Other,
+        };
         at += 1;
     }
-    parts
+    classes
 };
 
 #[cfg(test)]
@@ -255,7 +332,7 @@ mod tests {
                 Item::Dot,
                 Item::Word(b"j"),
                 Item::Open,
-                Item::Other,
+                Item::Number(b"1e5"),
                 Item::Semicolon,
                 Item::Other,
                 Item::Other,
