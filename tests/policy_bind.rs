@@ -47,6 +47,12 @@ fn cluster() -> &'static Cluster {
     })
 }
 
+/// Was the server built with ICU?
+fn icu() -> bool {
+    let sql = "SELECT count(*) > 9 FROM pg_collation WHERE collprovider = 'i'";
+    cluster().run("postgres", sql).unwrap().trim() == "t"
+}
+
 /// A catalog of a new database with this schema.
 fn catalog(schema: &str) -> Catalog {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -110,16 +116,7 @@ fn run(case: &mut TestCase) -> String {
         }
     }
     let (_, schema) = files.remove(0);
-    let base = format!("{BASE}defaults: {{unclassified_column: {default}}}\n");
-    let sources: Vec<_> = [("base.yaml", base)]
-        .iter()
-        .chain(&files)
-        .map(|(name, text)| SourceFile::new(name, text.as_bytes()).unwrap())
-        .collect();
-    let policy = match Policy::parse(&sources) {
-        Ok(policy) => policy,
-        Err(errors) => panic!("{errors}"),
-    };
+    let policy = policy(&default, &files);
     let catalog = catalog(&schema);
     match bind(&policy, &catalog, keys(), today()) {
         Ok(Binding { policy, warnings }) => {
@@ -134,6 +131,40 @@ fn run(case: &mut TestCase) -> String {
         }
         Err(errors) => errors.iter().map(ToString::to_string).collect(),
     }
+}
+
+fn policy(default: &str, files: &[(&str, String)]) -> Policy {
+    let base = format!("{BASE}defaults: {{unclassified_column: {default}}}\n");
+    let sources: Vec<_> = [("base.yaml", base)]
+        .iter()
+        .chain(files)
+        .map(|(name, text)| SourceFile::new(name, text.as_bytes()).unwrap())
+        .collect();
+    match Policy::parse(&sources) {
+        Ok(policy) => policy,
+        Err(errors) => panic!("{errors}"),
+    }
+}
+
+/// Only a server that was built with ICU has such a collation.
+#[test]
+fn a_column_whose_collation_looks_at_letters_cannot_be_encrypted() {
+    if !icu() {
+        return;
+    }
+    let catalog = catalog(
+        "CREATE COLLATION loose (provider = icu, locale = 'und', deterministic = false);
+        CREATE TABLE t (name text COLLATE loose)",
+    );
+    let encrypt = "encrypt:\n  public.t.name: person-2026\n";
+    let roles = "roles: {x: {match: {login: x}, kind: service}}\n";
+    let policy = policy("clear", &[("p.yaml", format!("{encrypt}{roles}"))]);
+    let errors = bind(&policy, &catalog, keys(), today()).err().unwrap();
+    let said: String = errors.iter().map(ToString::to_string).collect();
+    assert!(
+        said.contains("its collation is not deterministic"),
+        "{said}"
+    );
 }
 
 fn user_relations(catalog: &Catalog) -> Vec<&Relation> {

@@ -127,7 +127,7 @@ impl Analyzer<'_> {
         Ok((chosen, tainted))
     }
 
-    /// `email(c)` is `c.email` when no such function exists and `c` is a whole row.
+    /// `email(c)` is `c.email` when no such function takes a row and `c` is one.
     fn functional_notation(&mut self, e: &mut Expr, at: At<'_, '_>) -> Resolve<Option<Info>> {
         let Expr::Call(call) = e else { return Ok(None) };
         let (
@@ -143,13 +143,15 @@ impl Analyzer<'_> {
         else {
             return Ok(None);
         };
-        if call.star || self.function_exists(&call.function) {
+        if call.star || self.takes_a_row(&call.function) {
             return Ok(None);
         }
         let (Expr::Name(n) | Expr::Star(n)) = value else {
             return Ok(None);
         };
-        if self.row_item(n, at.scope)?.is_none() {
+        // A text's `name(…)` and the like take no row, but may be all that is meant.
+        let item = self.row_item(n, at.scope)?;
+        if item.is_none_or(|i| i.columns.iter().all(|c| c.name != *function)) {
             return Ok(None);
         }
         *e = Expr::Field(Box::new(Expr::Name(n.clone())), function.clone());
@@ -182,6 +184,9 @@ impl Analyzer<'_> {
                     "window functions and FILTER are not allowed in functions in FROM",
                 ));
             }
+            // Its type comes with Parse, or PostgreSQL asks for one.
+            let mut values = item.call.args.iter().map(|a| &a.value);
+            let parameter = values.all(|v| matches!(v, Expr::Param(_)));
             let (chosen, tainted) = self.resolve_call(&mut item.call, At { scope, ctes })?;
             let mut lists = Vec::new();
             if chosen.is_builtin("unnest") {
@@ -207,7 +212,7 @@ impl Analyzer<'_> {
                 &mut item.columns
             };
             let columns = if defs.is_empty() {
-                self.columns_of(&chosen, &column_name)?
+                self.columns_of(&chosen, &column_name, parameter)?
             } else {
                 let mut typed = Vec::with_capacity(defs.len());
                 for d in defs {
@@ -245,6 +250,7 @@ impl Analyzer<'_> {
         &self,
         chosen: &Chosen,
         alias: &Ident,
+        parameter: bool,
     ) -> Resolve<Vec<(Ident, Option<crate::pg::Oid>)>> {
         if !chosen.out_columns.is_empty() {
             // A single named OUT parameter names the column, whatever the alias.
@@ -255,6 +261,8 @@ impl Analyzer<'_> {
                 .collect());
         }
         match chosen.result {
+            // A row of unknown columns would be taken for one value.
+            None if chosen.gives_any && !parameter => Err(unknown_columns(&chosen.name)),
             None => Ok(vec![(alias.clone(), None)]),
             Some(result) => match self.function_columns(result, alias) {
                 Some(columns) => Ok(columns.into_iter().map(|(n, t)| (n, Some(t))).collect()),
@@ -265,6 +273,15 @@ impl Analyzer<'_> {
             },
         }
     }
+}
+
+fn unknown_columns(function: &Ident) -> Refusal {
+    Refusal::error(
+        sqlstate::FEATURE_NOT_SUPPORTED,
+        format!("the columns of {function}(…) in FROM are not known"),
+    )
+    .detail("What it is given may be rows, and then each of their columns is one of its own.")
+    .hint("Cast its argument to the type it has, such as text[].")
 }
 
 /// `unnest(a, b)` in FROM is short for `ROWS FROM (unnest(a), unnest(b))`, but only under its bare

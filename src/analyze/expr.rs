@@ -183,14 +183,16 @@ impl Analyzer<'_> {
             }
             Expr::ArrayQuery(query) => {
                 let before = self.hidden;
-                self.computed_query(
-                    query,
-                    Env {
-                        outer: Some(scope),
-                        ctes,
-                    },
-                )?;
-                Ok(Info::computed(self.hidden != before, None))
+                let env = Env {
+                    outer: Some(scope),
+                    ctes,
+                };
+                let outputs = self.computed_query(query, env)?;
+                let given = outputs.first().and_then(|o| o.ty);
+                // Of arrays it makes an array of one more dimension, which is of the same type.
+                let array = self.element_type(given).and(given);
+                let ty = array.or_else(|| self.array_of(given));
+                Ok(Info::computed(self.hidden != before, ty))
             }
             Expr::Array(items) => {
                 let (tainted, types) = self.all(items.iter_mut(), scope, ctes)?;

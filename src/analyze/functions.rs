@@ -5,7 +5,7 @@
 //! is refused rather than guessed (an owner's `app.left(varchar, int)` once captured a mask).
 
 use super::expr::Info;
-use super::operators::{ANYCOMPATIBLE, ANYELEMENT};
+use super::polymorphic::{gives_any, takes_rows};
 use super::{Analyzer, Resolve};
 use crate::catalog::allow::{FunctionUse, extension_function, system_function};
 use crate::catalog::{Function, FunctionKind};
@@ -26,6 +26,8 @@ pub(super) struct Chosen {
     pub(super) args: Vec<Oid>,
     /// Columns when it stands in FROM, when known without the types of the arguments.
     pub(super) out_columns: Vec<(Ident, Oid)>,
+    /// It may give values of any type: `unnest(anyarray)`.
+    pub(super) gives_any: bool,
 }
 
 impl Chosen {
@@ -35,9 +37,12 @@ impl Chosen {
 }
 
 impl Analyzer<'_> {
-    /// Does any function of that name exist where the client looks?
-    pub(super) fn function_exists(&self, name: &Name) -> bool {
-        !self.candidates(name).is_empty()
+    /// May a call of that name with a row as its only argument be meant? Of an owner's functions any
+    /// may take one.
+    pub(super) fn takes_a_row(&self, name: &Name) -> bool {
+        self.candidates(name)
+            .into_iter()
+            .any(|f| f.schema != "pg_catalog" || arity(f, 1) && takes_rows(f))
     }
 
     fn candidates(&self, name: &Name) -> Vec<&Function> {
@@ -111,17 +116,12 @@ impl Analyzer<'_> {
         };
         let best = self.best_overload(&overloads, args.unwrap_or_default());
         let (result, out_columns) = match best {
-            Some(f) => (Some(f.result), f.out_columns.clone()),
+            Some(f) => (
+                self.result_type(f, args.unwrap_or_default()),
+                f.out_columns.clone(),
+            ),
             None => (None, agreed_columns(&overloads)),
         };
-        let result = result.and_then(|r| match best {
-            Some(f) if matches!(r, ANYELEMENT | ANYCOMPATIBLE) => {
-                let given = args.unwrap_or_default().iter().zip(&f.args);
-                let given = given.filter(|(_, wanted)| **wanted == r);
-                self.common(&given.map(|(info, _)| info.ty).collect::<Vec<_>>())
-            }
-            _ => Some(r),
-        });
         let args = match best {
             Some(f) if schema != "pg_catalog" => f.args.clone(),
             _ => Vec::new(),
@@ -133,6 +133,7 @@ impl Analyzer<'_> {
             scrub,
             result: result.filter(|r| !self.polymorphic(*r)),
             out_columns,
+            gives_any: overloads.iter().any(|f| gives_any(f)),
         })
     }
 
@@ -207,7 +208,9 @@ impl Analyzer<'_> {
                     a.ty.is_none_or(|t| t == oid::UNKNOWN || catalog.base_type(t) == *want)
                 })
         });
-        let first = exact.next()?;
+        let Some(first) = exact.next() else {
+            return self.polymorphic_overload(overloads, args);
+        };
         exact
             .all(|f| f.result == first.result && f.out_columns == first.out_columns)
             .then_some(*first)

@@ -16,15 +16,15 @@ use crate::sql::tree::Operator;
 pub(super) const NO_OPERAND: Option<Oid> = Some(0);
 
 /// Pseudo-types that take many types.
-const ANY: Oid = 2276;
-const ANYARRAY: Oid = 2277;
+pub(super) const ANY: Oid = 2276;
+pub(super) const ANYARRAY: Oid = 2277;
 pub(super) const ANYELEMENT: Oid = 2283;
-const ANYNONARRAY: Oid = 2776;
+pub(super) const ANYNONARRAY: Oid = 2776;
 const ANYENUM: Oid = 3500;
 const ANYRANGE: Oid = 3831;
 pub(super) const ANYCOMPATIBLE: Oid = 5077;
-const ANYCOMPATIBLEARRAY: Oid = 5078;
-const ANYCOMPATIBLENONARRAY: Oid = 5079;
+pub(super) const ANYCOMPATIBLEARRAY: Oid = 5078;
+pub(super) const ANYCOMPATIBLENONARRAY: Oid = 5079;
 const ANYCOMPATIBLERANGE: Oid = 5080;
 
 /// `pg_type.typcategory` of strings.
@@ -41,6 +41,12 @@ impl Analyzer<'_> {
     ) -> Resolve<Option<Oid>> {
         let (chosen, certain) = self.chosen(op, left, right)?;
         op.schema = Some(chosen.schema.clone());
+        if &*op.symbol == "||"
+            && chosen.schema == "pg_catalog"
+            && let Some(array) = self.longer_array(left, right)
+        {
+            return Ok(Some(array));
+        }
         Ok(certain.then_some(chosen.result))
     }
 

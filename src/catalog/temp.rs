@@ -1,8 +1,8 @@
 //! The temporary tables of one session: an overlay on the catalog, which has none.
 //!
 //! A restricted role's temporary tables hold what its statements may store, masks included, so their
-//! columns are clear. The overlay has no OIDs, and a column's type only when its definition named
-//! one. A mistake in it cannot leak: PostgreSQL is asked for `pg_temp.name`, which exists or does not.
+//! columns are clear. The overlay has no OIDs, and a column's type only where its definition or its
+//! query tells it. A mistake in it cannot leak: PostgreSQL is asked for `pg_temp.name`, which exists or does not.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -16,6 +16,10 @@ pub const UNDEFINED_FUNCTION: &str = "42883";
 pub const UNDEFINED_OBJECT: &str = "42704";
 /// `ambiguous_column`
 pub const AMBIGUOUS_COLUMN: &str = "42702";
+/// `duplicate_column`
+pub const DUPLICATE_COLUMN: &str = "42701";
+/// `wrong_object_type`
+pub const WRONG_OBJECT_TYPE: &str = "42809";
 /// `duplicate_alias`
 pub const DUPLICATE_ALIAS: &str = "42712";
 /// `name_too_long`

@@ -11,7 +11,7 @@ use super::statement::{Read, grounds, named, not_understood, read};
 use super::subject::Subject;
 use super::utility;
 use crate::analyze::lineage::{Lineage, RelationUse, Uses};
-use crate::analyze::{ColumnForm, column_form};
+use crate::analyze::{ColumnForm, Grounds, column_form, copied_columns};
 use crate::ident::Ident;
 use crate::mask::TokenColumn;
 use crate::pg::{AttrNumber, sqlstate};
@@ -19,7 +19,8 @@ use crate::policy::{Rule, Treatment};
 use crate::refusal::Refusal;
 use crate::sql::print::{Rewrite, print};
 use crate::sql::tree::{
-    Copy, CopyDirection, CopySource, Expr, Name, Query, RelationId, SelectItem, SetExpr, Statement,
+    Copy, CopyDirection, CopySource, Expr, Name, Query, RelationId, RelationRef, SelectItem,
+    SetExpr, Statement,
 };
 
 /// COPY … TO STDOUT: planned as COPY (SELECT visible columns) TO, masked at the source.
@@ -31,7 +32,7 @@ pub(super) fn copy(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Pl
     if c.direction == CopyDirection::From {
         return copy_from(statement, utf8, ctx);
     }
-    let mut inner = copied_query(c)?;
+    let mut inner = copied_query(c, grounds(ctx))?;
     let mut again = inner.clone();
     let read = match read(&mut inner, Delivery::Stream, ctx) {
         Ok(read) => read,
@@ -190,7 +191,7 @@ fn unfiltered(used: &RelationUse, ctx: &PlanContext<'_>) -> Result<(), Refusal> 
 }
 
 /// The query a COPY TO copies.
-pub(super) fn copied_query(c: &mut Copy) -> Result<Statement, Refusal> {
+pub(super) fn copied_query(c: &mut Copy, grounds: Grounds<'_>) -> Result<Statement, Refusal> {
     match &mut c.source {
         CopySource::Query(q) if matches!(q.as_ref(), Statement::Query(_)) => {
             Ok(std::mem::replace(q.as_mut(), Statement::Empty))
@@ -199,23 +200,23 @@ pub(super) fn copied_query(c: &mut Copy) -> Result<Statement, Refusal> {
             "COPY of a data-modifying statement is not available to a restricted role",
         )),
         CopySource::Relation(r, columns) => {
-            let items = if columns.is_empty() {
-                vec![SelectItem::Star(None)]
-            } else {
-                columns
-                    .iter()
-                    .map(|c| SelectItem::Expr {
-                        expr: Expr::Name(Name {
-                            parts: vec![c.clone()],
-                            position: r.name.position,
-                        }),
-                        alias: None,
-                    })
-                    .collect()
+            let position = r.name.position;
+            let columns = copied_columns(r, columns, grounds)?.into_iter();
+            let items = columns.map(|column| SelectItem::Expr {
+                expr: Expr::Name(Name {
+                    parts: vec![column],
+                    position,
+                }),
+                alias: None,
+            });
+            // COPY reads the table itself, not those that inherit from it.
+            let relation = RelationRef {
+                only: true,
+                ..r.as_ref().clone()
             };
             let select = crate::sql::tree::Select {
-                items,
-                from: vec![crate::sql::tree::TableRef::Relation(r.clone())],
+                items: items.collect(),
+                from: vec![crate::sql::tree::TableRef::Relation(Box::new(relation))],
                 ..crate::sql::tree::Select::default()
             };
             Ok(Statement::Query(Box::new(Query {

@@ -59,7 +59,7 @@ fn explain_rows(
         Statement::Prepare { statement, .. } => return explain_rows(*statement, ctx),
         Statement::Declare { query, .. } => (Statement::Query(query), Delivery::Rows),
         Statement::Copy(mut copy) if copy.direction == CopyDirection::To => {
-            (copied_query(&mut copy)?, Delivery::Stream)
+            (copied_query(&mut copy, grounds(ctx))?, Delivery::Stream)
         }
         _ => return Ok(Vec::new()),
     };

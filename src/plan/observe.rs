@@ -29,10 +29,10 @@ fn refused(statement: Statement, ctx: &PlanContext<'_>) -> Facts {
         kind: kind(&statement),
         ..Facts::default()
     };
-    let Some(mut reading) = reading(statement) else {
+    let grounds = grounds(ctx);
+    let Some(mut reading) = reading(statement, grounds) else {
         return facts;
     };
-    let grounds = grounds(ctx);
     let lifted = ctx.grants.lifted(&ctx.snapshot.catalog);
     let allowed = Grounds {
         grants: &lifted,
@@ -70,7 +70,7 @@ fn refused(statement: Statement, ctx: &PlanContext<'_>) -> Facts {
 }
 
 /// The part of a statement that reads relations.
-fn reading(statement: Statement) -> Option<Statement> {
+fn reading(statement: Statement, grounds: Grounds<'_>) -> Option<Statement> {
     match statement {
         Statement::Query(mut query) => {
             // SELECT INTO reads as its query does.
@@ -86,7 +86,7 @@ fn reading(statement: Statement) -> Option<Statement> {
         }
         Statement::Declare { query, .. } => Some(Statement::Query(query)),
         Statement::Copy(mut copy) if copy.direction == CopyDirection::To => {
-            copied_query(&mut copy).ok()
+            copied_query(&mut copy, grounds).ok()
         }
         _ => None,
     }

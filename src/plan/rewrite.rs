@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::decide::{Decided, Decisions, Place};
+use super::subject::Subject;
 use crate::analyze::lineage::{Lineage, RelationUse, Source};
 use crate::analyze::{ColumnForm, Generated, Grounds, column_form, scrub_sql};
 use crate::catalog::{Catalog, Column};
@@ -321,6 +322,17 @@ fn generated_sql(
         let mut columns = std::collections::BTreeMap::new();
         for attnum in r.columns.keys() {
             let form = column_form(&r.relation, *attnum, grounds)?;
+            if let ColumnForm::Rule(rule) = &form
+                && matches!(&rule.treatment, Treatment::Token(t) if !t.at_source())
+                && let Some(input) = r.relation.attribute(*attnum)
+            {
+                let subject = Subject {
+                    table: &r.relation.name,
+                    column: &input.name,
+                    rule,
+                };
+                return Err(subject.token_generates(&column.name));
+            }
             let place = if matches!(form, ColumnForm::Clear) {
                 Place::Stored
             } else {

@@ -10,7 +10,7 @@ use super::utility;
 use crate::analyze::{Grounds, analyze, analyze_values};
 use crate::ident::Ident;
 use crate::mask::OutputRule;
-use crate::pg::sqlstate;
+use crate::pg::{Oid, sqlstate};
 use crate::refusal::Refusal;
 use crate::sql::print::{Rewrite, print};
 use crate::sql::tree::{Expr, Statement};
@@ -21,6 +21,8 @@ pub(super) struct Read {
     pub(super) outputs: Vec<OutputRule>,
     pub(super) parameters: Option<Arc<Parameters>>,
     pub(super) names: Vec<Ident>,
+    /// Types of the outputs, as far as they are known.
+    pub(super) types: Vec<Option<Oid>>,
     pub(super) facts: Facts,
 }
 
@@ -154,11 +156,13 @@ pub(super) fn read(
     let mut facts = facts(&lineage, &decisions);
     facts.kind = kind(statement);
     let names = lineage.outputs.iter().map(|o| o.name.clone()).collect();
+    let types = lineage.outputs.iter().map(|o| o.ty).collect();
     Ok(Read {
         rewrite,
         outputs: decisions.output_rules(&lineage),
         parameters,
         names,
+        types,
         facts,
     })
 }

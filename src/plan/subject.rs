@@ -56,6 +56,22 @@ impl Subject<'_> {
         ))
     }
 
+    /// A generated column would have to be computed from it.
+    pub(super) fn token_generates(&self, generated: &Ident) -> Refusal {
+        Refusal::denied(format!(
+            "cannot compute generated column {generated} of {}",
+            self.table
+        ))
+        .detail(format!(
+            "It is computed from column {}. {}",
+            self.column,
+            self.token_rule()
+        ))
+        .hint(format!(
+            "Leave {generated} out, and name the columns you need instead of *."
+        ))
+    }
+
     pub(super) fn token_compared(&self) -> Refusal {
         if self.cells().is_some() {
             return Refusal::denied(format!(

@@ -8,7 +8,8 @@ use super::plan::{Effect, Facts, Plan, PlanContext};
 use super::statement::{grounds, named, read};
 use crate::catalog::temp::{SCHEMA, temp_table};
 use crate::ident::Ident;
-use crate::pg::sqlstate;
+use crate::pg::types::oid;
+use crate::pg::{Oid, sqlstate};
 use crate::refusal::Refusal;
 use crate::sql::print::{Rewrite, print};
 use crate::sql::tree::{CreateTable, Name, Query, SetExpr, Statement};
@@ -35,10 +36,15 @@ pub(super) fn create(mut table: Box<CreateTable>, ctx: &PlanContext<'_>) -> Resu
     table.temporary = true;
     table.name.parts = vec![name.clone()];
     let drop_on_commit = table.on_commit.as_deref() == Some("drop");
+    let mut declared = Vec::with_capacity(table.columns.len());
     for c in &mut table.columns {
-        if let Some(ty) = &mut c.ty {
-            crate::analyze::resolve_types(std::slice::from_mut(ty), grounds(ctx))?;
+        let mut ty = None;
+        if let Some(written) = &mut c.ty {
+            let resolved =
+                crate::analyze::resolve_types(std::slice::from_mut(written), grounds(ctx))?;
+            ty = resolved.first().copied();
         }
+        declared.push((c.name.clone(), ty));
         if let Some(default) = &mut c.default {
             crate::analyze::analyze_values(std::slice::from_mut(default), grounds(ctx))?;
         }
@@ -49,12 +55,8 @@ pub(super) fn create(mut table: Box<CreateTable>, ctx: &PlanContext<'_>) -> Resu
     };
     let mut rewrite = Rewrite::default();
     let mut parameters = None;
-    let columns: Vec<(Ident, Option<crate::pg::Oid>)> = match table.query.take() {
-        None => table
-            .columns
-            .iter()
-            .map(|c| (c.name.clone(), None))
-            .collect(),
+    let columns: Vec<(Ident, Option<Oid>)> = match table.query.take() {
+        None => declared,
         Some((query, no_data)) => {
             let mut inner = Statement::Query(query);
             let read = read(&mut inner, Delivery::Stream, ctx)?;
@@ -63,7 +65,7 @@ pub(super) fn create(mut table: Box<CreateTable>, ctx: &PlanContext<'_>) -> Resu
                 .iter()
                 .map(|c| c.name.clone())
                 .chain(read.names.iter().skip(table.columns.len()).cloned());
-            let columns = names.map(|n| (n, None)).collect();
+            let columns = names.zip(read.types.iter().copied().map(stored)).collect();
             (rewrite, facts) = (read.rewrite, named(read.facts, "CREATE TABLE AS"));
             parameters = read.parameters;
             if let Statement::Query(q) = inner {
@@ -80,6 +82,11 @@ pub(super) fn create(mut table: Box<CreateTable>, ctx: &PlanContext<'_>) -> Resu
     let mut plan = Plan::decided(sql, effect, facts);
     plan.set_parameters(parameters);
     Ok(plan)
+}
+
+/// The type a column of CREATE TABLE AS gets: a literal's is text.
+fn stored(output: Option<Oid>) -> Option<Oid> {
+    output.map(|ty| if ty == oid::UNKNOWN { oid::TEXT } else { ty })
 }
 
 fn temporary_name(table: &CreateTable) -> Result<Ident, Refusal> {

@@ -84,7 +84,10 @@ const REFUSED: [(&str, &str); 16] = [
 fn what_cannot_hold_cells_is_refused_before_anything_is_written() {
     let stage = Stage::new("refused", PREPARE, "");
     let mut wrong = Vec::new();
-    for (at, (make, why)) in REFUSED.iter().enumerate() {
+    // A server built without ICU has no nondeterministic collations.
+    let icu = stage.sql("SELECT count(*) > 9 FROM pg_collation WHERE collprovider = 'i'") == "t";
+    let cases = REFUSED.iter().enumerate();
+    for (at, (make, why)) in cases.filter(|(_, (make, _))| icu || !make.contains("icu")) {
         let table = format!("t{at}");
         let named = |text: &str| text.replace("TABLE_other", &format!("{table}_other"));
         let make = named(&make.replace("s.TABLE", &format!("s.{table}")));

@@ -11,6 +11,7 @@ UPDATE accounts SET holder = repeat('*', 14) || right(holder, 4), balance = floo
 ALTER TABLE accounts DROP COLUMN card, DROP COLUMN secret;
 UPDATE logins SET email = CASE WHEN strpos(email, '@') = 2 THEN '*' || substr(email, 2)
   ELSE left(email, 1) || repeat('*', strpos(email, '@') - 2) || substr(email, strpos(email, '@')) END;
+UPDATE calls SET mail = left(mail, 1) || repeat('*', strpos(mail, '@') - 2) || substr(mail, strpos(mail, '@'));
 UPDATE archive.patients SET email = left(email, 1) || repeat('*', strpos(email, '@') - 2) || substr(email, strpos(email, '@'));
 UPDATE "Odd ""Table" SET "select" = left("select", 1) || repeat('*', strpos("select", '@') - 2) || substr("select", strpos("select", '@'));
 -- A computed column of a materialized view is denied.

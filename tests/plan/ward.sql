@@ -27,6 +27,8 @@ CREATE TABLE accounts (
 CREATE TABLE logins (at date NOT NULL, email varchar(80), ok boolean NOT NULL) PARTITION BY RANGE (at);
 CREATE TABLE logins_2025 PARTITION OF logins FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
 CREATE TABLE logins_2026 PARTITION OF logins FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+CREATE TABLE calls (id int, mail varchar(80));
+CREATE TABLE missed_calls () INHERITS (calls);
 CREATE SCHEMA archive;
 CREATE TABLE archive.patients (id int, email varchar(80), closed date);
 CREATE TABLE email (id int, patients int);
@@ -73,6 +75,8 @@ INSERT INTO accounts VALUES ('440524188001010014', '11010519491231002X', '622202
   ('310115199002298317', '510107198507235518', NULL, 0, NULL);
 INSERT INTO logins VALUES ('2025-05-05', 'lilei.bxq@example.net', true), ('2026-01-09', 'w@example.org', false);
 INSERT INTO archive.patients VALUES (1, 'old.ada@example.com', '2020-01-01'), (9, NULL, NULL);
+INSERT INTO calls VALUES (1, 'zoe.q@example.com');
+INSERT INTO missed_calls VALUES (2, 'li.q@example.com');
 INSERT INTO email VALUES (1, 2), (7, 7);
 INSERT INTO "Odd ""Table" VALUES (1, 'odd@example.com', 'x');
 

@@ -274,7 +274,12 @@ impl Printer<'_> {
             self.push(separator);
             self.ident(&Ident::exact(name))?;
             self.push(" ");
-            self.string(value)?;
+            // Every column: a string would be no list of names to PostgreSQL.
+            if &**name == "force_quote" && &**value == "*" {
+                self.push("*");
+            } else {
+                self.string(value)?;
+            }
             separator = ", ";
         }
         for (name, columns) in &copy.forced {
