@@ -108,7 +108,7 @@ fn explain_asks_the_planner(stage: &Stage) {
         text.contains("\nsent: SELECT \"patients\".\"id\", \"patients\".\"email\""),
         "{text}"
     );
-    let (code, text) = explain(&["--role", "analyst", "SELECT lower(name) FROM patients"]);
+    let (code, text) = explain(&["--role", "analyst", "SELECT upper(name) FROM patients"]);
     assert_eq!(code, Some(1), "{text}");
     let words = [
         "ERROR:  42501: cannot compute with column name",

@@ -10,9 +10,10 @@
 //! `c.email: identity, compute`, `c.city: equality`; output `email` has the source `c.email`, output
 //! `e` has none.
 //!
-//! Grants are consulted for three things only: denied columns do not exist here (`*` does not expand to
-//! them), an output is *tainted* when a column the role does not see clearly went into it, and a
-//! comparison that holds for no two values the role sees is written out (`apart`).
+//! Grants are consulted for four things only: denied columns do not exist here (`*` does not expand to
+//! them), an output is *tainted* when a column the role does not see clearly went into it, a comparison
+//! that holds for no two values the role sees is written out (`apart`), and what follows from how all
+//! tokens look is asked of a text that looks like one (`outline`).
 //! Deliberately absent: what to do about it; that is `plan::decide`.
 
 mod apart;
@@ -39,6 +40,7 @@ mod merge;
 mod names;
 mod operators;
 mod order;
+mod outline;
 mod own_state;
 mod polymorphic;
 mod probe;
@@ -157,6 +159,8 @@ struct Analyzer<'a> {
     top_level: bool,
     /// A MERGE was met.
     merges: bool,
+    /// What follows from how tokens look may be asked of an outline.
+    outlines: bool,
     /// How often a column was mentioned that the role does not see clearly: what a subquery's
     /// conditions read shows in no output of it.
     hidden: u64,
@@ -170,6 +174,7 @@ impl<'a> Analyzer<'a> {
             expanding: Vec::new(),
             aliases: 0,
             top_level: true,
+            outlines: true,
             hidden: 0,
             merges: false,
         }

@@ -35,7 +35,7 @@ impl Analyzer<'_> {
             .ok_or_else(|| no_type(&ty.name))
     }
 
-    fn find_type(&self, name: &Name) -> Resolve<&TypeInfo> {
+    pub(super) fn find_type(&self, name: &Name) -> Resolve<&TypeInfo> {
         let catalog = self.grounds.catalog;
         let found = match name.parts.as_slice() {
             [t] => self

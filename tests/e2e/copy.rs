@@ -106,6 +106,7 @@ fn what_the_proxy_makes_of_rows_it_makes_of_copied_ones() {
             "SELECT email, upper(city) FROM patients WHERE email IN ('<email of 1>', 'x') ORDER BY id",
             "SELECT id, ref, ext FROM keys WHERE ext IS NOT NULL ORDER BY id",
             "SELECT email FROM patients WHERE false",
+            "SELECT id, lower(email), length(email) FROM patients ORDER BY id",
         ] {
             let query = tokens::put_in(stage, query);
             let Answer::Rows(rows, _) = client.simple(&query) else {
@@ -123,7 +124,7 @@ fn what_the_proxy_makes_of_rows_it_makes_of_copied_ones() {
             stage.assert_silent(Role::Analyst, &mut client, &query);
         }
         for refused in [
-            "COPY (SELECT lower(email) FROM patients) TO STDOUT",
+            "COPY (SELECT upper(email) FROM patients) TO STDOUT",
             "COPY (SELECT email FROM patients ORDER BY email) TO STDOUT",
             "COPY (SELECT email FROM patients UNION SELECT city FROM patients) TO STDOUT",
         ] {
