@@ -453,11 +453,10 @@ impl<'t> Reading<'_, 't> {
         let (residue, next) = match Telling::of(word) {
             None => return Previous::Other,
             Some(Telling::Insert) => (Residue::NONE, Previous::Inserter),
-            Some(Telling::Create) => (Residue::STATE, Previous::Maker),
             Some(Telling::Make) => (Residue::NONE, Previous::Maker),
             // SELECT INTO makes a table, and the search path may begin with pg_temp.
             Some(Telling::Into) if before == Previous::Inserter => (Residue::NONE, Previous::Maker),
-            Some(Telling::Into) => (Residue::STATE, Previous::Maker),
+            Some(Telling::Create | Telling::Into) => (Residue::STATE, Previous::Maker),
             Some(Telling::Temporary) if before != Previous::Maker => {
                 (Residue::NONE, Previous::Other)
             }
