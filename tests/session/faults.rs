@@ -341,7 +341,7 @@ fn whoever_is_cut_off_nobody_is_shown_anothers_rows() {
     // On a busy machine it takes longer until anything can be said.
     let enough = &|| {
         let said = whole.load(Ordering::Relaxed) > 20 && lost.load(Ordering::Relaxed) > 5;
-        begun.elapsed() > PATIENCE || (begun.elapsed() > length && said)
+        begun.elapsed() > length + PATIENCE || (begun.elapsed() > length && said)
     };
     thread::scope(|scope| {
         for n in 0..4 {
