@@ -333,9 +333,7 @@ impl Analyzer<'_> {
         let target = self.target(r, "COPY FROM")?;
         if let Some(filter) = filter {
             // It sees the row that was sent, whose columns PostgreSQL lets it name bare. Tokens are
-            // decoded by then: what is asked of them is asked of stored values. What leaves rows out
-            // without a word is kept as simple as it was.
-            self.outlines = false;
+            // decoded by then: what is asked of them is asked of stored values.
             let mut columns = proposed(&target, None);
             for (c, stored) in columns.iter_mut().zip(&target.item.columns) {
                 if self.takes_tokens(&target, &c.reference.name)? {

@@ -91,6 +91,7 @@ pub struct Grounds<'a> {
 /// Resolves a statement in place and says what it reads.
 pub fn analyze(statement: &mut Statement, grounds: Grounds<'_>) -> Resolve<Lineage> {
     let mut analyzer = Analyzer::new(grounds);
+    analyzer.outlines = true;
     let env = Env {
         outer: None,
         ctes: None,
@@ -159,7 +160,8 @@ struct Analyzer<'a> {
     top_level: bool,
     /// A MERGE was met.
     merges: bool,
-    /// What follows from how tokens look may be asked of an outline.
+    /// What follows from how tokens look is asked of an outline. Only of what is printed: what a view or
+    /// a generated column says, PostgreSQL computes of the stored values.
     outlines: bool,
     /// How often a column was mentioned that the role does not see clearly: what a subquery's
     /// conditions read shows in no output of it.
@@ -174,7 +176,7 @@ impl<'a> Analyzer<'a> {
             expanding: Vec::new(),
             aliases: 0,
             top_level: true,
-            outlines: true,
+            outlines: false,
             hidden: 0,
             merges: false,
         }

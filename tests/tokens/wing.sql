@@ -25,3 +25,12 @@ INSERT INTO serials SELECT n, CASE WHEN n % 50 = 0 THEN 'none ' || n WHEN n % 50
 CREATE INDEX serials_by_serial ON serials (serial);
 ANALYZE serials;
 GRANT SELECT ON serials TO clinic_proxy;
+
+-- What PostgreSQL itself computes of what the analyst sees as tokens: of texts with capitals, too.
+CREATE TABLE guests (id int PRIMARY KEY, name text, size int GENERATED ALWAYS AS (length(name)) STORED);
+INSERT INTO guests VALUES (1, 'Ada QVORLUND'), (2, 'bo'), (3, NULL), (4, 'Zoë Ångström');
+CREATE VIEW guest_list AS SELECT id, lower(name) AS name FROM guests;
+CREATE VIEW guest_sizes AS SELECT id, length(name) AS size, left(name, 3) AS head FROM guests;
+CREATE VIEW guest_names WITH (security_barrier) AS SELECT id, lower(name) AS name FROM guests;
+CREATE MATERIALIZED VIEW guest_book AS SELECT id, lower(name) AS name, length(name) AS size FROM guests;
+GRANT SELECT ON guests, guest_list, guest_sizes, guest_names, guest_book TO clinic_proxy;
