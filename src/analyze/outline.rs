@@ -257,12 +257,13 @@ impl Reader<'_> {
         }
         match &*op.symbol {
             "=" | "<>" => self.is_never(l, r, depth) || self.is_never(r, l, depth),
-            "~~" | "!~~" | "~" | "!~" | "^@" => {
+            "~~" | "!~~" | "~~*" | "!~~*" | "~" | "!~" | "^@" => {
                 let Some(form) = self.form(l, depth).filter(Form::is_searched_by_bytes) else {
                     return false;
                 };
                 string(r).is_some_and(|pattern| match &*op.symbol {
                     "~~" | "!~~" => form.known.decides_like(pattern),
+                    "~~*" | "!~~*" => form.known.decides_ilike(pattern),
                     "^@" => form.known.decides_beginning(pattern),
                     _ => form.known.decides_regex(pattern),
                 })

@@ -300,6 +300,14 @@ impl Known {
         Pattern::like(pattern).is_some_and(|pattern| self.decides(&pattern))
     }
 
+    /// The same of an ILIKE pattern, where small letters are the same in every language.
+    pub fn decides_ilike(&self, pattern: &str) -> bool {
+        let turns = |c: char| !c.is_ascii() || c == 'I' || c == 'i';
+        self.lacks_capitals()
+            && !pattern.contains(turns)
+            && self.decides_like(&pattern.to_ascii_lowercase())
+    }
+
     /// Does a regular expression match whatever the token is, or never? Of the simplest only it is known.
     pub fn decides_regex(&self, pattern: &str) -> bool {
         Pattern::regex(pattern).is_some_and(|pattern| self.decides(&pattern))
@@ -432,6 +440,21 @@ mod tests {
         ] {
             assert_eq!(known().decides_like(pattern), decided, "{pattern}");
         }
+    }
+
+    #[test]
+    fn what_is_decided_whatever_the_case() {
+        for (pattern, decided) in [
+            ("TOK%", true),
+            ("%@Example.com", true),
+            ("%B%", false),
+            ("%I%", false),
+            ("%i@%", false),
+            ("%É%", false),
+        ] {
+            assert_eq!(known().decides_ilike(pattern), decided, "{pattern}");
+        }
+        assert!(!known().upper().decides_ilike("tok%"));
     }
 
     #[test]
