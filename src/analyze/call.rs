@@ -113,6 +113,9 @@ impl Analyzer<'_> {
         }
         // count() of rows is as clear as the rows; everything else carries its arguments' taint.
         let mut tainted = infos.iter().any(|i| i.tainted);
+        if tainted && chosen.is_builtin("pg_column_size") {
+            return Err(no_stored_size(call.function.position));
+        }
         tainted |= self.sort_keys(&mut call.order_by, at.scope, at.ctes)?;
         if let Some(filter) = &mut call.filter {
             tainted |= self.compute(filter, at.scope, at.ctes)?;
@@ -273,6 +276,14 @@ impl Analyzer<'_> {
             },
         }
     }
+}
+
+/// A mask is computed, and what is computed takes other room than what is stored.
+fn no_stored_size(position: usize) -> Refusal {
+    Refusal::denied("cannot tell how much room a protected column takes")
+        .detail("pg_column_size() is of the value as it is stored, and what the role sees is not.")
+        .hint("octet_length(column::text) is of what the role sees.")
+        .at(position)
 }
 
 fn unknown_columns(function: &Ident) -> Refusal {
