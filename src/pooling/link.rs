@@ -15,7 +15,8 @@ use std::sync::Arc;
 use super::expected::Expected;
 use super::known::Known;
 use super::probe::Settings;
-use super::residue::{Residue, Routines};
+use super::residue::Residue;
+use super::routines::Routines;
 use super::statements::{Statement, Statements};
 use crate::limits;
 

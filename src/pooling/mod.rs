@@ -15,10 +15,12 @@ mod link;
 pub mod probe;
 mod recent;
 mod residue;
+mod routines;
 mod statements;
 mod words;
 
 pub use self::known::Known;
 pub use self::link::{Link, LinkError, Rest, Taken, Upward};
-pub use self::residue::{Residue, Routines, residue};
+pub use self::residue::{Residue, residue};
+pub use self::routines::Routines;
 pub use self::statements::{Statement, Statements};

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::{BufMut, Bytes};
 use dashmap::DashMap;
 
-use super::residue::{Residue, Routines, residue};
+use super::residue::{Residue, residue};
+use super::routines::Routines;
 use crate::wire::frame::HEADER_BYTES;
 use crate::wire::frontend;
 
