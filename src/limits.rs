@@ -46,13 +46,6 @@ pub const POLICY_FILE_BYTES: usize = 4 * 1024 * 1024;
 /// Files of one policy directory.
 pub const POLICY_FILES: usize = 10_000;
 
-/// Characters and wildcards of a pattern that is held against what is known of tokens: people write
-/// some ten. Fewer than the bits of a `u128`, in which a place in the pattern is kept.
-pub const PATTERN_STEPS: usize = 60;
-
-/// Sets of such places it may lead to before it is left undecided. `'%a%b%'` leads to three.
-pub const PATTERN_STATES: usize = 16;
-
 /// Nesting of maps and lists in a policy file; the language itself needs five.
 pub const POLICY_DEPTH: usize = 32;
 /// A frontend message without bulk data: PostgreSQL's PQ_SMALL_MESSAGE_LIMIT, and the type byte.

@@ -56,7 +56,7 @@ impl Analyzer<'_> {
         ctes: Option<&CteFrame<'_>>,
     ) -> Resolve<Info> {
         let bool_of = |tainted| Info::computed(tainted, Some(oid::BOOL));
-        self.outline(e, scope);
+        self.unfold(e, scope);
         match e {
             Expr::Name(name) => {
                 let name = name.clone();
@@ -76,7 +76,6 @@ impl Analyzer<'_> {
                 *times = times.saturating_add(1);
                 Ok(Info::default())
             }
-            Expr::Outline { of, .. } => self.consumed(of, scope, ctes, Uses::PRESENCE),
             Expr::Literal(l) => Ok(literal_info(l)),
             Expr::SystemValue(value) => {
                 let value = *value;

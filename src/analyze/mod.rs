@@ -10,10 +10,9 @@
 //! `c.email: identity, compute`, `c.city: equality`; output `email` has the source `c.email`, output
 //! `e` has none.
 //!
-//! Grants are consulted for four things only: denied columns do not exist here (`*` does not expand to
-//! them), an output is *tainted* when a column the role does not see clearly went into it, a comparison
-//! that holds for no two values the role sees is written out (`apart`), and what follows from how all
-//! tokens look is asked of a text that looks like one (`outline`).
+//! Grants are consulted for three things only: denied columns do not exist here (`*` does not expand to
+//! them), an output is *tainted* when a column the role does not see clearly went into it, and a
+//! comparison that holds for no two values the role sees is written out (`apart`).
 //! Deliberately absent: what to do about it; that is `plan::decide`.
 
 mod apart;
@@ -29,6 +28,7 @@ mod copied;
 mod dml;
 mod exposed;
 mod expr;
+mod folded;
 mod from;
 mod functions;
 mod generated;
@@ -40,7 +40,6 @@ mod merge;
 mod names;
 mod operators;
 mod order;
-mod outline;
 mod own_state;
 mod polymorphic;
 mod probe;
@@ -91,7 +90,7 @@ pub struct Grounds<'a> {
 /// Resolves a statement in place and says what it reads.
 pub fn analyze(statement: &mut Statement, grounds: Grounds<'_>) -> Resolve<Lineage> {
     let mut analyzer = Analyzer::new(grounds);
-    analyzer.outlines = true;
+    analyzer.prints = true;
     let env = Env {
         outer: None,
         ctes: None,
@@ -160,9 +159,9 @@ struct Analyzer<'a> {
     top_level: bool,
     /// A MERGE was met.
     merges: bool,
-    /// What follows from how tokens look is asked of an outline. Only of what is printed: what a view or
-    /// a generated column says, PostgreSQL computes of the stored values.
-    outlines: bool,
+    /// What is analyzed is what will be sent: what a view or a generated column says, PostgreSQL computes
+    /// of the stored values.
+    prints: bool,
     /// How often a column was mentioned that the role does not see clearly: what a subquery's
     /// conditions read shows in no output of it.
     hidden: u64,
@@ -176,9 +175,9 @@ impl<'a> Analyzer<'a> {
             expanding: Vec::new(),
             aliases: 0,
             top_level: true,
-            outlines: false,
             hidden: 0,
             merges: false,
+            prints: false,
         }
     }
 

@@ -42,8 +42,7 @@ impl Policy {
             }
             let message = format!(
                 "role `{}` sees reversible tokens of domain `{}`: it may select, count, group and join \
-                 them, and ask how they begin and how long they are; ORDER BY, min and max, other \
-                 functions, json and tables made of them are refused",
+                 them; ORDER BY, min and max, functions, json and tables made of them are refused",
                 shown(role),
                 shown(domain)
             );

@@ -106,7 +106,7 @@ fn what_the_proxy_makes_of_rows_it_makes_of_copied_ones() {
             "SELECT email, upper(city) FROM patients WHERE email IN ('<email of 1>', 'x') ORDER BY id",
             "SELECT id, ref, ext FROM keys WHERE ext IS NOT NULL ORDER BY id",
             "SELECT email FROM patients WHERE false",
-            "SELECT id, lower(email), length(email) FROM patients ORDER BY id",
+            "SELECT id, lower(email), trim(name) FROM patients ORDER BY id",
         ] {
             let query = tokens::put_in(stage, query);
             let Answer::Rows(rows, _) = client.simple(&query) else {

@@ -71,95 +71,38 @@ const ANSWERED: &[&str] = &[
     "SELECT recipient, count(*) FROM referrals WHERE recipient <> sender GROUP BY recipient",
 ];
 
-/// What follows from how all tokens look.
-const OUTLINED: &[&str] = &[
-    "SELECT id, left(email, 4), left(email, 8), substr(name, 2, 3), substring(name FROM 0 FOR 4) FROM patients",
-    "SELECT id, length(email), char_length(name), octet_length(id_number), bit_length(email) FROM patients",
-    "SELECT length(email), count(*) FROM patients GROUP BY 1",
-    "SELECT length(email), count(*) FROM patients GROUP BY length(email) HAVING length(email) > 40",
-    "SELECT email, length(email) FROM patients GROUP BY email",
-    "SELECT id FROM patients ORDER BY length(name), id",
-    "SELECT id, rank() OVER (PARTITION BY left(email, 3) ORDER BY length(email), id) FROM patients",
-    "SELECT id, length(upper(reverse(email))), length(right(email, 5)), length(left(email, 30)) FROM patients",
-    "SELECT id, length(email || '/' || name), length('x' || email), length(substr(name, 20)) FROM patients",
-    "SELECT id, length(md5(email)), md5(email) LIKE '%z%', upper(md5(email)) ~ '^[A-F0-9]{32}' FROM patients",
-    "SELECT id, ascii(email), ascii(upper(email)), ascii(substr(email, 3)) FROM patients",
-    "SELECT id, email LIKE 'tok\\_%', email LIKE '%@%', email NOT LIKE 'a%', name LIKE '%1%' FROM patients",
-    "SELECT id, email ~ '^tok_', email ~ '^[A-Z]', email !~ '[*]{3}', email ^@ 'tok', email ^@ 'x' FROM patients",
-    "SELECT id FROM patients WHERE email LIKE '%@example.com' OR upper(name) LIKE 'TOK%'",
-    "SELECT id, email ILIKE 'TOK%', name NOT ILIKE '%@Example.com', lower(email) ILIKE '%.ORG' FROM patients",
-    "SELECT id, position('@' IN email), strpos(email, 'k_'), starts_with(email, 'to') FROM patients",
-    "SELECT id, replace(email, '@', ' at ') = email, split_part(email, '@', 2), lower(email) = email FROM patients",
-    "SELECT id, replace(email, '@', ' at '), split_part(email, '@', 1), lower(trim(email)), lower(name) FROM patients",
+/// Functions that leave each token as it is.
+const FOLDED: &[&str] = &[
+    "SELECT id, lower(email), lower(trim(name)), ltrim(rtrim(email::varchar)) FROM patients",
     "SELECT lower(email), count(*) FROM patients GROUP BY lower(email)",
+    "SELECT DISTINCT lower(name) FROM patients",
     "SELECT p.id, s.id FROM patients p JOIN staff s ON lower(p.name) = lower(s.name)",
     "SELECT p.id, s.id FROM patients p LEFT JOIN staff s ON lower(p.email) = s.email",
-    "SELECT id, upper(email) = 'ADA', upper(email) IN ('ADA', 'x'), reverse(email) IS DISTINCT FROM 'ada' FROM patients",
-    "SELECT id, upper(email) <> 'ADA', md5(email) = 'none', left(email, 3) = 'tok', 'tok' = left(email, 3) FROM patients",
-    "SELECT id, upper(email) IS NULL, md5(email) IS NOT NULL FROM patients",
-    "SELECT count(upper(email)), count(*) FILTER (WHERE right(email, 3) IS NULL) FROM patients",
-    "SELECT id, left(coalesce(email, 'none'), 4), length(coalesce(email, city)), coalesce(email, 'x') LIKE '%@%' FROM patients",
-    "SELECT id, left(CASE WHEN id < 4 THEN email ELSE city END, 2) FROM patients",
-    "SELECT id, length(CASE WHEN id < 4 THEN email WHEN id < 7 THEN name END) FROM patients",
-    "SELECT id, length(nullif(email, 'x@y')), left(nullif(email, 'ada'), 5) FROM patients",
-    "SELECT left(min(email), 8), max(email) LIKE '%@%', left(max(name) FILTER (WHERE id < 0), 2) FROM patients",
-    "SELECT city, left(max(email), 3) FROM patients GROUP BY city",
-    "SELECT id, length(concat(email, '!')), left(concat(email, city), 6), length(concat_ws('-', email, id)) FROM patients",
-    "SELECT id, length(concat(email, name, NULL)), length(concat_ws(NULL, email)), ascii(concat_ws('-', email, city)) FROM patients",
-    "SELECT id, left('é' || email, 5), left(email || city, 8), length(city || email) FROM patients",
-    "SELECT x.e, length(x.e) FROM (SELECT email AS e FROM patients UNION SELECT email FROM staff) x",
-    "WITH x AS (SELECT id, CASE WHEN id < 7 THEN email END AS e FROM patients) SELECT id, left(e, 4), length(e) FROM x",
-    "SELECT p.id, s.id FROM patients p LEFT JOIN staff s ON s.email = p.email AND length(s.email) > 30",
-    "SELECT p.id, v.n FROM patients p JOIN (VALUES ('t', 1), ('x', 2)) v(c, n) ON left(p.email, 1) = v.c",
-    "SELECT id, length(email::varchar), left(email::text, 3), length(name::text) FROM patients",
-    "SELECT id, name, length(name), left(name, 3) FROM guest_list",
+    "SELECT id, lower(email) = email, lower(email) IS NULL FROM patients",
+    "SELECT lower(x.e) FROM (SELECT email AS e FROM patients UNION SELECT email FROM staff) x",
+    "SELECT lower(e) FROM (SELECT email AS e FROM patients p FULL JOIN staff s USING (email)) x",
+    "SELECT id, name FROM guest_list",
     "SELECT g.id, l.id FROM guest_list l JOIN guests g ON g.name = l.name",
     "SELECT name, count(*) FROM guest_list GROUP BY name",
-    "SELECT id, size, head FROM guest_sizes",
     "SELECT id FROM guest_book",
-    "SELECT (SELECT count(*) FROM staff s WHERE length(s.email) = length(p.email)) FROM patients p",
-    "SELECT length(e) FROM (SELECT email AS e FROM patients p FULL JOIN staff s USING (email)) x",
 ];
 
-/// What PostgreSQL has computed of the stored values already, or would.
-const STORED: &[&str] = &[
+/// Those that do not, and what is no token alone.
+const NOT_FOLDED: &[&str] = &[
+    "SELECT upper(email) FROM patients",
+    "SELECT trim('k' FROM email) FROM patients",
+    "SELECT initcap(email) FROM patients",
+    "SELECT lower(email COLLATE \"C\") FROM patients",
+    "SELECT lower(email::varchar(10)) FROM patients",
+    "SELECT lower(coalesce(email, city)) FROM patients",
+    "SELECT lower(max(email)) FROM patients",
+    "SELECT lower(p) FROM (SELECT min(email) AS p FROM patients) x",
+    "SELECT lower(email || '') FROM patients",
+    "SELECT p.id FROM patients p JOIN visits v ON lower(p.name) = v.diagnosis",
+    // What PostgreSQL has computed of the stored values already, or would.
     "SELECT name FROM guest_names",
     "SELECT name FROM guest_book",
-    "SELECT size FROM guest_book",
     "SELECT size FROM guests",
-];
-
-/// What only the tokens themselves could tell.
-const NOT_OUTLINED: &[&str] = &[
-    "SELECT left(email, 9) FROM patients",
-    "SELECT right(email, 1) FROM patients",
-    "SELECT substr(email, 8, 2) FROM patients",
-    "SELECT upper(email) FROM patients",
-    "SELECT md5(email) FROM patients",
-    "SELECT ascii(reverse(email)) FROM patients",
-    "SELECT email LIKE '%b%' FROM patients",
-    "SELECT email LIKE city FROM patients",
-    "SELECT email ILIKE '%B%' FROM patients",
-    "SELECT email ILIKE '%INFO@%' FROM patients",
-    "SELECT email ~ '[0-9]{4}' FROM patients",
-    "SELECT position('b' IN email) FROM patients",
-    "SELECT replace(email, 'a', 'b') FROM patients",
-    "SELECT length(replace(email, 'a', '')) FROM patients",
-    "SELECT length(max(email)) FROM patients",
-    "SELECT max(coalesce(email, city)) LIKE '%@%' FROM patients",
-    "SELECT coalesce(email, city) LIKE '%@%' FROM patients",
-    "SELECT split_part(email, 'a', 1) FROM patients",
-    "SELECT length(email COLLATE \"C\") FROM patients",
-    "SELECT length(email::varchar(10)) FROM patients",
-    "SELECT upper(email) = upper(name) FROM patients",
-    "SELECT count(DISTINCT upper(email)) FROM patients",
-    "SELECT length(to_jsonb(email)::text) FROM patients",
-    "SELECT left(email, id) FROM patients",
-    "SELECT left(concat(city, email), 2) FROM patients",
-    "SELECT left(concat(email, name), 2) FROM patients",
-    "SELECT concat(email, 'x') LIKE '%@%' FROM patients",
-    "SELECT length(lower(p)) FROM (SELECT min(email) AS p FROM patients) x",
-    "SELECT p.id FROM patients p JOIN staff s ON lower(p.name) = s.email || ''",
 ];
 
 /// What may be a token, for all that can be known before it is read.
@@ -250,7 +193,7 @@ fn reversible_tokens_mean_what_they_mean_on_the_masked_copy() {
     let stage = stage();
     let mut client = stage.connect(Role::Analyst);
     let mut direct = stage.direct("clinic_tokens");
-    for sql in ANSWERED.iter().chain(OUTLINED) {
+    for sql in ANSWERED.iter().chain(FOLDED) {
         let simple = in_any_order(client.simple(sql), sql);
         let extended = in_any_order(client.extended(sql), sql);
         let expected = in_any_order(direct.simple(sql), sql);
@@ -261,7 +204,7 @@ fn reversible_tokens_mean_what_they_mean_on_the_masked_copy() {
             "differs from the masked copy, extended: {sql}"
         );
     }
-    for sql in REFUSED.iter().chain(NOT_OUTLINED).chain(STORED) {
+    for sql in REFUSED.iter().chain(NOT_FOLDED) {
         let answer = client.simple(sql);
         assert!(
             matches!(&answer, Answer::Error(state, _) if state == "42501"),

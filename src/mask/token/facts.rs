@@ -10,10 +10,10 @@ use crate::mask::Partial;
 use crate::mask::mask::{CompiledMask, Mask};
 
 /// Characters of the token of an empty text: 16 bytes in base32.
-pub(super) const SHORTEST: usize = PREFIX.len() + KEY_ID_CHARACTERS + 26;
+const SHORTEST: usize = PREFIX.len() + KEY_ID_CHARACTERS + 26;
 
 /// May a token have this character?
-pub(super) fn in_tokens(c: char) -> bool {
+fn in_tokens(c: char) -> bool {
     matches!(c, 'a'..='z' | '2'..='7' | '_')
 }
 

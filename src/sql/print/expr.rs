@@ -3,7 +3,6 @@
 
 use super::{Printed, Printer, RelationForm, WHOLE_ROW, unresolved};
 use crate::ident::Ident;
-use crate::mask::token::outline_sql;
 use crate::sql::tree::{
     BoolTest, Column, Expr, Operator, Query, RelationId, Subscript, SystemValue,
 };
@@ -107,24 +106,6 @@ impl Printer<'_> {
                 self.push(" AS ");
                 self.type_name(ty)?;
                 self.push(")");
-                Ok(())
-            }
-            Expr::Outline {
-                of,
-                begins,
-                varchar,
-            } => {
-                let [before, between, behind] = outline_sql(begins);
-                self.push("CAST(");
-                self.push(&before);
-                self.expr(of)?;
-                self.push(&between);
-                self.expr(of)?;
-                self.push(&behind);
-                let ty = if *varchar { "varchar" } else { "text" };
-                self.push(" AS \"pg_catalog\".\"");
-                self.push(ty);
-                self.push("\")");
                 Ok(())
             }
             Expr::Collate(operand, collation) => {

@@ -285,16 +285,6 @@ pub enum Expr {
         /// As it was written.
         expr: Box<Expr>,
     },
-    /// What all tokens of a length have in common, in the place of the token of a column: a text that
-    /// begins as they do and is as long.
-    Outline {
-        /// The column: its plaintexts.
-        of: Box<Expr>,
-        /// How the tokens begin: letters, digits and underscores.
-        begins: Box<str>,
-        /// It is of type varchar rather than text.
-        varchar: bool,
-    },
     /// A constant.
     Literal(Literal),
     /// `CURRENT_DATE` and friends.

@@ -43,11 +43,6 @@ impl Expr {
                 member: _,
                 expr: e,
             }
-            | Self::Outline {
-                of: e,
-                begins: _,
-                varchar: _,
-            }
             | Self::Unary(_, e)
             | Self::Not(e)
             | Self::Test(e, _)

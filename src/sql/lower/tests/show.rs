@@ -282,7 +282,6 @@ pub(super) fn expr(e: &Expr) -> String {
         Expr::Greatest(l) => format!("GREATEST({})", exprs(l)),
         Expr::Least(l) => format!("LEAST({})", exprs(l)),
         Expr::Grouping(l) => format!("GROUPING({})", exprs(l)),
-        Expr::Outline { of, .. } => format!("OUTLINE({})", expr(of)),
         Expr::Cast(x, t) => format!("CAST({} AS {})", expr(x), ty(t)),
         Expr::Collate(x, c) => format!("({} COLLATE \"{}\")", expr(x), names(c)),
         Expr::Call(c) => call(c),
