@@ -8,7 +8,7 @@ use super::lineage::{Source, Uses};
 use super::probe::Written;
 use super::scope::{CteFrame, Env, Scope};
 use super::{Analyzer, Resolve};
-use crate::catalog::CastContext;
+use crate::catalog::{CastContext, Relation};
 use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::policy::Treatment;
@@ -180,14 +180,7 @@ impl Analyzer<'_> {
             .find(|c| c.reference.name == t.column);
         match c {
             None => {
-                return Err(Refusal::error(
-                    sqlstate::UNDEFINED_COLUMN,
-                    format!(
-                        "column \"{}\" of relation \"{}\" does not exist",
-                        t.column, target.relation.name
-                    ),
-                )
-                .at(t.position));
+                return Err(no_column(&t.column, &target.relation).at(t.position));
             }
             Some(c) if c.denied => {
                 return Err(
@@ -332,5 +325,16 @@ pub(super) fn query_gives_null(q: &Query, n: usize) -> bool {
             expr: Expr::Literal(Literal::Null),
             ..
         })
+    )
+}
+
+/// The target of a write, or what is copied, has no such column.
+pub(super) fn no_column(name: &Ident, relation: &Relation) -> Refusal {
+    Refusal::error(
+        sqlstate::UNDEFINED_COLUMN,
+        format!(
+            "column \"{name}\" of relation \"{}\" does not exist",
+            relation.name
+        ),
     )
 }

@@ -1,8 +1,9 @@
 //! COPY of a relation to the client: what PostgreSQL copies of it. That is less than a SELECT would
 //! read: only the table's own rows, and no generated columns.
 
+use super::assign::no_column;
 use super::{Analyzer, Grounds, Resolve};
-use crate::catalog::{Column, Relation, RelationKind};
+use crate::catalog::{Column, RelationKind};
 use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::policy::Treatment;
@@ -71,14 +72,4 @@ fn check(column: &Column, before: &[Ident]) -> Resolve<()> {
         return Err(Refusal::error(sqlstate::DUPLICATE_COLUMN, message));
     }
     Ok(())
-}
-
-fn no_column(name: &Ident, relation: &Relation) -> Refusal {
-    Refusal::error(
-        sqlstate::UNDEFINED_COLUMN,
-        format!(
-            "column \"{name}\" of relation \"{}\" does not exist",
-            relation.name
-        ),
-    )
 }

@@ -30,12 +30,8 @@ impl Analyzer<'_> {
     }
 
     fn folded(&self, call: &Call, scope: &Scope<'_>) -> Option<Expr> {
-        let [argument] = call.args.as_slice() else {
-            return None;
-        };
-        let plain = argument.name.is_none() && !argument.variadic && is_scalar(call);
-        (plain && self.is_fold(&call.function)).then_some(())?;
-        let mut text = &argument.value;
+        let mut text = call.only_argument()?;
+        self.is_fold(&call.function).then_some(())?;
         while let Expr::Cast(inner, ty) = text {
             self.is_text(ty).then_some(())?;
             text = inner;
@@ -54,25 +50,20 @@ impl Analyzer<'_> {
 
     /// Is every value a token, or NULL? Of an encrypted column PostgreSQL has the cell.
     fn has_tokens(&self, column: &Visible) -> bool {
-        let tokens = |source| {
-            let (relation, column) = self.lineage.column(source)?;
-            let ColumnForm::Rule(rule) = column_form(relation, column.attnum, self.grounds).ok()?
-            else {
-                return None;
+        let has_tokens = |source| {
+            let Some((relation, column)) = self.lineage.column(source) else {
+                return false;
             };
-            match &rule.treatment {
-                Treatment::Token(token) => Some(
-                    token.kind() == TokenKind::Siv
-                        && token.cells().is_none()
-                        && column.deterministic
-                        && matches!(column.type_oid, oid::TEXT | oid::VARCHAR),
-                ),
-                _ => None,
-            }
+            let form = column_form(relation, column.attnum, self.grounds);
+            matches!(&form, Ok(ColumnForm::Rule(rule))
+                if matches!(&rule.treatment, Treatment::Token(token)
+                    if token.kind() == TokenKind::Siv && token.cells().is_none()))
+                && column.deterministic
+                && matches!(column.type_oid, oid::TEXT | oid::VARCHAR)
         };
         matches!(column.ty, Some(oid::TEXT | oid::VARCHAR))
             && !column.sources.is_empty()
-            && column.sources.iter().all(|s| tokens(*s) == Some(true))
+            && column.sources.iter().all(|s| has_tokens(*s))
     }
 
     /// text or varchar, of any length.
@@ -104,14 +95,4 @@ impl Analyzer<'_> {
             known.is_some_and(|t| t.schema != "pg_catalog")
         })
     }
-}
-
-/// A call of a function of one row's values.
-fn is_scalar(call: &Call) -> bool {
-    !call.star
-        && !call.distinct
-        && !call.within_group
-        && call.order_by.is_empty()
-        && call.filter.is_none()
-        && call.over.is_none()
 }

@@ -96,20 +96,8 @@ const OBJECTS: &[(&str, &str, Oid)] = &[
 
 /// The one argument of a plain call, if it is a name.
 fn row_argument(call: &Call) -> Option<&Name> {
-    let plain = !call.star
-        && !call.distinct
-        && !call.within_group
-        && call.order_by.is_empty()
-        && call.filter.is_none()
-        && call.over.is_none();
-    match call.args.as_slice() {
-        [
-            CallArg {
-                name: None,
-                value: Expr::Name(name) | Expr::Star(name),
-                variadic: false,
-            },
-        ] if plain => Some(name),
+    match call.only_argument()? {
+        Expr::Name(name) | Expr::Star(name) => Some(name),
         _ => None,
     }
 }

@@ -81,7 +81,7 @@ async fn lent(
     let mut connection = open(shared, login, database, parameters, 0).await?;
     start.set_welcome(Welcome {
         reported: connection.parameters.clone(),
-        notices: connection.notices.clone().freeze(),
+        notices: std::mem::take(&mut connection.notices).freeze(),
         search_path: match start.role {
             Some(_) => default_search_path(&mut connection).await?,
             None => Vec::new(),

@@ -159,6 +159,26 @@ pub struct Call {
 }
 
 impl Call {
+    /// `a` of `f(a)`, if the call is nothing more than that.
+    pub fn only_argument(&self) -> Option<&Expr> {
+        let plain = !self.star
+            && !self.distinct
+            && !self.within_group
+            && self.order_by.is_empty()
+            && self.filter.is_none()
+            && self.over.is_none();
+        match self.args.as_slice() {
+            [
+                CallArg {
+                    name: None,
+                    value,
+                    variadic: false,
+                },
+            ] if plain => Some(value),
+            _ => None,
+        }
+    }
+
     /// `f(a, b)`, and nothing more.
     pub fn plain(function: Name, args: impl IntoIterator<Item = Expr>) -> Self {
         let arg = |value| CallArg {
