@@ -8,10 +8,11 @@
     reason = "a benchmark that cannot set its stage has failed"
 )]
 
-use std::collections::HashMap;
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use pgveil::catalog::SearchPath;
@@ -98,7 +99,7 @@ fn snapshot() -> Snapshot {
 
 fn plan(criterion: &mut Criterion) {
     let snapshot = snapshot();
-    let (prepared, cursors) = (HashMap::new(), HashMap::new());
+    let (prepared, cursors) = (HashMap::default(), HashMap::default());
     let temp = TempTables::default();
     let search_path = SearchPath::new(&[Ident::exact("public")]);
     let context = PlanContext {

@@ -19,8 +19,10 @@ mod generate;
 #[path = "plan/stage.rs"]
 mod stage;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+
+use foldhash::HashMap;
 
 use generate::Generator;
 use pgveil::analyze::{Grounds, analyze};
@@ -160,8 +162,8 @@ impl Oracle<'_> {
             search_path: &public_path(),
             search_path_text: "public",
             client_encoding: pgveil::pg::encoding::Encoding::utf8(),
-            prepared: &HashMap::new(),
-            cursors: &HashMap::new(),
+            prepared: &HashMap::default(),
+            cursors: &HashMap::default(),
             temp: &TempTables::default(),
             fresh_name: Ident::exact("fresh"),
         };

@@ -15,10 +15,11 @@
 mod stage;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::process::Command;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use datadriven::{TestCase, walk};
 use pgveil::catalog::SearchPath;
@@ -48,8 +49,8 @@ fn plan_corpus() {
                 wrong: &wrong,
                 role: case.take_arg("role").unwrap(),
                 search_path: public_path(),
-                prepared: HashMap::new(),
-                cursors: HashMap::new(),
+                prepared: HashMap::default(),
+                cursors: HashMap::default(),
                 temp: TempTables::default(),
                 names: 0,
             };

@@ -15,11 +15,12 @@
 #[expect(dead_code, reason = "this test runs nothing on the server")]
 mod stage;
 
-use std::collections::HashMap;
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use pgveil::catalog::temp::TempTables;
 use pgveil::ident::Ident;
@@ -281,8 +282,8 @@ impl<'s> Cached<'s> {
             search_path: &search_path,
             search_path_text: "public",
             client_encoding: Encoding::utf8(),
-            prepared: &HashMap::new(),
-            cursors: &HashMap::new(),
+            prepared: &HashMap::default(),
+            cursors: &HashMap::default(),
             temp: &TempTables::default(),
             fresh_name: Ident::exact("fresh"),
         };

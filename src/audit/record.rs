@@ -24,8 +24,8 @@ pub struct Who {
     pub database: String,
     /// `application_name` of the startup message.
     pub application_name: String,
-    /// All of this as it stands in every record.
-    pub told: OnceLock<Box<[u8]>>,
+    /// All of this as it stands in every record, and the begin of a decision's id behind it.
+    pub told: OnceLock<Told>,
 }
 
 /// What a record is about.
@@ -168,31 +168,31 @@ impl Record {
 
     /// Appends the fields of its JSON object, without the braces and without the time.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
+        // What is in almost every record is written in as few pieces as can be.
         out.extend_from_slice(b"\"event\":\"");
         out.extend_from_slice(self.event.name().as_bytes());
-        out.push(b'"');
-        out.extend_from_slice(self.who.told.get_or_init(|| told_who(&self.who)));
+        let who = self.who.told.get_or_init(|| told_who(&self.who));
         if let Some(number) = self.decision_number {
-            name(out, "id");
-            out.push(b'"');
-            escaped(out, &self.who.session);
-            out.push(b'-');
+            out.extend_from_slice(&who.with_id);
             digits(out, number);
             out.push(b'"');
+        } else {
+            out.extend_from_slice(who.alone());
         }
-        field(out, "decision", self.decision.name());
-        if !self.kind.is_empty() {
-            field(out, "kind", self.kind);
-        }
+        out.extend_from_slice(b",\"decision\":\"");
+        out.extend_from_slice(self.decision.name().as_bytes());
+        out.push(b'"');
         if let Some(target) = &self.target {
             field(out, "target", target);
         }
-        if let Some(facts) = &self.facts {
-            out.extend_from_slice(facts.told.get_or_make(|| told_facts(facts)));
+        match &self.facts {
+            Some(facts) => out.extend_from_slice(facts.told.get_or_make(|| told_facts(facts))),
+            None if !self.kind.is_empty() => field(out, "kind", self.kind),
+            None => {}
         }
-        number(out, "rows", self.rows);
-        number(out, "bytes", self.bytes);
-        number(out, "duration_us", self.duration_us);
+        number(out, b",\"rows\":", self.rows);
+        number(out, b",\"bytes\":", self.bytes);
+        number(out, b",\"duration_us\":", self.duration_us);
         if let Some(sqlstate) = &self.sqlstate {
             field(out, "sqlstate", sqlstate);
         }
@@ -205,21 +205,45 @@ impl Record {
     }
 }
 
-fn told_who(who: &Who) -> Box<[u8]> {
-    let mut out = Vec::new();
+/// A [`Who`] as it stands in its records.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// The quote that ends the event, the fields, and `,"id":"1f-`.
+    with_id: Box<[u8]>,
+    /// Bytes of it before the id.
+    alone: usize,
+}
+
+impl Told {
+    fn alone(&self) -> &[u8] {
+        self.with_id.get(..self.alone).unwrap_or_default()
+    }
+}
+
+fn told_who(who: &Who) -> Told {
+    let mut out = vec![b'"'];
     field(&mut out, "session", &who.session);
     field(&mut out, "login", &who.login);
     field(&mut out, "role", &who.role);
     field(&mut out, "peer", &who.peer);
     field(&mut out, "database", &who.database);
     field(&mut out, "application_name", &who.application_name);
-    out.into()
+    let alone = out.len();
+    name(&mut out, "id");
+    out.push(b'"');
+    escaped(&mut out, &who.session);
+    out.push(b'-');
+    let with_id = out.into();
+    Told { with_id, alone }
 }
 
-/// `relations` (read or written), and `columns`: the protected ones used, and how.
+/// The kind of a statement, `relations` (read or written), and `columns`: the protected ones used, and how.
 fn told_facts(facts: &Facts) -> Box<[u8]> {
     let mut made = Vec::new();
     let out = &mut made;
+    if !facts.kind.is_empty() {
+        field(out, "kind", facts.kind);
+    }
     if !facts.relations.is_empty() {
         name(out, "relations");
         list(out, &facts.relations, |out, relation| string(out, relation));
@@ -259,8 +283,9 @@ fn field(out: &mut Vec<u8>, key: &str, value: &str) {
     string(out, value);
 }
 
-fn number(out: &mut Vec<u8>, key: &str, value: u64) {
-    name(out, key);
+/// `key` as it stands before the number.
+fn number(out: &mut Vec<u8>, key: &[u8], value: u64) {
+    out.extend_from_slice(key);
     digits(out, value);
 }
 

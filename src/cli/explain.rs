@@ -3,11 +3,12 @@
 //! Deliberately absent: any judgement. The planner that serves the role is asked; nothing is sent
 //! but the reading of the catalog.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+
+use foldhash::HashMap;
 
 use clap::Args;
 use unicode_width::UnicodeWidthStr as _;
@@ -118,8 +119,8 @@ fn explained(args: &ExplainArgs) -> Result<(String, bool), Errors> {
         search_path: &SearchPath::new(&path),
         search_path_text: &args.search_path.join(", "),
         client_encoding: Encoding::utf8(),
-        prepared: &HashMap::new(),
-        cursors: &HashMap::new(),
+        prepared: &HashMap::default(),
+        cursors: &HashMap::default(),
         temp: &TempTables::default(),
         fresh_name: Ident::exact("pgveil_1"),
     };

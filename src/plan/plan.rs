@@ -1,7 +1,8 @@
 //! Plan: a statement this session may run, with the masks its results need.
 
-use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
+
+use foldhash::HashMap;
 
 use super::copy_in::CopyTokens;
 use super::copy_out::CopyExport;

@@ -1,6 +1,6 @@
 //! Which statements one connection holds, the least recently used first to go.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::statements::Statement;
 
@@ -26,7 +26,7 @@ impl Known {
     /// A new connection, which may hold `most`.
     pub fn new(most: usize) -> Self {
         Self {
-            used: HashMap::new(),
+            used: HashMap::default(),
             clock: 0,
             most: most.max(1),
         }

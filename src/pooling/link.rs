@@ -9,8 +9,9 @@ mod down;
 mod up;
 mod walk;
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::expected::Expected;
 use super::known::Known;

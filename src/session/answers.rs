@@ -109,7 +109,7 @@ impl Session {
         if let Some(Expected::Execute { running, portal }) = self.replies.head()
             && running.rows.is_none()
         {
-            running.rows = Some(portal.prepared.rows(&portal.formats)?);
+            running.rows = Some(portal.prepared.rows(portal.formats.as_slice())?);
         }
         let encoding = self.confirmed.settings.encoding();
         let mut masked = std::mem::take(&mut self.scratch);
@@ -249,7 +249,11 @@ impl Session {
                     self.replies.effect_done(done.plan.effect());
                 }
             }
-            _ => drop(self.replies.pop()),
+            _ => {
+                if let Some(Expected::Execute { running, .. }) = self.replies.pop() {
+                    self.replies.spare(running);
+                }
+            }
         }
     }
 

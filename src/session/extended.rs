@@ -7,10 +7,9 @@
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::missing::{ident, missing_portal, outdated};
-use super::replies::{Expected, Portal, Prepared, Told};
+use super::replies::{Expected, Formats, Portal, Prepared, Told};
 use super::{FAILING, Fatal, Io, Moment, Session, Step, planning, to_client, to_upstream};
 use crate::ident::Ident;
-use crate::pg::types::Format;
 use crate::pg::{Oid, sqlstate};
 use crate::plan::{Plan, Refusal, stands_alone};
 use crate::sql::tree::Statement;
@@ -251,7 +250,7 @@ impl Session {
             Ok(bound) => bound,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let formats: Vec<Format> = bind.result_formats.iter().collect();
+        let formats = Formats::of(bind.result_formats.iter());
         let upstream = if bind.portal.is_empty() {
             Vec::new()
         } else {
@@ -266,7 +265,7 @@ impl Session {
                 statement,
                 &bound.formats,
                 bound.values.iter().map(Option::as_deref),
-                &formats,
+                formats.as_slice(),
             )?,
         }
         let portal = Portal {
@@ -275,7 +274,7 @@ impl Session {
             formats,
             segment: self.segment,
         };
-        self.portals.set(bind.portal, Arc::new(portal));
+        self.portals.bind(bind.portal, portal);
         self.replies.push(Expected::Bind);
         Ok(Ok(()))
     }
@@ -303,13 +302,14 @@ impl Session {
         };
         let ready = ready.and_then(|portal| {
             let running = self.running(&portal.prepared.plan, at)?;
-            Ok((portal, Box::new(running)))
+            Ok((portal, running))
         });
         match ready {
             Ok((portal, running)) => {
                 to_upstream::execute(io.upstream, &portal.upstream, execute.max_rows)?;
                 let plan = Arc::clone(&portal.prepared.plan);
                 self.assume(&plan);
+                let running = self.replies.boxed(running);
                 self.replies.push(Expected::Execute { running, portal });
             }
             Err(refusal) => self.refuse_extended(&refusal, "", io)?,

@@ -30,11 +30,11 @@ mod startup;
 mod temp;
 mod transaction;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::BytesMut;
+use foldhash::HashMap;
 
 pub use self::observe::{Observer, Seen, Verdict};
 use self::planning::Names;
@@ -201,7 +201,7 @@ impl Session {
             failed: false,
             status: TransactionStatus::Idle,
             replies: Replies::default(),
-            details: HashMap::new(),
+            details: HashMap::default(),
             portals: Portals::default(),
             skipping: false,
             doomed: Vec::new(),

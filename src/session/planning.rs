@@ -1,7 +1,8 @@
 //! From a client's text to plans: the one place where the session calls the planner.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::transaction::State;
 use crate::catalog::{SearchPath, TempTables};
@@ -58,7 +59,11 @@ pub(super) fn plan(
             return plan_statement(statement, context);
         }
         // Its plan may serve other sessions: it does not get to see what is this one's.
-        let (prepared, cursors, temp) = (HashMap::new(), HashMap::new(), TempTables::default());
+        let (prepared, cursors, temp) = (
+            HashMap::default(),
+            HashMap::default(),
+            TempTables::default(),
+        );
         let context = PlanContext {
             prepared: &prepared,
             cursors: &cursors,
@@ -140,7 +145,7 @@ pub(super) fn again(
     state: &State,
     search_path: Option<&SearchPath>,
 ) -> Result<Plan, Refusal> {
-    let nothing = HashMap::new();
+    let nothing = HashMap::default();
     in_context(role, snapshot, state, upstream.clone(), |context| {
         let context = PlanContext {
             search_path: search_path.unwrap_or(context.search_path),

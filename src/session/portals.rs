@@ -3,8 +3,9 @@
 //! The unnamed one, which almost every statement is bound to, has a place of its own: it comes and
 //! goes with each of them.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::replies::Portal;
 
@@ -12,6 +13,9 @@ use super::replies::Portal;
 pub(super) struct Portals {
     unnamed: Option<Arc<Portal>>,
     named: HashMap<Vec<u8>, Arc<Portal>>,
+    /// One that has ended: the next takes its room. A thread that frees what another took pays for it
+    /// more than for all else of a portal.
+    spare: Option<Arc<Portal>>,
 }
 
 impl Portals {
@@ -20,6 +24,21 @@ impl Portals {
             b"" => self.unnamed.as_ref(),
             name => self.named.get(name),
         }
+    }
+
+    /// A new one, in the place of the one that has the name, if there is one.
+    pub(super) fn bind(&mut self, name: &[u8], portal: Portal) {
+        let portal = match self.spare.take() {
+            Some(mut spare) => match Arc::get_mut(&mut spare) {
+                Some(room) => {
+                    *room = portal;
+                    spare
+                }
+                None => Arc::new(portal),
+            },
+            None => Arc::new(portal),
+        };
+        self.set(name, portal);
     }
 
     /// In the place of the one that has the name, if there is one.
@@ -46,7 +65,8 @@ impl Portals {
 
     /// A transaction is over, and with it what was made in this segment or before.
     pub(super) fn end(&mut self, segment: u64) {
-        self.unnamed.take_if(|portal| portal.segment <= segment);
+        let ended = self.unnamed.take_if(|portal| portal.segment <= segment);
+        self.spare = ended.or(self.spare.take());
         if !self.named.is_empty() {
             self.named.retain(|_, portal| portal.segment > segment);
         }

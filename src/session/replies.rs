@@ -142,9 +142,35 @@ impl Prepared {
 pub(super) struct Portal {
     pub(super) upstream: Vec<u8>,
     pub(super) prepared: Arc<Prepared>,
-    pub(super) formats: Vec<Format>,
+    pub(super) formats: Formats,
     /// The segment (up to a Sync) that made it; it is gone when that one's transaction is.
     pub(super) segment: u64,
+}
+
+/// The formats of a result, as Bind asks for them: almost always one for all of its columns.
+#[derive(Clone)]
+pub(super) enum Formats {
+    All([Format; 1]),
+    Each(Box<[Format]>),
+}
+
+impl Formats {
+    /// No format is text for all of them.
+    pub(super) fn of(formats: impl IntoIterator<Item = Format>) -> Self {
+        let mut formats = formats.into_iter();
+        let (first, second) = (formats.next(), formats.next());
+        match (first, second) {
+            (first, None) => Self::All([first.unwrap_or(Format::Text)]),
+            (first, second) => Self::Each(first.into_iter().chain(second).chain(formats).collect()),
+        }
+    }
+
+    pub(super) fn as_slice(&self) -> &[Format] {
+        match self {
+            Self::All(format) => format,
+            Self::Each(formats) => formats,
+        }
+    }
 }
 
 /// A statement that was sent and is not complete.
@@ -264,12 +290,30 @@ pub(super) enum Expected {
 pub(super) struct Replies {
     queue: VecDeque<Expected>,
     effects: usize,
+    /// Of a statement that is complete: the next takes its room.
+    spare: Option<Box<Running>>,
 }
 
 impl Replies {
     pub(super) fn push(&mut self, expected: Expected) {
         self.effects = self.effects.saturating_add(expected.effects());
         self.queue.push_back(expected);
+    }
+
+    /// In room of its own.
+    pub(super) fn boxed(&mut self, running: Running) -> Box<Running> {
+        match self.spare.take() {
+            Some(mut room) => {
+                *room = running;
+                room
+            }
+            None => Box::new(running),
+        }
+    }
+
+    /// It is complete, and its room may be taken.
+    pub(super) fn spare(&mut self, running: Box<Running>) {
+        self.spare = Some(running);
     }
 
     pub(super) fn head(&mut self) -> Option<&mut Expected> {

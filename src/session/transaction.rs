@@ -5,7 +5,7 @@
 //! *speculative*, what will hold if everything sent so far succeeds. Statements are planned against
 //! the second; after an error it is thrown away and made anew from the first.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::settings::{Elements, Settings};
 use super::temp::Temp;
@@ -45,8 +45,8 @@ impl State {
         Self {
             settings: Settings::new(search_path, encoding, user),
             temp: Temp::default(),
-            prepared: HashMap::new(),
-            cursors: HashMap::new(),
+            prepared: HashMap::default(),
+            cursors: HashMap::default(),
             declared: Vec::new(),
             marks: Vec::new(),
             block: false,
