@@ -22,3 +22,5 @@ UPDATE profiles SET data = CASE
   WHEN jsonb_typeof(data -> 'contact') = 'object'
     THEN jsonb_set(jsonb_set(data, '{contact,wechat}', '"***"', false), '{income}', '0', false)
   ELSE jsonb_set(jsonb_set(data, '{contact}', 'null', false), '{income}', '0', false) END;
+UPDATE nicknames SET nick = left(nick, 1) || repeat('*', length(nick) - 1),
+  other = left(other, 1) || repeat('*', length(other) - 1), plain = left(plain, 1) || repeat('*', length(plain) - 1);
