@@ -153,7 +153,7 @@ impl Session<'_> {
     fn run(&mut self, case: &mut TestCase) -> String {
         case.expect_empty().unwrap();
         let mut out = String::new();
-        self.server.run("DEALLOCATE ALL; BEGIN").unwrap();
+        self.server.run("BEGIN").unwrap();
         self.copy.run("ROLLBACK; BEGIN").unwrap();
         let input = self.with_tokens(&case.input);
         match parse(&input) {
@@ -168,6 +168,11 @@ impl Session<'_> {
             }
         }
         self.server.run("ROLLBACK").unwrap();
+        // One by one: the client has prepared statements of its own.
+        for entry in self.prepared.values() {
+            let deallocate = format!("DEALLOCATE {}", entry.upstream.quoted());
+            self.server.run(&deallocate).unwrap();
+        }
         out
     }
 
@@ -311,6 +316,7 @@ impl Session<'_> {
                 .map(drop)
                 .map_err(words);
         }
+        self.describes(plan)?;
         let rows = match self.server.run(sent) {
             // A server built without libxml has the grammar and no more.
             Err(error) if error.starts_with("0A000 unsupported XML feature") => return Ok(()),
@@ -325,6 +331,38 @@ impl Session<'_> {
         }
     }
 
+    /// PostgreSQL names the tables the plan expects it to name, and none where the plan names one.
+    fn describes(&self, plan: &Plan) -> Result<(), String> {
+        let Some(rules) = plan.outputs() else {
+            return Ok(());
+        };
+        let described = self.server.origins(plan.sql().as_str())?;
+        for (rule, described) in rules.iter().zip(described) {
+            let silent = rule.expect.is_none() && rule.origin.is_none();
+            if described != rule.expect && !silent {
+                return Err(format!("from {described:?}, expected {:?}", rule.expect));
+            }
+        }
+        Ok(())
+    }
+
+    /// The client is told the tables that PostgreSQL names on the masked copy. Views may be expanded,
+    /// and are told as what they are made of; system columns are not told.
+    fn tells(&self, plan: &Plan, original: &str) -> Result<(), String> {
+        let catalog = &self.stage.snapshot.catalog;
+        let rules = plan.outputs().unwrap().iter();
+        for (rule, wanted) in rules.zip(self.copy.origins(original)?) {
+            let told = rule.origin.or(rule.expect);
+            let named = wanted.and_then(|(oid, _)| catalog.relation_by_oid(oid));
+            let table = wanted.is_none() || named.is_some_and(|r| r.definition.is_none());
+            let system = wanted.is_some_and(|(_, attnum)| attnum < 0);
+            if told != wanted && table && !system {
+                return Err(format!("told {told:?}, on the masked copy {wanted:?}"));
+            }
+        }
+        Ok(())
+    }
+
     /// What the client's statement gives on the masked copy, as the contract wants it.
     fn compare(&self, plan: &Plan, mut rows: Rows, original: &str) -> Result<(), String> {
         let (sent, wanted) = (
@@ -334,6 +372,7 @@ impl Session<'_> {
         if sent != wanted {
             return Err(format!("columns {sent:?}, on the masked copy {wanted:?}"));
         }
+        self.tells(plan, original)?;
         mask_rows(plan, &mut rows);
         let mut wanted = self.copy.run(original)?;
         if !original.to_lowercase().contains("order by") {

@@ -249,7 +249,7 @@ impl Decisions {
                 return false;
             };
             // A constant is masked by nobody; among reversible tokens it is one of them.
-            if constants && d.place == Place::Output && !reversible(&d.form) {
+            if constants && !reversible(&d.form) {
                 return false;
             }
             let ty = (c.type_oid, c.typmod);
