@@ -309,6 +309,7 @@ impl Session<'_> {
             }
             None => {}
         }
+        self.describes(plan)?;
         // A parameter stands where PREPARE's own text does not.
         if sent.contains('$') && !sent.starts_with("PREPARE") {
             return runtime
@@ -316,7 +317,6 @@ impl Session<'_> {
                 .map(drop)
                 .map_err(words);
         }
-        self.describes(plan)?;
         let rows = match self.server.run(sent) {
             // A server built without libxml has the grammar and no more.
             Err(error) if error.starts_with("0A000 unsupported XML feature") => return Ok(()),

@@ -341,7 +341,7 @@ impl Decisions {
         };
         let base = lineage
             .column(*source)
-            .filter(|_| o.named && o.sources.len() == 1)
+            .filter(|_| o.named)
             .map(|(relation, column)| (relation.oid, column.attnum));
         match (&decided.form, decided.place) {
             (ColumnForm::Rule(r), Place::Output) => {
@@ -370,10 +370,9 @@ fn reversible(form: &ColumnForm) -> bool {
         if matches!(&rule.treatment, Treatment::Token(t) if t.is_reversible()))
 }
 
-/// Is it the same mask or domain, of the same class?
+/// Is it the same mask or domain, of the same class? Of clear columns nobody needs to know.
 fn same_rule(a: &ColumnForm, b: &ColumnForm) -> bool {
     match (a, b) {
-        (ColumnForm::Clear, ColumnForm::Clear) => true,
         (ColumnForm::Rule(x), ColumnForm::Rule(y)) => match (&x.treatment, &y.treatment) {
             (Treatment::Mask(_), Treatment::Mask(_)) => x.name == y.name,
             (Treatment::Token(_), Treatment::Token(_)) => alike(x, y),
