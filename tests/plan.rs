@@ -24,6 +24,7 @@ use datadriven::{TestCase, TestFile, walk_exclusive};
 use pgveil::catalog::SearchPath;
 use pgveil::catalog::temp::TempTables;
 use pgveil::ident::Ident;
+use pgveil::mask::Transform;
 use pgveil::plan::{Effect, Plan, PlanContext, Refusal, explain_statement, plan_statement};
 use pgveil::policy::Treatment;
 use pgveil::sql::parse;
@@ -244,6 +245,14 @@ impl Session<'_> {
             abbreviated(self.abbreviations, &self.stage.snapshot.catalog, sent)
         )
         .unwrap();
+        // What is said is done.
+        for (told, rule) in explained
+            .iter()
+            .zip(plan.outputs().into_iter().flat_map(|o| o.iter()))
+        {
+            let made = !matches!(rule.transform, Transform::Pass);
+            assert_eq!(told.place.contains("at the output"), made, "{}", told.name);
+        }
         let width = explained
             .iter()
             .map(|c| c.name.chars().count())
