@@ -14,6 +14,8 @@ mod support;
 mod copy;
 #[path = "e2e/hmac.rs"]
 mod hmac;
+#[path = "e2e/later.rs"]
+mod later;
 #[path = "e2e/sealed.rs"]
 mod sealed;
 #[path = "e2e/siv.rs"]

@@ -38,8 +38,8 @@ use pgveil::sql::tree::{
     InsertSource, IsolationLevel, JoinConstraint, JoinKind, Limit, Literal, LockStrength, LockWait,
     Locking, Name, NullsOrder, OrderItem, Overriding, Quantifier, Query, RelationId, RowsFromItem,
     SetExpr, SetOp, SortDirection, Statement, Step, Subscript, SystemValue, TableFunction,
-    TableRef, TableSample, TempColumn, Transaction, TransactionMode, TypeName, Update, Window,
-    WindowFrame,
+    TableRef, TableSample, TempColumn, TempKey, Transaction, TransactionMode, TypeName, Update,
+    Window, WindowFrame,
 };
 use pgveil::upstream::{TlsMode, UpstreamConnection, UpstreamOptions, UpstreamTls, connect};
 use proptest::prelude::*;

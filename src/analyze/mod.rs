@@ -38,6 +38,7 @@ mod keyword;
 pub mod lineage;
 mod merge;
 mod names;
+mod new_table;
 mod operators;
 mod order;
 mod own_state;
@@ -67,6 +68,7 @@ pub(crate) use self::call::scrub_sql;
 pub use self::copied::copied_columns;
 pub use self::exposed::exposed_order;
 pub use self::generated::{ColumnForm, Generated, column_form};
+pub use self::new_table::{Like, analyze_checks, like};
 pub use self::view::{ViewForm, is_system, view_form};
 
 /// The result of resolving something.

@@ -114,7 +114,7 @@ impl Analyzer<'_> {
     }
 
     /// May this relation stand in FROM?
-    fn selectable(&self, relation: &Relation, position: usize) -> Resolve<()> {
+    pub(super) fn selectable(&self, relation: &Relation, position: usize) -> Resolve<()> {
         let schema = relation.schema.as_str();
         if matches!(schema, "pg_catalog" | "information_schema") {
             if crate::catalog::allow::catalog_relation(schema, relation.name.as_str()) {

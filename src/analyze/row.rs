@@ -33,6 +33,7 @@ impl Analyzer<'_> {
                 )
                 .hint("Give the function's columns names: unnest(…) AS t (a, b)."));
             }
+            // All that is decided of a whole row is decided of its columns.
             self.lineage.mark_all(&c.sources, Uses::COMPUTE);
             self.mentioned(c);
             tainted |= c.tainted;

@@ -24,7 +24,7 @@ use crate::policy::{Errors, Policy, PolicyError, bind_without_keys};
 use crate::server::config::{Config, Upstream};
 use crate::server::{policy_files, read_catalog, today};
 use crate::snapshot::Snapshot;
-use crate::sql::parse;
+use crate::sql::Shaped;
 use crate::sql::tree::Statement;
 
 /// `pgveil policy explain`
@@ -124,8 +124,12 @@ fn explained(args: &ExplainArgs) -> Result<(String, bool), Errors> {
         temp: &TempTables::default(),
         fresh_name: Ident::exact("pgveil_1"),
     };
-    let statements = match parse(&args.sql) {
-        Ok(statements) => statements,
+    let read = Shaped::scan(&args.sql).and_then(|shaped| {
+        shaped.check_version(snapshot.catalog.version)?;
+        shaped.parse()
+    });
+    let statements = match read {
+        Ok((statements, _)) => statements,
         Err(unsupported) => {
             let said = refusal(&unsupported.into());
             return Ok((format!("{observed}{said}"), grants.observe));

@@ -28,7 +28,8 @@ pub(super) fn copy(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Pl
     let Statement::Copy(c) = &mut statement else {
         return Err(not_understood());
     };
-    let utf8 = utility::copy_options(&c.options, ctx.client_encoding)?;
+    let version = ctx.snapshot.catalog.version;
+    let utf8 = utility::copy_options(&c.options, ctx.client_encoding, version)?;
     if c.direction == CopyDirection::From {
         return copy_from(statement, utf8, ctx);
     }

@@ -158,6 +158,13 @@ impl<'a> Given<'a> {
                 "force_quote" if side == Side::To => &mut given.force_quote,
                 // It is UTF-8, or the statement was refused.
                 "encoding" => &mut encoding,
+                "on_error" if side == Side::From => {
+                    return Err(Refusal::error(
+                        sqlstate::FEATURE_NOT_SUPPORTED,
+                        "COPY option \"on_error\" is not supported for columns of tokens",
+                    )
+                    .hint("Leave it out: the first row that cannot be read ends the statement."));
+                }
                 other => {
                     return Err(Refusal::error(
                         sqlstate::FEATURE_NOT_SUPPORTED,

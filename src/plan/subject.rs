@@ -56,6 +56,23 @@ impl Subject<'_> {
         ))
     }
 
+    /// Values are equal under the column's collation whose tokens are not.
+    pub(super) fn token_collation(&self) -> Refusal {
+        Refusal::denied(format!(
+            "cannot group or compare column {} of {}",
+            self.column, self.table
+        ))
+        .detail(format!(
+            "Its collation is nondeterministic, and takes texts for equal whose tokens differ. {}",
+            self.token_rule()
+        ))
+        .hint(format!(
+            "Select {} itself or count it; tokenize the class with kind: hmac to group or compare its \
+             tokens.",
+            self.column
+        ))
+    }
+
     /// A generated column would have to be computed from it.
     pub(super) fn token_generates(&self, generated: &Ident) -> Refusal {
         Refusal::denied(format!(

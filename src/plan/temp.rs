@@ -6,13 +6,15 @@
 use super::decide::Delivery;
 use super::plan::{Effect, Facts, Plan, PlanContext};
 use super::statement::{grounds, named, read};
+use crate::analyze::Like;
+use crate::catalog::Column;
 use crate::catalog::temp::{SCHEMA, temp_table};
 use crate::ident::Ident;
 use crate::pg::types::oid;
 use crate::pg::{Oid, sqlstate};
 use crate::refusal::Refusal;
 use crate::sql::print::{Rewrite, print};
-use crate::sql::tree::{CreateTable, Name, Query, SetExpr, Statement};
+use crate::sql::tree::{CreateTable, Name, Query, SetExpr, Statement, TempColumn, TempLike};
 
 /// `SELECT … INTO t` as the CREATE TABLE AS it means; `None` if there is no INTO.
 pub(super) fn select_into(q: &mut Query) -> Option<CreateTable> {
@@ -25,7 +27,9 @@ pub(super) fn select_into(q: &mut Query) -> Option<CreateTable> {
         temporary,
         if_not_exists: false,
         columns: Vec::new(),
+        likes: Vec::new(),
         keys: Vec::new(),
+        checks: Vec::new(),
         on_commit: None,
         query: Some((Box::new(q.clone()), false)),
     })
@@ -36,19 +40,8 @@ pub(super) fn create(mut table: Box<CreateTable>, ctx: &PlanContext<'_>) -> Resu
     table.temporary = true;
     table.name.parts = vec![name.clone()];
     let drop_on_commit = table.on_commit.as_deref() == Some("drop");
-    let mut declared = Vec::with_capacity(table.columns.len());
-    for c in &mut table.columns {
-        let mut ty = None;
-        if let Some(written) = &mut c.ty {
-            let resolved =
-                crate::analyze::resolve_types(std::slice::from_mut(written), grounds(ctx))?;
-            ty = resolved.first().copied();
-        }
-        declared.push((c.name.clone(), ty));
-        if let Some(default) = &mut c.default {
-            crate::analyze::analyze_values(std::slice::from_mut(default), grounds(ctx))?;
-        }
-    }
+    let declared = declared(&mut table, ctx)?;
+    conditions(&name, &declared, &mut table, ctx)?;
     let mut facts = Facts {
         kind: "CREATE TABLE",
         ..Facts::default()
@@ -82,6 +75,128 @@ pub(super) fn create(mut table: Box<CreateTable>, ctx: &PlanContext<'_>) -> Resu
     let mut plan = Plan::decided(sql, effect, facts);
     plan.set_parameters(parameters);
     Ok(plan)
+}
+
+/// The new table's columns, with types where they are known. Those of a permanent table that it is like
+/// are written out.
+fn declared(
+    table: &mut CreateTable,
+    ctx: &PlanContext<'_>,
+) -> Result<Vec<(Ident, Option<Oid>)>, Refusal> {
+    let mut declared = Vec::with_capacity(table.columns.len());
+    let mut columns = Vec::with_capacity(table.columns.len());
+    let mut kept = Vec::with_capacity(table.likes.len());
+    let mut likes = std::mem::take(&mut table.likes).into_iter().peekable();
+    let mut written = std::mem::take(&mut table.columns).into_iter().enumerate();
+    loop {
+        let next = written.next();
+        let at = next.as_ref().map_or(usize::MAX, |(at, _)| *at);
+        while let Some(mut like) = likes.next_if(|like| like.at <= at) {
+            match crate::analyze::like(&like.name, grounds(ctx))? {
+                Like::Temporary(other) => {
+                    let known = |c: &Column| (c.type_oid != 0).then_some(c.type_oid);
+                    declared.extend(other.columns.iter().map(|c| (c.name.clone(), known(c))));
+                    like.at = columns.len();
+                    like.name.parts = vec![other.schema.clone(), other.name.clone()];
+                    kept.push(like);
+                }
+                Like::Columns(copied) => {
+                    if like.options.iter().any(|(including, _)| *including) {
+                        return Err(included(&like));
+                    }
+                    for column in &copied {
+                        declared.push((column.name.clone(), Some(column.type_oid)));
+                        columns.push(copy_of(column, &like, ctx)?);
+                    }
+                }
+            }
+        }
+        let Some((_, mut column)) = next else { break };
+        declared.push((column.name.clone(), resolved_type(&mut column, ctx)?));
+        columns.push(column);
+    }
+    table.columns = columns;
+    table.likes = kept;
+    Ok(declared)
+}
+
+/// Resolves a column's type and default.
+fn resolved_type(column: &mut TempColumn, ctx: &PlanContext<'_>) -> Result<Option<Oid>, Refusal> {
+    let mut ty = None;
+    if let Some(written) = &mut column.ty {
+        let resolved = crate::analyze::resolve_types(std::slice::from_mut(written), grounds(ctx))?;
+        ty = resolved.first().copied();
+    }
+    if let Some(default) = &mut column.default {
+        let values = std::slice::from_mut(default);
+        let read = crate::analyze::analyze_values(values, grounds(ctx))?;
+        if !read.relations.is_empty() {
+            return Err(no_subquery("DEFAULT expression"));
+        }
+    }
+    Ok(ty)
+}
+
+/// Resolves the conditions of the new table over its columns.
+fn conditions(
+    name: &Ident,
+    columns: &[(Ident, Option<Oid>)],
+    table: &mut CreateTable,
+    ctx: &PlanContext<'_>,
+) -> Result<(), Refusal> {
+    if table.checks.is_empty() {
+        return Ok(());
+    }
+    let own = temp_table(name, columns);
+    let read = crate::analyze::analyze_checks(&own, &mut table.checks, grounds(ctx))?;
+    if read.relations.len() > 1 {
+        return Err(no_subquery("check constraint"));
+    }
+    Ok(())
+}
+
+fn no_subquery(place: &str) -> Refusal {
+    Refusal::error(
+        sqlstate::FEATURE_NOT_SUPPORTED,
+        format!("cannot use subquery in {place}"),
+    )
+}
+
+/// A column as `LIKE` copies it: name, type, collation, NOT NULL.
+fn copy_of(column: &Column, like: &TempLike, ctx: &PlanContext<'_>) -> Result<TempColumn, Refusal> {
+    let catalog = &ctx.snapshot.catalog;
+    let Some(mut ty) = catalog.type_sql(column.type_oid, column.typmod) else {
+        return Err(Refusal::error(
+            sqlstate::FEATURE_NOT_SUPPORTED,
+            format!("LIKE cannot copy the type of column {}", column.name),
+        )
+        .hint("Write the columns out.")
+        .at(like.name.position));
+    };
+    if let Some((schema, collation)) = &column.collation {
+        ty.push_str(" COLLATE ");
+        schema.quote_into(&mut ty);
+        ty.push('.');
+        collation.quote_into(&mut ty);
+    }
+    Ok(TempColumn {
+        name: column.name.clone(),
+        ty: None,
+        serial: None,
+        identity: None,
+        copied: Some(ty.into()),
+        not_null: column.not_null,
+        primary_key: false,
+        unique: false,
+        default: None,
+    })
+}
+
+fn included(like: &TempLike) -> Refusal {
+    Refusal::denied("LIKE … INCLUDING is supported for temporary tables only")
+        .detail("Defaults and conditions of a permanent table are expressions of its owner.")
+        .hint("LIKE alone copies names, types and NOT NULL.")
+        .at(like.name.position)
 }
 
 /// The type a column of CREATE TABLE AS gets: a literal's is text.

@@ -10,6 +10,9 @@ use crate::sql::SqlText;
 use crate::sql::print::{Rewrite, print};
 use crate::sql::tree::{Statement, Transaction};
 
+/// The first version with COPY FROM … (ON_ERROR …).
+const ON_ERROR: u32 = 170_000;
+
 /// COPY options that change only the text format of what is copied.
 const COPY_OPTIONS: &[&str] = &[
     "delimiter",
@@ -313,11 +316,12 @@ fn close(
     ))
 }
 
-/// Refuses COPY options that are not about the text format. True if the data is UTF-8 whatever the
-/// client's encoding.
+/// Refuses COPY options that are not about the text format, or what becomes of rows that are not of it.
+/// True if the data is UTF-8 whatever the client's encoding.
 pub(super) fn copy_options(
     options: &[(Box<str>, Box<str>)],
     client: Encoding,
+    version: u32,
 ) -> Result<bool, Refusal> {
     let mut utf8 = false;
     for (name, value) in options {
@@ -330,7 +334,14 @@ pub(super) fn copy_options(
             .hint("SET client_encoding = 'UTF8', or copy in text format."));
         }
         let encoding_ok = &**name == "encoding" && is_utf8(value);
-        if !encoding_ok && !COPY_OPTIONS.contains(&&**name) {
+        if &**name == "on_error" && version < ON_ERROR {
+            return Err(Refusal::error(
+                sqlstate::SYNTAX_ERROR,
+                "option \"on_error\" not recognized",
+            ));
+        }
+        let known = &**name == "on_error" || COPY_OPTIONS.contains(&&**name);
+        if !encoding_ok && !known {
             return Err(Refusal::error(
                 sqlstate::FEATURE_NOT_SUPPORTED,
                 format!("COPY option \"{name}\" is not supported for restricted roles"),

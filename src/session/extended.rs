@@ -83,7 +83,7 @@ impl Session {
                 return Ok(planned);
             }
         }
-        let (_, parsed, _) = planning::parse(query)?;
+        let (_, parsed, _) = planning::parse(query, at.snapshot)?;
         let mut statements = parsed.into_iter().map(|p| p.statement);
         let statement = statements.next().unwrap_or(Statement::Empty);
         if statements.next().is_some() {

@@ -103,7 +103,7 @@ impl Observer {
         let text = self.speculative.settings.encoding().decode(text);
         // What is not of the encoding is left for the parser to refuse.
         let text = text.as_deref().map_or(&b"\xff"[..], str::as_bytes);
-        let parsed = match planning::parse(text) {
+        let parsed = match planning::parse(text, snapshot) {
             Ok((_, parsed, _)) => parsed,
             Err(refusal) => {
                 self.refuse(&refusal, Facts::default(), &mut verdict);

@@ -28,15 +28,21 @@ impl Names {
     }
 }
 
-/// Reads a text as UTF-8 and parses it; with what knows which of its constants were looked at.
-pub(super) fn parse(text: &[u8]) -> Result<(String, Vec<Parsed>, Looked), Refusal> {
+/// Reads a text as UTF-8 and parses it, as the server's version does; with what knows which of its
+/// constants were looked at.
+pub(super) fn parse(
+    text: &[u8],
+    snapshot: &Snapshot,
+) -> Result<(String, Vec<Parsed>, Looked), Refusal> {
     let text = crate::wire::utf8(text).map_err(|_| {
         Refusal::error(
             sqlstate::CHARACTER_NOT_IN_REPERTOIRE,
             "invalid byte sequence for encoding \"UTF8\"",
         )
     })?;
-    let (parsed, looked) = Shaped::scan(text)?.parse()?;
+    let shaped = Shaped::scan(text)?;
+    shaped.check_version(snapshot.catalog.version)?;
+    let (parsed, looked) = shaped.parse()?;
     Ok((text.to_owned(), parsed, looked))
 }
 

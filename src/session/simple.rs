@@ -44,7 +44,7 @@ impl Session {
                     .map(|()| Step::Continue);
             }
         }
-        let (text, parsed, looked) = match planning::parse(query.text) {
+        let (text, parsed, looked) = match planning::parse(query.text, at.snapshot) {
             Ok(parsed) => parsed,
             Err(refusal) => {
                 let text = crate::wire::utf8(query.text).unwrap_or_default();

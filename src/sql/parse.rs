@@ -93,6 +93,7 @@ fn statements(tokens: Vec<Token<'_>>) -> Vec<Vec<Token<'_>>> {
             | Kind::String(_)
             | Kind::Bits { .. }
             | Kind::Number(_)
+            | Kind::LaterNumber(_)
             | Kind::Param(_)
             | Kind::Operator(_)
             | Kind::Special(_) => {}
@@ -138,6 +139,7 @@ fn check_shape(tokens: &[Token<'_>]) -> Result<(), Unsupported> {
             | Kind::String(_)
             | Kind::Bits { .. }
             | Kind::Number(_)
+            | Kind::LaterNumber(_)
             | Kind::Param(_) => {}
         }
     }

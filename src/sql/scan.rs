@@ -1,14 +1,15 @@
 //! PostgreSQL's lexical rules, exactly: the rules of `scan.l` of PostgreSQL 15 with
-//! `standard_conforming_strings = on`, in our own code.
+//! `standard_conforming_strings = on`, and the [`number`]s of later versions, in our own code.
 //!
 //! Tokens carry decoded values, so nothing after this file sees a quote, an escape or a comment. The
 //! SQL parser is fed from these tokens and never reads the text, so no difference between two lexers
 //! can exist. Where PostgreSQL would truncate or guess (names over 63 bytes, a NUL), it is refused.
-//! Deliberately absent: the grammar's keywords (see [`keyword`]), and anything newer than
-//! PostgreSQL 15 (`0x1F`, `1_000`), which older servers read differently.
+//! Deliberately absent: the grammar's keywords (see [`keyword`]), and anything else that is newer than
+//! PostgreSQL 15.
 
 pub(super) mod keyword;
 mod literal;
+mod number;
 mod unicode;
 
 use std::borrow::Cow;
@@ -34,6 +35,8 @@ pub(super) enum Kind<'t> {
     },
     /// An unsigned number as written, lower case.
     Number(Cow<'t, str>),
+    /// One as only PostgreSQL 16 and later read it (`0x1F`, `1_000`), in plain decimal digits.
+    LaterNumber(Cow<'t, str>),
     /// `$n`
     Param(u16),
     /// An operator; `!=` is already `<>`.
@@ -58,7 +61,7 @@ impl Kind<'_> {
     /// The text of a constant that a statement's shape leaves open: a string's or a number's.
     pub(super) fn constant(&self) -> Option<&str> {
         match self {
-            Self::String(text) | Self::Number(text) => Some(text),
+            Self::String(text) | Self::Number(text) | Self::LaterNumber(text) => Some(text),
             Self::Word(_)
             | Self::Quoted(_)
             | Self::Bits { .. }
@@ -82,6 +85,10 @@ impl Kind<'_> {
             Self::Bits { hex: false, digits } => (b'b', digits.as_bytes()),
             Self::String(_) => return key.push(b's'),
             Self::Number(text) => return key.push(number_class(NumberType::of(text))),
+            // No text that every version reads has the plan of one that some do not.
+            Self::LaterNumber(text) => {
+                return key.extend_from_slice(&[b'l', number_class(NumberType::of(text))]);
+            }
             Self::Param(number) => {
                 key.push(b'$');
                 return key.extend_from_slice(&number.to_be_bytes());
@@ -331,32 +338,6 @@ impl<'t> Scanner<'t> {
             "!=" => Kind::Operator("<>".into()),
             _ => Kind::Operator(symbol.into()),
         })
-    }
-
-    /// Numbers. What PostgreSQL 15 calls trailing junk is refused, and so is what only later
-    /// versions read as hexadecimal, octal, binary or grouped digits.
-    fn number(&mut self) -> Result<Kind<'t>, Unsupported> {
-        let start = self.at;
-        self.take_while(|b| b.is_ascii_digit());
-        // `1..2` is 1, `..`, 2.
-        if self.peek(0) == Some(b'.') && !(self.peek(1) == Some(b'.') && self.at > start) {
-            self.skip(1);
-            self.take_while(|b| b.is_ascii_digit());
-        }
-        if matches!(self.peek(0), Some(b'e' | b'E')) {
-            let sign = usize::from(matches!(self.peek(1), Some(b'+' | b'-')));
-            if self
-                .peek(1_usize.saturating_add(sign))
-                .is_some_and(|b| b.is_ascii_digit())
-            {
-                self.skip(1_usize.saturating_add(sign));
-                self.take_while(|b| b.is_ascii_digit());
-            }
-        }
-        if self.peek(0).is_some_and(is_ident_start) {
-            return Err(Self::error("trailing junk after numeric literal", start));
-        }
-        Ok(Kind::Number(lower_case(self.slice(start, self.at))))
     }
 
     /// `$1`, or a dollar-quoted string.

@@ -10,6 +10,9 @@ use super::print::lexical::Written;
 use super::scan::{Kind, Token};
 use super::tree::{Constants, Looked};
 
+/// The first version that reads `0x1F` and `1_000`.
+const LATER_NUMBERS: u32 = 160_000;
+
 /// A text in tokens.
 pub struct Shaped<'t> {
     tokens: Vec<Token<'t>>,
@@ -35,6 +38,18 @@ impl<'t> Shaped<'t> {
         }
     }
 
+    /// Refuses what the server's version does not read; `version` as in `server_version_num`.
+    pub fn check_version(&self, version: u32) -> Result<(), Unsupported> {
+        let later = |token: &&Token<'_>| matches!(token.kind, Kind::LaterNumber(_));
+        match self.tokens.iter().find(later) {
+            Some(token) if version < LATER_NUMBERS => Err(Unsupported::syntax(
+                "trailing junk after numeric literal",
+                Some(token.start),
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// The text of its `number`-th constant.
     pub fn constant_text(&self, number: usize) -> Option<&str> {
         self.kind(number)?.constant()
@@ -55,7 +70,7 @@ impl<'t> Shaped<'t> {
     pub(super) fn constant(&self, number: usize) -> Option<Written<'_>> {
         match self.kind(number)? {
             Kind::String(text) => Some(Written::String(text)),
-            Kind::Number(text) => Some(Written::Number(text)),
+            Kind::Number(text) | Kind::LaterNumber(text) => Some(Written::Number(text)),
             Kind::Word(_)
             | Kind::Quoted(_)
             | Kind::Bits { .. }
@@ -76,5 +91,29 @@ impl<'t> Shaped<'t> {
         let mut constants = Constants::new(self.constants.len());
         let parsed = parse_tokens(self.tokens, &mut constants)?;
         Ok((parsed, constants.looked()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Shaped;
+
+    fn key(text: &str) -> Vec<u8> {
+        let mut key = Vec::new();
+        Shaped::scan(text).expect("tokens").write_key(&mut key);
+        key
+    }
+
+    #[test]
+    fn later_numbers_are_for_later_servers() {
+        let shaped = Shaped::scan("SELECT 1, 1_000").expect("tokens");
+        let early = shaped.check_version(150_018).expect_err("junk");
+        assert_eq!((early.sqlstate, early.position), ("42601", Some(10)));
+        assert!(shaped.check_version(160_000).is_ok());
+        let always = Shaped::scan("SELECT 1, 1000").expect("tokens");
+        assert!(always.check_version(150_018).is_ok());
+        assert_ne!(key("SELECT 1_0"), key("SELECT 10"));
+        assert_ne!(key("SELECT 1_000_000_000_000"), key("SELECT 1_0"));
+        assert_eq!(key("SELECT 1_0"), key("SELECT 0x11"));
     }
 }

@@ -2,6 +2,8 @@
 //! the output, and what PostgreSQL computes on that copy is what the proxy must answer, wherever it
 //! masks and whatever it compares as stored.
 
+use std::fmt::Write as _;
+
 use crate::in_any_order;
 use crate::support::client::Answer;
 use crate::support::stage::Role;
@@ -83,4 +85,51 @@ fn irreversible_tokens_mean_the_same_in_every_use() {
         matches!(&whole, Answer::Error(state, _) if state == "42501"),
         "{whole:?}"
     );
+}
+
+/// Equal as stored, to the partner they are two: a collation that does not look at capitals.
+const LETTERS: &[&str] = &[
+    "SELECT nick, count(*) FROM nicknames GROUP BY nick",
+    "SELECT DISTINCT nick FROM nicknames",
+    "SELECT count(DISTINCT nick) FROM nicknames",
+    "SELECT id, count(*) OVER (PARTITION BY nick) FROM nicknames",
+    "SELECT a.id, b.id FROM nicknames a JOIN nicknames b ON a.nick = b.nick",
+    "SELECT id FROM nicknames WHERE nick IN (SELECT nick FROM nicknames WHERE id = 1)",
+    "SELECT nick FROM nicknames UNION SELECT nick FROM nicknames",
+    "SELECT nick FROM nicknames GROUP BY nick UNION ALL SELECT plain FROM nicknames",
+    "SELECT nick, plain, count(*) FROM nicknames GROUP BY nick, plain",
+];
+
+#[test]
+fn tokens_are_told_apart_whose_values_a_collation_does_not() {
+    let stage = super::siv::stage();
+    let mut client = stage.connect(Role::Partner);
+    let mut change = String::new();
+    for column in ["nick", "plain"] {
+        let shown = client.simple(&format!(
+            "SELECT id, {column} FROM nicknames WHERE {column} IS NOT NULL"
+        ));
+        let Answer::Rows(rows, _) = shown else {
+            panic!("no tokens of {column}: {shown:?}");
+        };
+        for row in rows {
+            let (id, token) = row.split_once(" | ").unwrap();
+            assert!(token.starts_with("tok_"), "{column}: {token}");
+            let set = format!("UPDATE nicknames SET {column} = '{token}' WHERE id = {id};");
+            writeln!(change, "{set}").unwrap();
+        }
+    }
+    stage.cluster.run("clinic_tokens", &change).unwrap();
+    let mut direct = stage.direct("clinic_tokens");
+    for sql in LETTERS {
+        let expected = in_any_order(direct.simple(sql), sql);
+        assert!(matches!(expected, Answer::Rows(..)), "{sql}: {expected:?}");
+        let simple = in_any_order(client.simple(sql), sql);
+        assert_eq!(simple, expected, "differs from the masked copy: {sql}");
+        let extended = in_any_order(client.extended(sql), sql);
+        assert_eq!(
+            extended, expected,
+            "differs from the masked copy, extended: {sql}"
+        );
+    }
 }

@@ -375,3 +375,25 @@ fn a_value_beside_cells_is_read_and_a_broken_cell_is_not() {
         assert_eq!(show(&others), "1\n", "{role:?}");
     }
 }
+
+/// Two values with one mask are two cells, and PostgreSQL would count them as two.
+#[test]
+fn masks_are_not_grouped_by_cells() {
+    let mut client = sealed_clinic().connect(Role::Support);
+    for sql in [
+        "SELECT email, count(*) FROM patients GROUP BY email",
+        "SELECT DISTINCT email FROM patients",
+        "SELECT count(DISTINCT email) FROM patients",
+        "SELECT id, count(*) OVER (PARTITION BY email) FROM patients",
+        "SELECT email FROM patients UNION SELECT email FROM patients",
+        "SELECT a.id FROM patients a JOIN patients b ON a.email = b.email",
+    ] {
+        let answer = client.simple(sql);
+        assert!(
+            matches!(&answer, Answer::Error(state, _) if state == "42501"),
+            "{sql}: {answer:?}"
+        );
+    }
+    let shown = client.simple("SELECT email FROM patients WHERE id = 1");
+    assert!(matches!(shown, Answer::Rows(rows, _) if rows == ["a***********@example.com"]));
+}

@@ -145,7 +145,8 @@ const UNSERVED: &[&str] = &[
     "SELECT count(*) FROM serials WHERE (serial = '$1' OR id = 50) AND (id = 50 OR serial = '$1')",
 ];
 
-fn stage() -> &'static Stage {
+/// The clinic and its wing, with the analyst's masked copy of them, `clinic_tokens`.
+pub(super) fn stage() -> &'static Stage {
     static STAGE: OnceLock<Stage> = OnceLock::new();
     STAGE.get_or_init(|| {
         let wing = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tokens");

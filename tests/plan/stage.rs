@@ -146,6 +146,16 @@ impl Connection<'_> {
         Ok(rows)
     }
 
+    /// Where PostgreSQL says that a statement's columns come from: relation and attribute number.
+    pub(crate) fn origins(&self, sql: &str) -> Result<Vec<Option<(u32, i16)>>, String> {
+        let prepared = self
+            .runtime
+            .block_on(self.client.prepare(sql))
+            .map_err(words)?;
+        let columns = prepared.columns().iter();
+        Ok(columns.map(|c| c.table_oid().zip(c.column_id())).collect())
+    }
+
     /// The names and types of a statement's columns.
     pub(crate) fn shape(&self, sql: &str) -> Result<Vec<(String, String)>, String> {
         let prepared = self

@@ -22,3 +22,8 @@ UPDATE profiles SET data = CASE
   WHEN jsonb_typeof(data -> 'contact') = 'object'
     THEN jsonb_set(jsonb_set(data, '{contact,wechat}', '"***"', false), '{income}', '0', false)
   ELSE jsonb_set(jsonb_set(data, '{contact}', 'null', false), '{income}', '0', false) END;
+UPDATE nicknames SET nick = left(nick, 1) || repeat('*', length(nick) - 1),
+  other = left(other, 1) || repeat('*', length(other) - 1), plain = left(plain, 1) || repeat('*', length(plain) - 1);
+UPDATE devices SET site = '[hidden]' WHERE site IS NOT NULL;
+UPDATE devices SET contact = CASE WHEN strpos(contact, '@') = 2 THEN '*' || substr(contact, 2)
+  ELSE left(contact, 1) || repeat('*', strpos(contact, '@') - 2) || substr(contact, strpos(contact, '@')) END;

@@ -91,3 +91,16 @@ CREATE FUNCTION staff_of(text) RETURNS SETOF staff LANGUAGE sql STABLE AS 'SELEC
 CREATE FUNCTION public.initcap(int) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT ''captured''';
 -- A token's class in another type.
 CREATE TABLE badges (id int PRIMARY KEY, mail char(80));
+-- Numbers that keep their shape as tokens, and texts that are none: NULL to the analyst.
+CREATE TABLE devices (id int PRIMARY KEY, serial varchar(20), spare varchar(20), site text, contact varchar(12));
+INSERT INTO devices VALUES (1, '7000012345', '7000054321', 'Lund', 'bo@q.example'), (2, 'none', NULL, 'Lund', NULL),
+  (3, '7000054321', 'none', NULL, 'e@q.example'), (4, NULL, '7000012345', 'none', 'li@q.example');
+-- Equal under a collation that does not look at capitals, which a server built without ICU does not have.
+CREATE TABLE nicknames (id int PRIMARY KEY, nick text, other text, plain text);
+DO $$ BEGIN
+  IF (SELECT count(*) > 9 FROM pg_collation WHERE collprovider = 'i') THEN
+    CREATE COLLATION any_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+    ALTER TABLE nicknames ALTER nick TYPE text COLLATE any_case, ALTER other TYPE text COLLATE any_case;
+  END IF;
+END $$;
+INSERT INTO nicknames VALUES (1, 'Ada', 'ADA', 'ada'), (2, 'ADA', 'Bo', 'Ada'), (3, NULL, 'bo', NULL), (4, 'bo', NULL, 'bo');

@@ -33,3 +33,14 @@ CREATE VIEW guest_list AS SELECT id, lower(name) AS name FROM guests;
 CREATE VIEW guest_names WITH (security_barrier) AS SELECT id, lower(name) AS name FROM guests;
 CREATE MATERIALIZED VIEW guest_book AS SELECT id, lower(name) AS name FROM guests;
 GRANT SELECT ON guests, guest_list, guest_names, guest_book TO clinic_proxy;
+
+-- Equal under a collation that does not look at capitals, which a server built without ICU does not have.
+CREATE TABLE nicknames (id int PRIMARY KEY, nick text, plain text);
+DO $$ BEGIN
+  IF (SELECT count(*) > 9 FROM pg_collation WHERE collprovider = 'i') THEN
+    CREATE COLLATION any_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+    ALTER TABLE nicknames ALTER nick TYPE text COLLATE any_case;
+  END IF;
+END $$;
+INSERT INTO nicknames VALUES (1, 'Ada', 'ada'), (2, 'ADA', 'Ada'), (3, NULL, NULL), (4, 'bo', 'bo'), (5, 'Ada', 'ADA');
+GRANT SELECT ON nicknames TO clinic_proxy;

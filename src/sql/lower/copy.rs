@@ -106,7 +106,7 @@ impl Front<'_, '_> {
     ) -> Lowered<()> {
         let name = self.label()?.as_str().to_ascii_lowercase();
         let value = match name.as_str() {
-            "format" => self.option_value()?.to_ascii_lowercase(),
+            "format" | "on_error" => self.option_value()?.to_ascii_lowercase(),
             "delimiter" | "null" | "quote" | "escape" | "encoding" => self.option_value()?,
             "header" | "freeze" => {
                 if matches!(self.peek(), Token::Comma | Token::RParen) {

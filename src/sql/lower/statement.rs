@@ -62,13 +62,16 @@ impl Front<'_, '_> {
                 | "vacuum"
         );
         if known {
-            Unsupported::form(
-                format!(
-                    "{} is not supported for restricted roles",
-                    word.to_ascii_uppercase()
-                ),
-                Some(self.position()),
-            )
+            Unsupported {
+                hint: instead(word).map(str::to_owned),
+                ..Unsupported::form(
+                    format!(
+                        "{} is not supported for restricted roles",
+                        word.to_ascii_uppercase()
+                    ),
+                    Some(self.position()),
+                )
+            }
         } else {
             self.syntax()
         }
@@ -241,5 +244,19 @@ impl Front<'_, '_> {
                 Statement::Notify(channel, payload)
             }
         })
+    }
+}
+
+/// What a session can do instead with its temporary tables.
+fn instead(word: &str) -> Option<&'static str> {
+    match word {
+        "analyze" | "analyse" | "cluster" | "comment" | "reindex" | "vacuum" => {
+            Some("Leave it out: answers are the same.")
+        }
+        "alter" => {
+            Some("CREATE TEMP TABLE … AS SELECT … makes a temporary table of another shape.")
+        }
+        "truncate" => Some("DELETE FROM empties a table."),
+        _ => None,
     }
 }

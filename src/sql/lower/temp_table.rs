@@ -1,18 +1,32 @@
 //! CREATE TABLE (of which only temporary ones will be allowed) and DROP TABLE.
 //!
-//! Deliberately absent: every clause a scratch table does not need (CHECK, REFERENCES, inheritance,
-//! partitioning, storage).
+//! Deliberately absent: every clause a scratch table does not need (REFERENCES, generated columns,
+//! options of sequences, inheritance, partitioning, storage).
 
 use sqlparser::tokenizer::Token;
 
 use super::{Front, Lowered};
 use crate::ident::Ident;
-use crate::sql::tree::{CreateTable, Statement, TempColumn};
+use crate::sql::tree::{CreateTable, Serial, Statement, TempColumn, TempKey, TempLike, TypeName};
 
-enum Element {
-    Column(TempColumn),
-    Key(bool, Vec<Ident>),
-}
+const NO_INDEX: &str =
+    "Leave it out: answers are the same. PRIMARY KEY and UNIQUE in CREATE TEMP TABLE make one.";
+
+const NO_VIEW: &str = "Use WITH name AS (…) in the query, or CREATE TEMP TABLE name AS ….";
+
+/// What `LIKE` may include or leave out.
+const LIKE_OPTIONS: &[&str] = &[
+    "all",
+    "comments",
+    "compression",
+    "constraints",
+    "defaults",
+    "generated",
+    "identity",
+    "indexes",
+    "statistics",
+    "storage",
+];
 
 impl Front<'_, '_> {
     pub(super) fn create(&mut self) -> Lowered<Statement> {
@@ -24,7 +38,16 @@ impl Front<'_, '_> {
         if !self.eat("table") {
             self.eat_all(&["or", "replace"]);
             let what = self.word().unwrap_or_default().to_ascii_uppercase();
-            return self.unsupported(&format!("CREATE {what}"));
+            let (what, hint) = match what.as_str() {
+                "UNIQUE" | "INDEX" => ("INDEX", Some(NO_INDEX)),
+                "VIEW" | "MATERIALIZED" => ("VIEW", Some(NO_VIEW)),
+                other => (other, None),
+            };
+            let what = format!("CREATE {what}");
+            return match hint {
+                Some(hint) => self.unsupported_hint(&what, hint),
+                None => self.unsupported(&what),
+            };
         }
         let if_not_exists = self.eat_all(&["if", "not", "exists"]);
         let name = self.qualified_name()?;
@@ -35,7 +58,9 @@ impl Front<'_, '_> {
             temporary: temporary || schema_is_temp,
             if_not_exists,
             columns: Vec::new(),
+            likes: Vec::new(),
             keys: Vec::new(),
+            checks: Vec::new(),
             on_commit: None,
             query: None,
         };
@@ -56,7 +81,8 @@ impl Front<'_, '_> {
             return self.unsupported("this clause of CREATE TABLE");
         }
         table.on_commit = self.on_commit()?;
-        let typed = table.columns.iter().any(|column| column.ty.is_some());
+        let typed = table.columns.iter().any(|column| column.ty.is_some())
+            || !(table.likes.is_empty() && table.checks.is_empty());
         if !typed && self.eat("as") {
             let query = Box::new(self.query()?);
             let mut no_data = false;
@@ -77,12 +103,7 @@ impl Front<'_, '_> {
         if self.take(&Token::RParen) {
             return Ok(());
         }
-        for element in self.list(Self::table_element)? {
-            match element {
-                Element::Column(column) => table.columns.push(column),
-                Element::Key(primary, columns) => table.keys.push((primary, columns)),
-            }
-        }
+        self.list(|front| front.table_element(table))?;
         let typed = table.columns.iter().filter(|c| c.ty.is_some()).count();
         if typed != 0 && typed != table.columns.len() {
             return Err(self.syntax());
@@ -90,47 +111,140 @@ impl Front<'_, '_> {
         self.expect_token(&Token::RParen)
     }
 
-    fn table_element(&mut self) -> Lowered<Element> {
+    fn table_element(&mut self, table: &mut CreateTable) -> Lowered<()> {
+        if self.eat("like") {
+            let at = table.columns.len();
+            table.likes.push(self.like_table(at)?);
+            return Ok(());
+        }
+        let name = self.constraint_name()?;
         if self.eat_all(&["primary", "key"]) {
-            return Ok(Element::Key(true, self.name_list()?));
+            let columns = self.name_list()?;
+            table.keys.push(TempKey {
+                name,
+                primary: true,
+                columns,
+            });
+            return Ok(());
         }
-        if self.is("unique") {
-            self.advance();
-            return Ok(Element::Key(false, self.name_list()?));
+        if self.eat("unique") {
+            let columns = self.name_list()?;
+            table.keys.push(TempKey {
+                name,
+                primary: false,
+                columns,
+            });
+            return Ok(());
         }
-        if self.is_any(&["constraint", "check", "foreign", "exclude", "like"]) {
+        if self.is("check") {
+            return self.check(name, table);
+        }
+        if name.is_some() || self.is_any(&["foreign", "exclude"]) {
             return self.unsupported("this element of CREATE TABLE");
         }
         let mut column = TempColumn {
             name: self.col_id()?,
             ty: None,
+            serial: None,
+            identity: None,
+            copied: None,
             not_null: false,
             primary_key: false,
             unique: false,
             default: None,
         };
-        if matches!(self.peek(), Token::Comma | Token::RParen) {
-            return Ok(Element::Column(column));
+        if !matches!(self.peek(), Token::Comma | Token::RParen) {
+            let written = self.type_name()?;
+            column.serial = serial(&written);
+            column.ty = Some(match column.serial {
+                Some(serial) => self.integer_of(serial),
+                None => written,
+            });
+            self.column_constraints(&mut column, table)?;
         }
-        column.ty = Some(self.type_name()?);
-        self.column_constraints(&mut column)?;
-        Ok(Element::Column(column))
+        table.columns.push(column);
+        Ok(())
     }
 
-    fn column_constraints(&mut self, column: &mut TempColumn) -> Lowered<()> {
+    /// `CONSTRAINT name`, in front of what it is the name of.
+    fn constraint_name(&mut self) -> Lowered<Option<Ident>> {
+        if self.eat("constraint") {
+            return self.col_id().map(Some);
+        }
+        Ok(None)
+    }
+
+    /// `CHECK (e)`
+    fn check(&mut self, name: Option<Ident>, table: &mut CreateTable) -> Lowered<()> {
+        self.expect("check")?;
+        self.expect_token(&Token::LParen)?;
+        let condition = self.expr()?;
+        self.expect_token(&Token::RParen)?;
+        table.checks.push((name, condition));
+        Ok(())
+    }
+
+    /// `table [INCLUDING what | EXCLUDING what]…`
+    fn like_table(&mut self, at: usize) -> Lowered<TempLike> {
+        let name = self.relation_name()?;
+        let mut options = Vec::new();
         loop {
+            let including = match self.word() {
+                Some("including") => true,
+                Some("excluding") => false,
+                _ => break,
+            };
+            self.advance();
+            let what = self.word().unwrap_or_default().to_owned();
+            if !LIKE_OPTIONS.contains(&what.as_str()) {
+                return Err(self.syntax());
+            }
+            self.advance();
+            options.push((including, what.into()));
+        }
+        Ok(TempLike { at, name, options })
+    }
+
+    fn integer_of(&self, serial: Serial) -> TypeName {
+        let name = match serial {
+            Serial::Small => "int2",
+            Serial::Plain => "int4",
+            Serial::Big => "int8",
+        };
+        super::types::plain(super::names::system_name(name, self.position()), Vec::new())
+    }
+
+    fn column_constraints(
+        &mut self,
+        column: &mut TempColumn,
+        table: &mut CreateTable,
+    ) -> Lowered<()> {
+        loop {
+            let name = self.constraint_name()?;
             if self.eat_all(&["not", "null"]) {
                 column.not_null = true;
             } else if self.eat("null") {
                 // The default.
             } else if self.eat_all(&["primary", "key"]) {
-                column.primary_key = true;
+                match name {
+                    Some(_) => table.keys.push(key_of(column, name, true)),
+                    None => column.primary_key = true,
+                }
             } else if self.eat("unique") {
-                column.unique = true;
+                match name {
+                    Some(_) => table.keys.push(key_of(column, name, false)),
+                    None => column.unique = true,
+                }
+            } else if self.is("check") {
+                self.check(name, table)?;
             } else if self.eat("default") {
                 // b_expr: what binds more loosely than a comparison belongs to the constraints.
                 column.default = Some(self.expr_above(super::dialect::strength::BETWEEN)?);
-            } else if matches!(self.peek(), Token::Comma | Token::RParen) {
+            } else if self.eat_all(&["generated", "always", "as", "identity"]) {
+                column.identity = Some(true);
+            } else if self.eat_all(&["generated", "by", "default", "as", "identity"]) {
+                column.identity = Some(false);
+            } else if name.is_none() && matches!(self.peek(), Token::Comma | Token::RParen) {
                 return Ok(());
             } else {
                 return self.unsupported("this column constraint");
@@ -158,7 +272,11 @@ impl Front<'_, '_> {
         self.advance();
         if !self.eat("table") {
             let what = self.word().unwrap_or_default().to_ascii_uppercase();
-            return self.unsupported(&format!("DROP {what}"));
+            let what = format!("DROP {what}");
+            return self.unsupported_hint(
+                &what,
+                "DROP TABLE drops a temporary table with its indexes.",
+            );
         }
         let if_exists = self.eat_all(&["if", "exists"]);
         let names = self.list(Self::qualified_name)?;
@@ -172,4 +290,27 @@ impl Front<'_, '_> {
             cascade,
         })
     }
+}
+
+/// A key of one column that has a name is one of the table.
+fn key_of(column: &TempColumn, name: Option<Ident>, primary: bool) -> TempKey {
+    TempKey {
+        name,
+        primary,
+        columns: vec![column.name.clone()],
+    }
+}
+
+/// PostgreSQL takes these words for no type, whatever types there are.
+fn serial(ty: &TypeName) -> Option<Serial> {
+    let [name] = ty.name.parts.as_slice() else {
+        return None;
+    };
+    let serial = match name.as_str() {
+        "smallserial" | "serial2" => Serial::Small,
+        "serial" | "serial4" => Serial::Plain,
+        "bigserial" | "serial8" => Serial::Big,
+        _ => return None,
+    };
+    (ty.typmods.is_empty() && ty.array_dims == 0).then_some(serial)
 }

@@ -50,7 +50,7 @@ pub(super) fn feed(tokens: Vec<scan::Token<'_>>, end: usize, written: &mut Const
             Kind::Bits { hex: false, digits } => {
                 Token::SingleQuotedByteStringLiteral(digits.into_owned())
             }
-            Kind::Number(text) => {
+            Kind::Number(text) | Kind::LaterNumber(text) => {
                 let constant = written.next(text.into_owned());
                 Token::Number(place(&mut constants, constant), false)
             }

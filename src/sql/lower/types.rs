@@ -27,7 +27,8 @@ const INTERVAL_FIELDS: &[(&[&str], &str)] = &[
     (&["second"], "SECOND"),
 ];
 
-fn plain(name: Name, typmods: Vec<i64>) -> TypeName {
+/// A type by name, with modifiers and nothing else.
+pub(super) fn plain(name: Name, typmods: Vec<i64>) -> TypeName {
     TypeName {
         name,
         typmods,

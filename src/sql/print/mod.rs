@@ -23,6 +23,7 @@ mod pinned;
 mod query;
 mod reads;
 mod statement;
+mod temp_table;
 mod write;
 
 use self::reads::Reads;

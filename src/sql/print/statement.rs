@@ -3,8 +3,8 @@
 use super::{Printed, Printer, unresolved};
 use crate::ident::Ident;
 use crate::sql::tree::{
-    CreateTable, Expr, FetchAmount, IsolationLevel, Query, Statement, TempColumn, Transaction,
-    TransactionMode, TypeName,
+    CreateTable, Expr, FetchAmount, IsolationLevel, Query, Statement, Transaction, TransactionMode,
+    TypeName,
 };
 
 impl Printer<'_> {
@@ -274,23 +274,9 @@ impl Printer<'_> {
             ""
         });
         self.name(&create.name)?;
-        if !create.columns.is_empty() || !create.keys.is_empty() || create.query.is_none() {
+        if !create.columns.is_empty() || create.query.is_none() {
             self.push(" (");
-            self.separated(&create.columns, ", ", Self::temp_column)?;
-            for (i, (primary, columns)) in create.keys.iter().enumerate() {
-                self.push(if i > 0 || !create.columns.is_empty() {
-                    ", "
-                } else {
-                    ""
-                });
-                self.push(if *primary {
-                    "PRIMARY KEY ("
-                } else {
-                    "UNIQUE ("
-                });
-                self.idents(columns)?;
-                self.push(")");
-            }
+            self.temp_elements(create)?;
             self.push(")");
         }
         self.push(match create.on_commit.as_deref() {
@@ -304,27 +290,6 @@ impl Printer<'_> {
             self.push(" AS ");
             self.query(query)?;
             self.push(if *with_no_data { " WITH NO DATA" } else { "" });
-        }
-        Ok(())
-    }
-
-    fn temp_column(&mut self, column: &TempColumn) -> Printed {
-        self.ident(&column.name)?;
-        if let Some(ty) = &column.ty {
-            self.push(" ");
-            self.type_name(ty)?;
-        }
-        self.push(if column.not_null { " NOT NULL" } else { "" });
-        self.push(if column.primary_key {
-            " PRIMARY KEY"
-        } else {
-            ""
-        });
-        self.push(if column.unique { " UNIQUE" } else { "" });
-        if let Some(default) = &column.default {
-            self.push(" DEFAULT (");
-            self.expr(default)?;
-            self.push(")");
         }
         Ok(())
     }

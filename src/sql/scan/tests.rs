@@ -14,6 +14,7 @@ fn show(text: &str) -> String {
                 Kind::String(s) => format!("'{s}'"),
                 Kind::Bits { hex, digits } => format!("{}{digits}", if *hex { 'X' } else { 'B' }),
                 Kind::Number(n) => format!("#{n}"),
+                Kind::LaterNumber(n) => format!("##{n}"),
                 Kind::Param(n) => format!("${n}"),
                 Kind::Operator(op) => format!("<{op}>"),
                 Kind::Punctuation(c) => c.to_string(),
@@ -106,9 +107,28 @@ fn names_fold_ascii_only_and_are_never_truncated() {
 }
 
 #[test]
-fn numbers_follow_version_15() {
+fn numbers_are_postgresqls() {
     assert_eq!(show("1 1.5 .5 1. 1E10 1e-5"), "#1 #1.5 #.5 #1. #1e10 #1e-5");
-    for junk in ["1a", "0x1F", "0b1", "1_000", "1e", "1.5e+x"] {
+    assert_eq!(
+        show("0x1F 0XfF 0o17 0b101 0x_1_F"),
+        "##31 ##255 ##15 ##5 ##31"
+    );
+    assert_eq!(
+        show("1_000 1_0.5_0 .5_0 1_0. 1E1_0 1_0..2"),
+        "##1000 ##10.50 ##.50 ##10. ##1e10 ##10 [..] #2"
+    );
+    assert_eq!(
+        show("0xffffffffffffffffffffffffffffffff"),
+        format!("##{}", u128::MAX)
+    );
+    assert_eq!(
+        show("0x100000000000000000000000000000000"),
+        "an integer of more than 128 bits is not supported"
+    );
+    for junk in [
+        "1a", "1e", "1.5e+x", "0x", "0x_", "0x1G", "0xF_", "0o8", "0b2", "1_", "1__0", "1_a",
+        "1._5", "1e_5", "1_000x", "0_x1",
+    ] {
         assert_eq!(show(junk), "trailing junk after numeric literal", "{junk}");
     }
     assert_eq!(show("$1 $65535"), "$1 $65535");

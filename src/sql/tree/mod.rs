@@ -34,6 +34,7 @@ pub use self::query::{
 pub use self::statement::{
     Assignment, AssignmentTarget, ConflictAction, ConflictTarget, Copy, CopyDirection, CopySource,
     CreateTable, Delete, FetchAmount, IndexElement, Insert, InsertSource, IsolationLevel,
-    Overriding, Statement, Step, TempColumn, Transaction, TransactionMode, Update,
+    Overriding, Serial, Statement, Step, TempColumn, TempKey, TempLike, Transaction,
+    TransactionMode, Update,
 };
 pub use self::walk::{Part, Visit, Walked};

@@ -352,12 +352,49 @@ pub struct CreateTable {
     pub if_not_exists: bool,
     /// Columns; with `query`, only names.
     pub columns: Vec<TempColumn>,
-    /// Table-level `PRIMARY KEY (…)`/`UNIQUE (…)` lists: (is primary, columns).
-    pub keys: Vec<(bool, Vec<Ident>)>,
+    /// `LIKE t`, among the columns.
+    pub likes: Vec<TempLike>,
+    /// Table-level `PRIMARY KEY (…)`/`UNIQUE (…)` lists.
+    pub keys: Vec<TempKey>,
+    /// `[CONSTRAINT name] CHECK (e)`, of the table and of its columns.
+    pub checks: Vec<(Option<Ident>, Expr)>,
     /// `ON COMMIT PRESERVE ROWS|DELETE ROWS|DROP` (lower case)
     pub on_commit: Option<Box<str>>,
     /// `AS query`; with `WITH NO DATA`
     pub query: Option<(Box<Query>, bool)>,
+}
+
+/// `LIKE table [INCLUDING …]`
+#[derive(Clone)]
+pub struct TempLike {
+    /// How many columns were written before it.
+    pub at: usize,
+    /// The table.
+    pub name: Name,
+    /// `INCLUDING what` (true) and `EXCLUDING what` (lower case, from PostgreSQL's list).
+    pub options: Vec<(bool, Box<str>)>,
+}
+
+/// `[CONSTRAINT name] PRIMARY KEY (…)` or `UNIQUE (…)`
+#[derive(Clone)]
+pub struct TempKey {
+    /// Name.
+    pub name: Option<Ident>,
+    /// `PRIMARY KEY`
+    pub primary: bool,
+    /// Columns.
+    pub columns: Vec<Ident>,
+}
+
+/// `serial`: an integer whose default is the next number of a sequence of its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Serial {
+    /// `smallserial`
+    Small,
+    /// `serial`
+    Plain,
+    /// `bigserial`
+    Big,
 }
 
 /// A column of a temporary table.
@@ -367,6 +404,12 @@ pub struct TempColumn {
     pub name: Ident,
     /// Type; absent in `CREATE TABLE t (a, b) AS`.
     pub ty: Option<TypeName>,
+    /// The type was written as `serial`; `ty` is its integer.
+    pub serial: Option<Serial>,
+    /// `GENERATED ALWAYS AS IDENTITY` (true) or `BY DEFAULT`
+    pub identity: Option<bool>,
+    /// The column is another's copy: its type and collation as SQL.
+    pub copied: Option<Box<str>>,
     /// `NOT NULL`
     pub not_null: bool,
     /// `PRIMARY KEY`

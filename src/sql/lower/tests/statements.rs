@@ -262,7 +262,7 @@ fn scratch_tables() {
         t.columns[1].default.as_ref().map(expr).unwrap(),
         "('x' || 'y')"
     );
-    assert!(!t.keys[0].0 && t.on_commit.as_deref() == Some("drop"));
+    assert!(!t.keys[0].primary && t.on_commit.as_deref() == Some("drop"));
     let Statement::CreateTable(t) =
         one("CREATE TABLE pg_temp.t (a, b) AS SELECT 1, 2 WITH NO DATA")
     else {
@@ -275,7 +275,9 @@ fn scratch_tables() {
     );
     for text in [
         "CREATE VIEW v AS SELECT 1",
-        "CREATE TEMP TABLE t (a int CHECK (a > 0))",
+        "CREATE TEMP TABLE t (a int REFERENCES b)",
+        "CREATE TEMP TABLE t (a int GENERATED ALWAYS AS (1) STORED)",
+        "CREATE TEMP TABLE t (CONSTRAINT c FOREIGN KEY (a) REFERENCES b)",
         "CREATE TEMP TABLE t (a int) INHERITS (b)",
         "DROP VIEW v",
     ] {

@@ -1,0 +1,84 @@
+//! What a new temporary table says of itself: conditions over its own columns, and tables it is like.
+//!
+//! A table's shape is no secret, but a denied column is not there to be copied, and of a permanent table
+//! no more than names, types and NOT NULL: its defaults and conditions are its owner's expressions.
+
+use std::sync::Arc;
+
+use super::lineage::Lineage;
+use super::scope::Scope;
+use super::{Analyzer, Grounds, Resolve};
+use crate::catalog::temp::SCHEMA;
+use crate::catalog::{Column, Relation};
+use crate::ident::Ident;
+use crate::policy::Treatment;
+use crate::sql::tree::{Expr, Name, RelationRef};
+
+/// What `LIKE t` names.
+pub enum Like {
+    /// A temporary table of the session: PostgreSQL copies it, whatever is included.
+    Temporary(Arc<Relation>),
+    /// The columns of another as the role sees them.
+    Columns(Vec<Column>),
+}
+
+/// Resolves the conditions of a new table in place.
+pub fn analyze_checks(
+    table: &Arc<Relation>,
+    checks: &mut [(Option<Ident>, Expr)],
+    grounds: Grounds<'_>,
+) -> Resolve<Lineage> {
+    let mut analyzer = Analyzer::new(grounds);
+    let none = Scope {
+        parent: None,
+        items: &[],
+        columns: &[],
+    };
+    let mut reference = RelationRef {
+        name: Name {
+            parts: vec![table.schema.clone(), table.name.clone()],
+            position: 0,
+        },
+        only: false,
+        alias: None,
+        sample: None,
+        id: None,
+    };
+    let item = analyzer.base_relation(&mut reference, table, &none)?;
+    let items = [item];
+    let scope = Scope {
+        parent: None,
+        items: &items,
+        columns: items.first().map_or(&[], |item| &item.columns),
+    };
+    for (_, condition) in checks {
+        analyzer.compute(condition, &scope, None)?;
+    }
+    Ok(analyzer.lineage)
+}
+
+/// Finds the table a new one is like.
+pub fn like(name: &Name, grounds: Grounds<'_>) -> Resolve<Like> {
+    let analyzer = Analyzer::new(grounds);
+    let relation = analyzer.find_relation(name)?;
+    if relation.schema == SCHEMA {
+        return Ok(Like::Temporary(relation));
+    }
+    analyzer.selectable(&relation, name.position)?;
+    let mut columns = Vec::with_capacity(relation.columns.len());
+    for column in &relation.columns {
+        let mut copy = column.clone();
+        match analyzer.column_treatment(&relation, column)? {
+            Treatment::Deny => continue,
+            Treatment::Clear | Treatment::Mask(_) => {}
+            // The role sees NULL there, and tokens longer than what they stand for.
+            Treatment::Nullify => copy.not_null = false,
+            Treatment::Token(token) => {
+                copy.not_null = false;
+                (copy.type_oid, copy.typmod) = (token.output_type().0, -1);
+            }
+        }
+        columns.push(copy);
+    }
+    Ok(Like::Columns(columns))
+}
