@@ -5,13 +5,14 @@
 //! printed in its place. Deliberately absent: what a token is, and which lists are of tokens.
 
 use super::compare::Listed;
-use super::expr::Info;
+use super::expr::{At, Info, operator_uses};
 use super::lineage::{List, Member, Source, Uses, Value};
 use super::scope::{CteFrame, Scope};
 use super::{Analyzer, Resolve, merge_sources};
-use crate::pg::Oid;
 use crate::pg::types::oid;
-use crate::sql::tree::{Expr, ListId, Literal, TypeName};
+use crate::pg::{Oid, sqlstate};
+use crate::refusal::Refusal;
+use crate::sql::tree::{Expr, ListId, Literal, Quantifier, TypeName};
 
 impl Analyzer<'_> {
     /// Resolves one side of a comparison; a constant becomes the only member of a list.
@@ -64,6 +65,7 @@ impl Analyzer<'_> {
                 uses: Uses::NONE,
                 placed,
                 stored: None,
+                searched: false,
             });
             *list = Some(id);
             id
@@ -138,7 +140,7 @@ impl Analyzer<'_> {
             return self.in_rows(fields, list, scope, ctes);
         }
         let left = self.operand(expr, scope, ctes)?;
-        self.lineage.mark_all(&left.sources, Uses::EQUALITY);
+        self.lineage.mark_all(&left.sources, Uses::SEARCH);
         let mut listed = Listed {
             tainted: left.tainted,
             left: left.ty,
@@ -156,9 +158,60 @@ impl Analyzer<'_> {
             }
         }
         if let Some(id) = constants {
-            self.compare(&left.sources, &[Source::List(id)]);
+            let constants = [Source::List(id)];
+            self.searched(&constants);
+            self.compare(&left.sources, &constants);
         }
         Ok(listed)
+    }
+
+    /// `x op ANY (array)`
+    pub(super) fn quantified_array(&mut self, e: &mut Expr, at: At<'_, '_>) -> Resolve<Info> {
+        let Expr::QuantifiedArray {
+            left,
+            op,
+            quantifier,
+            array,
+        } = e
+        else {
+            return Err(Refusal::error(sqlstate::INTERNAL_ERROR, "not ANY or ALL"));
+        };
+        let l = self.operand(left, at.scope, at.ctes)?;
+        let uses = operator_uses(op);
+        let a = self.consumed(array, at.scope, at.ctes, Uses::COMPUTE)?;
+        if uses == Uses::EQUALITY {
+            let members = self.array_constants(array, false);
+            if let ("=", Quantifier::Any) | ("<>", Quantifier::All) = (&*op.symbol, quantifier) {
+                self.searched(&members);
+            }
+            self.compare(&l.sources, &members);
+        } else {
+            self.lineage.mark_all(&l.sources, uses);
+        }
+        self.operator(op, l.ty, self.element_type(a.ty))?;
+        let tainted = l.tainted || a.tainted;
+        Ok(Info::computed(tainted, Some(oid::BOOL)))
+    }
+
+    /// One of a comparison's operands is looked for in the other, if that is a constant.
+    pub(super) fn searched_operand(&mut self, operands: [&Expr; 2], infos: [&Info; 2]) {
+        let [left, right] = operands.map(|e| matches!(e, Expr::Constant { .. }));
+        match infos {
+            [_, info] if right && !left => self.searched(&info.sources),
+            [info, _] if left && !right => self.searched(&info.sources),
+            _ => {}
+        }
+    }
+
+    /// Nothing else is done with these constants.
+    pub(super) fn searched(&mut self, constants: &[Source]) {
+        for s in constants {
+            if let Source::List(id) = s
+                && let Some(list) = self.lineage.list_mut(*id)
+            {
+                list.searched = true;
+            }
+        }
     }
 
     fn in_rows(

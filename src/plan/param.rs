@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
@@ -28,6 +29,8 @@ pub(super) struct TokenParameter {
     pub(super) array: bool,
     pub(super) cast: Option<Oid>,
     pub(super) placed: bool,
+    /// Which of the texts its value may be stored as; of an array's members all of these.
+    pub(super) texts: Range<usize>,
 }
 
 /// What PostgreSQL's parameters are made of.
@@ -70,7 +73,9 @@ impl Parameters {
         let last = written.keys().next_back().copied().unwrap_or(0);
         // How often each is a token, and the type it then has.
         let mut as_token: HashMap<u16, (u32, Oid)> = HashMap::new();
-        for (_, n, parameter) in &used {
+        // What is several texts is one use.
+        let firsts = used.iter().filter(|(.., p)| p.texts.start == 0);
+        for (_, n, parameter) in firsts {
             let (times, _) = as_token.entry(*n).or_insert((0, parameter.shown()));
             *times = times.saturating_add(1);
         }
@@ -266,6 +271,7 @@ impl TokenParameter {
         self.token.reads_like(&other.token)
             && (self.exact, self.array, self.cast, self.placed)
                 == (other.exact, other.array, other.cast, other.placed)
+            && self.texts == other.texts
     }
 
     /// The type PostgreSQL would find for it on a table of tokens.
@@ -318,9 +324,9 @@ impl TokenParameter {
     /// The plaintext.
     fn stored(&self, value: &[u8], format: Format) -> Result<Zeroizing<Vec<u8>>, Refusal> {
         let decoded = if self.array {
-            self.token.stored_array(value, format, self.exact)
+            (self.token).stored_array(value, format, self.exact, self.texts.len())
         } else {
-            self.token.stored(value, format, self.exact)
+            (self.token).stored_text(self.texts.start, value, format, self.exact)
         };
         match decoded {
             Ok(stored) => Ok(stored.text),

@@ -39,15 +39,8 @@ impl Subject<'_> {
         };
         let refusal = Refusal::denied(format!("{what} column {} of {}", self.column, self.table))
             .detail(self.token_rule());
-        if let Some(cells) = self.cells() {
-            let hint = if cells.is_filling() {
-                "Until `pgveil encrypt` has ended and `backfill` is gone from the policy, select it or \
-                 count it."
-                    .to_owned()
-            } else {
-                self.encrypted_hint()
-            };
-            return refusal.hint(hint);
+        if self.cells().is_some() {
+            return refusal.hint(self.encrypted_hint());
         }
         refusal.hint(format!(
             "Select {} itself, count it, or group by it; tokenize the class with kind: hmac to \
@@ -93,6 +86,7 @@ impl Subject<'_> {
 
     fn encrypted_hint(&self) -> String {
         let column = self.column;
+        let filling = self.cells().is_some_and(Cells::is_filling);
         let with = match &self.rule.treatment {
             Treatment::Token(token) if token.kind() == TokenKind::Masked => {
                 return format!(
@@ -101,6 +95,12 @@ impl Subject<'_> {
             }
             Treatment::Token(token) if token.shows_values() => "strings or parameters",
             Treatment::Token(token) if token.is_reversible() => "tokens",
+            _ if filling => {
+                return format!(
+                    "Until `pgveil encrypt` has ended and `backfill` is gone from the policy, select \
+                     {column} itself or count it."
+                );
+            }
             _ => {
                 return format!(
                     "Select {column} itself, count it, group by it, or join it with columns of the same \
@@ -108,6 +108,12 @@ impl Subject<'_> {
                 );
             }
         };
+        if filling {
+            return format!(
+                "Until `pgveil encrypt` has ended and `backfill` is gone from the policy, select {column} \
+                 itself, count it, or compare it with {with} by =, <>, IN or = ANY ($1)."
+            );
+        }
         format!(
             "Select {column} itself, count it, group by it, compare it with {with} by =, <>, IN or \
              = ANY ($1), or join it with columns of the same key."

@@ -7,6 +7,7 @@
 //! anything else as well stays what it is, and then the column refuses the comparison.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::decide::{Decisions, Place};
@@ -147,6 +148,8 @@ impl Decisions {
     pub(super) fn verify_equalities(&self, lineage: &Lineage) -> Result<(), Refusal> {
         for e in &lineage.equalities {
             for (mine, other) in [(&e.left, &e.right), (&e.right, &e.left)] {
+                // The constants may be several texts each, the values of a column are one.
+                let searched = lineage.is_searched(other);
                 for s in mine {
                     let Some(rule) = self.stored_token(*s) else {
                         continue;
@@ -166,7 +169,10 @@ impl Decisions {
                                     .is_some_and(|(_, c)| same_type(c.type_oid, column.type_oid))
                         }
                     };
-                    if other.is_empty() || !other.iter().all(partner) {
+                    let several =
+                        matches!(&rule.treatment, Treatment::Token(token) if token.texts() > 1);
+                    let refused = other.is_empty() || several && !searched;
+                    if refused || !other.iter().all(partner) {
                         let subject = Subject {
                             table: &relation.name,
                             column: &column.name,
@@ -228,17 +234,24 @@ impl Decisions {
                 self.fits(list, written, member)?;
                 match &member.value {
                     Value::Param(n) => {
-                        let parameter = TokenParameter {
-                            token: Arc::clone(&list.token),
-                            exact: list.exact,
-                            array: member.array,
-                            cast: member.cast,
-                            placed: written.placed,
-                        };
-                        used.push(((*id, number), *n, parameter));
+                        for texts in list.texts(written, member) {
+                            let parameter = TokenParameter {
+                                token: Arc::clone(&list.token),
+                                exact: list.exact,
+                                array: member.array,
+                                cast: member.cast,
+                                placed: written.placed,
+                                texts,
+                            };
+                            used.push(((*id, number), *n, parameter));
+                        }
                     }
                     Value::Text(text) => {
-                        let sql = written.proven(list.literal(text.value(), member)?);
+                        let texts = list.texts(written, member).into_iter();
+                        let sql = texts.map(|texts| {
+                            Ok(written.proven(list.literal(text.value(), member, texts)?))
+                        });
+                        let sql = sql.collect::<Result<Vec<_>, Refusal>>()?;
                         rewrite.constants.insert((*id, number), sql);
                     }
                 }
@@ -255,7 +268,7 @@ impl Decisions {
                 Some(list) => list.proven(parameter),
                 None => parameter,
             };
-            rewrite.constants.insert(at, sql);
+            rewrite.constants.entry(at).or_default().push(sql);
         }
         Ok(Some(Arc::new(numbered.parameters)))
     }
@@ -297,12 +310,24 @@ impl List {
 }
 
 impl TokenList {
-    /// The SQL of a constant's plaintext.
-    fn literal(&self, text: &str, member: &Member) -> Result<String, Refusal> {
-        let decoded = if member.array {
-            (self.token).stored_array(text.as_bytes(), Format::Text, self.exact)
+    /// The texts a member is written as, one by one; what is not looked for is what would be stored. An
+    /// array's members are all of them in one array.
+    fn texts(&self, written: &List, member: &Member) -> Vec<Range<usize>> {
+        let texts = if written.searched {
+            self.token.texts()
         } else {
-            (self.token).stored(text.as_bytes(), Format::Text, self.exact)
+            1
+        };
+        let (times, each) = if member.array { (1, texts) } else { (texts, 1) };
+        (0..times).map(|n| n..n.saturating_add(each)).collect()
+    }
+
+    /// The SQL of a constant's plaintext.
+    fn literal(&self, text: &str, member: &Member, texts: Range<usize>) -> Result<String, Refusal> {
+        let decoded = if member.array {
+            (self.token).stored_array(text.as_bytes(), Format::Text, self.exact, texts.len())
+        } else {
+            (self.token).stored_text(texts.start, text.as_bytes(), Format::Text, self.exact)
         };
         let stored = decoded.map_err(|why| super::subject::not_decoded(why, &self.token))?;
         let plain = std::str::from_utf8(&stored.text).map_err(|_e| self.refusal())?;

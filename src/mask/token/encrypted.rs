@@ -83,6 +83,11 @@ impl TokenColumn {
             && self.cells.as_ref().is_none_or(|cells| !cells.is_filling())
     }
 
+    /// As how many texts a value may be stored: several while an encrypted column is being filled.
+    pub fn texts(&self) -> usize {
+        self.cells.as_ref().map_or(1, |cells| cells.texts())
+    }
+
     /// Is what a client writes to the column stored as something else?
     pub fn is_written(&self) -> bool {
         self.is_reversible() || self.is_encrypted()

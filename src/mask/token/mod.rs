@@ -276,17 +276,24 @@ impl TokenColumn {
     /// irreversible; but what is written to an encrypted column that is shown in an irreversible form is
     /// taken for a value.
     pub fn decode(&self, token: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        self.decode_text(0, token)
+    }
+
+    /// The same as one of [`TokenColumn::texts`]; the first is what is written.
+    fn decode_text(&self, number: usize, token: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let Some(cells) = &self.cells else {
             return self.decode_plain(token);
         };
-        let mut cell = Zeroizing::new(Vec::new());
+        let mut text = Zeroizing::new(Vec::new());
         match &self.cipher {
-            Cipher::Clear | Cipher::Masked(_) | Cipher::Hmac(_) => cells.seal(token, &mut cell)?,
+            Cipher::Clear | Cipher::Masked(_) | Cipher::Hmac(_) => {
+                cells.write_text(number, token, &mut text)?;
+            }
             Cipher::Siv(_) | Cipher::Ff1Uuid(_) | Cipher::Shaped(_) => {
-                cells.seal(&self.decode_plain(token)?, &mut cell)?;
+                cells.write_text(number, &self.decode_plain(token)?, &mut text)?;
             }
         }
-        Some(cell)
+        Some(text)
     }
 
     fn decode_plain(&self, token: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
