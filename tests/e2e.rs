@@ -16,6 +16,8 @@ mod copy;
 mod half;
 #[path = "e2e/hmac.rs"]
 mod hmac;
+#[path = "e2e/integers.rs"]
+mod integers;
 #[path = "e2e/sealed.rs"]
 mod sealed;
 #[path = "e2e/siv.rs"]

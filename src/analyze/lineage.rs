@@ -43,6 +43,13 @@ pub struct Member {
 pub enum Value {
     /// A string constant.
     Text(Constant),
+    /// An int4 or int8 constant, below zero with a sign before it.
+    Number {
+        /// There is one.
+        negative: bool,
+        /// Its digits.
+        digits: Constant,
+    },
     /// `$n`
     Param(u16),
 }

@@ -3,7 +3,7 @@
 use crate::analyze::lineage::Uses;
 use crate::ident::Ident;
 use crate::mask::TokenColumn;
-use crate::mask::token::{Cells, NotDecoded, TokenKind};
+use crate::mask::token::{Cells, NotDecoded, TokenKind, TokenType};
 use crate::pg::sqlstate;
 use crate::policy::{Rule, Treatment};
 use crate::refusal::Refusal;
@@ -186,6 +186,10 @@ pub(super) fn not_decoded(why: NotDecoded, token: &TokenColumn) -> Refusal {
             sqlstate::INVALID_TEXT_REPRESENTATION,
             "invalid input syntax for type uuid",
         ),
+        NotDecoded::NoToken if token.kind() == TokenKind::Ff1Integer => Refusal::error(
+            sqlstate::INVALID_TEXT_REPRESENTATION,
+            "invalid input syntax for type integer, or out of range",
+        ),
         NotDecoded::NoToken => Refusal::denied(format!(
             "value is not a token of domain \"{}\"",
             token.domain()
@@ -200,7 +204,11 @@ pub(super) fn not_decoded(why: NotDecoded, token: &TokenColumn) -> Refusal {
 
 /// A constant whose type PostgreSQL would not compare with the tokens.
 pub(super) fn other_type(token: &TokenColumn) -> Refusal {
-    let ty = if token.is_uuid() { "uuid" } else { "text" };
+    let ty = match token.token_type() {
+        TokenType::Integer => "integer",
+        TokenType::Text => "text",
+        TokenType::Uuid => "uuid",
+    };
     Refusal::error(
         sqlstate::UNDEFINED_FUNCTION,
         "cannot compare tokens with a constant or parameter of another type",

@@ -18,7 +18,7 @@ use crate::analyze::{ColumnForm, Grounds, column_form};
 use crate::catalog::Column;
 use crate::ident::Ident;
 use crate::mask::TokenColumn;
-use crate::mask::token::NotDecoded;
+use crate::mask::token::{NotDecoded, TokenType};
 use crate::pg::Oid;
 use crate::pg::types::{Format, oid};
 use crate::policy::{Rule, Treatment};
@@ -127,7 +127,9 @@ impl Decisions {
             }
             // What is written to a column is a value there; compared with it, it would be one too.
             let compared = group.uses != Uses::NONE && !token.is_reversible();
-            if group.mixed || compared {
+            let numbers = token.token_type() != TokenType::Integer
+                && (list.members.iter()).any(|m| matches!(m.value, Value::Number { .. }));
+            if group.mixed || compared || numbers {
                 return Err(met.subject().token_compared());
             }
             self.lists.insert(
@@ -246,11 +248,11 @@ impl Decisions {
                             used.push(((*id, number), *n, parameter));
                         }
                     }
-                    Value::Text(text) => {
+                    Value::Text(_) | Value::Number { .. } => {
+                        let text = member.value.text();
                         let texts = list.texts(written, member).into_iter();
-                        let sql = texts.map(|texts| {
-                            Ok(written.proven(list.literal(text.value(), member, texts)?))
-                        });
+                        let sql = texts
+                            .map(|texts| Ok(written.proven(list.literal(&text, member, texts)?)));
                         let sql = sql.collect::<Result<Vec<_>, Refusal>>()?;
                         rewrite.constants.insert((*id, number), sql);
                     }
@@ -273,19 +275,24 @@ impl Decisions {
         Ok(Some(Arc::new(numbered.parameters)))
     }
 
-    /// A token of the kind `siv` is a varchar, as one of `ff1` that is no uuid: PostgreSQL would compare them with
-    /// that only.
+    /// A token of the kind `siv` is a varchar, as one of `ff1` that is no uuid and no integer: PostgreSQL would
+    /// compare them with that only.
     fn fits(&self, list: &TokenList, written: &List, member: &Member) -> Result<(), Refusal> {
         let textual = |t: Oid| matches!(t, oid::TEXT | oid::VARCHAR);
-        let fits = match (list.token.is_uuid(), member.cast) {
+        let fits = match (list.token.token_type(), member.cast) {
             _ if !list.token.is_written() => false,
-            (false, Some(cast)) => textual(cast),
+            (TokenType::Text, Some(cast)) => textual(cast),
             // `unnest('{…}')` has no type of its own.
-            (false, None) => {
+            (TokenType::Text, None) => {
                 !(written.placed && member.array) || matches!(member.value, Value::Param(_))
             }
-            (true, Some(cast)) => cast == oid::UUID,
-            (true, None) => !written.placed,
+            (TokenType::Uuid, Some(cast)) => cast == oid::UUID,
+            // What is shown must be of the type it was given.
+            (TokenType::Integer, Some(cast)) if written.placed && list.exact => {
+                cast == list.token.type_oid()
+            }
+            (TokenType::Integer, Some(cast)) => matches!(cast, oid::INT4 | oid::INT8),
+            (TokenType::Uuid | TokenType::Integer, None) => !written.placed,
         };
         let _ = self;
         if fits {
@@ -305,6 +312,20 @@ impl List {
                 let check = super::pin::stored(relation, *attnum);
                 format!("CASE WHEN {check} THEN {sql} END")
             }
+        }
+    }
+}
+
+impl Value {
+    /// A constant's text.
+    fn text(&self) -> String {
+        match self {
+            Self::Text(text) => text.value().to_owned(),
+            Self::Number { negative, digits } => {
+                let sign = if *negative { "-" } else { "" };
+                format!("{sign}{}", digits.value())
+            }
+            Self::Param(_) => String::new(),
         }
     }
 }

@@ -8,7 +8,7 @@ use ::hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::codec::{Family, binary, write_uuid};
+use super::codec::{Family, any_integer, binary, write_uuid};
 use super::hmac::derive;
 use super::{TokenColumn, TokenKind};
 use crate::pg::Oid;
@@ -57,6 +57,8 @@ impl TokenColumn {
             (oid::BPCHAR, _) => UpstreamType::new("bpchar", oid::BPCHAR, 1014),
             (oid::INT2, false) => UpstreamType::new("int2", oid::INT2, 1005),
             (oid::INT4, false) => UpstreamType::new("int4", oid::INT4, 1007),
+            // Every int8 is a token: none is outside.
+            (oid::INT8, true) if self.kind() == TokenKind::Ff1Integer => self.upstream_type(false),
             (oid::INT2 | oid::INT4, true) | (oid::INT8, false) => {
                 UpstreamType::new("int8", oid::INT8, 1016)
             }
@@ -81,7 +83,9 @@ impl TokenColumn {
         if let Some(text) = self.decode_format(number, token, format) {
             return Ok(Stored { text, wide: false });
         }
-        if exact || self.has_no_absent() {
+        // An integer that the type has not equals none of its own.
+        let outside = self.kind() == TokenKind::Ff1Integer && any_integer(token, format).is_some();
+        if exact || self.has_no_absent() && !outside {
             return Err(NotDecoded::NoToken);
         }
         self.absent(token).ok_or(NotDecoded::NoToken)
@@ -136,7 +140,11 @@ impl TokenColumn {
     /// Every value of the type is a token.
     fn has_no_absent(&self) -> bool {
         match self.kind() {
-            TokenKind::Ff1Uuid | TokenKind::Hmac | TokenKind::Decrypted | TokenKind::Masked => true,
+            TokenKind::Ff1Uuid
+            | TokenKind::Ff1Integer
+            | TokenKind::Hmac
+            | TokenKind::Decrypted
+            | TokenKind::Masked => true,
             TokenKind::Siv | TokenKind::Ff1(_) => false,
         }
     }
@@ -152,6 +160,10 @@ impl TokenColumn {
             let mut text = Zeroizing::new(Vec::with_capacity(36));
             write_uuid(plain.as_slice().try_into().ok()?, Format::Text, &mut text);
             return Some(text);
+        }
+        if self.kind() == TokenKind::Ff1Integer && format == Format::Binary {
+            let token = any_integer(token, format)?.to_string();
+            return self.decode_text(number, token.as_bytes());
         }
         self.decode_text(number, token)
     }

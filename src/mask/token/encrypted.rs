@@ -54,11 +54,13 @@ impl TokenColumn {
                 ..self
             }),
             // What is not of the shape is NULL, and PostgreSQL would have to know.
-            TokenKind::Ff1Uuid | TokenKind::Ff1(_) | TokenKind::Decrypted | TokenKind::Masked => {
-                Err(MaskError::new(
-                    "an encrypted column can have tokens of kind: siv and kind: hmac",
-                ))
-            }
+            TokenKind::Ff1Uuid
+            | TokenKind::Ff1Integer
+            | TokenKind::Ff1(_)
+            | TokenKind::Decrypted
+            | TokenKind::Masked => Err(MaskError::new(
+                "an encrypted column can have tokens of kind: siv and kind: hmac",
+            )),
         }
     }
 
