@@ -42,10 +42,14 @@ impl Subject<'_> {
         if self.cells().is_some() {
             return refusal.hint(self.encrypted_hint());
         }
+        let column = self.column;
+        // There is no hmac of integers.
+        if self.has_integers() {
+            return refusal.hint(format!("Select {column} itself, count it, or group by it."));
+        }
         refusal.hint(format!(
-            "Select {} itself, count it, or group by it; tokenize the class with kind: hmac to \
-                 compute with its tokens.",
-            self.column
+            "Select {column} itself, count it, or group by it; tokenize the class with kind: hmac to \
+             compute with its tokens."
         ))
     }
 
@@ -136,13 +140,28 @@ impl Subject<'_> {
             self.column, self.table
         ))
         .detail(self.token_rule())
-        .hint(format!(
-            "Give tokens in the statement itself: {column} = ANY ($1), {column} IN ('tok_…', …), or a \
-             join with (VALUES ('tok_…'), …) or unnest($1::text[]). Columns of its type that are tokenized \
-             in domain {domain} can be compared with it; tokens of kind: hmac with anything.",
-            column = self.column,
-            domain = self.rule.name
-        ))
+        .hint(if self.has_integers() {
+            format!(
+                "Give tokens in the statement itself: {column} = ANY ($1), {column} IN (12, …), or a join \
+                 with (VALUES (12), …) or unnest($1::int[]). Columns of its type that are tokenized in \
+                 domain {domain} can be compared with it.",
+                column = self.column,
+                domain = self.rule.name
+            )
+        } else {
+            format!(
+                "Give tokens in the statement itself: {column} = ANY ($1), {column} IN ('tok_…', …), or a \
+                 join with (VALUES ('tok_…'), …) or unnest($1::text[]). Columns of its type that are \
+                 tokenized in domain {domain} can be compared with it; tokens of kind: hmac with anything.",
+                column = self.column,
+                domain = self.rule.name
+            )
+        })
+    }
+
+    fn has_integers(&self) -> bool {
+        matches!(&self.rule.treatment,
+            Treatment::Token(token) if token.token_type() == TokenType::Integer)
     }
 
     pub(super) fn token_filtered(&self) -> Refusal {

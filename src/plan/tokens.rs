@@ -288,8 +288,8 @@ impl Decisions {
             }
             (TokenType::Uuid, Some(cast)) => cast == oid::UUID,
             // What is shown must be of the type it was given.
-            (TokenType::Integer, Some(cast)) if written.placed && list.exact => {
-                cast == list.token.type_oid()
+            (TokenType::Integer, Some(cast)) if list.exact && written.stored.is_none() => {
+                cast == list.token.type_oid() || cast == oid::INT4 && !written.placed
             }
             (TokenType::Integer, Some(cast)) => matches!(cast, oid::INT4 | oid::INT8),
             (TokenType::Uuid | TokenType::Integer, None) => !written.placed,

@@ -47,6 +47,7 @@ const ANSWERED: &[&str] = &[
     "SELECT a.id FROM accounts a JOIN unnest('{$1,$2}'::int[]) v (n) ON v.n = a.number",
     "SELECT a.id FROM accounts a WHERE a.number IN (VALUES ($1), ($2))",
     "SELECT id, coalesce(number, 0), nullif(number, $1), CASE WHEN number = $1 THEN 1 END FROM accounts",
+    "SELECT id, coalesce(holder, 0), coalesce(holder, 5::bigint), coalesce(number, '7') FROM accounts",
     "SELECT id, CASE number WHEN $1 THEN 'a' WHEN $2 THEN 'b' END FROM accounts",
     "SELECT id FROM accounts WHERE (number, id) = ($1, 3)",
     "SELECT id FROM accounts WHERE (id, number) IN ((3, $1), (4, $2))",
@@ -76,6 +77,8 @@ const REFUSED: &[&str] = &[
     "SELECT a.id FROM accounts a WHERE number IN (SELECT amount FROM transfers)",
     "SELECT to_json(accounts) FROM accounts",
     "SELECT array_agg(number) FROM accounts",
+    "UPDATE keys SET number = 5 WHERE id = 1",
+    "UPDATE keys SET code = -5 WHERE id = 1",
     "UPDATE accounts SET number = number + 1 WHERE id = 1",
     "UPDATE accounts SET number = id WHERE id = 1",
 ];
@@ -90,6 +93,7 @@ const MISTAKEN: &[&str] = &[
     "SELECT id FROM accounts WHERE number = true",
     "SELECT id FROM patients WHERE email = 5",
     "SELECT id FROM patients WHERE email IN ('x', 5)",
+    "SELECT coalesce(email, 5) FROM patients",
     "INSERT INTO accounts (id, number) VALUES (9900, 70000000003)",
 ];
 

@@ -91,3 +91,6 @@ CREATE FUNCTION staff_of(text) RETURNS SETOF staff LANGUAGE sql STABLE AS 'SELEC
 CREATE FUNCTION public.initcap(int) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT ''captured''';
 -- A token's class in another type.
 CREATE TABLE badges (id int PRIMARY KEY, mail char(80));
+-- Integers that stay integers as tokens.
+CREATE TABLE meters (id int PRIMARY KEY, number int, holder bigint);
+INSERT INTO meters VALUES (1, 12, 12), (2, NULL, 70000000003);
