@@ -185,6 +185,22 @@ fn values(criterion: &mut Criterion) {
             });
         });
     }
+    let integers = ColumnType {
+        oid: oid::INT8,
+        sql: "pg_catalog.int8".into(),
+        ..text()
+    };
+    let column = TokenColumn::bind("person", TokenKind::Ff1Integer, &[key], &integers);
+    let column = column.unwrap_or_else(|e| panic!("{e}"));
+    for (name, value) in [("int4", 1_958_372_641_i64), ("int8", 7_294_610_385_529_174)] {
+        group.bench_function(format!("ff1 token, integer of {name}"), |bencher| {
+            let value = value.to_be_bytes();
+            bencher.iter(|| {
+                out.clear();
+                column.encode_wire(black_box(&value), Format::Binary, &mut out)
+            });
+        });
+    }
     group.finish();
 }
 

@@ -129,10 +129,17 @@ fn describe(lineage: &Lineage) -> String {
 }
 
 fn words(uses: Uses) -> String {
+    let others = [Uses::IDENTITY, Uses::PRESENCE, Uses::ORDER, Uses::COMPUTE];
+    let weak = others.into_iter().fold(Uses::SEARCH, Uses::with);
+    let equality = if uses.within(weak.with(Uses::NODE_TREE)) {
+        "search"
+    } else {
+        "equality"
+    };
     let words: Vec<&str> = [
         (Uses::IDENTITY, "identity"),
         (Uses::PRESENCE, "presence"),
-        (Uses::EQUALITY, "equality"),
+        (Uses::EQUALITY, equality),
         (Uses::ORDER, "order"),
         (Uses::COMPUTE, "compute"),
         (Uses::NODE_TREE, "node tree"),

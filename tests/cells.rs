@@ -21,6 +21,8 @@ mod listening;
 mod remains;
 #[path = "cells/rotated.rs"]
 mod rotated;
+#[path = "cells/searched.rs"]
+mod searched;
 #[path = "cells/stage.rs"]
 mod stage;
 #[path = "cells/turned.rs"]

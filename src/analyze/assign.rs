@@ -5,11 +5,13 @@ use std::sync::Arc;
 use super::dml::Target;
 use super::expr::Info;
 use super::lineage::{Source, Uses};
+use super::member::number_form;
 use super::probe::Written;
 use super::scope::{CteFrame, Env, Scope};
 use super::{Analyzer, Resolve};
 use crate::catalog::{CastContext, Relation};
 use crate::ident::Ident;
+use crate::mask::token::TokenType;
 use crate::pg::sqlstate;
 use crate::policy::Treatment;
 use crate::refusal::Refusal;
@@ -128,7 +130,11 @@ impl Analyzer<'_> {
         let Some(c) = relation.column(column) else {
             return Ok(false);
         };
-        if !self.takes_tokens(target, column)? || !self.member(list, e, false) {
+        // A number is no text, and so no token but of integers.
+        let fits = number_form(e).is_none()
+            || matches!(self.column_treatment(relation, c)?,
+                Treatment::Token(token) if token.token_type() == TokenType::Integer);
+        if !fits || !self.takes_tokens(target, column)? || !self.member(list, e, false) {
             return Ok(false);
         }
         if let Some(l) = list.and_then(|id| self.lineage.list_mut(id)) {

@@ -5,13 +5,15 @@
 //! printed in its place. Deliberately absent: what a token is, and which lists are of tokens.
 
 use super::compare::Listed;
-use super::expr::Info;
-use super::lineage::{List, Member, Source, Uses, Value};
+use super::expr::{At, Info, operator_uses};
+use super::lineage::{List, Source, Uses};
+use super::member::{constant_form, is_null, number_form, push_cast_down};
 use super::scope::{CteFrame, Scope};
 use super::{Analyzer, Resolve, merge_sources};
-use crate::pg::Oid;
 use crate::pg::types::oid;
-use crate::sql::tree::{Expr, ListId, Literal, TypeName};
+use crate::pg::{Oid, sqlstate};
+use crate::refusal::Refusal;
+use crate::sql::tree::{Expr, ListId, Literal, Quantifier};
 
 impl Analyzer<'_> {
     /// Resolves one side of a comparison; a constant becomes the only member of a list.
@@ -38,7 +40,10 @@ impl Analyzer<'_> {
                 .extend(self.array_constants(&mut arg.value, true));
             return;
         }
-        self.constant(e, info, true);
+        // Most numbers of a select list are no tokens, and none has the type of another's column.
+        if number_form(e).is_none() {
+            self.constant(e, info, true);
+        }
     }
 
     /// Makes a list of a resolved expression, if it is a constant.
@@ -64,6 +69,7 @@ impl Analyzer<'_> {
                 uses: Uses::NONE,
                 placed,
                 stored: None,
+                searched: false,
             });
             *list = Some(id);
             id
@@ -138,7 +144,7 @@ impl Analyzer<'_> {
             return self.in_rows(fields, list, scope, ctes);
         }
         let left = self.operand(expr, scope, ctes)?;
-        self.lineage.mark_all(&left.sources, Uses::EQUALITY);
+        self.lineage.mark_all(&left.sources, Uses::SEARCH);
         let mut listed = Listed {
             tainted: left.tainted,
             left: left.ty,
@@ -156,9 +162,60 @@ impl Analyzer<'_> {
             }
         }
         if let Some(id) = constants {
-            self.compare(&left.sources, &[Source::List(id)]);
+            let constants = [Source::List(id)];
+            self.searched(&constants);
+            self.compare(&left.sources, &constants);
         }
         Ok(listed)
+    }
+
+    /// `x op ANY (array)`
+    pub(super) fn quantified_array(&mut self, e: &mut Expr, at: At<'_, '_>) -> Resolve<Info> {
+        let Expr::QuantifiedArray {
+            left,
+            op,
+            quantifier,
+            array,
+        } = e
+        else {
+            return Err(Refusal::error(sqlstate::INTERNAL_ERROR, "not ANY or ALL"));
+        };
+        let l = self.operand(left, at.scope, at.ctes)?;
+        let uses = operator_uses(op);
+        let a = self.consumed(array, at.scope, at.ctes, Uses::COMPUTE)?;
+        if uses == Uses::EQUALITY {
+            let members = self.array_constants(array, false);
+            if let ("=", Quantifier::Any) | ("<>", Quantifier::All) = (&*op.symbol, quantifier) {
+                self.searched(&members);
+            }
+            self.compare(&l.sources, &members);
+        } else {
+            self.lineage.mark_all(&l.sources, uses);
+        }
+        self.operator(op, l.ty, self.element_type(a.ty))?;
+        let tainted = l.tainted || a.tainted;
+        Ok(Info::computed(tainted, Some(oid::BOOL)))
+    }
+
+    /// One of a comparison's operands is looked for in the other, if that is a constant.
+    pub(super) fn searched_operand(&mut self, operands: [&Expr; 2], infos: [&Info; 2]) {
+        let [left, right] = operands.map(|e| matches!(e, Expr::Constant { .. }));
+        match infos {
+            [_, info] if right && !left => self.searched(&info.sources),
+            [info, _] if left && !right => self.searched(&info.sources),
+            _ => {}
+        }
+    }
+
+    /// Nothing else is done with these constants.
+    pub(super) fn searched(&mut self, constants: &[Source]) {
+        for s in constants {
+            if let Source::List(id) = s
+                && let Some(list) = self.lineage.list_mut(*id)
+            {
+                list.searched = true;
+            }
+        }
     }
 
     fn in_rows(
@@ -308,83 +365,4 @@ impl Analyzer<'_> {
             ..Info::default()
         }
     }
-}
-
-/// What a resolved expression says as a constant, cast at most to a type that keeps its text.
-fn constant_form(e: &Expr) -> Option<Member> {
-    let value = match e {
-        Expr::Literal(Literal::String(text)) => Value::Text(text.clone()),
-        Expr::Param(n) => Value::Param(*n),
-        Expr::Cast(inner, ty) => {
-            let (cast, array) = kept_type(ty)?;
-            let inner = constant_form(inner)?;
-            let textual = |t: Oid| matches!(t, oid::TEXT | oid::VARCHAR);
-            let keeps = match inner.cast {
-                None => true,
-                Some(before) => inner.array == array && textual(before) && textual(cast),
-            };
-            return keeps.then_some(Member {
-                cast: Some(cast),
-                array,
-                ..inner
-            });
-        }
-        _ => return None,
-    };
-    Some(Member {
-        value,
-        cast: None,
-        array: false,
-    })
-}
-
-/// text, varchar and uuid without a length, or an array of one.
-fn kept_type(ty: &TypeName) -> Option<(Oid, bool)> {
-    let [schema, name] = ty.name.parts.as_slice() else {
-        return None;
-    };
-    if *schema != "pg_catalog" || !ty.typmods.is_empty() || ty.array_dims > 1 {
-        return None;
-    }
-    let ty_oid = match name.as_str() {
-        "text" => oid::TEXT,
-        "varchar" => oid::VARCHAR,
-        "uuid" => oid::UUID,
-        _ => return None,
-    };
-    Some((ty_oid, ty.array_dims == 1))
-}
-
-/// `ARRAY[a, b]::t[]` is `ARRAY[a::t, b::t]`, as PostgreSQL itself reads it; a NULL takes the type of
-/// the others.
-fn push_cast_down(e: &mut Expr) {
-    let Expr::Cast(inner, ty) = e else { return };
-    let Expr::Array(items) = inner.as_mut() else {
-        return;
-    };
-    let constants = items.iter().filter(|i| constant_form(i).is_some()).count();
-    let nulls = items.iter().filter(|i| is_null(i)).count();
-    if !matches!(kept_type(ty), Some((_, true)))
-        || constants == 0
-        || constants.saturating_add(nulls) != items.len()
-    {
-        return;
-    }
-    let element = TypeName {
-        array_dims: 0,
-        ..ty.clone()
-    };
-    let items = std::mem::take(items);
-    let cast = |i: Expr| {
-        if is_null(&i) {
-            i
-        } else {
-            Expr::Cast(Box::new(i), element.clone())
-        }
-    };
-    *e = Expr::Array(items.into_iter().map(cast).collect());
-}
-
-fn is_null(e: &Expr) -> bool {
-    matches!(e, Expr::Literal(Literal::Null))
 }

@@ -144,20 +144,7 @@ impl Analyzer<'_> {
             } => self
                 .in_query(left, query, Some(op), scope, ctes)
                 .map(|(tainted, _)| bool_of(tainted)),
-            Expr::QuantifiedArray {
-                left, op, array, ..
-            } => {
-                let l = self.operand(left, scope, ctes)?;
-                let uses = operator_uses(op);
-                self.lineage.mark_all(&l.sources, uses);
-                let a = self.consumed(array, scope, ctes, Uses::COMPUTE)?;
-                if uses == Uses::EQUALITY {
-                    let members = self.array_constants(array, false);
-                    self.compare(&l.sources, &members);
-                }
-                self.operator(op, l.ty, self.element_type(a.ty))?;
-                Ok(bool_of(l.tainted || a.tainted))
-            }
+            Expr::QuantifiedArray { .. } => self.quantified_array(e, At { scope, ctes }),
             Expr::Exists(query) => {
                 let before = self.hidden;
                 self.query(
@@ -328,6 +315,7 @@ impl Analyzer<'_> {
         if uses == Uses::EQUALITY {
             self.constant(l, &mut left, false);
             self.constant(r, &mut right, false);
+            self.searched_operand([l, r], [&left, &right]);
             self.compare_sides(e, [&left, &right]);
         } else {
             self.lineage.mark_all(&left.sources, uses);

@@ -43,6 +43,13 @@ pub struct Member {
 pub enum Value {
     /// A string constant.
     Text(Constant),
+    /// An int4 or int8 constant, below zero with a sign before it.
+    Number {
+        /// There is one.
+        negative: bool,
+        /// Its digits.
+        digits: Constant,
+    },
     /// `$n`
     Param(u16),
 }
@@ -59,6 +66,9 @@ pub struct List {
     pub placed: bool,
     /// The column its one member is stored in.
     pub stored: Option<(Arc<Relation>, AttrNumber)>,
+    /// Nothing is done with it but that something is looked for in it: by `=` and `<>`, by IN, `= ANY`
+    /// and `<> ALL`. A member may as well be several texts then, one of which is looked for.
+    pub searched: bool,
 }
 
 /// How a column reference is used: a set, from weakest to strongest.
@@ -72,8 +82,11 @@ impl Uses {
     pub const IDENTITY: Self = Self(1);
     /// `IS [NOT] NULL`, `count(col)`.
     pub const PRESENCE: Self = Self(2);
+    /// Looked for in a list of constants, and compared with nothing else: the weaker half of
+    /// [`Uses::EQUALITY`].
+    pub const SEARCH: Self = Self(4);
     /// Compared for equality, grouped, made distinct.
-    pub const EQUALITY: Self = Self(4);
+    pub const EQUALITY: Self = Self(4 | 64);
     /// Compared for order, sorted, `min`, `max`.
     pub const ORDER: Self = Self(8);
     /// Anything else.
@@ -193,6 +206,14 @@ impl Lineage {
     /// One list of constants, to add to.
     pub fn list_mut(&mut self, id: ListId) -> Option<&mut List> {
         self.lists.get_mut(usize::try_from(id.0).ok()?)
+    }
+
+    /// Is one side of a comparison constants that the other is looked for in?
+    pub fn is_searched(&self, side: &[Source]) -> bool {
+        match side {
+            [Source::List(id)] => self.list(*id).is_some_and(|list| list.searched),
+            _ => false,
+        }
     }
 
     /// The relation and column a source is, if it is one.

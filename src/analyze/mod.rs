@@ -36,6 +36,7 @@ mod join;
 mod json_field;
 mod keyword;
 pub mod lineage;
+mod member;
 mod merge;
 mod names;
 mod new_table;

@@ -377,8 +377,13 @@ impl Analyzer<'_> {
         left: &[super::lineage::Source],
         right: &[super::lineage::Source],
     ) {
-        self.lineage.mark_all(left, Uses::EQUALITY);
-        self.lineage.mark_all(right, Uses::EQUALITY);
+        let uses = if self.lineage.is_searched(left) || self.lineage.is_searched(right) {
+            Uses::SEARCH
+        } else {
+            Uses::EQUALITY
+        };
+        self.lineage.mark_all(left, uses);
+        self.lineage.mark_all(right, uses);
         self.lineage.equalities.push(Equality {
             left: left.to_vec(),
             right: right.to_vec(),

@@ -8,6 +8,9 @@
 //! | equality | source | source | stored values, with the same domain or with tokens (`tokens`); else refuse | stored values, with the same domain; else source |
 //! | order, compute | source | source | refuse | source |
 //!
+//! Of an encrypted column that is being filled no two stored values are compared: search, the weaker half of
+//! equality, is all it allows, with a list that has every text a value may be stored as.
+//!
 //! Deliberately absent: SQL forms. A use is all this knows of a statement.
 
 use std::collections::BTreeMap;
@@ -293,7 +296,11 @@ impl Decisions {
                     if d.place == Place::Source || !uses.within(stored) {
                         return Err(subject.token_use(uses));
                     }
-                    if uses.has(Uses::EQUALITY) && !t.compares() {
+                    let searched = t.is_reversible() && t.texts() > 1;
+                    let compares = t.compares()
+                        || searched
+                            && uses.within(Uses::IDENTITY.with(Uses::PRESENCE).with(Uses::SEARCH));
+                    if uses.has(Uses::EQUALITY) && !compares {
                         return Err(subject.token_use(uses));
                     }
                     if uses.has(Uses::EQUALITY) && !equal_bytes(c) {

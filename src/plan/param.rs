@@ -5,12 +5,14 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
 use crate::catalog::Catalog;
 use crate::mask::TokenColumn;
+use crate::mask::token::TokenType;
 use crate::pg::types::{Format, oid};
 use crate::pg::{Oid, sqlstate};
 use crate::refusal::Refusal;
@@ -28,6 +30,8 @@ pub(super) struct TokenParameter {
     pub(super) array: bool,
     pub(super) cast: Option<Oid>,
     pub(super) placed: bool,
+    /// Which of the texts its value may be stored as; of an array's members all of these.
+    pub(super) texts: Range<usize>,
 }
 
 /// What PostgreSQL's parameters are made of.
@@ -70,7 +74,9 @@ impl Parameters {
         let last = written.keys().next_back().copied().unwrap_or(0);
         // How often each is a token, and the type it then has.
         let mut as_token: HashMap<u16, (u32, Oid)> = HashMap::new();
-        for (_, n, parameter) in &used {
+        // What is several texts is one use.
+        let firsts = used.iter().filter(|(.., p)| p.texts.start == 0);
+        for (_, n, parameter) in firsts {
             let (times, _) = as_token.entry(*n).or_insert((0, parameter.shown()));
             *times = times.saturating_add(1);
         }
@@ -266,27 +272,42 @@ impl TokenParameter {
         self.token.reads_like(&other.token)
             && (self.exact, self.array, self.cast, self.placed)
                 == (other.exact, other.array, other.cast, other.placed)
+            && self.texts == other.texts
     }
 
     /// The type PostgreSQL would find for it on a table of tokens.
     fn shown(&self) -> Oid {
-        match (self.cast, self.token.is_uuid(), self.array) {
+        match (self.cast, self.token.token_type(), self.array) {
             (Some(oid::VARCHAR), _, false) => oid::VARCHAR,
             (Some(oid::VARCHAR), _, true) => 1015,
-            (_, false, false) => oid::TEXT,
-            (_, false, true) => 1009,
-            (_, true, false) => oid::UUID,
-            (_, true, true) => 2951,
+            (_, TokenType::Text, false) => oid::TEXT,
+            (_, TokenType::Text, true) => 1009,
+            (_, TokenType::Uuid, false) => oid::UUID,
+            (_, TokenType::Uuid, true) => 2951,
+            (cast, TokenType::Integer, array) => {
+                match (cast.unwrap_or(self.token.type_oid()), array) {
+                    (oid::INT4, false) => oid::INT4,
+                    (oid::INT4, true) => 1007,
+                    (_, false) => oid::INT8,
+                    (_, true) => 1016,
+                }
+            }
         }
     }
 
     /// The type of PostgreSQL's parameter.
     fn upstream(&self, named: Oid) -> Result<Oid, Refusal> {
-        let fits = match (self.token.is_uuid(), self.array) {
-            (false, false) => matches!(named, 0 | oid::TEXT | oid::VARCHAR | oid::UNKNOWN),
-            (false, true) => matches!(named, 0 | 1009 | 1015),
-            (true, false) => matches!(named, 0 | oid::UUID),
-            (true, true) => matches!(named, 0 | 2951),
+        let fits = match (self.token.token_type(), self.array) {
+            (TokenType::Text, false) => {
+                matches!(named, 0 | oid::TEXT | oid::VARCHAR | oid::UNKNOWN)
+            }
+            (TokenType::Text, true) => matches!(named, 0 | 1009 | 1015),
+            (TokenType::Uuid, false) => matches!(named, 0 | oid::UUID),
+            (TokenType::Uuid, true) => matches!(named, 0 | 2951),
+            (TokenType::Integer, false) => {
+                matches!(named, 0 | oid::INT2 | oid::INT4 | oid::INT8)
+            }
+            (TokenType::Integer, true) => matches!(named, 0 | 1005 | 1007 | 1016),
         };
         if !fits {
             return Err(super::subject::other_type(&self.token));
@@ -306,21 +327,38 @@ impl TokenParameter {
     fn argument(&self, arg: &Expr) -> Result<Expr, Refusal> {
         match arg {
             Expr::Literal(Literal::Null) => Ok(arg.clone()),
-            Expr::Literal(Literal::String(text)) => {
-                let plain = self.stored(text.value().as_bytes(), Format::Text)?;
-                let plain = std::str::from_utf8(&plain).map_err(|_e| not_constant())?;
-                Ok(Expr::Literal(Literal::String(plain.into())))
+            Expr::Literal(Literal::String(text)) => self.written(text.value()),
+            Expr::Literal(Literal::Number(number)) if self.counts() => self.written(number.value()),
+            Expr::Unary(minus, number) if &*minus.symbol == "-" && self.counts() => {
+                match number.as_ref() {
+                    Expr::Literal(Literal::Number(number)) => {
+                        self.written(&format!("-{}", number.value()))
+                    }
+                    _ => Err(not_constant()),
+                }
             }
             _ => Err(not_constant()),
         }
     }
 
+    /// Are its tokens numbers?
+    fn counts(&self) -> bool {
+        self.token.token_type() == TokenType::Integer && !self.array
+    }
+
+    /// The plaintext as a constant.
+    fn written(&self, token: &str) -> Result<Expr, Refusal> {
+        let plain = self.stored(token.as_bytes(), Format::Text)?;
+        let plain = std::str::from_utf8(&plain).map_err(|_e| not_constant())?;
+        Ok(Expr::Literal(Literal::String(plain.into())))
+    }
+
     /// The plaintext.
     fn stored(&self, value: &[u8], format: Format) -> Result<Zeroizing<Vec<u8>>, Refusal> {
         let decoded = if self.array {
-            self.token.stored_array(value, format, self.exact)
+            (self.token).stored_array(value, format, self.exact, self.texts.len())
         } else {
-            self.token.stored(value, format, self.exact)
+            (self.token).stored_text(self.texts.start, value, format, self.exact)
         };
         match decoded {
             Ok(stored) => Ok(stored.text),
@@ -332,7 +370,7 @@ impl TokenParameter {
 fn not_constant() -> Refusal {
     Refusal::error(
         sqlstate::FEATURE_NOT_SUPPORTED,
-        "an argument of EXECUTE that is compared with tokens must be a string constant",
+        "an argument of EXECUTE that is compared with tokens must be a constant",
     )
     .hint("Write EXECUTE name ('tok_…'), without a cast or an expression.")
 }

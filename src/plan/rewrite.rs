@@ -417,7 +417,11 @@ pub(super) fn word_of(token: &TokenColumn) -> &'static str {
     match token.kind() {
         TokenKind::Decrypted => "decrypt",
         TokenKind::Masked => "mask at the output",
-        TokenKind::Siv | TokenKind::Ff1Uuid | TokenKind::Ff1(_) | TokenKind::Hmac => "token",
+        TokenKind::Siv
+        | TokenKind::Ff1Uuid
+        | TokenKind::Ff1Integer
+        | TokenKind::Ff1(_)
+        | TokenKind::Hmac => "token",
     }
 }
 

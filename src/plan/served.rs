@@ -84,7 +84,10 @@ impl Hidden<'_> {
     fn decoded(&self, constant: &Expr) -> Option<String> {
         match constant {
             Expr::Constant { list, member, .. } => {
-                self.rewrite.constants.get(&(*list, *member)).cloned()
+                match self.rewrite.constants.get(&(*list, *member))?.as_slice() {
+                    [one] => Some(one.clone()),
+                    _ => None,
+                }
             }
             _ => None,
         }

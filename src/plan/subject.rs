@@ -3,7 +3,7 @@
 use crate::analyze::lineage::Uses;
 use crate::ident::Ident;
 use crate::mask::TokenColumn;
-use crate::mask::token::{Cells, NotDecoded, TokenKind};
+use crate::mask::token::{Cells, NotDecoded, TokenKind, TokenType};
 use crate::pg::sqlstate;
 use crate::policy::{Rule, Treatment};
 use crate::refusal::Refusal;
@@ -39,20 +39,17 @@ impl Subject<'_> {
         };
         let refusal = Refusal::denied(format!("{what} column {} of {}", self.column, self.table))
             .detail(self.token_rule());
-        if let Some(cells) = self.cells() {
-            let hint = if cells.is_filling() {
-                "Until `pgveil encrypt` has ended and `backfill` is gone from the policy, select it or \
-                 count it."
-                    .to_owned()
-            } else {
-                self.encrypted_hint()
-            };
-            return refusal.hint(hint);
+        if self.cells().is_some() {
+            return refusal.hint(self.encrypted_hint());
+        }
+        let column = self.column;
+        // There is no hmac of integers.
+        if self.has_integers() {
+            return refusal.hint(format!("Select {column} itself, count it, or group by it."));
         }
         refusal.hint(format!(
-            "Select {} itself, count it, or group by it; tokenize the class with kind: hmac to \
-                 compute with its tokens.",
-            self.column
+            "Select {column} itself, count it, or group by it; tokenize the class with kind: hmac to \
+             compute with its tokens."
         ))
     }
 
@@ -110,6 +107,7 @@ impl Subject<'_> {
 
     fn encrypted_hint(&self) -> String {
         let column = self.column;
+        let filling = self.cells().is_some_and(Cells::is_filling);
         let with = match &self.rule.treatment {
             Treatment::Token(token) if token.kind() == TokenKind::Masked => {
                 return format!(
@@ -118,6 +116,12 @@ impl Subject<'_> {
             }
             Treatment::Token(token) if token.shows_values() => "strings or parameters",
             Treatment::Token(token) if token.is_reversible() => "tokens",
+            _ if filling => {
+                return format!(
+                    "Until `pgveil encrypt` has ended and `backfill` is gone from the policy, select \
+                     {column} itself or count it."
+                );
+            }
             _ => {
                 return format!(
                     "Select {column} itself, count it, group by it, or join it with columns of the same \
@@ -125,6 +129,12 @@ impl Subject<'_> {
                 );
             }
         };
+        if filling {
+            return format!(
+                "Until `pgveil encrypt` has ended and `backfill` is gone from the policy, select {column} \
+                 itself, count it, or compare it with {with} by =, <>, IN or = ANY ($1)."
+            );
+        }
         format!(
             "Select {column} itself, count it, group by it, compare it with {with} by =, <>, IN or \
              = ANY ($1), or join it with columns of the same key."
@@ -147,13 +157,28 @@ impl Subject<'_> {
             self.column, self.table
         ))
         .detail(self.token_rule())
-        .hint(format!(
-            "Give tokens in the statement itself: {column} = ANY ($1), {column} IN ('tok_…', …), or a \
-             join with (VALUES ('tok_…'), …) or unnest($1::text[]). Columns of its type that are tokenized \
-             in domain {domain} can be compared with it; tokens of kind: hmac with anything.",
-            column = self.column,
-            domain = self.rule.name
-        ))
+        .hint(if self.has_integers() {
+            format!(
+                "Give tokens in the statement itself: {column} = ANY ($1), {column} IN (12, …), or a join \
+                 with (VALUES (12), …) or unnest($1::int[]). Columns of its type that are tokenized in \
+                 domain {domain} can be compared with it.",
+                column = self.column,
+                domain = self.rule.name
+            )
+        } else {
+            format!(
+                "Give tokens in the statement itself: {column} = ANY ($1), {column} IN ('tok_…', …), or a \
+                 join with (VALUES ('tok_…'), …) or unnest($1::text[]). Columns of its type that are \
+                 tokenized in domain {domain} can be compared with it; tokens of kind: hmac with anything.",
+                column = self.column,
+                domain = self.rule.name
+            )
+        })
+    }
+
+    fn has_integers(&self) -> bool {
+        matches!(&self.rule.treatment,
+            Treatment::Token(token) if token.token_type() == TokenType::Integer)
     }
 
     pub(super) fn token_filtered(&self) -> Refusal {
@@ -197,6 +222,10 @@ pub(super) fn not_decoded(why: NotDecoded, token: &TokenColumn) -> Refusal {
             sqlstate::INVALID_TEXT_REPRESENTATION,
             "invalid input syntax for type uuid",
         ),
+        NotDecoded::NoToken if token.kind() == TokenKind::Ff1Integer => Refusal::error(
+            sqlstate::INVALID_TEXT_REPRESENTATION,
+            "invalid input syntax for type integer, or out of range",
+        ),
         NotDecoded::NoToken => Refusal::denied(format!(
             "value is not a token of domain \"{}\"",
             token.domain()
@@ -211,7 +240,11 @@ pub(super) fn not_decoded(why: NotDecoded, token: &TokenColumn) -> Refusal {
 
 /// A constant whose type PostgreSQL would not compare with the tokens.
 pub(super) fn other_type(token: &TokenColumn) -> Refusal {
-    let ty = if token.is_uuid() { "uuid" } else { "text" };
+    let ty = match token.token_type() {
+        TokenType::Integer => "integer",
+        TokenType::Text => "text",
+        TokenType::Uuid => "uuid",
+    };
     Refusal::error(
         sqlstate::UNDEFINED_FUNCTION,
         "cannot compare tokens with a constant or parameter of another type",

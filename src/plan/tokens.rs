@@ -7,6 +7,7 @@
 //! anything else as well stays what it is, and then the column refuses the comparison.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::decide::{Decisions, Place};
@@ -17,7 +18,7 @@ use crate::analyze::{ColumnForm, Grounds, column_form};
 use crate::catalog::Column;
 use crate::ident::Ident;
 use crate::mask::TokenColumn;
-use crate::mask::token::NotDecoded;
+use crate::mask::token::{NotDecoded, TokenType};
 use crate::pg::Oid;
 use crate::pg::types::{Format, oid};
 use crate::policy::{Rule, Treatment};
@@ -126,7 +127,9 @@ impl Decisions {
             }
             // What is written to a column is a value there; compared with it, it would be one too.
             let compared = group.uses != Uses::NONE && !token.is_reversible();
-            if group.mixed || compared {
+            let numbers = token.token_type() != TokenType::Integer
+                && (list.members.iter()).any(|m| matches!(m.value, Value::Number { .. }));
+            if group.mixed || compared || numbers {
                 return Err(met.subject().token_compared());
             }
             self.lists.insert(
@@ -147,6 +150,8 @@ impl Decisions {
     pub(super) fn verify_equalities(&self, lineage: &Lineage) -> Result<(), Refusal> {
         for e in &lineage.equalities {
             for (mine, other) in [(&e.left, &e.right), (&e.right, &e.left)] {
+                // The constants may be several texts each, the values of a column are one.
+                let searched = lineage.is_searched(other);
                 for s in mine {
                     let Some(rule) = self.stored_token(*s) else {
                         continue;
@@ -166,7 +171,10 @@ impl Decisions {
                                     .is_some_and(|(_, c)| same_type(c.type_oid, column.type_oid))
                         }
                     };
-                    if other.is_empty() || !other.iter().all(partner) {
+                    let several =
+                        matches!(&rule.treatment, Treatment::Token(token) if token.texts() > 1);
+                    let refused = other.is_empty() || several && !searched;
+                    if refused || !other.iter().all(partner) {
                         let subject = Subject {
                             table: &relation.name,
                             column: &column.name,
@@ -228,17 +236,24 @@ impl Decisions {
                 self.fits(list, written, member)?;
                 match &member.value {
                     Value::Param(n) => {
-                        let parameter = TokenParameter {
-                            token: Arc::clone(&list.token),
-                            exact: list.exact,
-                            array: member.array,
-                            cast: member.cast,
-                            placed: written.placed,
-                        };
-                        used.push(((*id, number), *n, parameter));
+                        for texts in list.texts(written, member) {
+                            let parameter = TokenParameter {
+                                token: Arc::clone(&list.token),
+                                exact: list.exact,
+                                array: member.array,
+                                cast: member.cast,
+                                placed: written.placed,
+                                texts,
+                            };
+                            used.push(((*id, number), *n, parameter));
+                        }
                     }
-                    Value::Text(text) => {
-                        let sql = written.proven(list.literal(text.value(), member)?);
+                    Value::Text(_) | Value::Number { .. } => {
+                        let text = member.value.text();
+                        let texts = list.texts(written, member).into_iter();
+                        let sql = texts
+                            .map(|texts| Ok(written.proven(list.literal(&text, member, texts)?)));
+                        let sql = sql.collect::<Result<Vec<_>, Refusal>>()?;
                         rewrite.constants.insert((*id, number), sql);
                     }
                 }
@@ -255,24 +270,29 @@ impl Decisions {
                 Some(list) => list.proven(parameter),
                 None => parameter,
             };
-            rewrite.constants.insert(at, sql);
+            rewrite.constants.entry(at).or_default().push(sql);
         }
         Ok(Some(Arc::new(numbered.parameters)))
     }
 
-    /// A token of the kind `siv` is a varchar, as one of `ff1` that is no uuid: PostgreSQL would compare them with
-    /// that only.
+    /// A token of the kind `siv` is a varchar, as one of `ff1` that is no uuid and no integer: PostgreSQL would
+    /// compare them with that only.
     fn fits(&self, list: &TokenList, written: &List, member: &Member) -> Result<(), Refusal> {
         let textual = |t: Oid| matches!(t, oid::TEXT | oid::VARCHAR);
-        let fits = match (list.token.is_uuid(), member.cast) {
+        let fits = match (list.token.token_type(), member.cast) {
             _ if !list.token.is_written() => false,
-            (false, Some(cast)) => textual(cast),
+            (TokenType::Text, Some(cast)) => textual(cast),
             // `unnest('{…}')` has no type of its own.
-            (false, None) => {
+            (TokenType::Text, None) => {
                 !(written.placed && member.array) || matches!(member.value, Value::Param(_))
             }
-            (true, Some(cast)) => cast == oid::UUID,
-            (true, None) => !written.placed,
+            (TokenType::Uuid, Some(cast)) => cast == oid::UUID,
+            // What is shown must be of the type it was given.
+            (TokenType::Integer, Some(cast)) if list.exact && written.stored.is_none() => {
+                cast == list.token.type_oid() || cast == oid::INT4 && !written.placed
+            }
+            (TokenType::Integer, Some(cast)) => matches!(cast, oid::INT4 | oid::INT8),
+            (TokenType::Uuid | TokenType::Integer, None) => !written.placed,
         };
         let _ = self;
         if fits {
@@ -296,13 +316,39 @@ impl List {
     }
 }
 
+impl Value {
+    /// A constant's text.
+    fn text(&self) -> String {
+        match self {
+            Self::Text(text) => text.value().to_owned(),
+            Self::Number { negative, digits } => {
+                let sign = if *negative { "-" } else { "" };
+                format!("{sign}{}", digits.value())
+            }
+            Self::Param(_) => String::new(),
+        }
+    }
+}
+
 impl TokenList {
-    /// The SQL of a constant's plaintext.
-    fn literal(&self, text: &str, member: &Member) -> Result<String, Refusal> {
-        let decoded = if member.array {
-            (self.token).stored_array(text.as_bytes(), Format::Text, self.exact)
+    /// The texts a member is written as, one by one; what is not looked for is what would be stored. An
+    /// array's members are all of them in one array.
+    fn texts(&self, written: &List, member: &Member) -> Vec<Range<usize>> {
+        let texts = if written.searched {
+            self.token.texts()
         } else {
-            (self.token).stored(text.as_bytes(), Format::Text, self.exact)
+            1
+        };
+        let (times, each) = if member.array { (1, texts) } else { (texts, 1) };
+        (0..times).map(|n| n..n.saturating_add(each)).collect()
+    }
+
+    /// The SQL of a constant's plaintext.
+    fn literal(&self, text: &str, member: &Member, texts: Range<usize>) -> Result<String, Refusal> {
+        let decoded = if member.array {
+            (self.token).stored_array(text.as_bytes(), Format::Text, self.exact, texts.len())
+        } else {
+            (self.token).stored_text(texts.start, text.as_bytes(), Format::Text, self.exact)
         };
         let stored = decoded.map_err(|why| super::subject::not_decoded(why, &self.token))?;
         let plain = std::str::from_utf8(&stored.text).map_err(|_e| self.refusal())?;

@@ -39,13 +39,14 @@ impl TokenDef {
             (TokenKind::Siv, _) => Some(token::TokenKind::Siv),
             (TokenKind::Hmac, _) => Some(token::TokenKind::Hmac),
             (TokenKind::Ff1, Some(TokenFormat::Uuid)) => Some(token::TokenKind::Ff1Uuid),
+            (TokenKind::Ff1, Some(TokenFormat::Integer)) => Some(token::TokenKind::Ff1Integer),
             (TokenKind::Ff1, Some(TokenFormat::Digits)) => Some(shaped(Shape::Digits)),
             (TokenKind::Ff1, Some(TokenFormat::Phone)) => Some(shaped(Shape::Phone)),
             (TokenKind::Ff1, Some(TokenFormat::CnId)) => Some(shaped(Shape::CnId)),
             (TokenKind::Ff1, Some(TokenFormat::BankCard)) => Some(shaped(Shape::BankCard {
                 keep_bin: self.keep_bin,
             })),
-            (TokenKind::Ff1, Some(TokenFormat::Integer) | None) => None,
+            (TokenKind::Ff1, None) => None,
         }
     }
 

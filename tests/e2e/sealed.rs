@@ -3,16 +3,16 @@
 
 use crate::support::client::{Answer, Client};
 use crate::support::stage::{ENCRYPTED, Role, Stage};
-use crate::{sealed_clinic, show};
+use crate::{in_any_order, sealed_clinic, show};
 
 /// One session through the proxy, one on the values, and a third straight to what is stored.
-struct Pair {
+pub(crate) struct Pair {
     proxied: Client,
     plain: Client,
 }
 
 impl Pair {
-    fn new(stage: &Stage) -> Self {
+    pub(crate) fn new(stage: &Stage) -> Self {
         Self {
             proxied: stage.connect(Role::Owner),
             plain: stage.direct("clinic_plain"),
@@ -21,30 +21,46 @@ impl Pair {
 
     /// Both answer alike. Returns what they answer.
     #[track_caller]
-    fn alike(&mut self, ask: impl Fn(&mut Client) -> Answer, what: &str) -> Answer {
+    pub(crate) fn alike(&mut self, ask: impl Fn(&mut Client) -> Answer, what: &str) -> Answer {
         let answer = ask(&mut self.proxied);
         assert_eq!(answer, ask(&mut self.plain), "{what}");
         answer
     }
 
     #[track_caller]
-    fn simple(&mut self, sql: &str) -> Answer {
+    pub(crate) fn simple(&mut self, sql: &str) -> Answer {
         self.alike(|client| client.simple(sql), sql)
+    }
+
+    /// RETURNING has no ORDER BY.
+    #[track_caller]
+    pub(crate) fn unordered(&mut self, sql: &str) -> Answer {
+        self.alike(|client| in_any_order(client.simple(sql), sql), sql)
     }
 
     /// The proxied session is told that it may not.
     #[track_caller]
-    fn refused(&mut self, sql: &str) {
+    pub(crate) fn refused(&mut self, sql: &str) {
+        self.refused_as(sql, "42501");
+    }
+
+    #[track_caller]
+    pub(crate) fn refused_as(&mut self, sql: &str, sqlstate: &str) {
         let answer = self.proxied.simple(sql);
         assert!(
-            matches!(&answer, Answer::Error(state, _) if state == "42501"),
+            matches!(&answer, Answer::Error(state, _) if state == sqlstate),
             "{sql}: {answer:?}"
         );
     }
 }
 
 /// One statement with parameters, all in one format; an answer in text.
-fn bound(client: &mut Client, sql: &str, params: &[Option<&[u8]>], format: u8) -> Answer {
+pub(crate) fn bound(
+    client: &mut Client,
+    sql: &str,
+    params: &[Option<&[u8]>],
+    format: u8,
+) -> Answer {
     client.send(b'P', format!("\0{sql}\0\0\0").as_bytes());
     let mut bind = vec![0, 0, 0, 1, 0, format];
     bind.extend_from_slice(&i16::try_from(params.len()).unwrap().to_be_bytes());
@@ -69,7 +85,7 @@ fn copied(client: &mut Client, sql: &str, data: &[u8]) -> Answer {
 }
 
 /// `text[]` in binary.
-fn array(values: &[&str]) -> Vec<u8> {
+pub(crate) fn array(values: &[&str]) -> Vec<u8> {
     let mut out = Vec::new();
     for n in [1, 0, 25, i32::try_from(values.len()).unwrap(), 1] {
         out.extend_from_slice(&n.to_be_bytes());

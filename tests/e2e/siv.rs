@@ -13,7 +13,7 @@ use crate::support::client::Answer;
 use crate::support::stage::{Role, Stage};
 
 /// Columns the analyst sees as tokens.
-const TOKENS: [(&str, &str); 9] = [
+const TOKENS: [(&str, &str); 12] = [
     ("patients", "name"),
     ("patients", "email"),
     ("patients", "id_number"),
@@ -23,6 +23,9 @@ const TOKENS: [(&str, &str); 9] = [
     ("keys", "code"),
     ("serials", "serial"),
     ("guests", "name"),
+    ("accounts", "number"),
+    ("accounts", "holder"),
+    ("transfers", "source"),
 ];
 
 /// The rest of what the analyst sees, in SQL.
@@ -146,7 +149,7 @@ const UNSERVED: &[&str] = &[
 ];
 
 /// The clinic and its wing, with the analyst's masked copy of them, `clinic_tokens`.
-pub(super) fn stage() -> &'static Stage {
+pub(crate) fn stage() -> &'static Stage {
     static STAGE: OnceLock<Stage> = OnceLock::new();
     STAGE.get_or_init(|| {
         let wing = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tokens");
@@ -169,8 +172,9 @@ fn copy(stage: &Stage, wing: &Path) {
         for row in rows {
             let (id, token) = row.split_once(" | ").unwrap();
             let shaped = table == "serials" && token.len() == 10;
+            let integer = token.parse::<i64>().is_ok();
             assert!(
-                shaped || token.starts_with("tok_"),
+                shaped || integer || token.starts_with("tok_"),
                 "{table}.{column}: {token}"
             );
             let set = format!("UPDATE {table} SET {column} = '{token}' WHERE id = {id};");

@@ -104,3 +104,6 @@ DO $$ BEGIN
   END IF;
 END $$;
 INSERT INTO nicknames VALUES (1, 'Ada', 'ADA', 'ada'), (2, 'ADA', 'Bo', 'Ada'), (3, NULL, 'bo', NULL), (4, 'bo', NULL, 'bo');
+-- Integers that stay integers as tokens.
+CREATE TABLE meters (id int PRIMARY KEY, number int, holder bigint);
+INSERT INTO meters VALUES (1, 12, 12), (2, NULL, 70000000003);

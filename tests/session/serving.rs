@@ -53,6 +53,7 @@ columns:
 tokens:
   mine: {kind: siv, key: k, expires: 2030-06-15, detokenize: [support, watched]}
   others: {kind: siv, key: k, expires: 2030-06-16}
+  counted: {kind: ff1, format: integer, key: k, detokenize: [support]}
 roles:
   support: {match: {login: support}, kind: human}
   watched: {match: {login: watched}, kind: third_party, expires: 2030-06-15}
@@ -357,6 +358,32 @@ fn who_has_the_right_turns_tokens_back_and_it_is_recorded() {
         let (done, out, _) = proxy.fed(&decode, &token, None);
         assert_eq!((done, out), (true, format!("{as_shown}\n")), "{ty}");
     }
+
+    // Integers that stay integers, alike in both types of them.
+    let numbers = "0\n-7\n2147483647\n9223372036854775807\n\\N\n";
+    let (done, tokens, _) = proxy.fed(
+        &[
+            &right("encode", "support", "counted")[..],
+            &["--type", "integer"],
+        ]
+        .concat(),
+        numbers,
+        None,
+    );
+    let made: Vec<i64> = tokens.lines().filter_map(|l| l.parse().ok()).collect();
+    assert!(
+        done && made.len() == 4 && i32::try_from(made[2]).is_ok(),
+        "{tokens}"
+    );
+    assert!(
+        made[1] < 0 && made[0] > 0 && made[2] > 0 && made[3] > 0,
+        "{tokens}"
+    );
+    let counted = right("decode", "support", "counted");
+    let (done, out, _) = proxy.fed(&counted, &tokens, None);
+    assert_eq!((done, &*out), (true, numbers));
+    let (done, out, _) = proxy.fed(&counted, "9223372036854775808\n5.0\ntok_a\n", None);
+    assert_eq!((done, &*out), (false, "\\N\n\\N\n\\N\n"));
 
     // What is no token of the domain is told apart by nothing.
     let key = key_of(ada);

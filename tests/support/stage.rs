@@ -89,7 +89,7 @@ pub(crate) struct Stage {
     proxy: SocketAddr,
     taps: HashMap<Role, Tap>,
     sealed: bool,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     _leash: Child,
 }
 
@@ -108,8 +108,35 @@ impl Stage {
     /// masked copies are of the values, and the owner's is the clinic as it was.
     pub(crate) fn sealed() -> Self {
         let stage = Self::set(None, "session", true);
-        let mut owner = stage.connect(Role::Owner);
-        let mut plain = stage.direct("clinic_plain");
+        stage.seal(|_| true);
+        stage.copy_for_partner();
+        stage
+    }
+
+    /// The same while the texts are being encrypted, after a rotation that is not through either: of three
+    /// rows one has cells of the older key, one of the newer, and one values.
+    pub(crate) fn half() -> Self {
+        let pool = "transaction, size: 4";
+        let before = Self::set(None, pool, true);
+        before.seal(|id| id % 3 == 0);
+        let folder = before.folder.path();
+        write_encrypt(folder, |key| format!("{{key: {key}, backfill: true}}"));
+        let (leash, proxy) = serve(folder, before.cluster.address(), pool, "rotated.json");
+        let stage = Self {
+            proxy,
+            _leash: leash,
+            ..before
+        };
+        stage.until_read();
+        stage.seal(|id| id % 3 == 1);
+        stage.copy_for_partner();
+        stage
+    }
+
+    /// Writes the owner's values of some rows through the proxy.
+    fn seal(&self, which: fn(u32) -> bool) {
+        let mut owner = self.connect(Role::Owner);
+        let mut plain = self.direct("clinic_plain");
         for (table, column) in ENCRYPTED {
             let sql = format!("SELECT id, {column} FROM {table} WHERE {column} IS NOT NULL");
             let Answer::Rows(rows, _) = plain.simple(&sql) else {
@@ -117,14 +144,15 @@ impl Stage {
             };
             for row in rows {
                 let (id, value) = row.split_once(" | ").unwrap();
+                if !which(id.parse().unwrap()) {
+                    continue;
+                }
                 let value = value.replace('\'', "''");
                 let sql = format!("UPDATE {table} SET {column} = '{value}' WHERE id = {id}");
                 let done = owner.simple(&sql);
                 assert!(matches!(done, Answer::Rows(..)), "{sql}: {done:?}");
             }
         }
-        stage.copy_for_partner();
-        stage
     }
 
     fn set(more: Option<&Path>, pool: &str, sealed: bool) -> Self {
@@ -154,17 +182,15 @@ impl Stage {
             fs::copy(file, policies.join(file.file_name().unwrap())).unwrap();
         }
         if sealed {
-            let columns = ENCRYPTED.map(|(t, c)| format!("  public.{t}.{c}: person-1\n"));
-            let text = format!("encrypt:\n{}", columns.concat());
-            fs::write(policies.join("encrypt.yaml"), text).unwrap();
+            write_encrypt(folder.path(), str::to_owned);
         }
-        let (leash, proxy) = serve(folder.path(), cluster.address(), pool);
+        let (leash, proxy) = serve(folder.path(), cluster.address(), pool, "keyring.json");
         let stage = Self {
             cluster,
             proxy,
             taps,
             sealed,
-            _folder: folder,
+            folder,
             _leash: leash,
         };
         stage.until_read();
@@ -290,12 +316,19 @@ fn dump(cluster: &Cluster, database: &str) -> String {
     cluster.run(database, tables).unwrap()
 }
 
+/// Writes the policy's `encrypt`, in which a column's key is said so.
+fn write_encrypt(folder: &Path, say: impl Fn(&str) -> String) {
+    let columns = ENCRYPTED.map(|(t, c)| format!("  public.{t}.{c}: {}\n", say("person-1")));
+    let text = format!("encrypt:\n{}", columns.concat());
+    fs::write(folder.join("policies").join("encrypt.yaml"), text).unwrap();
+}
+
 /// Starts the proxy as users do: configuration file, key ring, `pgveil serve`.
-fn serve(folder: &Path, upstream: SocketAddr, pool: &str) -> (Child, SocketAddr) {
+fn serve(folder: &Path, upstream: SocketAddr, pool: &str, ring: &str) -> (Child, SocketAddr) {
     let program = env!("CARGO_BIN_EXE_pgveil");
     // Always the same: in tokens of a key drawn anew the tap would find, once in fifty runs, six digits
     // of a stored value.
-    let ring = corpus("keyring.json");
+    let ring = corpus(ring);
     let config = folder.join("pgveil.yaml");
     let text = configuration(upstream, &ring, folder, pool);
     fs::write(&config, text).unwrap();

@@ -26,6 +26,21 @@ CREATE INDEX serials_by_serial ON serials (serial);
 ANALYZE serials;
 GRANT SELECT ON serials TO clinic_proxy;
 
+-- Integers that stay integers as tokens: some twice, some below zero, one at each end of its type, and
+-- numbers in int8 that int4 has too.
+CREATE TABLE accounts (id int PRIMARY KEY, number int, holder bigint);
+INSERT INTO accounts SELECT n, CASE WHEN n % 50 = 0 THEN NULL WHEN n % 7 = 0 THEN -n ELSE n / 2 * 7919 END,
+  CASE WHEN n % 40 = 0 THEN NULL WHEN n % 3 = 0 THEN n * 7919 ELSE n * 70000000003 END
+  FROM generate_series(1, 3000) n;
+INSERT INTO accounts VALUES (3001, 2147483647, 9223372036854775807), (3002, -2147483648, -9223372036854775808),
+  (3003, 0, 0), (3004, -1, -1);
+CREATE INDEX accounts_by_number ON accounts (number);
+CREATE INDEX accounts_by_holder ON accounts (holder);
+CREATE TABLE transfers (id int PRIMARY KEY, source int, amount int);
+INSERT INTO transfers SELECT n, n * 7919, n FROM generate_series(1, 300) n;
+ANALYZE accounts;
+GRANT SELECT, INSERT, UPDATE, DELETE ON accounts, transfers TO clinic_proxy;
+
 -- What PostgreSQL itself computes of what the analyst sees as tokens: of texts with capitals, too.
 CREATE TABLE guests (id int PRIMARY KEY, name text, size int GENERATED ALWAYS AS (length(name)) STORED);
 INSERT INTO guests VALUES (1, 'Ada QVORLUND'), (2, 'bo'), (3, NULL), (4, 'Zoë Ångström');

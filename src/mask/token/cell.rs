@@ -4,7 +4,7 @@
 //! columns of one key are equal cells, so that indexes, unique constraints and joins work on them; a
 //! cell of another key, or changed by anybody, does not open. A text without `enc_` is a value nobody
 //! has encrypted yet, and is read as it stands: somebody wrote past the proxy, or the column is being
-//! filled.
+//! filled. A column that is being filled has a value in one of several [texts](Cells::texts).
 //!
 //! Deliberately absent: which statements may use the column (the planner treats it as a token column),
 //! and turning a whole table (the command line's `encrypt`).
@@ -31,7 +31,7 @@ const HEADERS: [&[u8]; 3] = [b"pgveil", b"cell", b"text"];
 ///
 /// A name's keys follow each other. Cells are of the oldest that is not retired, all of a column alike,
 /// because they are compared as they are stored; while the column is being filled new ones are of the
-/// newest, and they cannot be compared.
+/// newest, and they cannot be compared with each other.
 pub struct Cells {
     name: Arc<str>,
     /// The one that makes cells.
@@ -115,17 +115,34 @@ impl Cells {
         self.same(other) && !self.filling
     }
 
+    /// As how many texts a value may be stored.
+    pub fn texts(&self) -> usize {
+        if self.filling {
+            // A cell of each key, and the value itself.
+            self.others.len().saturating_add(2)
+        } else {
+            1
+        }
+    }
+
+    /// Appends one of the texts a value may be stored as; the first is its cell. What looks like a cell
+    /// is none of its own texts: as it stands it would be another's cell, or nobody's.
+    pub fn write_text(&self, number: usize, value: &[u8], out: &mut Vec<u8>) -> Option<()> {
+        let older = number.checked_sub(1);
+        match older.map(|n| self.others.get(n)) {
+            None => self.seal(value, out),
+            Some(Some(key)) => seal(key, value, out),
+            Some(None) if value.starts_with(PREFIX.as_bytes()) => self.seal(value, out),
+            Some(None) => {
+                out.extend_from_slice(value);
+                Some(())
+            }
+        }
+    }
+
     /// Appends the cell of a value.
     pub fn seal(&self, value: &[u8], out: &mut Vec<u8>) -> Option<()> {
-        let mut buffer = vec![0_u8; value.len().checked_add(IV_SIZE)?];
-        siv::seal(&self.key, HEADERS, value, &mut buffer)?;
-        out.extend_from_slice(PREFIX.as_bytes());
-        out.extend_from_slice(self.key.id().as_bytes());
-        let start = out.len();
-        let length = BASE64URL_NOPAD.encode_len(buffer.len());
-        out.resize(start.checked_add(length)?, 0);
-        BASE64URL_NOPAD.encode_mut(&buffer, out.get_mut(start..)?);
-        Some(())
+        seal(&self.key, value, out)
     }
 
     /// Calls `use_it` with the value of a stored text. `None` if that is [`CellState::Broken`].
@@ -169,6 +186,19 @@ impl Cells {
             None => (CellState::Broken, nothing()),
         }
     }
+}
+
+/// Appends the cell of a value, made with a key.
+fn seal(key: &TokenKey, value: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    let mut buffer = vec![0_u8; value.len().checked_add(IV_SIZE)?];
+    siv::seal(key, HEADERS, value, &mut buffer)?;
+    out.extend_from_slice(PREFIX.as_bytes());
+    out.extend_from_slice(key.id().as_bytes());
+    let start = out.len();
+    let length = BASE64URL_NOPAD.encode_len(buffer.len());
+    out.resize(start.checked_add(length)?, 0);
+    BASE64URL_NOPAD.encode_mut(&buffer, out.get_mut(start..)?);
+    Some(())
 }
 
 #[cfg(test)]
@@ -271,6 +301,37 @@ mod tests {
             done.state(sealed(&before, "ada").as_bytes()),
             CellState::Broken
         );
+    }
+
+    #[test]
+    fn a_value_is_stored_as_one_of_its_texts() {
+        let (old, new) = (key("aaaa", 1), key("bbbb", 2));
+        let both = [Arc::clone(&new), Arc::clone(&old)];
+        let texts = |cells: &Cells, value: &str| {
+            let text = |number| {
+                let mut out = Vec::new();
+                cells.write_text(number, value.as_bytes(), &mut out)?;
+                String::from_utf8(out).ok()
+            };
+            (0..cells.texts()).map(text).collect::<Option<Vec<_>>>()
+        };
+        let cell =
+            |key: &Arc<TokenKey>, value: &str| sealed(&cells(&[Arc::clone(key)], false), value);
+        for value in ["", "ada", "tok_aaaa", " enc_aaaa"] {
+            let all = texts(&cells(&both, true), value).expect("texts");
+            assert_eq!(
+                all,
+                [cell(&new, value), cell(&old, value), value.to_owned()]
+            );
+            let whole = texts(&cells(&both, false), value).expect("texts");
+            assert_eq!(whole, [cell(&old, value)]);
+        }
+        // The cell of another value, and what is none: neither is stored as it stands.
+        for value in [cell(&old, "ada"), cell(&new, "ada"), "enc_".to_owned()] {
+            let all = texts(&cells(&both, true), &value).expect("texts");
+            let (first, last) = (cell(&new, &value), cell(&old, &value));
+            assert_eq!(all, [first.clone(), last, first]);
+        }
     }
 
     #[test]

@@ -130,6 +130,33 @@ fn without_blanks(mut value: &[u8]) -> &[u8] {
     value
 }
 
+/// An integer of any width, in any spelling `int8in` takes that has decimal digits.
+pub(super) fn any_integer(value: &[u8], format: Format) -> Option<i64> {
+    match format {
+        Format::Binary => match value.len() {
+            2 => read_integer(oid::INT2, value, format),
+            4 => read_integer(oid::INT4, value, format),
+            _ => read_integer(oid::INT8, value, format),
+        },
+        Format::Text => read_integer(oid::INT8, value.trim_ascii(), format),
+    }
+}
+
+/// An integer as PostgreSQL would send it, if the type has it.
+pub(super) fn write_integer(
+    type_oid: Oid,
+    number: i64,
+    format: Format,
+    out: &mut Vec<u8>,
+) -> Option<()> {
+    let text = Zeroizing::new(number.to_string());
+    match format {
+        Format::Text => out.extend_from_slice(plain_text(type_oid, text.as_bytes())?.as_slice()),
+        Format::Binary => out.extend_from_slice(&binary(type_oid, text.as_bytes())?),
+    }
+    Some(())
+}
+
 fn read_integer(type_oid: Oid, value: &[u8], format: Format) -> Option<i64> {
     match (format, type_oid) {
         (Format::Binary, oid::INT2) => Some(i16::from_be_bytes(value.try_into().ok()?).into()),

@@ -8,7 +8,7 @@ use ::hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::codec::{Family, binary, write_uuid};
+use super::codec::{Family, any_integer, binary, write_uuid};
 use super::hmac::derive;
 use super::{TokenColumn, TokenKind};
 use crate::pg::Oid;
@@ -57,6 +57,8 @@ impl TokenColumn {
             (oid::BPCHAR, _) => UpstreamType::new("bpchar", oid::BPCHAR, 1014),
             (oid::INT2, false) => UpstreamType::new("int2", oid::INT2, 1005),
             (oid::INT4, false) => UpstreamType::new("int4", oid::INT4, 1007),
+            // Every int8 is a token: none is outside.
+            (oid::INT8, true) if self.kind() == TokenKind::Ff1Integer => self.upstream_type(false),
             (oid::INT2 | oid::INT4, true) | (oid::INT8, false) => {
                 UpstreamType::new("int8", oid::INT8, 1016)
             }
@@ -67,10 +69,23 @@ impl TokenColumn {
 
     /// What a token stands for. Where `exact`, only a token will do.
     pub fn stored(&self, token: &[u8], format: Format, exact: bool) -> Result<Stored, NotDecoded> {
-        if let Some(text) = self.decode_text(token, format) {
+        self.stored_text(0, token, format, exact)
+    }
+
+    /// The same as one of [`TokenColumn::texts`].
+    pub fn stored_text(
+        &self,
+        number: usize,
+        token: &[u8],
+        format: Format,
+        exact: bool,
+    ) -> Result<Stored, NotDecoded> {
+        if let Some(text) = self.decode_format(number, token, format) {
             return Ok(Stored { text, wide: false });
         }
-        if exact || self.has_no_absent() {
+        // An integer that the type has not equals none of its own.
+        let outside = self.kind() == TokenKind::Ff1Integer && any_integer(token, format).is_some();
+        if exact || self.has_no_absent() && !outside {
             return Err(NotDecoded::NoToken);
         }
         self.absent(token).ok_or(NotDecoded::NoToken)
@@ -89,12 +104,13 @@ impl TokenColumn {
         }
     }
 
-    /// What an array of tokens stands for; NULLs stay.
+    /// What an array of tokens stands for; NULLs stay. With so many `texts` of each.
     pub fn stored_array(
         &self,
         array: &[u8],
         format: Format,
         exact: bool,
+        texts: usize,
     ) -> Result<Stored, NotDecoded> {
         let elements = match format {
             Format::Text => text_elements(array),
@@ -105,16 +121,17 @@ impl TokenColumn {
             wide: false,
         };
         for element in elements.ok_or(NotDecoded::Malformed)? {
-            if out.text.len() > 1 {
-                out.text.push(b',');
-            }
             let Some(element) = element else {
+                separate(&mut out.text);
                 out.text.extend_from_slice(b"NULL");
                 continue;
             };
-            let value = self.stored(&element, format, exact)?;
-            out.wide |= value.wide;
-            quote_element(&value.text, &mut out.text);
+            for number in 0..texts {
+                let value = self.stored_text(number, &element, format, exact)?;
+                out.wide |= value.wide;
+                separate(&mut out.text);
+                quote_element(&value.text, &mut out.text);
+            }
         }
         out.text.push(b'}');
         Ok(out)
@@ -123,19 +140,32 @@ impl TokenColumn {
     /// Every value of the type is a token.
     fn has_no_absent(&self) -> bool {
         match self.kind() {
-            TokenKind::Ff1Uuid | TokenKind::Hmac | TokenKind::Decrypted | TokenKind::Masked => true,
+            TokenKind::Ff1Uuid
+            | TokenKind::Ff1Integer
+            | TokenKind::Hmac
+            | TokenKind::Decrypted
+            | TokenKind::Masked => true,
             TokenKind::Siv | TokenKind::Ff1(_) => false,
         }
     }
 
-    fn decode_text(&self, token: &[u8], format: Format) -> Option<Zeroizing<Vec<u8>>> {
+    fn decode_format(
+        &self,
+        number: usize,
+        token: &[u8],
+        format: Format,
+    ) -> Option<Zeroizing<Vec<u8>>> {
         if self.kind() == TokenKind::Ff1Uuid && format == Format::Binary {
             let plain = self.decode_wire(token, format)?;
             let mut text = Zeroizing::new(Vec::with_capacity(36));
             write_uuid(plain.as_slice().try_into().ok()?, Format::Text, &mut text);
             return Some(text);
         }
-        self.decode(token)
+        if self.kind() == TokenKind::Ff1Integer && format == Format::Binary {
+            let token = any_integer(token, format)?.to_string();
+            return self.decode_text(number, token.as_bytes());
+        }
+        self.decode_text(number, token)
     }
 
     /// A value that no row has: an integer the type cannot hold, or bits nobody can foresee without
@@ -254,6 +284,13 @@ fn binary_elements(array: &[u8]) -> Option<Elements> {
     Some(elements)
 }
 
+/// Writes what stands between an array's elements.
+fn separate(array: &mut Vec<u8>) {
+    if array.len() > 1 {
+        array.push(b',');
+    }
+}
+
 fn quote_element(value: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     for byte in value {
@@ -272,7 +309,7 @@ mod tests {
     use zeroize::Zeroizing;
 
     use super::{NotDecoded, text_elements};
-    use crate::mask::token::{TokenKey, TokenKind};
+    use crate::mask::token::{Cells, TokenKey, TokenKind};
     use crate::mask::{ColumnType, TokenColumn};
     use crate::pg::types::{Format, oid};
 
@@ -378,12 +415,12 @@ mod tests {
         let good = String::from_utf8(token(&column, "O'B\"r\\ix")).expect("text");
         let array = format!("{{{good},NULL,plain}}");
         let stored = column
-            .stored_array(array.as_bytes(), Format::Text, false)
+            .stored_array(array.as_bytes(), Format::Text, false, 1)
             .expect("an array");
         let text = String::from_utf8(stored.text.to_vec()).expect("text");
         assert!(text.starts_with(r#"{"O'B\"r\\ix",NULL,""#), "{text}");
         assert!(!text.contains("plain"), "{text}");
-        let strict = column.stored_array(array.as_bytes(), Format::Text, true);
+        let strict = column.stored_array(array.as_bytes(), Format::Text, true, 1);
         assert_eq!(strict.map(|s| s.wide), Err(NotDecoded::NoToken));
         let mut binary = Vec::new();
         for number in [1_i32, 1, 25, 2, 1] {
@@ -394,12 +431,47 @@ mod tests {
         binary.extend_from_slice(good.as_bytes());
         binary.extend_from_slice(&(-1_i32).to_be_bytes());
         let stored = column
-            .stored_array(&binary, Format::Binary, true)
+            .stored_array(&binary, Format::Binary, true, 1)
             .expect("an array");
         assert_eq!(stored.text.as_slice(), br#"{"O'B\"r\\ix",NULL}"#);
         for end in 0..binary.len() {
-            let cut = column.stored_array(&binary[..end], Format::Binary, true);
+            let cut = column.stored_array(&binary[..end], Format::Binary, true, 1);
             assert!(cut.is_err(), "{end}");
         }
+    }
+    #[test]
+    fn an_array_of_what_is_being_filled_has_every_text_of_its_members() {
+        let key = TokenKey::new("aaaa", Zeroizing::new([9; 64])).expect("an id");
+        let of = column("d", oid::TEXT, 7);
+        let token = String::from_utf8(token(&of, "ada")).expect("text");
+        let ty = ColumnType {
+            oid: oid::TEXT,
+            typmod: -1,
+            sql: "".into(),
+            collation: None,
+            element: None,
+            domain: false,
+        };
+        let cells = Cells::bind("k", &[Arc::new(key)], &ty, true).expect("fits");
+        let column = of.over(Arc::new(cells)).expect("siv");
+        assert_eq!(column.texts(), 2);
+        let array = format!("{{{token},NULL,ada}}");
+        let read = |exact| column.stored_array(array.as_bytes(), Format::Text, exact, 2);
+        let stored = read(false).expect("an array").text;
+        let elements: Vec<_> = text_elements(&stored)
+            .expect("an array")
+            .into_iter()
+            .map(|e| e.map(|e| String::from_utf8(e.to_vec()).expect("text")))
+            .collect();
+        let [Some(cell), Some(value), None, Some(absent), Some(again)] = elements.as_slice() else {
+            panic!("{} elements", elements.len());
+        };
+        assert!(
+            cell.starts_with("enc_aaaa") && value == "ada",
+            "{cell} {value}"
+        );
+        // What is no token is nothing that is stored, in any form.
+        assert_eq!((absent.len(), absent), (64, again));
+        assert!(read(true).is_err());
     }
 }

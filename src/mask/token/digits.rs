@@ -1,7 +1,10 @@
-//! NIST FF1 (SP 800-38G) over decimal digits, 6 to 38 of them.
+//! NIST FF1 (SP 800-38G) over decimal digits, 6 to 38 of them, and over 20 to 64 bits.
 //!
 //! Both halves of the Feistel network are numbers below 10^19, and the round function is one block: the
-//! general algorithm's big numbers disappear. Deliberately absent: what the digits mean.
+//! general algorithm's big numbers disappear. Deliberately absent: what the
+//! digits mean.
+
+use std::ops::RangeInclusive;
 
 use aes::Aes256;
 use aes::cipher::{BlockCipherEncrypt, KeyInit};
@@ -14,6 +17,9 @@ pub(super) const FEWEST: usize = 6;
 
 /// So that a half fits 64 bits.
 pub(super) const MOST: usize = 38;
+
+/// The same of numbers: 2^20 is more than a million, and a number has 64 bits.
+const BITS: RangeInclusive<u32> = 20..=64;
 
 /// A key and the fixed part of the tweak.
 pub(super) struct Ff1Digits {
@@ -55,38 +61,42 @@ impl Ff1Digits {
         }
         let (left, right) = digits.split_at_mut_checked(digits.len() / 2)?;
         let (u, v) = (power(left.len())?, power(right.len())?);
-        let rounds = self.rounds(left.len(), right.len(), v, more)?;
-        let (mut a, mut b) = (number(left), number(right));
-        match turn {
-            Turn::Encrypt => {
-                for round in 0..ROUNDS {
-                    let modulus = if round % 2 == 0 { u } else { v };
-                    let c = (u128::from(a) + rounds.of(round, b)? % modulus) % modulus;
-                    a = b;
-                    b = u64::try_from(c).ok()?;
-                }
-            }
-            Turn::Decrypt => {
-                for round in (0..ROUNDS).rev() {
-                    let modulus = if round % 2 == 0 { u } else { v };
-                    let y = rounds.of(round, a)? % modulus;
-                    let c = (u128::from(b) + modulus - y) % modulus;
-                    b = a;
-                    a = u64::try_from(c).ok()?;
-                }
-            }
-        }
+        let rounds = self.rounds(10, (left.len(), right.len()), v, more)?;
+        let (a, b) = rounds.turn(turn, (number(left), number(right)), (u, v))?;
         write(a, left)?;
         write(b, right)
     }
 
-    fn rounds(&self, u: usize, v: usize, largest: u128, more: &[u8]) -> Option<Rounds<'_>> {
+    /// Turns a number below 2^`bits` into another: FF1 with radix 2. `None` if there are too few bits or
+    /// too many, or the number has more.
+    pub(super) fn turn_bits(&self, turn: Turn, more: &[u8], bits: u32, number: u64) -> Option<u64> {
+        if !BITS.contains(&bits) || u128::from(number) >> bits != 0 {
+            return None;
+        }
+        let (left, right) = (bits / 2, bits.div_ceil(2));
+        let length = |half: u32| usize::try_from(half).ok();
+        let (u, v) = (1_u128 << left, 1_u128 << right);
+        let rounds = self.rounds(2, (length(left)?, length(right)?), v, more)?;
+        let halves = (number >> right, u64::try_from(u128::from(number) % v).ok()?);
+        let (a, b) = rounds.turn(turn, halves, (u, v))?;
+        Some(a << right | b)
+    }
+
+    fn rounds(
+        &self,
+        radix: u8,
+        (u, v): (usize, usize),
+        largest: u128,
+        more: &[u8],
+    ) -> Option<Rounds<'_>> {
         let tweak = self.tweak.len().checked_add(more.len())?;
         let [n0, n1, n2, n3] = u32::try_from(u.checked_add(v)?).ok()?.to_be_bytes();
         let [t0, t1, t2, t3] = u32::try_from(tweak).ok()?.to_be_bytes();
         let u = u8::try_from(u).ok()?;
         // P: version, method, addition, radix, ten rounds, u, n, length of the tweak.
-        let mut prefix = [1, 2, 1, 0, 0, 10, ROUNDS, u, n0, n1, n2, n3, t0, t1, t2, t3];
+        let mut prefix = [
+            1, 2, 1, 0, 0, radix, ROUNDS, u, n0, n1, n2, n3, t0, t1, t2, t3,
+        ];
         self.cipher.encrypt_block((&mut prefix).into());
         let bits = 128_u32.saturating_sub((largest - 1).leading_zeros());
         let width = usize::try_from(bits.div_ceil(8)).ok()?;
@@ -116,6 +126,35 @@ impl Ff1Digits {
 }
 
 impl Rounds<'_> {
+    /// All of them, over two halves below two numbers.
+    fn turn(
+        &self,
+        turn: Turn,
+        (mut a, mut b): (u64, u64),
+        (u, v): (u128, u128),
+    ) -> Option<(u64, u64)> {
+        match turn {
+            Turn::Encrypt => {
+                for round in 0..ROUNDS {
+                    let modulus = if round % 2 == 0 { u } else { v };
+                    let c = (u128::from(a) + self.of(round, b)? % modulus) % modulus;
+                    a = b;
+                    b = u64::try_from(c).ok()?;
+                }
+            }
+            Turn::Decrypt => {
+                for round in (0..ROUNDS).rev() {
+                    let modulus = if round % 2 == 0 { u } else { v };
+                    let y = self.of(round, a)? % modulus;
+                    let c = (u128::from(b) + modulus - y) % modulus;
+                    b = a;
+                    a = u64::try_from(c).ok()?;
+                }
+            }
+        }
+        Some((a, b))
+    }
+
     /// The round function: as many bytes as FF1 takes, which one block has.
     fn of(&self, round: u8, half: u64) -> Option<u128> {
         let mut block = self.last;
@@ -197,6 +236,36 @@ mod tests {
         let ff1 = Ff1Digits::new(&key(), b"");
         for length in [0, 5, 39] {
             assert!(ff1.turn(Turn::Encrypt, b"", &mut vec![1; length]).is_none());
+        }
+    }
+    #[test]
+    fn every_number_of_bits_equals_the_general_algorithm_and_comes_back() {
+        for bits in 20..=64_u32 {
+            for (tweak, more) in [
+                ("", ""),
+                ("person", "x"),
+                ("a domain of more than sixteen", ""),
+            ] {
+                for number in [0, 1, 0x5a5a_1234_9e37_79b9, u64::MAX] {
+                    let number = number >> (64 - bits);
+                    let ff1 = Ff1Digits::new(&key(), tweak.as_bytes());
+                    let turned = |turn, n| ff1.turn_bits(turn, more.as_bytes(), bits, n);
+                    let token = turned(Turn::Encrypt, number).expect("bits");
+                    let digits: Vec<u8> = (0..bits)
+                        .rev()
+                        .map(|at| u8::from(number >> at & 1 == 1))
+                        .collect();
+                    let tweak = [tweak, more].concat();
+                    let expected = general(&key(), tweak.as_bytes(), 2, &digits);
+                    let expected = expected.iter().fold(0, |n, d| n << 1 | u64::from(*d));
+                    assert_eq!(token, expected, "{bits} {number}");
+                    assert_eq!(turned(Turn::Decrypt, token), Some(number));
+                }
+            }
+        }
+        let ff1 = Ff1Digits::new(&key(), b"");
+        for (bits, number) in [(19, 1), (65, 1), (31, 1 << 31), (63, 1 << 63)] {
+            assert!(ff1.turn_bits(Turn::Encrypt, b"", bits, number).is_none());
         }
     }
 }

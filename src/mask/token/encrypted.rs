@@ -54,11 +54,13 @@ impl TokenColumn {
                 ..self
             }),
             // What is not of the shape is NULL, and PostgreSQL would have to know.
-            TokenKind::Ff1Uuid | TokenKind::Ff1(_) | TokenKind::Decrypted | TokenKind::Masked => {
-                Err(MaskError::new(
-                    "an encrypted column can have tokens of kind: siv and kind: hmac",
-                ))
-            }
+            TokenKind::Ff1Uuid
+            | TokenKind::Ff1Integer
+            | TokenKind::Ff1(_)
+            | TokenKind::Decrypted
+            | TokenKind::Masked => Err(MaskError::new(
+                "an encrypted column can have tokens of kind: siv and kind: hmac",
+            )),
         }
     }
 
@@ -81,6 +83,11 @@ impl TokenColumn {
     pub fn compares(&self) -> bool {
         !matches!(self.cipher, Cipher::Masked(_))
             && self.cells.as_ref().is_none_or(|cells| !cells.is_filling())
+    }
+
+    /// As how many texts a value may be stored: several while an encrypted column is being filled.
+    pub fn texts(&self) -> usize {
+        self.cells.as_ref().map_or(1, |cells| cells.texts())
     }
 
     /// Is what a client writes to the column stored as something else?

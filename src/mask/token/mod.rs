@@ -19,7 +19,9 @@ mod encrypted;
 mod facts;
 mod ff1;
 mod hmac;
+mod integer;
 pub mod keyring;
+mod kind;
 mod shape;
 mod siv;
 mod sql;
@@ -32,9 +34,11 @@ pub use self::cell::{CellState, Cells};
 pub use self::codec::Family;
 use self::codec::{plain_text, with_canonical};
 pub use self::decode::{NotDecoded, Stored, UpstreamType};
+use self::digits::Turn;
 pub use self::facts::too_short_for_tokens;
 pub use self::hmac::HmacPads;
 pub use self::keyring::{KeyRing, KeyRingError, KeyRingFile, NewKey, TokenKey};
+pub use self::kind::{TokenKind, TokenType};
 pub use self::shape::Shape;
 use super::CompiledMask;
 use super::column_type::ColumnType;
@@ -43,46 +47,10 @@ use super::row::MalformedRow;
 use crate::pg::Oid;
 use crate::pg::types::{Format, oid};
 
-/// How a domain makes tokens.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum TokenKind {
-    /// AES-SIV: reversible; described as varchar.
-    Siv,
-    /// NIST FF1 over uuids: reversible; a uuid stays a uuid.
-    Ff1Uuid,
-    /// NIST FF1 over texts of a shape: reversible; described as varchar. What is not of the shape is
-    /// NULL.
-    Ff1(Shape),
-    /// HMAC-SHA-256: irreversible, with an SQL form. A uuid stays a uuid, texts become varchar.
-    Hmac,
-    /// The values of encrypted cells, as they are.
-    Decrypted,
-    /// A mask of the values of encrypted cells: irreversible.
-    Masked,
-}
-
-impl TokenKind {
-    /// A token can be turned back.
-    pub fn is_reversible(self) -> bool {
-        match self {
-            Self::Siv | Self::Ff1Uuid | Self::Ff1(_) | Self::Decrypted => true,
-            Self::Hmac | Self::Masked => false,
-        }
-    }
-
-    /// Can one token of a column be of one key and the next of another? Not if they are compared as
-    /// they are (hmac), or do not say which key made them (ff1).
-    pub fn says_its_key(self) -> bool {
-        match self {
-            Self::Siv => true,
-            Self::Ff1Uuid | Self::Ff1(_) | Self::Hmac | Self::Decrypted | Self::Masked => false,
-        }
-    }
-}
-
 enum Cipher {
     Siv(siv::Siv),
     Ff1Uuid(Box<ff1::Ff1Uuid>),
+    Ff1Integer(Box<integer::Ff1Integer>),
     Shaped(Box<shape::Shaped>),
     Hmac(hmac::Hmac),
     Clear,
@@ -99,6 +67,9 @@ impl Cipher {
         Ok(match kind {
             TokenKind::Siv => Self::Siv(siv::Siv::new(key, domain, family)),
             TokenKind::Ff1Uuid => Self::Ff1Uuid(Box::new(ff1::Ff1Uuid::new(key, domain)?)),
+            TokenKind::Ff1Integer => {
+                Self::Ff1Integer(Box::new(integer::Ff1Integer::new(key, domain)?))
+            }
             TokenKind::Ff1(shape) => {
                 Self::Shaped(Box::new(shape::Shaped::new(shape, key, domain)?))
             }
@@ -154,6 +125,17 @@ impl TokenColumn {
             (TokenKind::Ff1Uuid, Family::Text | Family::Integer) => {
                 return Err(MaskError::new(format!(
                     "kind: ff1 with format: uuid fits uuid, and this column is {described}"
+                )));
+            }
+            (TokenKind::Ff1Integer, _) if matches!(ty.oid, oid::INT4 | oid::INT8) => {}
+            (TokenKind::Ff1Integer, _) => {
+                let few = match ty.oid {
+                    oid::INT2 => ", whose 65,536 values could be tried out: use kind: siv",
+                    _ => "",
+                };
+                return Err(MaskError::new(format!(
+                    "kind: ff1 with format: integer fits int4 and int8, and this column is \
+                     {described}{few}"
                 )));
             }
             (TokenKind::Ff1(shape), Family::Integer | Family::Uuid) => {
@@ -259,6 +241,11 @@ impl TokenColumn {
             Cipher::Siv(siv) => siv.encode(plain, out).ok_or(MalformedRow),
             Cipher::Hmac(hmac) => hmac.encode(plain, format, out).ok_or(MalformedRow),
             Cipher::Shaped(shaped) => shaped.encode(plain, out).ok_or(MalformedRow),
+            Cipher::Ff1Integer(ff1) => {
+                let number = codec::any_integer(plain, Format::Text).ok_or(MalformedRow)?;
+                let token = ff1.turn(Turn::Encrypt, number).ok_or(MalformedRow)?;
+                codec::write_integer(self.type_oid, token, format, out).ok_or(MalformedRow)
+            }
             Cipher::Ff1Uuid(ff1) => {
                 codec::write_uuid(ff1.encrypt(plain).ok_or(MalformedRow)?, format, out);
                 Ok(())
@@ -276,17 +263,24 @@ impl TokenColumn {
     /// irreversible; but what is written to an encrypted column that is shown in an irreversible form is
     /// taken for a value.
     pub fn decode(&self, token: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        self.decode_text(0, token)
+    }
+
+    /// The same as one of [`TokenColumn::texts`]; the first is what is written.
+    fn decode_text(&self, number: usize, token: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let Some(cells) = &self.cells else {
             return self.decode_plain(token);
         };
-        let mut cell = Zeroizing::new(Vec::new());
+        let mut text = Zeroizing::new(Vec::new());
         match &self.cipher {
-            Cipher::Clear | Cipher::Masked(_) | Cipher::Hmac(_) => cells.seal(token, &mut cell)?,
-            Cipher::Siv(_) | Cipher::Ff1Uuid(_) | Cipher::Shaped(_) => {
-                cells.seal(&self.decode_plain(token)?, &mut cell)?;
+            Cipher::Clear | Cipher::Masked(_) | Cipher::Hmac(_) => {
+                cells.write_text(number, token, &mut text)?;
+            }
+            Cipher::Siv(_) | Cipher::Ff1Uuid(_) | Cipher::Ff1Integer(_) | Cipher::Shaped(_) => {
+                cells.write_text(number, &self.decode_plain(token)?, &mut text)?;
             }
         }
-        Some(cell)
+        Some(text)
     }
 
     fn decode_plain(&self, token: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
@@ -296,6 +290,7 @@ impl TokenColumn {
                     self.others.iter().find_map(|(_, cipher)| match cipher {
                         Cipher::Siv(siv) => siv.decode(token),
                         Cipher::Ff1Uuid(_)
+                        | Cipher::Ff1Integer(_)
                         | Cipher::Shaped(_)
                         | Cipher::Hmac(_)
                         | Cipher::Clear
@@ -306,6 +301,13 @@ impl TokenColumn {
             }
             Cipher::Hmac(_) | Cipher::Clear | Cipher::Masked(_) => None,
             Cipher::Shaped(shaped) => shaped.decode(token),
+            Cipher::Ff1Integer(ff1) => {
+                let token = codec::any_integer(token, Format::Text)?;
+                let mut plain = Zeroizing::new(Vec::with_capacity(20));
+                let number = ff1.turn(Turn::Decrypt, token)?;
+                codec::write_integer(self.type_oid, number, Format::Text, &mut plain)?;
+                Some(plain)
+            }
             Cipher::Ff1Uuid(ff1) => {
                 let token = codec::read_uuid(token)?;
                 plain_text(self.type_oid, &ff1.decrypt(&token)?)
@@ -336,6 +338,7 @@ impl TokenColumn {
         match self.cipher {
             Cipher::Siv(_) => TokenKind::Siv,
             Cipher::Ff1Uuid(_) => TokenKind::Ff1Uuid,
+            Cipher::Ff1Integer(_) => TokenKind::Ff1Integer,
             Cipher::Shaped(ref shaped) => TokenKind::Ff1(shaped.shape()),
             Cipher::Hmac(_) => TokenKind::Hmac,
             Cipher::Clear => TokenKind::Decrypted,
@@ -367,21 +370,27 @@ impl TokenColumn {
     pub fn output_type(&self) -> (Oid, i16) {
         match (&self.cipher, self.family) {
             (Cipher::Ff1Uuid(_), _) | (Cipher::Hmac(_), Family::Uuid) => (oid::UUID, 16),
+            (Cipher::Ff1Integer(_), _) if self.type_oid == oid::INT4 => (self.type_oid, 4),
+            (Cipher::Ff1Integer(_), _) => (self.type_oid, 8),
             (Cipher::Clear | Cipher::Masked(_), _) => (self.type_oid, -1),
             _ => (oid::VARCHAR, -1),
         }
     }
 
-    /// Are the tokens of type uuid? They are texts otherwise.
-    pub fn is_uuid(&self) -> bool {
-        self.output_type().0 == oid::UUID
+    /// What the tokens are to PostgreSQL.
+    pub fn token_type(&self) -> TokenType {
+        match self.output_type().0 {
+            oid::UUID => TokenType::Uuid,
+            oid::INT4 | oid::INT8 => TokenType::Integer,
+            _ => TokenType::Text,
+        }
     }
 
     /// Does every token fit a column of this type and typmod? What has to stay of the column's own
     /// type, a field of a whole row, may have no room for it.
     pub fn fits(&self, type_oid: Oid, typmod: i32) -> bool {
         match (&self.cipher, self.output_type().0) {
-            (_, oid::UUID) => type_oid == oid::UUID,
+            (_, own @ (oid::UUID | oid::INT4 | oid::INT8)) => type_oid == own,
             // A varchar's typmod is its length and 4.
             (Cipher::Hmac(hmac), _) => match type_oid {
                 oid::TEXT => true,
@@ -408,6 +417,7 @@ impl TokenColumn {
             }
             Cipher::Siv(_)
             | Cipher::Ff1Uuid(_)
+            | Cipher::Ff1Integer(_)
             | Cipher::Hmac(_)
             | Cipher::Clear
             | Cipher::Masked(_) => None,

@@ -3,7 +3,7 @@
 use super::{Printed, Printer, unresolved};
 use crate::sql::tree::{Expr, Operator, Quantifier};
 
-impl Printer<'_> {
+impl<'a> Printer<'a> {
     /// Are columns of two relations compared for equality, both computed? `plan::hidden` has seen to
     /// those of derived tables; these are masked in place.
     pub(super) fn is_blind_join(&self, left: &Expr, op: &Operator, right: &Expr) -> bool {
@@ -81,7 +81,7 @@ impl Printer<'_> {
                 if self.shape && list.iter().all(is_constant) {
                     self.push("?");
                 } else {
-                    self.list(list)?;
+                    self.members(list)?;
                 }
                 self.push(")");
             }
@@ -121,6 +121,52 @@ impl Printer<'_> {
         }
         self.push(")");
         Ok(())
+    }
+
+    /// Is a side of a comparison a constant that is several?
+    pub(super) fn is_search(&self, left: &Expr, right: &Expr) -> bool {
+        self.several(left).is_some() || self.several(right).is_some()
+    }
+
+    /// `x IN (a, b)` for `x = c`, where the constant is both.
+    pub(super) fn search(&mut self, left: &Expr, op: &Operator, right: &Expr) -> Printed {
+        let (operand, texts) = match (self.several(left), self.several(right)) {
+            (Some(texts), None) => (right, texts),
+            (None, Some(texts)) => (left, texts),
+            _ => return Err(unresolved("constants that are several")),
+        };
+        let ours = op.schema.as_ref().is_some_and(|s| *s == "pg_catalog");
+        let word = match &*op.symbol {
+            "=" if ours => " IN (",
+            "<>" if ours => " NOT IN (",
+            _ => return Err(unresolved("a constant that is several")),
+        };
+        self.push("(");
+        self.expr(operand)?;
+        self.push(word);
+        self.push(&texts.join(", "));
+        self.push("))");
+        Ok(())
+    }
+
+    /// The members of a list, and of those that are several all.
+    pub(super) fn members(&mut self, list: &[Expr]) -> Printed {
+        self.separated(list, ", ", |p, member| match p.several(member) {
+            Some(texts) => {
+                p.push(&texts.join(", "));
+                Ok(())
+            }
+            None => p.expr(member),
+        })
+    }
+
+    fn several(&self, e: &Expr) -> Option<&'a [String]> {
+        let Expr::Constant { list, member, .. } = e else {
+            return None;
+        };
+        let rewrite = self.rewrite;
+        let texts = rewrite.constants.get(&(*list, *member))?;
+        (texts.len() != 1).then_some(texts.as_slice())
     }
 
     fn quantified(&mut self, left: &Expr, op: &Operator, quantifier: Quantifier) -> Printed {

@@ -27,11 +27,12 @@ impl Printer<'_> {
             Expr::Param(n) => self.param(*n),
             Expr::Constant { list, member, expr } => {
                 let rewrite = self.rewrite;
-                match rewrite.constants.get(&(*list, *member)) {
-                    Some(sql) => {
+                match rewrite.constants.get(&(*list, *member)).map(Vec::as_slice) {
+                    Some([sql]) => {
                         self.push(sql);
                         Ok(())
                     }
+                    Some(_) => Err(unresolved("a constant that is several")),
                     None => self.expr(expr),
                 }
             }
@@ -47,6 +48,9 @@ impl Printer<'_> {
                 self.expr(operand)?;
                 self.push(")");
                 Ok(())
+            }
+            Expr::Binary(left, op, right) if self.is_search(left, right) => {
+                self.search(left, op, right)
             }
             Expr::Binary(left, op, right) if self.is_blind_join(left, op, right) => {
                 self.blind_join(left, op, right)
@@ -78,7 +82,7 @@ impl Printer<'_> {
             Expr::ArrayQuery(query) => self.enclosed("ARRAY(", query),
             Expr::Array(items) => {
                 self.push("ARRAY[");
-                self.list(items)?;
+                self.members(items)?;
                 self.push("]");
                 Ok(())
             }

@@ -59,8 +59,9 @@ pub struct Rewrite {
     pub pins: HashMap<RelationId, Pin>,
     /// Text columns that are computed at the source, so that PostgreSQL has no statistics of them.
     pub computed: HashSet<(RelationId, AttrNumber)>,
-    /// The SQL of constants that are printed otherwise than they were written, by list and number.
-    pub constants: HashMap<(ListId, u32), String>,
+    /// The SQL of constants that are printed otherwise than they were written, by list and number. One
+    /// that is looked for in a column may be several.
+    pub constants: HashMap<(ListId, u32), Vec<String>>,
     /// New numbers of parameters; `None`: they keep theirs.
     pub params: Option<HashMap<u16, u16>>,
 }

@@ -1,0 +1,121 @@
+//! What a constant looks like: a string, a number or a parameter, cast at most to a type that keeps what it
+//! says. Deliberately absent: which lists it is a member of.
+
+use super::lineage::{Member, Value};
+use crate::pg::Oid;
+use crate::pg::types::oid;
+use crate::sql::tree::{Expr, Literal, NumberType, TypeName};
+
+/// What a resolved expression says as a constant, cast at most to a type that keeps its text.
+pub(super) fn constant_form(e: &Expr) -> Option<Member> {
+    let value = match e {
+        Expr::Literal(Literal::String(text)) => Value::Text(text.clone()),
+        Expr::Literal(Literal::Number(_)) | Expr::Unary(..) => return number_form(e),
+        Expr::Param(n) => Value::Param(*n),
+        Expr::Cast(inner, ty) => {
+            let (cast, array) = kept_type(ty)?;
+            let inner = constant_form(inner)?;
+            let textual = |t: Oid| matches!(t, oid::TEXT | oid::VARCHAR);
+            let integer = |t: Oid| matches!(t, oid::INT4 | oid::INT8);
+            let keeps = match (inner.cast, &inner.value) {
+                (None, _) => true,
+                (Some(_), Value::Number { .. }) => !array && integer(cast),
+                (Some(before), _) => inner.array == array && textual(before) && textual(cast),
+            };
+            return keeps.then_some(Member {
+                cast: Some(cast),
+                array,
+                ..inner
+            });
+        }
+        _ => return None,
+    };
+    Some(Member {
+        value,
+        cast: None,
+        array: false,
+    })
+}
+
+/// `5` and `-5`, of the type PostgreSQL gives them.
+pub(super) fn number_form(e: &Expr) -> Option<Member> {
+    let (digits, negative) = match e {
+        Expr::Literal(Literal::Number(digits)) => (digits, false),
+        Expr::Unary(minus, digits) => match digits.as_ref() {
+            Expr::Literal(Literal::Number(digits))
+                if &*minus.symbol == "-"
+                    && minus.schema.as_ref().is_some_and(|s| *s == "pg_catalog") =>
+            {
+                (digits, true)
+            }
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let cast = match digits.number_type() {
+        NumberType::Int4 => oid::INT4,
+        NumberType::Int8 => oid::INT8,
+        NumberType::Numeric => return None,
+    };
+    Some(Member {
+        value: Value::Number {
+            negative,
+            digits: digits.clone(),
+        },
+        cast: Some(cast),
+        array: false,
+    })
+}
+
+/// text, varchar, uuid and the larger integers without a length, or an array of one.
+fn kept_type(ty: &TypeName) -> Option<(Oid, bool)> {
+    let [schema, name] = ty.name.parts.as_slice() else {
+        return None;
+    };
+    if *schema != "pg_catalog" || !ty.typmods.is_empty() || ty.array_dims > 1 {
+        return None;
+    }
+    let ty_oid = match name.as_str() {
+        "text" => oid::TEXT,
+        "varchar" => oid::VARCHAR,
+        "uuid" => oid::UUID,
+        "int4" => oid::INT4,
+        "int8" => oid::INT8,
+        _ => return None,
+    };
+    Some((ty_oid, ty.array_dims == 1))
+}
+
+/// `ARRAY[a, b]::t[]` is `ARRAY[a::t, b::t]`, as PostgreSQL itself reads it; a NULL takes the type of
+/// the others.
+pub(super) fn push_cast_down(e: &mut Expr) {
+    let Expr::Cast(inner, ty) = e else { return };
+    let Expr::Array(items) = inner.as_mut() else {
+        return;
+    };
+    let constants = items.iter().filter(|i| constant_form(i).is_some()).count();
+    let nulls = items.iter().filter(|i| is_null(i)).count();
+    if !matches!(kept_type(ty), Some((_, true)))
+        || constants == 0
+        || constants.saturating_add(nulls) != items.len()
+    {
+        return;
+    }
+    let element = TypeName {
+        array_dims: 0,
+        ..ty.clone()
+    };
+    let items = std::mem::take(items);
+    let cast = |i: Expr| {
+        if is_null(&i) {
+            i
+        } else {
+            Expr::Cast(Box::new(i), element.clone())
+        }
+    };
+    *e = Expr::Array(items.into_iter().map(cast).collect());
+}
+
+pub(super) fn is_null(e: &Expr) -> bool {
+    matches!(e, Expr::Literal(Literal::Null))
+}
