@@ -70,8 +70,13 @@ impl Analyzer<'_> {
             && base
                 .is_some_and(|b| textual(b) && textual(target) || b == target && b != oid::BPCHAR);
         if keeps && ty.interval_fields.is_none() {
+            // Where a length is dropped PostgreSQL describes no column any more.
+            let unlimited = |s: &super::lineage::Source| {
+                self.lineage.column(*s).is_none_or(|(_, c)| c.typmod == -1)
+            };
+            let same = info.ty == Some(target) && info.sources.iter().all(unlimited);
             return Ok(Info {
-                named: info.named && info.ty == Some(target),
+                named: info.named && same,
                 ty: Some(target),
                 ..info
             });

@@ -7,7 +7,8 @@
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::missing::{ident, missing_portal, outdated};
-use super::replies::{Expected, Formats, Portal, Prepared, Told};
+use super::portals::{Formats, Portal};
+use super::replies::{Expected, Prepared, Told};
 use super::{FAILING, Fatal, Io, Moment, Session, Step, planning, to_client, to_upstream};
 use crate::ident::Ident;
 use crate::pg::{Oid, sqlstate};

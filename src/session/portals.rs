@@ -7,7 +7,43 @@ use std::sync::Arc;
 
 use foldhash::HashMap;
 
-use super::replies::Portal;
+use super::replies::Prepared;
+use crate::pg::types::Format;
+
+/// A portal of the extended protocol.
+pub(super) struct Portal {
+    pub(super) upstream: Vec<u8>,
+    pub(super) prepared: Arc<Prepared>,
+    pub(super) formats: Formats,
+    /// The segment (up to a Sync) that made it; it is gone when that one's transaction is.
+    pub(super) segment: u64,
+}
+
+/// The formats of a result, as Bind asks for them: almost always one for all of its columns.
+#[derive(Clone)]
+pub(super) enum Formats {
+    All([Format; 1]),
+    Each(Box<[Format]>),
+}
+
+impl Formats {
+    /// No format is text for all of them.
+    pub(super) fn of(formats: impl IntoIterator<Item = Format>) -> Self {
+        let mut formats = formats.into_iter();
+        let (first, second) = (formats.next(), formats.next());
+        match (first, second) {
+            (first, None) => Self::All([first.unwrap_or(Format::Text)]),
+            (first, second) => Self::Each(first.into_iter().chain(second).chain(formats).collect()),
+        }
+    }
+
+    pub(super) fn as_slice(&self) -> &[Format] {
+        match self {
+            Self::All(format) => format,
+            Self::Each(formats) => formats,
+        }
+    }
+}
 
 #[derive(Default)]
 pub(super) struct Portals {
@@ -74,5 +110,24 @@ impl Portals {
 
     pub(super) fn len(&self) -> usize {
         (self.named.len()).saturating_add(usize::from(self.unnamed.is_some()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Formats;
+    use crate::pg::types::Format::{Binary, Text};
+
+    #[test]
+    fn formats_are_those_asked_for_and_text_if_none_is() {
+        for (asked, read) in [
+            (&[][..], &[Text][..]),
+            (&[Binary], &[Binary]),
+            (&[Text, Binary], &[Text, Binary]),
+            (&[Binary, Text, Text], &[Binary, Text, Text]),
+        ] {
+            let formats = Formats::of(asked.iter().copied());
+            assert_eq!(formats.as_slice(), read);
+        }
     }
 }

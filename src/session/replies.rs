@@ -10,6 +10,7 @@ use std::time::Instant;
 use bytes::BytesMut;
 
 use super::Fatal;
+use super::portals::Portal;
 use super::rows::{self, Remembered, Rows, Shape};
 use super::transaction::{Completion, State};
 use crate::audit::{Outcome, Ticket};
@@ -134,41 +135,6 @@ impl Prepared {
             plan: Arc::clone(&self.plan),
             source: Arc::clone(&self.source),
             search_path: self.search_path.clone(),
-        }
-    }
-}
-
-/// A portal of the extended protocol.
-pub(super) struct Portal {
-    pub(super) upstream: Vec<u8>,
-    pub(super) prepared: Arc<Prepared>,
-    pub(super) formats: Formats,
-    /// The segment (up to a Sync) that made it; it is gone when that one's transaction is.
-    pub(super) segment: u64,
-}
-
-/// The formats of a result, as Bind asks for them: almost always one for all of its columns.
-#[derive(Clone)]
-pub(super) enum Formats {
-    All([Format; 1]),
-    Each(Box<[Format]>),
-}
-
-impl Formats {
-    /// No format is text for all of them.
-    pub(super) fn of(formats: impl IntoIterator<Item = Format>) -> Self {
-        let mut formats = formats.into_iter();
-        let (first, second) = (formats.next(), formats.next());
-        match (first, second) {
-            (first, None) => Self::All([first.unwrap_or(Format::Text)]),
-            (first, second) => Self::Each(first.into_iter().chain(second).chain(formats).collect()),
-        }
-    }
-
-    pub(super) fn as_slice(&self) -> &[Format] {
-        match self {
-            Self::All(format) => format,
-            Self::Each(formats) => formats,
         }
     }
 }

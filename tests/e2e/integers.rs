@@ -350,7 +350,9 @@ fn what_is_written_is_what_a_token_stands_for() {
         "EXECUTE n (-5, %3)",
         "EXECUTE n ('%1', '%3')",
         "EXECUTE a ('{%1,%2,-5}')",
-        "DELETE FROM accounts WHERE number IN (-5, %2) AND id > 9000 RETURNING id, number",
+        "DELETE FROM accounts WHERE number = -5 AND id > 9000 RETURNING id, number",
+        "DELETE FROM accounts WHERE number IN (-5, %2) AND id > 9000",
+        "SELECT id, number, holder FROM accounts WHERE id > 9000",
         "ROLLBACK",
     ] {
         let sql = sql

@@ -2,7 +2,7 @@
 
 use super::key::order_key;
 use super::{Level, Order};
-use crate::catalog::FunctionKind;
+use crate::catalog::{FunctionKind, Volatility};
 use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::refusal::Refusal;
@@ -46,6 +46,16 @@ const ORDERLESS: &[&str] = &[
     "variance",
 ];
 
+/// Volatile functions whose results say nothing of the calls before. (Nobody may call `setseed`.)
+const ORDERLESS_DRAWS: &[&str] = &[
+    "array_sample",
+    "array_shuffle",
+    "gen_random_uuid",
+    "random",
+    "random_normal",
+    "uuidv4",
+];
+
 /// What a window function does with rows that its ORDER BY leaves equal.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Peers {
@@ -75,6 +85,9 @@ impl Order<'_> {
             return Ok(());
         }
         if !self.is_aggregate(&call.function.parts) {
+            if self.counts(&call.function.parts) {
+                self.counting.set(self.counting.get().saturating_add(1));
+            }
             return Ok(());
         }
         level.aggregates.set(true);
@@ -128,6 +141,21 @@ impl Order<'_> {
                 "Write json_object_agg(key, value)."
             })),
         }
+    }
+
+    /// May its results tell in which order it was called?
+    fn counts(&self, name: &[Ident]) -> bool {
+        let [schema, function] = name else {
+            return true;
+        };
+        if schema.as_str() == "pg_catalog" && ORDERLESS_DRAWS.contains(&function.as_str()) {
+            return false;
+        }
+        let overloads = self.grounds.catalog.functions.get(function);
+        overloads.is_none_or(|all| {
+            all.iter()
+                .any(|f| f.schema == *schema && f.volatility == Volatility::Volatile)
+        })
     }
 
     fn is_aggregate(&self, name: &[Ident]) -> bool {

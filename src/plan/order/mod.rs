@@ -10,6 +10,9 @@
 //! | `array_agg(x)` and every aggregate not known to ignore order | a last sort key of its own |
 //! | `row_number`, `lag`, a ROWS frame … | a last sort key in the window |
 //! | tokens compared as stored | a last sort key of the statement, limited or not |
+//! | `INSERT … SELECT` | the same as a cursor: the target keeps the order |
+//! | rows changed in the order of tokens: RETURNING | refused, PostgreSQL has no place for a key |
+//! | a volatile function that may tell one row from the next (`nextval`, `clock_timestamp`) where no key stands above it | refused |
 //!
 //! The key is a random value of each row, `gen_random_uuid()`: PostgreSQL draws it from its strong
 //! random source as the rows go by. There is no secret for a client to learn or for the proxy to keep,
@@ -26,6 +29,7 @@
 //! is the beginning of that same unlimited read.
 
 mod calls;
+mod changes;
 mod identity;
 mod key;
 mod select;
@@ -99,6 +103,8 @@ struct Order<'a> {
     ctes: Vec<Seen>,
     /// A query around this one is exposed: an aggregate here may be an aggregate of its rows.
     above: bool,
+    /// Calls met so far whose results may tell in which order they were called.
+    counting: Cell<usize>,
 }
 
 /// Adds the keys a statement needs.
@@ -138,6 +144,7 @@ pub(super) fn settle(
         met: Vec::new(),
         ctes: Vec::new(),
         above: false,
+        counting: Cell::new(0),
     };
     let exposed = order.indexed.iter().chain(&order.compared);
     if !order.listed && !exposed.copied().any(|e| e) {
@@ -168,7 +175,7 @@ fn any(list: &[bool], ids: &[RelationId]) -> bool {
 
 impl Order<'_> {
     fn statement(&mut self, statement: &mut Statement, reader: Reader) -> Walked {
-        let scope = self.ctes.len();
+        let (scope, first) = (self.ctes.len(), self.met.len());
         match statement {
             Statement::Query(q) => {
                 self.query(q, reader)?;
@@ -181,7 +188,7 @@ impl Order<'_> {
                         self.loose(rows.iter_mut().flatten().flatten())?;
                     }
                     InsertSource::Query(q) => {
-                        self.query(q, Reader::Set)?;
+                        self.query(q, Reader::Sequence)?;
                     }
                 }
                 if let Some((_, ConflictAction::Update(assignments, filter))) = &mut i.on_conflict {
@@ -192,14 +199,20 @@ impl Order<'_> {
             }
             Statement::Update(u) => {
                 self.with(u.with.as_mut())?;
+                let calls = self.counting.get();
                 self.tables(&mut u.from)?;
                 self.assignments(&mut u.assignments)?;
-                self.loose(u.filter.iter_mut().chain(returned(&mut u.returning)))?;
+                self.loose(u.filter.iter_mut())?;
+                self.changes(first, calls, !u.returning.is_empty())?;
+                self.loose(returned(&mut u.returning))?;
             }
             Statement::Delete(d) => {
                 self.with(d.with.as_mut())?;
+                let calls = self.counting.get();
                 self.tables(&mut d.using)?;
-                self.loose(d.filter.iter_mut().chain(returned(&mut d.returning)))?;
+                self.loose(d.filter.iter_mut())?;
+                self.changes(first, calls, !d.returning.is_empty())?;
+                self.loose(returned(&mut d.returning))?;
             }
             // MERGE reads no protected column; the rest reads no relation.
             _ => {}
@@ -235,6 +248,8 @@ impl Order<'_> {
                     relations: Vec::new(),
                 });
             }
+            // What it calls is judged there.
+            let calls = self.counting.get();
             let settled = match cte.body.as_mut() {
                 Statement::Query(q) => {
                     let chain = matches!(q.body, SetExpr::Chain { .. });
@@ -246,6 +261,7 @@ impl Order<'_> {
                     false
                 }
             };
+            self.counting.set(calls);
             self.ctes.truncate(itself);
             self.ctes.push(Seen {
                 name: cte.name.clone(),
@@ -283,7 +299,13 @@ impl Order<'_> {
                 self.met.extend(read);
                 Ok(settled)
             }
-            TableRef::Derived { query, .. } => self.query(query, Reader::Set),
+            TableRef::Derived { query, .. } => {
+                // What it calls is judged there.
+                let calls = self.counting.get();
+                let settled = self.query(query, Reader::Set)?;
+                self.counting.set(calls);
+                Ok(settled)
+            }
             TableRef::Function(f) => {
                 for item in &mut f.functions {
                     self.loose(item.call.args.iter_mut().map(|a| &mut a.value))?;

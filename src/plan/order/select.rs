@@ -4,6 +4,7 @@
 use std::cell::Cell;
 
 use super::super::decide::Place;
+use super::changes::counted;
 use super::identity::{self, Identity, base};
 use super::key::{self, as_items, order_key, same_text, wrap, wrap_ties};
 use super::{Level, Order, Reader, any};
@@ -40,7 +41,9 @@ impl Order<'_> {
             self.ctes.truncate(scope);
             return Ok(settled);
         }
-        let body = self.body(q)?;
+        // Then a key may stand above what the select list calls.
+        let keyed = limited || matches!(reader, Reader::Client | Reader::Sequence);
+        let body = self.body(q, keyed && q.order_by.is_empty())?;
         if let Some(limit) = &mut q.limit {
             self.loose(limit.count.iter_mut().chain(&mut limit.offset))?;
         }
@@ -123,7 +126,7 @@ impl Order<'_> {
         (table.indexes.iter()).all(|i| read.iter().any(|a| !i.columns.contains(a)))
     }
 
-    fn body(&mut self, q: &mut Query) -> Result<Body, Refusal> {
+    fn body(&mut self, q: &mut Query, keyed: bool) -> Result<Body, Refusal> {
         let of_rows = |settled| Body {
             settled,
             identity: None,
@@ -131,7 +134,7 @@ impl Order<'_> {
         match &mut q.body {
             SetExpr::Select(s) => {
                 let keys = q.order_by.iter_mut().map(|o| &mut o.expr);
-                self.select(s, &mut keys.collect::<Vec<_>>())
+                self.select(s, &mut keys.collect::<Vec<_>>(), keyed)
             }
             SetExpr::Query(inner) => self.query(inner, Reader::Set).map(of_rows),
             SetExpr::Values(rows) => {
@@ -159,15 +162,22 @@ impl Order<'_> {
             *arm = SetExpr::Query(Box::new(key::alone(body)));
         }
         match arm {
-            SetExpr::Select(s) => self.select(s, &mut []).map(drop),
+            SetExpr::Select(s) => self.select(s, &mut [], false).map(drop),
             SetExpr::Query(q) => self.query(q, Reader::Set).map(drop),
             SetExpr::Values(rows) => self.loose(rows.iter_mut().flatten()),
             SetExpr::Chain { first, rest } => self.arms(first, rest),
         }
     }
 
-    fn select(&mut self, s: &mut Select, order_by: &mut [&mut Expr]) -> Result<Body, Refusal> {
+    /// `keyed`: if its rows get a key, that stands above the select list.
+    fn select(
+        &mut self,
+        s: &mut Select,
+        order_by: &mut [&mut Expr],
+        keyed: bool,
+    ) -> Result<Body, Refusal> {
         let first = self.met.len();
+        let calls = self.counting.get();
         let mut settled = self.tables(&mut s.from)?;
         let beside = self.met.len();
         if let Some(filter) = &mut s.filter {
@@ -190,11 +200,13 @@ impl Order<'_> {
             aggregates: Cell::new(false),
             windowed: Cell::new(false),
         };
+        let below = self.counting.get();
         for item in &mut s.items {
             if let SelectItem::Expr { expr, .. } = item {
                 self.expr(expr, &level)?;
             }
         }
+        let listed = self.counting.get();
         for item in &mut s.group_by {
             self.group_item(item, &level)?;
         }
@@ -209,6 +221,12 @@ impl Order<'_> {
         }
         order_by.iter_mut().try_for_each(|e| self.expr(e, &level))?;
         let regrouped = !s.group_by.is_empty() || s.distinct.is_some() || level.windowed.get();
+        // PostgreSQL calls what is in the select list after it has sorted, and all else before.
+        let grouped = regrouped || level.aggregates.get();
+        let before = below > calls || self.counting.get() > listed;
+        if level.exposed && (before || listed > below && (grouped || !keyed)) {
+            return Err(counted());
+        }
         let one = s.group_by.is_empty() && (level.aggregates.get() || s.having.is_some());
         Ok(Body {
             settled: one || s.from.is_empty() || settled && !(compared && regrouped),

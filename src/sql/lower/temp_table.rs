@@ -118,20 +118,12 @@ impl Front<'_, '_> {
             return Ok(());
         }
         let name = self.constraint_name()?;
-        if self.eat_all(&["primary", "key"]) {
+        let primary = self.eat_all(&["primary", "key"]);
+        if primary || self.eat("unique") {
             let columns = self.name_list()?;
             table.keys.push(TempKey {
                 name,
-                primary: true,
-                columns,
-            });
-            return Ok(());
-        }
-        if self.eat("unique") {
-            let columns = self.name_list()?;
-            table.keys.push(TempKey {
-                name,
-                primary: false,
+                primary,
                 columns,
             });
             return Ok(());
