@@ -90,6 +90,7 @@ impl Analyzer<'_> {
         }
         if POPULATES.iter().any(|f| chosen.is_builtin(f)) {
             chosen.result = infos.first().and_then(|i| i.ty);
+            chosen.result.map_or(Ok(()), |ty| self.no_hidden_test(ty))?;
         }
         let uses = argument_uses(&chosen, call);
         for (n, info) in infos.iter().enumerate() {

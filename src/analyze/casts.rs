@@ -8,7 +8,7 @@ use super::expr::Info;
 use super::operators::NO_OPERAND;
 use super::{Analyzer, Resolve};
 use crate::catalog::allow::{FunctionUse, builtin_function, extension_function};
-use crate::catalog::{Cast, CastContext, TypeKind};
+use crate::catalog::{Called, Cast, CastContext, TypeKind};
 use crate::ident::Ident;
 use crate::pg::Oid;
 use crate::pg::types::oid;
@@ -95,7 +95,8 @@ impl Analyzer<'_> {
         }
         for ((source, target), cast) in &catalog.casts {
             // An extension's type and its casts come together; who allows the one has the other.
-            let hidden = cast.context == CastContext::Implicit && cast.extension.is_none();
+            let hidden = cast.context == CastContext::Implicit
+                && cast.function.as_ref().is_none_or(|f| f.extension.is_none());
             if *source == from && hidden {
                 self.cast_allowed(cast, *target)?;
             }
@@ -104,30 +105,99 @@ impl Analyzer<'_> {
     }
 
     fn cast_allowed(&self, cast: &Cast, to: Oid) -> Resolve<()> {
-        let Some((schema, name)) = &cast.function else {
+        let Some(called) = &cast.function else {
             return Ok(());
         };
-        let listed = if *schema == "pg_catalog" {
-            builtin_function(name.as_str())
-        } else {
-            match &cast.extension {
-                Some(e) => extension_function(e, name.as_str()),
-                None => FunctionUse::Refuse,
-            }
-        };
-        let named = (schema.clone(), name.clone());
-        if listed == FunctionUse::Allow || self.grounds.grants.functions.contains(&named) {
+        if self.may_be_called(called) {
             return Ok(());
         }
         let ty = self.grounds.catalog.types.get(&to);
         let ty = ty.map_or_else(String::new, |t| format!(" to type {}", t.name));
-        Err(Refusal::denied(format!(
-            "permission denied for function {schema}.{name}, which a cast{ty} would run"
-        ))
-        .detail("It is not among the functions a restricted role may call.")
-        .hint(format!(
-            "The policy may allow it: functions: {{allow: [{schema}.{name}]}}."
-        )))
+        Err(runs(called, &format!("a cast{ty}")))
+    }
+
+    fn may_be_called(&self, called: &Called) -> bool {
+        let Called { schema, name, .. } = called;
+        let listed = if *schema == "pg_catalog" {
+            builtin_function(name.as_str())
+        } else {
+            match &called.extension {
+                Some(e) => extension_function(e, name.as_str()),
+                None => FunctionUse::Refuse,
+            }
+        };
+        let named = || (schema.clone(), name.clone());
+        listed == FunctionUse::Allow || self.grounds.grants.functions.contains(&named())
+    }
+
+    /// Refuses a type that a value cannot become without a call, by a domain's constraint, of a
+    /// function the role may not call: it would be told what the function makes of values it chose.
+    pub(super) fn no_hidden_test(&self, ty: Oid) -> Resolve<()> {
+        // Few databases have any.
+        if self.grounds.catalog.tests.is_empty() {
+            return Ok(());
+        }
+        self.no_hidden_test_within(ty, 0)
+    }
+
+    fn no_hidden_test_within(&self, ty: Oid, depth: usize) -> Resolve<()> {
+        let catalog = self.grounds.catalog;
+        let Some(info) = catalog.types.get(&ty) else {
+            return Ok(());
+        };
+        if depth > DEPTH {
+            return Err(Refusal::denied(format!(
+                "type {} is made of too many types",
+                info.name
+            )));
+        }
+        let tests = catalog.tests.get(&ty).into_iter().flatten();
+        if let Some(called) = tests.into_iter().find(|c| !self.may_be_called(c)) {
+            let refusal = runs(called, &format!("the constraint of type {}", info.name));
+            return Err(refusal);
+        }
+        let deeper = depth.saturating_add(1);
+        if let Some(element) = info.array_element {
+            self.no_hidden_test_within(element, deeper)?;
+        }
+        match &info.kind {
+            TypeKind::Domain { base, .. } => self.no_hidden_test_within(*base, deeper),
+            TypeKind::Composite { relation } => {
+                let relation = catalog.relation_by_oid(*relation);
+                let columns = relation.map_or(&[][..], |r| &r.columns);
+                columns
+                    .iter()
+                    .try_for_each(|c| self.no_hidden_test_within(c.type_oid, deeper))
+            }
+            // Of a range, `tests` knows what tests its bounds.
+            TypeKind::Range | TypeKind::Base | TypeKind::Enum | TypeKind::Pseudo => Ok(()),
+        }
+    }
+
+    /// The same for values of several types, of which PostgreSQL makes one: a constant beside an
+    /// array of a domain becomes such an array. A domain itself becomes its base type there, but
+    /// not where a function takes `anyelement` or its kin.
+    pub(super) fn no_hidden_tests_among(
+        &self,
+        types: impl Iterator<Item = Option<Oid>> + Clone,
+        polymorphic: bool,
+    ) -> Resolve<()> {
+        let catalog = self.grounds.catalog;
+        if catalog.tests.is_empty() {
+            return Ok(());
+        }
+        let first = types.clone().next().flatten();
+        if first.is_some() && types.clone().all(|t| t == first) {
+            return Ok(());
+        }
+        let domain = |ty: Oid| {
+            let info = catalog.types.get(&ty);
+            info.is_some_and(|t| matches!(t.kind, TypeKind::Domain { .. }))
+        };
+        types
+            .flatten()
+            .filter(|ty| polymorphic || !domain(*ty))
+            .try_for_each(|ty| self.no_hidden_test(ty))
     }
 
     /// Would a value of this type be tested, by a domain's constraint, as it becomes one?
@@ -168,6 +238,17 @@ impl Analyzer<'_> {
             TypeKind::Base | TypeKind::Enum | TypeKind::Pseudo => false,
         }
     }
+}
+
+fn runs(called: &Called, what: &str) -> Refusal {
+    let Called { schema, name, .. } = called;
+    Refusal::denied(format!(
+        "permission denied for function {schema}.{name}, which {what} would run"
+    ))
+    .detail("It is not among the functions a restricted role may call.")
+    .hint(format!(
+        "The policy may allow it: functions: {{allow: [{schema}.{name}]}}."
+    ))
 }
 
 /// A cast that tests a protected value.

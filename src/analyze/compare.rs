@@ -257,6 +257,7 @@ impl Analyzer<'_> {
                 info.ty
             });
         }
+        self.no_hidden_tests_among(types.iter().copied(), false)?;
         Ok((tainted, types))
     }
 

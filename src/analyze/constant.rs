@@ -315,6 +315,7 @@ impl Analyzer<'_> {
             .collect();
         // A constant NULL takes any type, as a literal does.
         let ty = |v: &Info| if v.null { Some(oid::UNKNOWN) } else { v.ty };
+        self.no_hidden_tests_among(values.iter().map(ty), false)?;
         let common = self.common(&values.iter().map(ty).collect::<Vec<_>>());
         if common.is_none() {
             for v in &values {

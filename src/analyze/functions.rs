@@ -5,7 +5,7 @@
 //! is refused rather than guessed (an owner's `app.left(varchar, int)` once captured a mask).
 
 use super::expr::Info;
-use super::polymorphic::{gives_any, takes_rows};
+use super::polymorphic::{alike, gives_any, takes_rows};
 use super::{Analyzer, Resolve};
 use crate::catalog::allow::{FunctionUse, extension_function, system_function};
 use crate::catalog::{Function, FunctionKind};
@@ -114,6 +114,10 @@ impl Analyzer<'_> {
                 .at(name.position));
             }
         };
+        for f in &overloads {
+            let types = alike(f, args.unwrap_or_default()).map(|info| info.ty);
+            self.no_hidden_tests_among(types, true)?;
+        }
         let best = self.best_overload(&overloads, args.unwrap_or_default());
         let (result, out_columns) = match best {
             Some(f) => (

@@ -150,6 +150,16 @@ pub fn resolve_types(types: &mut [TypeName], grounds: Grounds<'_>) -> Resolve<Ve
     types.iter_mut().map(|t| analyzer.type_name(t)).collect()
 }
 
+/// May the role have PostgreSQL make values of these types of ones it chose: the types of
+/// parameters, or of a table of its own? Not where the database's own function would test them.
+pub fn constructible(
+    mut types: impl Iterator<Item = crate::pg::Oid>,
+    grounds: Grounds<'_>,
+) -> Resolve<()> {
+    let analyzer = Analyzer::new(grounds);
+    types.try_for_each(|ty| analyzer.no_hidden_test(ty))
+}
+
 /// One walk over one statement.
 struct Analyzer<'a> {
     grounds: Grounds<'a>,

@@ -23,6 +23,7 @@ impl Analyzer<'_> {
             parts: vec![info.schema.clone(), info.name.clone()],
             position: ty.name.position,
         };
+        self.no_hidden_test(info.oid)?;
         if ty.array_dims == 0 {
             return Ok(info.oid);
         }

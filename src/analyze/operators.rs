@@ -21,11 +21,13 @@ pub(super) const ANYARRAY: Oid = 2277;
 pub(super) const ANYELEMENT: Oid = 2283;
 pub(super) const ANYNONARRAY: Oid = 2776;
 const ANYENUM: Oid = 3500;
-const ANYRANGE: Oid = 3831;
+pub(super) const ANYRANGE: Oid = 3831;
+pub(super) const ANYMULTIRANGE: Oid = 4537;
 pub(super) const ANYCOMPATIBLE: Oid = 5077;
 pub(super) const ANYCOMPATIBLEARRAY: Oid = 5078;
 pub(super) const ANYCOMPATIBLENONARRAY: Oid = 5079;
-const ANYCOMPATIBLERANGE: Oid = 5080;
+pub(super) const ANYCOMPATIBLEMULTIRANGE: Oid = 4538;
+pub(super) const ANYCOMPATIBLERANGE: Oid = 5080;
 
 /// `pg_type.typcategory` of strings.
 const STRING: u8 = b'S';
@@ -76,6 +78,7 @@ impl Analyzer<'_> {
     ) -> Resolve<(&OperatorInfo, bool)> {
         self.no_hidden_cast(left)?;
         self.no_hidden_cast(right)?;
+        self.no_hidden_tests_among([left, right].into_iter(), false)?;
         let visible = self.visible_operators(op, left == NO_OPERAND);
         let allowed = |o: &&OperatorInfo| o.schema == "pg_catalog" || o.extension.is_some();
         let own = |t: Option<Oid>| t.map(|t| self.grounds.catalog.base_type(t));

@@ -3,8 +3,8 @@
 use super::Analyzer;
 use super::expr::Info;
 use super::operators::{
-    ANY, ANYARRAY, ANYCOMPATIBLE, ANYCOMPATIBLEARRAY, ANYCOMPATIBLENONARRAY, ANYELEMENT,
-    ANYNONARRAY,
+    ANY, ANYARRAY, ANYCOMPATIBLE, ANYCOMPATIBLEARRAY, ANYCOMPATIBLEMULTIRANGE,
+    ANYCOMPATIBLENONARRAY, ANYCOMPATIBLERANGE, ANYELEMENT, ANYMULTIRANGE, ANYNONARRAY, ANYRANGE,
 };
 use crate::catalog::Function;
 use crate::pg::Oid;
@@ -26,6 +26,29 @@ fn part(ty: Oid) -> Option<(Part, Oid)> {
         ANYCOMPATIBLEARRAY => Some((Part::Array, ANYCOMPATIBLE)),
         _ => None,
     }
+}
+
+/// The arguments whose types `f` wants to agree.
+pub(super) fn alike<'i>(f: &Function, args: &'i [Info]) -> impl Iterator<Item = &'i Info> + Clone {
+    let last = f.args.last().filter(|_| f.variadic);
+    let wanted = f
+        .args
+        .iter()
+        .chain(std::iter::repeat_n(last, args.len()).flatten());
+    args.iter()
+        .zip(wanted)
+        .filter(|(_, wanted)| is_polymorphic(**wanted))
+        .map(|(info, _)| info)
+}
+
+fn is_polymorphic(ty: Oid) -> bool {
+    let ranges = [
+        ANYRANGE,
+        ANYMULTIRANGE,
+        ANYCOMPATIBLERANGE,
+        ANYCOMPATIBLEMULTIRANGE,
+    ];
+    part(ty).is_some() || ranges.contains(&ty)
 }
 
 /// Does it take a value of any row type?

@@ -131,6 +131,7 @@ impl Analyzer<'_> {
             if l.ty != r.ty {
                 self.no_hidden_cast(l.ty)?;
                 self.no_hidden_cast(r.ty)?;
+                self.no_hidden_tests_among([l.ty, r.ty].into_iter(), false)?;
                 l.ty = if l.ty.is_none() || l.null {
                     r.ty
                 } else if r.null {
@@ -180,6 +181,7 @@ impl Analyzer<'_> {
                 if o.ty.is_none() {
                     o.ty = info.ty;
                 }
+                self.no_hidden_tests_among([o.ty, info.ty].into_iter(), false)?;
             }
         }
         for (o, (list, constant)) in outputs.iter_mut().zip(lists) {

@@ -47,6 +47,7 @@ pub fn build(rows: &CatalogRows) -> Result<Catalog, BuildError> {
     builder.functions()?;
     builder.operators()?;
     builder.casts()?;
+    builder.tests()?;
     Ok(builder.finish())
 }
 

@@ -25,7 +25,7 @@ pub use self::relation::{Column, ColumnId, ForeignKey, Index, Relation, Relation
 pub use self::search_path::{SearchPath, split_search_path};
 pub use self::temp::TempTables;
 pub use self::types::{
-    Cast, CastContext, Function, FunctionKind, OperatorInfo, TypeInfo, TypeKind, Volatility,
+    Called, Cast, CastContext, Function, FunctionKind, OperatorInfo, TypeInfo, TypeKind, Volatility,
 };
 use crate::ident::Ident;
 use crate::pg::Oid;
@@ -55,6 +55,9 @@ pub struct Catalog {
     pub operators: HashMap<Box<str>, Vec<OperatorInfo>>,
     /// Casts, by source and target type.
     pub casts: HashMap<(Oid, Oid), Cast>,
+    /// What PostgreSQL calls to test a value of a type: functions in a domain's constraints and in
+    /// those of the domains it is made of, by the domain or the range type over it.
+    pub tests: HashMap<Oid, Vec<Called>>,
     /// (schema, collation), with whether it is deterministic.
     pub collations: HashMap<(Ident, Ident), bool>,
     /// A hash of what was read; equal hashes mean an unchanged catalog.

@@ -39,6 +39,8 @@ pub enum Part {
     Operators,
     /// Casts.
     Casts,
+    /// Functions that domains' constraints call.
+    Tests,
 }
 
 /// The first statements of a reading: names not in `pg_catalog` are then printed qualified by
@@ -51,7 +53,7 @@ pub const BEGIN: [&str; 2] = ["BEGIN READ ONLY", "SET LOCAL search_path TO pg_ca
 pub const END: &str = "COMMIT";
 
 /// All queries; their order does not matter. Together 35 ms on a fresh database.
-pub const QUERIES: [(Part, &str); 15] = [
+pub const QUERIES: [(Part, &str); 16] = [
     (Part::Server, SERVER),
     (Part::Schemas, SCHEMAS),
     (Part::Collations, COLLATIONS),
@@ -67,6 +69,7 @@ pub const QUERIES: [(Part, &str); 15] = [
     (Part::OutColumns, OUT_COLUMNS),
     (Part::Operators, OPERATORS),
     (Part::Casts, CASTS),
+    (Part::Tests, TESTS),
 ];
 
 const SERVER: &str = "\
@@ -227,6 +230,40 @@ const CASTS: &str = "\
 SELECT c.castsource, c.casttarget, c.castcontext, c.castfunc, p.pronamespace, p.proname
 FROM pg_catalog.pg_cast c
 LEFT JOIN pg_catalog.pg_proc p ON p.oid = c.castfunc";
+
+/// Read from the constraints' trees, because `pg_depend` does not tell of functions that come with
+/// the server. Constants stand in those trees as numbers and blanks in names are escaped, so no text
+/// of theirs is taken for a function. What tests a domain also tests ranges of it.
+const TESTS: &str = "\
+WITH RECURSIVE tree AS MATERIALIZED
+  (SELECT c.contypid AS type, c.conbin::pg_catalog.text AS tree FROM pg_catalog.pg_constraint c
+   WHERE c.contypid <> 0 AND c.contype = 'c'),
+reached AS
+  (SELECT t.type, t.type AS by FROM tree t
+   UNION
+   SELECT r.type, m.found[1]::pg_catalog.oid
+   FROM reached r JOIN tree t ON t.type = r.by,
+        pg_catalog.regexp_matches(t.tree, ':resulttype ([0-9]+)', 'g') AS m (found)),
+called AS
+  (SELECT t.type AS by, m.found[1]::pg_catalog.oid AS function
+   FROM tree t, pg_catalog.regexp_matches(t.tree, '[{]FUNCEXPR :funcid ([0-9]+)', 'g') AS m (found)
+   UNION
+   SELECT t.type, o.oprcode
+   FROM tree t, pg_catalog.regexp_matches(t.tree, ':opno ([0-9]+)', 'g') AS m (found),
+        pg_catalog.pg_operator o
+   WHERE o.oid = m.found[1]::pg_catalog.oid
+     AND o.oprnamespace <> 'pg_catalog'::pg_catalog.regnamespace),
+tested AS
+  (SELECT r.type, c.function FROM reached r JOIN called c ON c.by = r.by),
+ranges AS
+  (SELECT g.rngtypid AS type, g.rngsubtype FROM pg_catalog.pg_range g
+   UNION ALL
+   SELECT g.rngmultitypid, g.rngsubtype FROM pg_catalog.pg_range g)
+SELECT a.type, p.oid, p.pronamespace, p.proname
+FROM (SELECT t.type, t.function FROM tested t
+      UNION
+      SELECT g.type, t.function FROM ranges g JOIN tested t ON t.type = g.rngsubtype) a
+JOIN pg_catalog.pg_proc p ON p.oid = a.function";
 
 /// One text that changes whenever DDL changed anything the queries above read.
 ///

@@ -66,15 +66,24 @@ pub enum CastContext {
     Explicit,
 }
 
+/// A function that PostgreSQL calls where the statement writes no call.
+#[derive(Clone)]
+pub struct Called {
+    /// Schema; empty if it is not read, and then nobody may call it.
+    pub schema: Ident,
+    /// Name.
+    pub name: Ident,
+    /// The extension that owns it, if any.
+    pub extension: Option<Arc<str>>,
+}
+
 /// A cast between two types.
 #[derive(Clone)]
 pub struct Cast {
     /// Where it is applied without being written.
     pub context: CastContext,
-    /// Schema and name of the function it calls, if it calls one.
-    pub function: Option<(Ident, Ident)>,
-    /// The extension that owns the function, if any.
-    pub extension: Option<Arc<str>>,
+    /// The function it calls, if it calls one.
+    pub function: Option<Called>,
 }
 
 /// `pg_proc.prokind`

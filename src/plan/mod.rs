@@ -34,7 +34,7 @@ pub use self::param::{Bound, Parameters};
 pub use self::plan::{
     CursorEntry, Effect, Facts, Plan, PlanContext, PreparedEntry, Told, plan_verbatim,
 };
-pub use self::statement::plan_statement;
+pub use self::statement::{check_parameter_types, plan_statement};
 pub use self::utility::encoding;
 pub use crate::catalog::allow::SETTABLE;
 pub use crate::refusal::Refusal;

@@ -200,6 +200,21 @@ fn kind(statement: &Statement) -> &'static str {
     }
 }
 
+/// May a client declare its parameters to be of these types? 0 leaves one to PostgreSQL.
+pub fn check_parameter_types(types: &[Oid], ctx: &PlanContext<'_>) -> Result<(), Refusal> {
+    let named = types.iter().copied().filter(|ty| *ty != 0);
+    if let Some(unknown) = named
+        .clone()
+        .find(|ty| !ctx.snapshot.catalog.types.contains_key(ty))
+    {
+        return Err(Refusal::error(
+            sqlstate::UNDEFINED_OBJECT,
+            format!("type with OID {unknown} does not exist"),
+        ));
+    }
+    crate::analyze::constructible(named, grounds(ctx))
+}
+
 /// `PREPARE name (types) AS …`: created upstream under a fresh name, so that the name's masks are the
 /// statement's whatever happens to the client's.
 fn prepare(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {

@@ -67,6 +67,8 @@ pub(super) fn create(mut table: Box<CreateTable>, ctx: &PlanContext<'_>) -> Resu
             columns
         }
     };
+    let types = columns.iter().filter_map(|(_, ty)| *ty);
+    crate::analyze::constructible(types, grounds(ctx))?;
     let effect = Effect::CreateTemp {
         table: temp_table(&name, &columns),
         drop_on_commit,

@@ -121,7 +121,7 @@ impl Session {
             &self.speculative,
             &mut self.names,
         )?;
-        plan.parameter_types(types)?;
+        planning::check_parameter_types(&plan, types, &self.role, at.snapshot, &self.speculative)?;
         Ok((source, plan))
     }
 

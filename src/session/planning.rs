@@ -8,7 +8,7 @@ use super::transaction::State;
 use crate::catalog::{SearchPath, TempTables};
 use crate::ident::Ident;
 use crate::limits;
-use crate::pg::sqlstate;
+use crate::pg::{Oid, sqlstate};
 use crate::plan::{
     Facts, Plan, PlanContext, Refusal, Scope, observe_statement, plan_statement, stands_alone,
 };
@@ -99,6 +99,23 @@ pub(super) fn scope<'a>(role: &'a str, state: &'a State) -> Scope<'a> {
         user: state.settings.user(),
         search_path: state.settings.text(),
     }
+}
+
+/// May the client declare a plan's parameters to be of these types?
+pub(super) fn check_parameter_types(
+    plan: &Plan,
+    types: &[Oid],
+    role: &str,
+    snapshot: &Snapshot,
+    state: &State,
+) -> Result<(), Refusal> {
+    plan.parameter_types(types)?;
+    if types.is_empty() || plan.is_verbatim() {
+        return Ok(());
+    }
+    in_context(role, snapshot, state, Ident::exact(""), |context| {
+        crate::plan::check_parameter_types(types, context)
+    })?
 }
 
 /// What planning one statement would say, for a role that is observed.

@@ -58,6 +58,21 @@ CREATE TABLE members (
   CHECK (age <> length(email))
 );
 CREATE TABLE guests (id int PRIMARY KEY, email varchar(80) UNIQUE);
+-- Domains whose constraints ask who is a member.
+CREATE FUNCTION is_member(text) RETURNS bool LANGUAGE sql STABLE SECURITY DEFINER
+  AS 'SELECT $1 IN (SELECT email FROM members)';
+CREATE FUNCTION same_member(text, text) RETURNS bool LANGUAGE sql STABLE SECURITY DEFINER
+  AS 'SELECT is_member($1)';
+CREATE OPERATOR <~> (LEFTARG = text, RIGHTARG = text, FUNCTION = same_member);
+CREATE DOMAIN tidy AS text CHECK (lower(VALUE) = VALUE AND VALUE !~ 'funcid 1');
+CREATE DOMAIN member AS text CHECK (is_member(VALUE));
+CREATE DOMAIN trusted AS member;
+CREATE DOMAIN vouched AS text CHECK (VALUE::member IS NOT NULL);
+CREATE DOMAIN paired AS text CHECK (VALUE <~> VALUE);
+CREATE TYPE member_span AS RANGE (subtype = member);
+CREATE TYPE member_card AS (holder member, since date);
+CREATE TABLE referrals (id int PRIMARY KEY, holder member, others member[], span member_span,
+  card member_card, code tidy);
 CREATE INDEX ON logins_2026 (email);
 
 CREATE TABLE profiles (id int PRIMARY KEY, data jsonb);

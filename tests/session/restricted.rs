@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use pgveil::limits;
 use tokio_postgres::NoTls;
+use tokio_postgres::types::{Kind, Type};
 
 use super::pooled::DATABASE;
 use super::stage::{PASSWORD, Stage, code, connect, eventually, options, records, until_it_runs};
@@ -26,6 +27,37 @@ async fn a_refusal_leaves_the_session_usable_in_both_protocols() {
             assert!(detail.contains("Decision "), "{detail}");
         }
     }
+}
+
+/// PostgreSQL makes a bound value one of the type the client declares, and tests it as it does.
+#[tokio::test]
+async fn a_parameter_is_not_declared_to_be_what_an_owners_function_tests() {
+    let (client, _task) = connect("support").await;
+    let declared = async |domain: &str| {
+        let oid: u32 = client
+            .query_one("SELECT oid FROM pg_type WHERE typname = $1", &[&domain])
+            .await
+            .unwrap()
+            .get(0);
+        let ty = Type::new(domain.to_owned(), oid, Kind::Simple, "public".to_owned());
+        client.prepare_typed("SELECT $1", &[ty]).await
+    };
+    let refused = declared("known").await.err().unwrap();
+    assert_eq!(code(&refused), "42501");
+    let message = refused.as_db_error().unwrap().message();
+    assert!(message.contains("function public.is_known"), "{message}");
+    let array = declared("_known").await.err().unwrap();
+    assert_eq!(code(&array), "42501");
+    // PostgreSQL's own functions tell nothing that the value does not.
+    assert!(declared("short").await.is_ok());
+    let nobodys = Type::new(
+        "x".to_owned(),
+        4_000_000_000,
+        Kind::Simple,
+        "public".to_owned(),
+    );
+    let unknown = client.prepare_typed("SELECT $1", &[nobodys]).await;
+    assert_eq!(code(&unknown.err().unwrap()), "42704");
 }
 
 #[tokio::test]

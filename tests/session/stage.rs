@@ -70,6 +70,10 @@ CREATE TABLE still (id int);
 CREATE TABLE inbox (id int, note text);
 CREATE TABLE letters (id int, email text);
 INSERT INTO letters VALUES (1, 'éàü@example.com');
+CREATE FUNCTION is_known(text) RETURNS bool LANGUAGE sql STABLE SECURITY DEFINER
+  AS 'SELECT $1 IN (SELECT email FROM public.people)';
+CREATE DOMAIN known AS text CHECK (is_known(VALUE));
+CREATE DOMAIN short AS text CHECK (length(VALUE) < 9);
 CREATE VIEW places AS SELECT id, city FROM people;
 CREATE VIEW more_places AS SELECT * FROM places;
 ";

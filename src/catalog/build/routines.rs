@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use super::{BuildError, Builder};
 use crate::catalog::queries::Part;
-use crate::catalog::{Cast, CastContext, Function, FunctionKind, OperatorInfo, Volatility};
+use crate::catalog::rows::Row;
+use crate::catalog::{Called, Cast, CastContext, Function, FunctionKind, OperatorInfo, Volatility};
 use crate::ident::Ident;
 use crate::pg::Oid;
 
@@ -87,23 +88,34 @@ impl Builder<'_> {
                 "e" => CastContext::Explicit,
                 _ => return Err(row.wrong("unknown castcontext")),
             };
-            let function: Oid = row.number(3)?;
-            let cast = Cast {
-                context,
-                function: match row.optional(4)? {
-                    None => None,
-                    // A function whose schema is not read is nobody's to call.
-                    Some(_) => Some((
-                        self.schema(row.number(4)?)
-                            .unwrap_or_else(|| Ident::exact("")),
-                        row.ident(5)?,
-                    )),
-                },
-                extension: self.extension(PG_PROC, function),
+            let function = match row.optional(4)? {
+                None => None,
+                Some(_) => Some(self.called(&row, 3)?),
             };
             let types = (row.number(0)?, row.number(1)?);
+            let cast = Cast { context, function };
             self.catalog.casts.insert(types, cast);
         }
         Ok(())
+    }
+
+    pub(super) fn tests(&mut self) -> Result<(), BuildError> {
+        for row in self.part(Part::Tests)? {
+            let called = self.called(&row, 1)?;
+            let tests = self.catalog.tests.entry(row.number(0)?);
+            tests.or_default().push(called);
+        }
+        Ok(())
+    }
+
+    /// A function by three fields: OID, schema's OID, name.
+    fn called(&self, row: &Row<'_>, first: usize) -> Result<Called, BuildError> {
+        let field = |n: usize| first.saturating_add(n);
+        let schema = self.schema(row.number(field(1))?);
+        Ok(Called {
+            schema: schema.unwrap_or_else(|| Ident::exact("")),
+            name: row.ident(field(2))?,
+            extension: self.extension(PG_PROC, row.number(first)?),
+        })
     }
 }

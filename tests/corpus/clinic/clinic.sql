@@ -86,6 +86,10 @@ CREATE VIEW visits_by_city AS
   FROM patients p JOIN visits v ON v.patient_id = p.id GROUP BY p.city;
 CREATE FUNCTION patient_email(int) RETURNS text LANGUAGE sql STABLE SECURITY DEFINER
   AS 'SELECT email FROM patients WHERE id = $1';
+-- Values of this type are addresses of the clinic's patients, so a value's being one tells.
+CREATE FUNCTION is_patient(text) RETURNS bool LANGUAGE sql STABLE SECURITY DEFINER
+  AS 'SELECT $1 IN (SELECT email FROM patients)';
+CREATE DOMAIN patient_address AS text CHECK (is_patient(VALUE));
 CREATE MATERIALIZED VIEW contact_lines AS SELECT id, name || ' <' || email || '>' AS line FROM patients;
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO clinic_proxy;
