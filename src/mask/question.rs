@@ -71,7 +71,7 @@ impl CompiledMask {
                     // Written so that PostgreSQL takes it for as rare as an equality.
                     Originals::Exactly(pattern) => {
                         if let Some(range) = range(&pattern) {
-                            return Some(both(&range, &like(&stored, &pattern, ">", "0")));
+                            return Some(both(&like(&stored, &pattern, ">", "0"), &range));
                         }
                         Some(like(&stored, &pattern, "=", "1"))
                     }
@@ -83,8 +83,8 @@ impl CompiledMask {
                         };
                         // As a CASE, of which PostgreSQL takes one half for true: it would take two
                         // equalities for far rarer than either.
-                        let exactly = case(&[(likely.clone(), same)], &likely);
-                        Some(both(&range, &exactly))
+                        let exactly = case(&[(likely, same)], &never(operand));
+                        Some(both(&exactly, &range))
                     }
                 }
             }
@@ -92,7 +92,7 @@ impl CompiledMask {
                 let pattern = mask.beginning(pattern)?;
                 let matches = like(&cast_text(operand), &pattern, ">", "0");
                 Some(match range(&pattern) {
-                    Some(range) => both(&range, &matches),
+                    Some(range) => both(&matches, &range),
                     None => matches,
                 })
             }
@@ -226,7 +226,8 @@ fn both(a: &str, b: &str) -> String {
 }
 
 /// The texts that begin as the pattern does, in the order of code points; `None` if it begins with
-/// something that may be anything. Nothing is before the empty text: that half finds nothing, is NULL
+/// something that may be anything. It stands last: of what an index found it is true, and comparing by
+/// a locale costs more than the pattern. Nothing is before the empty text: that half finds nothing, is NULL
 /// for NULL, and keeps the other from being read in the order of an index.
 fn range(text: &str, pattern: &str) -> Option<String> {
     // Of letters and digits, whose order is known whatever made the locale.
@@ -247,10 +248,7 @@ fn range(text: &str, pattern: &str) -> Option<String> {
 
 /// False, and NULL for NULL.
 fn never(operand: &str) -> String {
-    case(
-        &[(format!("{operand} IS NULL"), "NULL".to_owned())],
-        "false",
-    )
+    format!("({operand} IS NULL AND NULL)")
 }
 
 /// The text as a pattern that matches nothing else.

@@ -60,6 +60,19 @@ async fn a_parameter_is_not_declared_to_be_what_an_owners_function_tests() {
     assert_eq!(code(&unknown.err().unwrap()), "42704");
 }
 
+/// PostgreSQL has no statistics of computed keys, such as masks are; left alone it sorts them.
+#[tokio::test]
+async fn computed_keys_are_joined_by_hashing() {
+    const JOIN: &str = "EXPLAIN (COSTS OFF) SELECT 1 FROM generate_series(1, 20000) AS a (i) \
+        JOIN generate_series(1, 20000) AS b (j) ON md5(a.i::text) = md5(b.j::text)";
+    for (user, node) in [("app", "Merge Join"), ("support", "Hash Join")] {
+        let (client, _task) = connect(user).await;
+        let plan = client.query(JOIN, &[]).await.unwrap();
+        let lines: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
+        assert!(lines.iter().any(|l| l.contains(node)), "{user}: {lines:?}");
+    }
+}
+
 #[tokio::test]
 async fn startup_settings_are_limited() {
     let addr = Stage::shared().addr;
