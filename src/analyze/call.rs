@@ -228,23 +228,13 @@ impl Analyzer<'_> {
                 typed
             };
             outputs.extend(columns.into_iter().map(|(name, ty)| OutputColumn {
-                name,
                 sources: lists.next().unwrap_or_default(),
-                tainted,
-                ty,
-                null: false,
-                named: false,
+                ..OutputColumn::computed(name, ty, tainted)
             }));
         }
         if f.ordinality {
-            outputs.push(OutputColumn {
-                name: Ident::exact("ordinality"),
-                sources: Vec::new(),
-                tainted: false,
-                ty: Some(oid::INT8),
-                null: false,
-                named: false,
-            });
+            let name = Ident::exact("ordinality");
+            outputs.push(OutputColumn::computed(name, Some(oid::INT8), false));
         }
         let outputs = rename(outputs, &alias.columns, &alias.name)?;
         Ok((alias.name, outputs))

@@ -14,7 +14,7 @@ use super::conflict::{proposed, proposed_row};
 use super::expr::Info;
 use super::lineage::{OutputColumn, Uses};
 use super::probe::Written;
-use super::scope::{CteFrame, Env, Item, Scope, Visible};
+use super::scope::{Env, Item, Scope, Visible};
 use super::{Analyzer, Resolve};
 use crate::catalog::{Relation, RelationKind};
 use crate::ident::Ident;
@@ -37,21 +37,9 @@ pub(super) struct Target {
 
 impl Analyzer<'_> {
     pub(super) fn insert(&mut self, i: &mut Insert, env: Env<'_>) -> Resolve<Vec<OutputColumn>> {
-        let mut entries = Vec::new();
-        if let Some(with) = &mut i.with {
-            self.with(with, env, &mut entries)?;
-        }
-        let frame = CteFrame {
-            parent: env.ctes,
-            entries: &entries,
-        };
-        let env = Env {
-            outer: env.outer,
-            ctes: Some(&frame),
-        };
-        let nested = std::mem::replace(&mut self.top_level, false);
-        let outputs = self.insert_body(i, env);
-        self.top_level = nested;
+        let mut with = i.with.take();
+        let outputs = self.beneath(with.as_mut(), env, |at, env| at.insert_body(i, env));
+        i.with = with;
         outputs
     }
 
@@ -176,19 +164,19 @@ impl Analyzer<'_> {
 
     pub(super) fn update(&mut self, u: &mut Update, env: Env<'_>) -> Resolve<Vec<OutputColumn>> {
         let outermost = env.ctes.is_none();
-        let mut entries = Vec::new();
-        if let Some(with) = &mut u.with {
-            self.with(with, env, &mut entries)?;
-        }
-        let frame = CteFrame {
-            parent: env.ctes,
-            entries: &entries,
-        };
-        let env = Env {
-            outer: env.outer,
-            ctes: Some(&frame),
-        };
-        let nested = std::mem::replace(&mut self.top_level, false);
+        let mut with = u.with.take();
+        let body = |at: &mut Self, env: Env<'_>| at.update_body(u, outermost, env);
+        let outputs = self.beneath(with.as_mut(), env, body);
+        u.with = with;
+        outputs
+    }
+
+    fn update_body(
+        &mut self,
+        u: &mut Update,
+        outermost: bool,
+        env: Env<'_>,
+    ) -> Resolve<Vec<OutputColumn>> {
         let target = self.target(&mut u.target, "UPDATE")?;
         if !target.grant.updates {
             return Err(no_grant(&target.relation, "UPDATE"));
@@ -206,26 +194,24 @@ impl Analyzer<'_> {
         {
             self.compute(f, &scope, env.ctes)?;
         }
-        let outputs = self.select_list(&mut u.returning, &scope, env.ctes);
-        self.top_level = nested;
-        outputs
+        self.select_list(&mut u.returning, &scope, env.ctes)
     }
 
     pub(super) fn delete(&mut self, d: &mut Delete, env: Env<'_>) -> Resolve<Vec<OutputColumn>> {
         let outermost = env.ctes.is_none();
-        let mut entries = Vec::new();
-        if let Some(with) = &mut d.with {
-            self.with(with, env, &mut entries)?;
-        }
-        let frame = CteFrame {
-            parent: env.ctes,
-            entries: &entries,
-        };
-        let env = Env {
-            outer: env.outer,
-            ctes: Some(&frame),
-        };
-        let nested = std::mem::replace(&mut self.top_level, false);
+        let mut with = d.with.take();
+        let body = |at: &mut Self, env: Env<'_>| at.delete_body(d, outermost, env);
+        let outputs = self.beneath(with.as_mut(), env, body);
+        d.with = with;
+        outputs
+    }
+
+    fn delete_body(
+        &mut self,
+        d: &mut Delete,
+        outermost: bool,
+        env: Env<'_>,
+    ) -> Resolve<Vec<OutputColumn>> {
         let target = self.target(&mut d.target, "DELETE")?;
         if !target.grant.delete {
             return Err(no_grant(&target.relation, "DELETE"));
@@ -242,9 +228,7 @@ impl Analyzer<'_> {
         {
             self.compute(f, &scope, env.ctes)?;
         }
-        let outputs = self.select_list(&mut d.returning, &scope, env.ctes);
-        self.top_level = nested;
-        outputs
+        self.select_list(&mut d.returning, &scope, env.ctes)
     }
 
     /// The target's columns and those of FROM / USING.

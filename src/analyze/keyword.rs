@@ -71,14 +71,7 @@ impl Analyzer<'_> {
         let outputs = table
             .columns
             .iter()
-            .map(|name| OutputColumn {
-                name: name.clone(),
-                sources: Vec::new(),
-                tainted,
-                ty: None,
-                null: false,
-                named: false,
-            })
+            .map(|name| OutputColumn::computed(name.clone(), None, tainted))
             .collect();
         let (name, columns) = match table.alias.take() {
             Some(alias) => (alias.name, alias.columns),

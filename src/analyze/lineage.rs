@@ -153,6 +153,20 @@ pub struct OutputColumn {
     pub named: bool,
 }
 
+impl OutputColumn {
+    /// One that is computed: no column reaches it unchanged.
+    pub(super) fn computed(name: Ident, ty: Option<Oid>, tainted: bool) -> Self {
+        Self {
+            name,
+            sources: Vec::new(),
+            tainted,
+            ty,
+            null: false,
+            named: false,
+        }
+    }
+}
+
 /// What a statement reads and returns.
 #[derive(Default)]
 pub struct Lineage {

@@ -23,21 +23,9 @@ struct Scopes<'s, 'p> {
 impl Analyzer<'_> {
     pub(super) fn merge(&mut self, m: &mut Merge, env: Env<'_>) -> Resolve<Vec<OutputColumn>> {
         self.merges = true;
-        let mut entries = Vec::new();
-        if let Some(with) = &mut m.with {
-            self.with(with, env, &mut entries)?;
-        }
-        let frame = CteFrame {
-            parent: env.ctes,
-            entries: &entries,
-        };
-        let env = Env {
-            outer: env.outer,
-            ctes: Some(&frame),
-        };
-        let nested = std::mem::replace(&mut self.top_level, false);
-        let outputs = self.merge_body(m, env);
-        self.top_level = nested;
+        let mut with = m.with.take();
+        let outputs = self.beneath(with.as_mut(), env, |at, env| at.merge_body(m, env));
+        m.with = with;
         outputs
     }
 

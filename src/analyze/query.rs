@@ -155,14 +155,7 @@ impl Analyzer<'_> {
         };
         let width = rows.first().map_or(0, Vec::len);
         let mut outputs: Vec<OutputColumn> = (1..=width)
-            .map(|n| OutputColumn {
-                name: Ident::exact(&format!("column{n}")),
-                sources: Vec::new(),
-                tainted: false,
-                ty: None,
-                null: false,
-                named: false,
-            })
+            .map(|n| OutputColumn::computed(Ident::exact(&format!("column{n}")), None, false))
             .collect();
         // A column of nothing but constants and NULLs is a list; any other is computed.
         let mut lists = vec![(None, true); width];

@@ -199,14 +199,7 @@ impl Analyzer<'_> {
                 expr: Expr::Field(Box::new(inner.clone()), name.clone()),
                 alias: Some(name.clone()),
             });
-            outputs.push(OutputColumn {
-                name,
-                sources: Vec::new(),
-                tainted: info.tainted,
-                ty: Some(ty),
-                null: false,
-                named: false,
-            });
+            outputs.push(OutputColumn::computed(name, Some(ty), info.tainted));
         }
         Ok(())
     }

@@ -9,6 +9,32 @@ use crate::refusal::Refusal;
 use crate::sql::tree::{Cte, SetExpr, SetOp, Statement, With};
 
 impl Analyzer<'_> {
+    /// Resolves WITH, and then a statement that writes, in which its CTEs are visible and which is no
+    /// list of results itself.
+    pub(super) fn beneath<T>(
+        &mut self,
+        with: Option<&mut With>,
+        env: Env<'_>,
+        body: impl FnOnce(&mut Self, Env<'_>) -> Resolve<T>,
+    ) -> Resolve<T> {
+        let mut entries = Vec::new();
+        if let Some(with) = with {
+            self.with(with, env, &mut entries)?;
+        }
+        let frame = CteFrame {
+            parent: env.ctes,
+            entries: &entries,
+        };
+        let env = Env {
+            outer: env.outer,
+            ctes: Some(&frame),
+        };
+        let nested = std::mem::replace(&mut self.top_level, false);
+        let outcome = body(self, env);
+        self.top_level = nested;
+        outcome
+    }
+
     /// Resolves WITH, adding its CTEs to `entries` as they become visible.
     pub(super) fn with(
         &mut self,
@@ -93,14 +119,7 @@ impl Analyzer<'_> {
         let tainted = columns.iter().any(|c| c.tainted);
         let added = search.iter().map(|s| &s.set);
         let added = added.chain(cycle.iter().flat_map(|c| [&c.mark, &c.path]));
-        columns.extend(added.map(|name| OutputColumn {
-            name: name.clone(),
-            sources: Vec::new(),
-            tainted,
-            ty: None,
-            null: false,
-            named: false,
-        }));
+        columns.extend(added.map(|name| OutputColumn::computed(name.clone(), None, tainted)));
         Ok(())
     }
 

@@ -17,6 +17,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use super::audited::{AuditError, AuditLog};
 use super::out::{note, user};
 use crate::audit::{Event, Outcome, Record, Who};
 use crate::limits::TOKEN_INPUT_BYTES;
@@ -26,7 +27,7 @@ use crate::pg::sqlstate;
 use crate::pg::types::oid;
 use crate::policy::{Errors, Policy, TokenDef, nearest};
 use crate::server::config::Config;
-use crate::server::{keys, policy_files, record, today};
+use crate::server::{keys, policy_files, today};
 use crate::wire::copy::{self, CopyFormat, CopyReader};
 
 /// What to do with values.
@@ -95,13 +96,8 @@ pub enum TokenError {
     #[error("{0}")]
     Setting(Errors),
     /// It must be recorded, and is not.
-    #[error(
-        "the configuration names no audit log, and every use of this command is recorded: `audit: FILE`"
-    )]
-    NoAudit,
-    /// It must be recorded, and cannot be.
-    #[error("{}: {}", .0.display(), .1)]
-    Audit(PathBuf, #[source] io::Error),
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The policy has no such role or domain.
     #[error("the policy has no {what} `{name}`{near}")]
     Unknown {
@@ -159,7 +155,7 @@ pub fn run(
         TokenCommand::Encode(args) => (Work::Encode(args.value_type), args.right, args.values),
     };
     let config = Config::load(&right.config)?;
-    let audit = config.audit.clone().ok_or(TokenError::NoAudit)?;
+    let audit = AuditLog::of(&config)?;
     let policy = policy_files::load(&config.policies)?;
     let who = who(&right, &policy)?;
     let domain = find("token domain", &right.domain, &policy.tokens)?;
@@ -364,7 +360,7 @@ struct Records<'a> {
     who: Arc<Who>,
     work: Work,
     domain: &'a str,
-    audit: PathBuf,
+    audit: AuditLog,
 }
 
 impl Records<'_> {
@@ -391,6 +387,6 @@ impl Records<'_> {
         about.kind = self.work.kind();
         about.target = Some(self.domain.to_owned());
         say(&mut about);
-        record(&self.audit, about).map_err(|e| TokenError::Audit(self.audit, e))
+        Ok(self.audit.write(about)?)
     }
 }

@@ -25,7 +25,7 @@ pub use self::accept::{
 pub use self::certificate::{common_name, end_point_hash, valid_until};
 pub use self::reply::Reply;
 pub use self::scram::{ScramError, ScramServer};
-pub use self::stream::ClientStream;
+pub use self::stream::{ClientStream, Stream};
 pub use self::tcp::Tcp;
 pub(crate) use self::tls::{ALPN, certificates, roots};
 pub use self::tls::{ServerTls, TlsError};

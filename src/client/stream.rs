@@ -1,4 +1,4 @@
-//! A client's byte stream, with or without TLS.
+//! A byte stream, with or without TLS: of either side of the proxy.
 
 use std::io;
 use std::pin::Pin;
@@ -8,13 +8,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-/// A client's byte stream. Flush after writing: TLS keeps bytes back.
-pub enum ClientStream {
+/// A byte stream; `Tls` is what TLS is to that side. Flush after writing: TLS keeps bytes back.
+pub enum Stream<Tls> {
     /// Plaintext.
     Plain(TcpStream),
     /// TLS.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<Tls>),
 }
+
+/// A client's byte stream.
+pub type ClientStream = Stream<TlsStream<TcpStream>>;
 
 impl ClientStream {
     /// The socket below.
@@ -24,14 +27,16 @@ impl ClientStream {
             Self::Tls(tls) => tls.get_ref().0,
         }
     }
+}
 
+impl<Tls> Stream<Tls> {
     /// It is encrypted.
     pub fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
     }
 }
 
-impl AsyncRead for ClientStream {
+impl<Tls: AsyncRead + Unpin> AsyncRead for Stream<Tls> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -44,7 +49,7 @@ impl AsyncRead for ClientStream {
     }
 }
 
-impl AsyncWrite for ClientStream {
+impl<Tls: AsyncWrite + Unpin> AsyncWrite for Stream<Tls> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -29,6 +29,7 @@ use self::job::Job;
 use self::report::Records;
 use self::turn::Stop;
 pub use self::vacuum::Vacuum;
+use super::audited::{AuditError, AuditLog};
 use super::{dsn, serve::runtime};
 use crate::mask::token::KeyRing;
 use crate::policy::{ColumnName, EncryptedColumn, Errors, Policy, PolicyError, nearest};
@@ -94,13 +95,8 @@ pub enum EncryptError {
     #[error("{0}")]
     Setting(Errors),
     /// It must be recorded, and is not.
-    #[error(
-        "the configuration names no audit log, and every use of this command is recorded: `audit: FILE`"
-    )]
-    NoAudit,
-    /// It must be recorded, and cannot be.
-    #[error("{}: {}", .0.display(), .1)]
-    Audit(PathBuf, #[source] io::Error),
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The policy has no such column.
     #[error("`encrypt` of the policy does not name {0}{1}")]
     Unknown(String, String),
@@ -244,7 +240,7 @@ fn run(
     out: &mut dyn Write,
 ) -> Result<ExitCode, EncryptError> {
     let place = Place::of(place)?;
-    let audit = place.config.audit.clone().ok_or(EncryptError::NoAudit)?;
+    let audit = AuditLog::of(&place.config)?;
     let entry = place.entry(column)?;
     let records = Records::new(turn, &place, column, audit)?;
     runtime()?.block_on(async {

@@ -1,7 +1,6 @@
 //! What a run leaves behind in words: audit records, coverage, the next step.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -12,10 +11,10 @@ use super::survey::Coverage;
 use super::target::Target;
 use super::{EncryptError, Place, Turn};
 use crate::audit::{Event, Outcome, Record, Who};
+use crate::cli::audited::AuditLog;
 use crate::cli::out::user;
 use crate::pg::sqlstate;
 use crate::policy::EncryptedColumn;
-use crate::server::record;
 
 impl Turn {
     fn kind(self) -> &'static str {
@@ -41,7 +40,7 @@ pub(super) struct Records {
     login: String,
     turn: Turn,
     column: String,
-    audit: PathBuf,
+    audit: AuditLog,
 }
 
 impl Records {
@@ -49,7 +48,7 @@ impl Records {
         turn: Turn,
         place: &Place,
         column: &str,
-        audit: PathBuf,
+        audit: AuditLog,
     ) -> Result<Self, EncryptError> {
         Ok(Self {
             who: Arc::new(Who {
@@ -97,7 +96,7 @@ impl Records {
         about.reason = Some(reason);
         about.sqlstate =
             (outcome == Outcome::Refuse).then(|| sqlstate::OBJECT_NOT_IN_STATE.to_owned());
-        record(&self.audit, about).map_err(|e| EncryptError::Audit(self.audit.clone(), e))
+        Ok(self.audit.write(about)?)
     }
 }
 
