@@ -6,7 +6,6 @@
 use super::lineage::Uses;
 use super::scope::{CteFrame, Scope};
 use super::{Analyzer, Resolve};
-use crate::catalog::Volatility;
 use crate::pg::types::oid;
 use crate::pg::{Oid, sqlstate};
 use crate::refusal::Refusal;
@@ -216,16 +215,12 @@ impl Analyzer<'_> {
 
     /// What is written out is written more than once: it must give the same each time.
     fn repeatable(&self, e: &Expr) -> Resolve<()> {
-        let functions = &self.grounds.catalog.functions;
         let mut left = vec![e.clone()];
         while let Some(mut next) = left.pop() {
-            if let Expr::Call(call) = &next {
-                let overloads = call.function.parts.last().and_then(|f| functions.get(f));
-                let volatile = overloads
-                    .is_none_or(|all| all.iter().any(|f| f.volatility == Volatility::Volatile));
-                if volatile {
-                    return Err(not_twice());
-                }
+            if let Expr::Call(call) = &next
+                && self.grounds.catalog.is_volatile(&call.function.parts)
+            {
+                return Err(not_twice());
             }
             next.parts(&mut |part| match part {
                 Part::Expr(inner) => {

@@ -83,6 +83,25 @@ impl Catalog {
         self.types.get(oid)
     }
 
+    /// Functions by schema and name.
+    pub fn overloads<'a>(&'a self, name: &'a [Ident]) -> impl Iterator<Item = &'a Function> {
+        let found = match name {
+            [schema, function] => self.functions.get(function).map(|all| (schema, all)),
+            _ => None,
+        };
+        let all = found
+            .into_iter()
+            .flat_map(|(schema, all)| all.iter().map(move |f| (schema, f)));
+        all.filter(|(schema, f)| f.schema == **schema)
+            .map(|(_, f)| f)
+    }
+
+    /// May a call give something else each time? Of a function nobody knows, too.
+    pub fn is_volatile(&self, name: &[Ident]) -> bool {
+        let mut overloads = self.overloads(name).peekable();
+        overloads.peek().is_none() || overloads.any(|f| f.volatility == Volatility::Volatile)
+    }
+
     /// The base type of a domain (of a domain …), or the type itself.
     pub fn base_type(&self, oid: Oid) -> Oid {
         let mut current = oid;

@@ -2,7 +2,7 @@
 
 use super::key::order_key;
 use super::{Level, Order};
-use crate::catalog::{FunctionKind, Volatility};
+use crate::catalog::FunctionKind;
 use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::refusal::Refusal;
@@ -151,22 +151,12 @@ impl Order<'_> {
         if schema.as_str() == "pg_catalog" && ORDERLESS_DRAWS.contains(&function.as_str()) {
             return false;
         }
-        let overloads = self.grounds.catalog.functions.get(function);
-        overloads.is_none_or(|all| {
-            all.iter()
-                .any(|f| f.schema == *schema && f.volatility == Volatility::Volatile)
-        })
+        self.grounds.catalog.is_volatile(name)
     }
 
     fn is_aggregate(&self, name: &[Ident]) -> bool {
-        let [schema, function] = name else {
-            return false;
-        };
-        let overloads = self.grounds.catalog.functions.get(function);
-        overloads.is_some_and(|all| {
-            all.iter()
-                .any(|f| f.schema == *schema && f.kind == FunctionKind::Aggregate)
-        })
+        let mut overloads = self.grounds.catalog.overloads(name);
+        overloads.any(|f| f.kind == FunctionKind::Aggregate)
     }
 
     fn peers(&self, name: &[Ident]) -> Peers {
