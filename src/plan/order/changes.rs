@@ -62,5 +62,8 @@ pub(super) fn counted() -> Refusal {
         "a function that tells one call from the next is not supported where the order of rows is protected",
     )
     .detail("Its results would number the rows in the order of stored values.")
-    .hint("Call it in the outermost select list, or use now() or gen_random_uuid().")
+    .hint(
+        "Call it in the outermost select list, or use now() or gen_random_uuid(). A function of the \
+         database's own whose calls are alike may be declared STABLE.",
+    )
 }
