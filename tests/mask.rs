@@ -1619,6 +1619,37 @@ fn siv_tokens_come_back_and_only_in_their_domain() {
     }
 }
 
+/// The key is set up once for all sessions; what one made of it before is nothing to the next.
+#[test]
+fn threads_that_share_a_key_make_the_same_tokens() {
+    let column = bind("person", TokenKind::Siv, 1, "text");
+    let values: Vec<String> = (0..64).map(|n| "x".repeat(n * 5)).collect();
+    let alone: Vec<Vec<u8>> = values
+        .iter()
+        .map(|v| {
+            // A key of its own for each.
+            let fresh = bind("person", TokenKind::Siv, 1, "text");
+            token(&fresh, v.as_bytes(), Format::Text)
+        })
+        .collect();
+    std::thread::scope(|scope| {
+        for first in 0..4 {
+            let (column, values, alone) = (&column, &values, &alone);
+            scope.spawn(move || {
+                for n in (0..2_000).map(|n| (n + first * 17) % values.len()) {
+                    let made = token(column, values[n].as_bytes(), Format::Text);
+                    assert_eq!(made, alone[n]);
+                    let opened = column.decode(&made).expect("decodes");
+                    assert_eq!(opened.as_slice(), values[n].as_bytes());
+                    let mut forged = made;
+                    forged[9] ^= 1;
+                    assert!(column.decode(&forged).is_none());
+                }
+            });
+        }
+    });
+}
+
 #[test]
 fn one_family_has_one_token() {
     // char(n) without its blanks; integers of any width and format.

@@ -11,6 +11,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::siv::Cipher;
 use argon2::{Algorithm, Argon2, Params, Version};
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
@@ -38,6 +39,7 @@ const MAX_LANES: u32 = 16;
 pub struct TokenKey {
     id: Box<str>,
     bytes: Zeroizing<[u8; KEY_BYTES]>,
+    cipher: Cipher,
 }
 
 impl TokenKey {
@@ -49,6 +51,7 @@ impl TokenKey {
                 .all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7'));
         well_formed.then(|| Self {
             id: id.into(),
+            cipher: Cipher::new(&bytes),
             bytes,
         })
     }
@@ -60,6 +63,10 @@ impl TokenKey {
 
     pub(super) fn bytes(&self) -> &[u8; KEY_BYTES] {
         &self.bytes
+    }
+
+    pub(super) fn cipher(&self) -> &Cipher {
+        &self.cipher
     }
 }
 

@@ -3,7 +3,7 @@
 //! The associated data is the domain and the family, as two strings, so that neither can be taken
 //! for the other.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use aes_siv::KeyInit;
 use aes_siv::siv::Aes256Siv;
@@ -11,7 +11,27 @@ pub(super) use aes_siv::siv::IV_SIZE;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::codec::{Family, read_token, write_token};
-use super::keyring::TokenKey;
+use super::keyring::{KEY_BYTES, TokenKey};
+
+/// A key that is set up: half of what a short value costs is the key's schedule.
+pub(super) struct Cipher(Mutex<Aes256Siv>);
+
+impl Cipher {
+    pub(super) fn new(key: &[u8; KEY_BYTES]) -> Self {
+        Self(Mutex::new(Aes256Siv::new(key.into())))
+    }
+}
+
+impl TokenKey {
+    /// Calls `with` with the key set up for AES-SIV, without waiting for another thread that uses it.
+    /// Nothing of a value stays there: a MAC that was asked for begins anew.
+    fn siv<T>(&self, with: impl FnOnce(&mut Aes256Siv) -> T) -> T {
+        match self.cipher().0.try_lock() {
+            Ok(mut siv) => with(&mut siv),
+            Err(_) => with(&mut Aes256Siv::new(self.bytes().into())),
+        }
+    }
+}
 
 pub(super) struct Siv {
     key: Arc<TokenKey>,
@@ -68,8 +88,7 @@ pub(super) fn seal<const N: usize>(
 ) -> Option<()> {
     let (tag, text) = buffer.split_at_mut_checked(IV_SIZE)?;
     text.copy_from_slice(plain);
-    let mut siv = Aes256Siv::new(key.bytes().into());
-    let sealed = siv.encrypt_inout_detached(headers, (&mut *text).into());
+    let sealed = key.siv(|siv| siv.encrypt_inout_detached(headers, (&mut *text).into()));
     let Ok(iv) = sealed else {
         text.zeroize();
         return None;
@@ -84,6 +103,6 @@ pub(super) fn open<const N: usize>(
     headers: [&[u8]; N],
     sealed: &[u8],
 ) -> Option<Zeroizing<Vec<u8>>> {
-    let mut siv = Aes256Siv::new(key.bytes().into());
-    siv.decrypt(headers, sealed).ok().map(Zeroizing::new)
+    let opened = key.siv(|siv| siv.decrypt(headers, sealed));
+    opened.ok().map(Zeroizing::new)
 }
