@@ -99,6 +99,10 @@ pub const SCRAM_ITERATIONS: u32 = 4096;
 /// Bytes of randomness in a SCRAM nonce: PostgreSQL's SCRAM_RAW_NONCE_LEN.
 pub const SCRAM_NONCE_BYTES: usize = 18;
 
+/// Room for what a session begins with: the end of authentication, some 15 settings, the cancel key. More
+/// grows.
+pub const WELCOME_BYTES: usize = 1024;
+
 /// Messages of one observed session that wait to be planned; more are dropped and counted.
 pub const OBSERVED_MESSAGES: usize = 256;
 

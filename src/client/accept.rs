@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::negotiate::{Negotiated, linger, negotiate};
+use super::reply::Reply;
 use super::scram::{ScramError, ScramServer};
 use super::stream::ClientStream;
 use super::tcp::Tcp;
@@ -198,15 +199,26 @@ pub enum Accepted {
     Gone,
 }
 
-/// An authenticated client. It has been sent everything up to AuthenticationSASLFinal, and nothing
+/// An authenticated client. It has been sent everything up to AuthenticationSASLContinue, and nothing
 /// after.
 pub struct ClientConnection {
     /// Where to go on.
     pub stream: ClientStream,
+    /// AuthenticationSASLFinal: what comes next goes with it, as PostgreSQL has it, since the client has
+    /// nothing to say to it.
+    pub unsent: Reply,
     /// What it asked for.
     pub startup: StartupParameters,
     /// Who it is.
     pub identity: Authenticated,
+}
+
+impl ClientConnection {
+    /// Says why it is not to be, and closes, so that the client has a chance to read it.
+    pub async fn dismiss(self, report: &Report<'_>) {
+        let last = self.unsent.error(report);
+        close(self.stream, &last.into_bytes()).await;
+    }
 }
 
 /// What a client asked for in its startup packet.
@@ -297,13 +309,14 @@ async fn session(
     acceptor: &Acceptor,
 ) -> Result<Accepted, (Option<ClientStream>, AcceptError)> {
     match authenticate(&mut stream, message, acceptor).await {
-        Ok(startup) => Ok(Accepted::Session(ClientConnection {
+        Ok((startup, unsent)) => Ok(Accepted::Session(ClientConnection {
             identity: Authenticated {
                 login: Arc::from(startup.user.as_str()),
                 peer,
                 tls_cert_cn,
             },
             stream,
+            unsent,
             startup,
         })),
         Err(error) => Err((Some(stream), error)),
@@ -314,8 +327,8 @@ async fn authenticate(
     stream: &mut ClientStream,
     message: StartupMessage,
     acceptor: &Acceptor,
-) -> Result<StartupParameters, AcceptError> {
-    let mut out = BytesMut::new();
+) -> Result<(StartupParameters, Reply), AcceptError> {
+    let mut out = BytesMut::with_capacity(limits::WELCOME_BYTES);
     if message.needs_negotiation() {
         write::negotiate_protocol_version(
             &mut out,
@@ -342,8 +355,7 @@ async fn authenticate(
         error => AcceptError::Scram(error),
     })?;
     write::authentication_sasl_final(&mut out, last.as_bytes())?;
-    send(stream, &mut out).await?;
-    Ok(startup)
+    Ok((startup, Reply::authenticated(out)))
 }
 
 fn parameters(message: StartupMessage) -> Result<StartupParameters, AcceptError> {

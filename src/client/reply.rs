@@ -21,6 +21,11 @@ impl Reply {
         Self::default()
     }
 
+    /// Begins with the end of authentication.
+    pub(super) fn authenticated(end: BytesMut) -> Self {
+        Self(end)
+    }
+
     /// An error of the proxy's own.
     #[must_use]
     pub fn error(mut self, report: &Report<'_>) -> Self {

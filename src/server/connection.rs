@@ -14,7 +14,7 @@ use super::registry::{Client, Facts, Flags, State};
 use super::replication::Replication;
 use super::{Shared, asked, clock, console, upstreams};
 use crate::audit::{Event, Record, Ticket, Who};
-use crate::client::{Accepted, ClientConnection, accept, dismiss};
+use crate::client::{Accepted, ClientConnection, accept};
 use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::plan::{Plan, Refusal, plan_verbatim};
@@ -98,7 +98,7 @@ async fn begin(shared: Arc<Shared>, client: ClientConnection) {
                 hint: why.hint.as_deref(),
                 ..Report::fatal(&why.sqlstate, &why.message)
             };
-            Box::pin(dismiss(client.stream, &report)).await;
+            Box::pin(client.dismiss(&report)).await;
         }
     }
 }

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use pgveil::client::{
-    Accepted, Acceptor, Credentials, Lookup, Reply, ScramVerifier, ServerTls, accept,
-};
+use pgveil::client::{Accepted, Acceptor, Credentials, Lookup, ScramVerifier, ServerTls, accept};
 use pgveil::upstream::{ConnectError, TlsMode, UpstreamOptions, UpstreamTls, connect};
 use pgveil::wire::frame::{self, Limits};
 use pgveil::wire::startup::{write_cancel, write_startup};
@@ -57,7 +55,7 @@ impl Door {
                         Ok(Accepted::Cancel { pid, key }) => format!("cancel {pid} {}", key.len()),
                         Err(error) => format!("error {}", error.sqlstate()),
                         Ok(Accepted::Session(mut client)) => {
-                            let welcome = Reply::new().welcome([("a", "b")], 7, b"1234").unwrap();
+                            let welcome = client.unsent.welcome([("a", "b")], 7, b"1234").unwrap();
                             let welcome = welcome.ready(TransactionStatus::Idle);
                             client
                                 .stream

@@ -113,7 +113,7 @@ async fn welcome(
             Some(own) if name == "client_encoding" => (name.as_str(), own.name()),
             _ => (name.as_str(), value.as_str()),
         });
-    let reply = Reply::new()
+    let reply = std::mem::take(&mut client.unsent)
         .welcome(visible, registration.pid(), registration.key())
         .map_err(|_| End::Fault("the server's settings are too long"))?;
     let reply = match kind {

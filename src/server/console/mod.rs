@@ -53,7 +53,7 @@ pub(super) async fn serve(shared: &Arc<Shared>, client: ClientConnection) {
         tracing::info!(%login, "console refused");
         let message = "permission denied for the console";
         let report = Report::fatal(sqlstate::INVALID_AUTHORIZATION, message);
-        return dismiss(client.stream, &report).await;
+        return client.dismiss(&report).await;
     };
     let who = Arc::clone(&place.facts.who);
     let console = Console {
@@ -113,7 +113,7 @@ impl From<WriteError> for Stop {
 impl Console {
     async fn run(mut self, client: ClientConnection) -> io::Result<()> {
         let mut stream = client.stream;
-        match self.converse(&mut stream).await {
+        match self.converse(&mut stream, client.unsent).await {
             Stop::Left => Ok(()),
             Stop::Io(error) => Err(error),
             Stop::Said(sqlstate, message) => {
@@ -123,9 +123,9 @@ impl Console {
         }
     }
 
-    async fn converse(&mut self, stream: &mut ClientStream) -> Stop {
+    async fn converse(&mut self, stream: &mut ClientStream, unsent: Reply) -> Stop {
         let mut buffer = FrameBuffer::new();
-        let mut reply = match self.welcome() {
+        let mut reply = match self.welcome(unsent) {
             Ok(reply) => reply,
             Err(stop) => return stop,
         };
@@ -140,7 +140,7 @@ impl Console {
         }
     }
 
-    fn welcome(&self) -> Result<Reply, Stop> {
+    fn welcome(&self, unsent: Reply) -> Result<Reply, Stop> {
         // Nothing here can be cancelled by a key: PAUSE ends with its connection.
         let mut key = [0; 4];
         getrandom::fill(&mut key).map_err(io::Error::other)?;
@@ -155,7 +155,7 @@ impl Console {
             ("integer_datetimes", "on"),
             ("standard_conforming_strings", "on"),
         ];
-        let reply = Reply::new().welcome(parameters, pid, &key)?;
+        let reply = unsent.welcome(parameters, pid, &key)?;
         Ok(reply.ready(TransactionStatus::Idle))
     }
 
