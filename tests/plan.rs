@@ -226,6 +226,7 @@ impl Session<'_> {
             prepared: &self.prepared,
             cursors: &self.cursors,
             temp: &self.temp,
+            given: pgveil::plan::Given::Bound,
             fresh_name: Ident::exact(&format!("pgveil_{}", self.names)),
         };
         let explained = explain_statement(statement.clone(), &context);

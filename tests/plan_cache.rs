@@ -285,6 +285,7 @@ impl<'s> Cached<'s> {
             prepared: &HashMap::default(),
             cursors: &HashMap::default(),
             temp: &TempTables::default(),
+            given: pgveil::plan::Given::Bound,
             fresh_name: Ident::exact("fresh"),
         };
         if !stands_alone(&statement) {
