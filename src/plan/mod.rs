@@ -37,6 +37,8 @@ pub use self::plan::{
     CursorEntry, Effect, Facts, Plan, PlanContext, PreparedEntry, Told, plan_verbatim,
 };
 pub use self::statement::{check_parameter_types, plan_statement};
+#[cfg(test)]
+pub(crate) use self::uploads::tests as upload_tests;
 pub use self::uploads::{Given, UploadRow, Uploaded, Uploads};
 pub use self::utility::encoding;
 pub use crate::catalog::allow::SETTABLE;

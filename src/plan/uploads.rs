@@ -308,3 +308,150 @@ pub(super) fn not_bound() -> Refusal {
     )
     .hint("Send it as a simple query, as psql and COPY interfaces of drivers do.")
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::Arc;
+
+    use zeroize::Zeroizing;
+
+    use super::{Upload, UploadRow, Uploaded, Uploads, push_json};
+    use crate::catalog::temp::temp_table;
+    use crate::ident::Ident;
+    use crate::limits;
+    use crate::mask::token::{TokenKey, TokenKind};
+    use crate::mask::{ColumnType, TokenColumn};
+    use crate::pg::types::oid;
+
+    fn token(type_oid: u32) -> TokenColumn {
+        let key = TokenKey::new("aaaa", Zeroizing::new([7; 64])).expect("an id");
+        let ty = ColumnType {
+            oid: type_oid,
+            typmod: -1,
+            sql: "".into(),
+            collation: None,
+            element: None,
+            domain: false,
+        };
+        TokenColumn::bind("d", TokenKind::Siv, &[Arc::new(key)], &ty).expect("fits")
+    }
+
+    /// What reads column `tok` of a temporary table of this name.
+    pub(crate) fn uploads(table: &str, type_oid: u32) -> Uploads {
+        let table = temp_table(
+            &Ident::exact(table),
+            &[(Ident::exact("tok"), Some(oid::TEXT))],
+        );
+        Uploads::of(vec![Upload {
+            token: Arc::new(token(type_oid)),
+            collation: None,
+            columns: vec![(table, 1)],
+        }])
+    }
+
+    fn add(uploaded: &mut Uploaded, value: Option<&[u8]>) {
+        let row = UploadRow {
+            upload: b"0",
+            value,
+        };
+        uploaded.add(&row).expect("it was asked for");
+    }
+
+    fn encoded(type_oid: u32, plain: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        token(type_oid)
+            .encode(plain.as_bytes(), &mut out)
+            .expect("a value");
+        out
+    }
+
+    fn refused(uploads: &Uploads, uploaded: &Uploaded) -> &'static str {
+        uploads.maps(uploaded).expect_err("refused").sqlstate
+    }
+
+    #[test]
+    fn every_text_stands_for_something() {
+        let uploads = uploads("up", oid::TEXT);
+        let mut uploaded = Uploaded::new(&uploads);
+        let good = encoded(oid::TEXT, "a\"b\\c\u{1}\u{7f}é'");
+        for value in [&good[..], b"x\"\n", b""] {
+            add(&mut uploaded, Some(value));
+        }
+        let maps = uploads.maps(&uploaded).expect("decoded");
+        let map: serde_json::Value = serde_json::from_str(&maps[0]).expect("JSON");
+        let good = String::from_utf8(good).expect("text");
+        assert_eq!(map[&good], "a\"b\\c\u{1}\u{7f}é'");
+        for other in ["x\"\n", ""] {
+            let absent = map[other].as_str().expect("a text");
+            assert_eq!(absent.len(), 64);
+        }
+        assert_eq!(map.as_object().expect("an object").len(), 3);
+    }
+
+    #[test]
+    fn what_no_integer_is_makes_the_map_wide() {
+        let uploads = uploads("up", oid::INT4);
+        let mut uploaded = Uploaded::new(&uploads);
+        add(&mut uploaded, Some(&encoded(oid::INT4, "12")));
+        let wide = |uploaded: &Uploaded| uploads.decoded(uploaded).expect("decoded")[0].1;
+        assert!(!wide(&uploaded));
+        add(&mut uploaded, Some(b"12"));
+        assert!(wide(&uploaded));
+    }
+
+    #[test]
+    fn what_was_read_for_one_statement_is_no_others() {
+        let (one, other) = (uploads("one", oid::TEXT), uploads("other", oid::TEXT));
+        let uploaded = Uploaded::new(&one);
+        assert!(uploaded.is_of(&one) && !uploaded.is_of(&other));
+        assert_eq!(refused(&other, &uploaded), "XX000");
+    }
+
+    #[test]
+    fn too_many_too_long_and_unasked_values_are_refused() {
+        let uploads = uploads("up", oid::TEXT);
+        let mut many = Uploaded::new(&uploads);
+        for n in 0..limits::UPLOADED_TOKENS {
+            add(&mut many, Some(n.to_string().as_bytes()));
+        }
+        assert!(uploads.maps(&many).is_ok());
+        add(&mut many, Some(b"x"));
+        assert_eq!(refused(&uploads, &many), "54000");
+        let mut large = Uploaded::new(&uploads);
+        let value = vec![b'x'; limits::UPLOADED_TOKEN_BYTES];
+        for _ in 0..limits::UPLOADED_BYTES.div_euclid(value.len()) {
+            add(&mut large, Some(&value));
+        }
+        assert!(uploads.maps(&large).is_ok());
+        add(&mut large, Some(b"x"));
+        assert_eq!(refused(&uploads, &large), "54000");
+        let mut long = Uploaded::new(&uploads);
+        add(&mut long, None);
+        add(&mut long, Some(b"x"));
+        assert_eq!(refused(&uploads, &long), "54000");
+        for upload in [&b"1"[..], b"", b"-1", b"x"] {
+            let value = Some(&b"x"[..]);
+            assert!(
+                Uploaded::new(&uploads)
+                    .add(&UploadRow { upload, value })
+                    .is_none()
+            );
+        }
+    }
+
+    #[test]
+    fn json_is_what_a_reader_takes_for_the_text() {
+        for text in [
+            "",
+            "plain",
+            "\"\\/",
+            "\u{0}\u{8}\u{1f} \u{7f}\u{2028}",
+            "张三 😀",
+        ] {
+            let mut json = String::new();
+            push_json(&mut json, text);
+            let read: String = serde_json::from_str(&json).expect("JSON");
+            assert_eq!(read, text);
+        }
+    }
+}

@@ -101,6 +101,16 @@ enum Due {
     Ready,
 }
 
+impl Due {
+    fn first(query: bool) -> Self {
+        if query {
+            Self::Description
+        } else {
+            Self::Parsed
+        }
+    }
+}
+
 impl Read {
     /// Takes the row at the front of `bytes`; says how many bytes it is.
     pub(super) fn row(&mut self, bytes: &[u8]) -> Result<usize, Fatal> {
@@ -117,6 +127,22 @@ impl Read {
         let row = UploadRow { upload, value };
         self.uploaded.add(&row).ok_or_else(unexpected)?;
         Ok(frame.end())
+    }
+
+    /// Takes another message.
+    fn take(&mut self, tag: u8) -> Result<(), Fatal> {
+        self.due = match (self.due, tag) {
+            _ if self.failed => return Err(unexpected()),
+            (Due::Parsed, backend::PARSE_COMPLETE) => Due::Bound,
+            (Due::Bound, backend::BIND_COMPLETE) | (Due::Description, backend::ROW_DESCRIPTION) => {
+                Due::Rows
+            }
+            (Due::Rows, backend::COMMAND_COMPLETE) if self.query => Due::Ready,
+            (Due::Rows, backend::COMMAND_COMPLETE) => Due::Closed,
+            (Due::Closed, backend::CLOSE_COMPLETE) => Due::Ready,
+            _ => return Err(unexpected()),
+        };
+        Ok(())
     }
 
     /// ReadyForQuery came, or what ends it in a pipeline.
@@ -191,7 +217,7 @@ impl Session {
         };
         self.replies.push(Expected::Read(Box::new(Read {
             uploaded: Uploaded::new(uploads),
-            due: if query { Due::Description } else { Due::Parsed },
+            due: Due::first(query),
             query,
             failed: false,
             plan: Arc::clone(plan),
@@ -218,17 +244,7 @@ impl Session {
         let Some(Expected::Read(read)) = self.replies.head() else {
             return Err(unexpected());
         };
-        read.due = match (read.due, tag) {
-            _ if read.failed => return Err(unexpected()),
-            (Due::Parsed, backend::PARSE_COMPLETE) => Due::Bound,
-            (Due::Bound, backend::BIND_COMPLETE) | (Due::Description, backend::ROW_DESCRIPTION) => {
-                Due::Rows
-            }
-            (Due::Rows, backend::COMMAND_COMPLETE) if read.query => Due::Ready,
-            (Due::Rows, backend::COMMAND_COMPLETE) => Due::Closed,
-            (Due::Closed, backend::CLOSE_COMPLETE) => Due::Ready,
-            _ => return Err(unexpected()),
-        };
+        read.take(tag)?;
         if read.due == Due::Ready
             && !read.query
             && let Some(Expected::Read(read)) = self.replies.pop()
@@ -299,4 +315,119 @@ fn not_bound_now() -> Refusal {
 
 fn unexpected() -> Fatal {
     Fatal::unexpected("the server sent a message the proxy did not expect")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{Due, Read, Reading};
+    use crate::plan::{Plan, Uploaded, plan_verbatim, upload_tests};
+    use crate::policy::{Grants, Treatment};
+    use crate::wire::backend;
+
+    fn read(query: bool) -> Read {
+        let mut grants = Grants::for_tests("r", Treatment::Clear, []);
+        grants.unrestricted = true;
+        let plan: Arc<Plan> = Arc::new(plan_verbatim(&grants).unwrap());
+        Read {
+            uploaded: Uploaded::new(&upload_tests::uploads("up", 25)),
+            due: Due::first(query),
+            query,
+            failed: false,
+            plan,
+            segment: 0,
+        }
+    }
+
+    fn row(values: &[Option<&[u8]>]) -> Vec<u8> {
+        let mut body = u16::try_from(values.len()).unwrap().to_be_bytes().to_vec();
+        for value in values {
+            match value {
+                None => body.extend_from_slice(&(-1_i32).to_be_bytes()),
+                Some(value) => {
+                    body.extend_from_slice(&i32::try_from(value.len()).unwrap().to_be_bytes());
+                    body.extend_from_slice(value);
+                }
+            }
+        }
+        let mut frame = vec![backend::DATA_ROW];
+        frame.extend_from_slice(&i32::try_from(body.len() + 4).unwrap().to_be_bytes());
+        frame.extend_from_slice(&body);
+        frame
+    }
+
+    const QUERY: [u8; 2] = [backend::ROW_DESCRIPTION, backend::COMMAND_COMPLETE];
+    const PIPELINE: [u8; 4] = [
+        backend::PARSE_COMPLETE,
+        backend::BIND_COMPLETE,
+        backend::COMMAND_COMPLETE,
+        backend::CLOSE_COMPLETE,
+    ];
+
+    #[test]
+    fn a_reading_takes_its_messages_in_order_and_no_others() {
+        for (query, order) in [(true, &QUERY[..]), (false, &PIPELINE[..])] {
+            for (at, due) in order.iter().enumerate() {
+                for other in QUERY.iter().chain(&PIPELINE).chain(&[backend::NO_DATA]) {
+                    let mut read = read(query);
+                    for before in &order[..at] {
+                        read.take(*before).unwrap();
+                    }
+                    assert_eq!(
+                        read.take(*other).is_ok(),
+                        other == due,
+                        "{query} {at} {other}"
+                    );
+                }
+            }
+            let mut read = read(query);
+            assert!(self::read(query).ended().is_err());
+            for tag in order {
+                read.take(*tag).unwrap();
+            }
+            assert!(matches!(read.ended(), Ok(Reading::Done(_))));
+        }
+    }
+
+    #[test]
+    fn rows_come_where_they_are_due_and_are_those_asked_for() {
+        let good = row(&[Some(b"0"), Some(b"tok")]);
+        let mut read = read(true);
+        assert!(read.row(&good).is_err());
+        read.take(backend::ROW_DESCRIPTION).unwrap();
+        assert_eq!(read.row(&[&good[..], b"D"].concat()).ok(), Some(good.len()));
+        assert_eq!(
+            read.row(&row(&[Some(b"0"), None])).ok(),
+            Some(good.len() - 3)
+        );
+        for bad in [
+            row(&[]),
+            row(&[Some(b"0")]),
+            row(&[None, Some(b"tok")]),
+            row(&[Some(b"1"), Some(b"tok")]),
+            row(&[Some(b"0"), Some(b"tok"), Some(b"x")]),
+            good[..good.len() - 1].to_vec(),
+        ] {
+            assert!(read.row(&bad).is_err());
+        }
+        read.failed = true;
+        assert!(read.row(&good).is_err());
+        assert!(matches!(read.ended(), Ok(Reading::Failed)));
+    }
+
+    #[test]
+    fn the_client_waits_while_postgresql_is_asked() {
+        let uploaded = || Uploaded::new(&upload_tests::uploads("up", 25));
+        for (reading, before, after) in [
+            (Reading::No, true, true),
+            (Reading::Waits, false, true),
+            (Reading::Asked, false, false),
+            (Reading::Done(uploaded()), true, true),
+            (Reading::Failed, true, true),
+        ] {
+            assert_eq!(reading.takes_client(false), before);
+            assert_eq!(reading.takes_client(true), after);
+        }
+    }
 }

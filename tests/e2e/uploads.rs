@@ -445,3 +445,39 @@ fn an_index_on_stored_values_serves_uploaded_tokens() {
         counted = now;
     }
 }
+
+#[test]
+fn a_reading_that_is_cancelled_is_the_statements_own_error() {
+    let (mut client, _, _) = sessions(stage());
+    rows(
+        &mut client,
+        "CREATE TEMP TABLE much AS SELECT ('x' || g)::text AS tok FROM generate_series(1, 20000) g",
+    );
+    let sql = "SELECT count(*) FROM patients p JOIN much m ON m.tok = p.email";
+    let zero = Answer::Rows(vec!["0".to_owned()], vec!["SELECT 1".to_owned()]);
+    let cancelled = |answer: &Answer| matches!(answer, Answer::Error(state, _) if state == "57014");
+    for block in [false, true] {
+        for extended in [false, true] {
+            let ask = |client: &mut Client| {
+                if extended {
+                    client.extended(sql)
+                } else {
+                    client.simple(sql)
+                }
+            };
+            if block {
+                rows(&mut client, "BEGIN");
+            }
+            rows(&mut client, "SET statement_timeout = '1ms'");
+            let answer = ask(&mut client);
+            assert!(cancelled(&answer), "{answer:?}");
+            let after = client.simple("SELECT 1");
+            assert_eq!(matches!(after, Answer::Error(..)), block, "{after:?}");
+            if block {
+                rows(&mut client, "ROLLBACK");
+            }
+            rows(&mut client, "SET statement_timeout = 0");
+            assert_eq!(ask(&mut client), zero);
+        }
+    }
+}

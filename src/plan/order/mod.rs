@@ -130,15 +130,6 @@ pub(super) fn settle(
             set(&mut compared, relation);
         }
     }
-    // What is looked up beside them comes in their order as well.
-    for id in decisions.held.keys() {
-        let held = usize::try_from(id.0).ok().and_then(|n| lineage.held.get(n));
-        for source in held.into_iter().flat_map(|held| &held.sources) {
-            if let Source::Column { relation, .. } = *source {
-                set(&mut compared, relation);
-            }
-        }
-    }
     let order = Order {
         indexed: lineage
             .relations
