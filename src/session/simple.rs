@@ -228,7 +228,9 @@ impl Session {
     ) -> Result<(), Fatal> {
         let reply = self.refusal(refusal, text);
         self.close_doomed(io)?;
-        if self.replies.is_empty() && self.status == TransactionStatus::Idle {
+        // What a pipeline without Sync has done so far ends with it.
+        let idle = self.replies.is_empty() && self.status == TransactionStatus::Idle;
+        if idle && !self.uploads.open {
             io.client.extend_from_slice(&reply);
             to_client::ready(io.client, TransactionStatus::Idle);
             return Ok(());
