@@ -111,6 +111,7 @@ fn plan(criterion: &mut Criterion) {
         prepared: &prepared,
         cursors: &cursors,
         temp: &temp,
+        given: pgveil::plan::Given::Bound,
         fresh_name: Ident::exact("fresh"),
     };
     let planned = |sql: &str| {

@@ -219,3 +219,16 @@ pub const ENCRYPT_PAUSE: Duration = Duration::from_millis(200);
 /// Rows that `pgveil encrypt` names as impossible to turn before it gives up: enough to see what they
 /// have in common.
 pub const ENCRYPT_FAULTS: usize = 10;
+
+/// Different values of temporary tables that one statement compares with tokens: all of them are decoded,
+/// which takes about a microsecond each, before the session does anything else.
+pub const UPLOADED_TOKENS: usize = 100_000;
+
+/// Bytes of them.
+pub const UPLOADED_BYTES: usize = 16 * 1024 * 1024;
+
+/// Bytes of one of them: a token is not twice as long as what it stands for.
+pub const UPLOADED_TOKEN_BYTES: usize = 8 * 1024;
+
+/// Bytes of what they stand for in the text of one statement, which has it once for each comparison.
+pub const UPLOADED_TEXT_BYTES: usize = 64 * 1024 * 1024;

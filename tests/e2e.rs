@@ -28,6 +28,8 @@ mod siv;
 mod tokens;
 #[path = "e2e/tools.rs"]
 mod tools;
+#[path = "e2e/uploads.rs"]
+mod uploads;
 #[path = "e2e/wire.rs"]
 mod wire;
 

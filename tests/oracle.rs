@@ -165,6 +165,7 @@ impl Oracle<'_> {
             prepared: &HashMap::default(),
             cursors: &HashMap::default(),
             temp: &TempTables::default(),
+            given: pgveil::plan::Given::Bound,
             fresh_name: Ident::exact("fresh"),
         };
         plan_statement(statement, &context)

@@ -118,6 +118,15 @@ fn explain_asks_the_planner(stage: &Stage) {
         text.contains("\nsent: SELECT \"patients\".\"id\", \"patients\".\"email\""),
         "{text}"
     );
+    // A temporary table is known to what comes after it, until it is dropped.
+    let uploads = "CREATE TEMP TABLE up (tok text); \
+                   SELECT id FROM patients WHERE email NOT IN (SELECT tok FROM up)";
+    let (code, text) = explain(&["--role", "analyst", uploads]);
+    assert_eq!(code, Some(0), "{text}");
+    let dropped = format!("{uploads}; DROP TABLE up; TABLE up");
+    let (code, text) = explain(&["--role", "analyst", &dropped]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("ERROR:  42P01: "), "{text}");
     let (code, text) = explain(&["--role", "analyst", "SELECT upper(name) FROM patients"]);
     assert_eq!(code, Some(1), "{text}");
     let words = [
@@ -226,6 +235,7 @@ impl Session<'_> {
             prepared: &self.prepared,
             cursors: &self.cursors,
             temp: &self.temp,
+            given: pgveil::plan::Given::Bound,
             fresh_name: Ident::exact(&format!("pgveil_{}", self.names)),
         };
         let explained = explain_statement(statement.clone(), &context);

@@ -22,11 +22,12 @@ use std::sync::Arc;
 
 use foldhash::HashMap;
 
-use pgveil::catalog::temp::TempTables;
+use pgveil::catalog::temp::{TempTables, temp_table};
 use pgveil::ident::Ident;
 use pgveil::pg::encoding::Encoding;
 use pgveil::plan::{
-    Effect, Plan, PlanContext, PlanKey, Plans, Refusal, Scope, plan_statement, stands_alone,
+    Effect, Given, Plan, PlanContext, PlanKey, Plans, Refusal, Scope, UploadRow, Uploaded,
+    plan_statement, stands_alone,
 };
 use pgveil::sql::Shaped;
 use pgveil::sql::tree::{Looked, Statement};
@@ -239,6 +240,62 @@ fn compare(stage: &Stage, roles: &[&str], watch: Watch<'_>) -> Found {
     found
 }
 
+/// What was read of a temporary table stands in the text of a simple query, and of a cursor declared by
+/// one. It is no other cursor for that: when the catalog is read again, it goes on.
+#[test]
+fn a_cursor_that_reads_a_temporary_table_is_the_same_on_a_newer_snapshot() {
+    let stage = Stage::build();
+    let mut temp = TempTables::default();
+    temp.add(temp_table(
+        &Ident::exact("up"),
+        &[(Ident::exact("tok"), Some(25))],
+    ));
+    let declare = |given: Given<'_>| {
+        let sql = "DECLARE c CURSOR FOR SELECT p.id FROM patients p JOIN up ON up.tok = p.email";
+        let (mut parsed, _) = Shaped::scan(sql).unwrap().parse().unwrap();
+        let context = PlanContext {
+            snapshot: &stage.snapshot,
+            grants: &stage.snapshot.policy.roles["analyst"],
+            search_path: &public_path(),
+            search_path_text: "public",
+            client_encoding: Encoding::utf8(),
+            prepared: &HashMap::default(),
+            cursors: &HashMap::default(),
+            temp: &temp,
+            given,
+            fresh_name: Ident::exact("fresh"),
+        };
+        let plan = plan_statement(parsed.remove(0).statement, &context).unwrap();
+        let Effect::Declare(_, entry) = plan.effect() else {
+            panic!("no cursor");
+        };
+        (entry.plan.clone(), plan)
+    };
+    let (_, asked) = declare(Given::Written(None));
+    let mut uploaded = Uploaded::new(asked.uploads().unwrap());
+    let row = |value: &'static [u8]| UploadRow {
+        upload: b"0",
+        value: Some(value),
+    };
+    uploaded.add(&row(b"o'clock")).unwrap();
+    let (cursor, sent) = declare(Given::Written(Some(&uploaded)));
+    assert!(sent.uploads().is_none() && sent.parameters().is_none());
+    assert!(sent.sql().as_str().contains("o''clock") && !sent.sql().as_str().contains("$1"));
+    let (again, bound) = declare(Given::Bound);
+    assert!(bound.uploads().is_some() && bound.sql().as_str().contains("$1"));
+    assert!(again.accepts(&cursor));
+    // Of another table nothing was read.
+    temp.clear();
+    temp.add(temp_table(
+        &Ident::exact("up"),
+        &[
+            (Ident::exact("n"), Some(23)),
+            (Ident::exact("tok"), Some(25)),
+        ],
+    ));
+    assert!(!asked.uploads().unwrap().are_of(&temp));
+}
+
 /// A cache, and what plans for it.
 struct Cached<'s> {
     stage: &'s Stage,
@@ -285,6 +342,7 @@ impl<'s> Cached<'s> {
             prepared: &HashMap::default(),
             cursors: &HashMap::default(),
             temp: &TempTables::default(),
+            given: Given::Bound,
             fresh_name: Ident::exact("fresh"),
         };
         if !stands_alone(&statement) {

@@ -38,7 +38,7 @@ impl Analyzer<'_> {
         let ours = self.keyword_operator("=", l.ty, r.ty)?.is_none();
         if !ours {
             self.compare_infos(&l, &r);
-        } else if self.compare_sides(e, [&l, &r]) {
+        } else if self.compare_sides(e, [&l, &r])? {
             return Ok(Info::computed(l.tainted || r.tainted, Some(oid::BOOL)));
         }
         self.written_out(e, l.ty, &[r.ty])?;
@@ -46,14 +46,22 @@ impl Analyzer<'_> {
     }
 
     /// Records what a comparison compares, or writes it out. Did it?
-    pub(super) fn compare_sides(&mut self, e: &mut Expr, sides: [&Info; 2]) -> bool {
+    pub(super) fn compare_sides(&mut self, e: &mut Expr, sides: [&Info; 2]) -> Resolve<bool> {
         if let Some(known) = self.apart(e, sides) {
             *e = known;
-            return true;
+            return Ok(true);
         }
-        let [left, right] = sides;
-        self.compare_infos(left, right);
-        false
+        match e {
+            Expr::Binary(l, _, r)
+            | Expr::IsDistinct {
+                left: l, right: r, ..
+            } => self.compare_held([&mut **l, &mut **r], sides)?,
+            _ => {
+                let [left, right] = sides;
+                self.compare_infos(left, right);
+            }
+        }
+        Ok(false)
     }
 
     /// The comparison written out, if one side is tokens and the other never one of them. Marks what is

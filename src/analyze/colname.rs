@@ -26,7 +26,8 @@ fn figure(expr: &Expr) -> Option<(u8, Ident)> {
         },
         Expr::Collate(inner, _)
         | Expr::Subscripts(inner, _)
-        | Expr::Constant { expr: inner, .. } => figure(inner),
+        | Expr::Constant { expr: inner, .. }
+        | Expr::Held { expr: inner, .. } => figure(inner),
         Expr::Field(_, name) => Some((2, name.clone())),
         Expr::Grouping(_) => strong("grouping"),
         Expr::Exists(_) => strong("exists"),

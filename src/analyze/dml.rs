@@ -299,6 +299,7 @@ impl Analyzer<'_> {
         let item = self.base_relation(r, &relation, &none)?;
         if let Some(used) = item.relation.and_then(|id| self.lineage.relation_mut(id)) {
             used.written = true;
+            used.inserted = !matches!(what, "UPDATE" | "DELETE");
         }
         Ok(Target {
             relation,

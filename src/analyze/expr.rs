@@ -4,6 +4,7 @@
 //! hand a column through unchanged.
 
 use super::compare::Pair;
+use super::held::hold_outputs;
 use super::lineage::{Source, Uses};
 use super::operators::NO_OPERAND;
 use super::scope::{CteFrame, Env, Scope};
@@ -63,10 +64,12 @@ impl Analyzer<'_> {
                 self.name(e, &name, scope)
             }
             // Already resolved: an output number, or an expression met twice.
-            Expr::Column(_) | Expr::WholeRow { .. } | Expr::Constant { .. } => Err(Refusal::error(
-                sqlstate::INTERNAL_ERROR,
-                "expression is resolved twice",
-            )),
+            Expr::Column(_) | Expr::WholeRow { .. } | Expr::Constant { .. } | Expr::Held { .. } => {
+                Err(Refusal::error(
+                    sqlstate::INTERNAL_ERROR,
+                    "expression is resolved twice",
+                ))
+            }
             Expr::Star(name) => {
                 let name = name.clone();
                 self.star_value(e, &name, scope)
@@ -295,10 +298,11 @@ impl Analyzer<'_> {
             let mut tainted = false;
             let mut pairs = Vec::with_capacity(a.len());
             for (x, y) in a.iter_mut().zip(b) {
-                let (x, y) = (self.operand(x, scope, ctes)?, self.operand(y, scope, ctes)?);
-                self.compare_infos(&x, &y);
-                tainted |= x.tainted || y.tainted;
-                pairs.push((x.ty, y.ty));
+                let l = self.operand(x, scope, ctes)?;
+                let r = self.operand(y, scope, ctes)?;
+                self.compare_held([x, y], [&l, &r])?;
+                tainted |= l.tainted || r.tainted;
+                pairs.push((l.ty, r.ty));
             }
             self.rows_written_out(e, &pairs)?;
             return Ok(Info::computed(tainted, Some(oid::BOOL)));
@@ -316,7 +320,7 @@ impl Analyzer<'_> {
             self.constant(l, &mut left, false);
             self.constant(r, &mut right, false);
             self.searched_operand([l, r], [&left, &right]);
-            self.compare_sides(e, [&left, &right]);
+            self.compare_sides(e, [&left, &right])?;
         } else {
             self.lineage.mark_all(&left.sources, uses);
             self.lineage.mark_all(&right.sources, uses);
@@ -334,16 +338,14 @@ impl Analyzer<'_> {
         ctes: Option<&CteFrame<'_>>,
     ) -> Resolve<(bool, Vec<Pair>)> {
         let uses = op.as_ref().map_or(Uses::EQUALITY, |o| operator_uses(o));
-        let lefts = match left {
-            Expr::Row { fields, .. } => {
-                let mut infos = Vec::with_capacity(fields.len());
-                for f in fields {
-                    infos.push(self.operand(f, scope, ctes)?);
-                }
-                infos
-            }
-            other => vec![self.operand(other, scope, ctes)?],
+        let fields = match left {
+            Expr::Row { fields, .. } => fields.as_mut_slice(),
+            other => std::slice::from_mut(other),
         };
+        let mut lefts = Vec::with_capacity(fields.len());
+        for f in fields.iter_mut() {
+            lefts.push(self.operand(f, scope, ctes)?);
+        }
         let outputs = self.query(
             query,
             Env {
@@ -369,18 +371,22 @@ impl Analyzer<'_> {
             )?;
         }
         let mut tainted = false;
-        for (l, o) in lefts.iter().zip(&outputs) {
+        let mut held = Vec::with_capacity(outputs.len());
+        for ((field, l), o) in fields.iter_mut().zip(&lefts).zip(&outputs) {
+            let mut inside = None;
             if uses == Uses::EQUALITY && (l.null || o.null) {
                 self.lineage.mark_all(&l.sources, Uses::PRESENCE);
                 self.lineage.mark_all(&o.sources, Uses::PRESENCE);
             } else if uses == Uses::EQUALITY {
-                self.compare(&l.sources, &o.sources);
+                inside = self.compare_output(field, l, o)?;
             } else {
                 self.lineage.mark_all(&l.sources, uses);
                 self.lineage.mark_all(&o.sources, uses);
             }
+            held.push(inside);
             tainted |= l.tainted || o.tainted;
         }
+        hold_outputs(query, &held);
         let pairs = lefts.iter().zip(&outputs).map(|(l, o)| (l.ty, o.ty));
         Ok((tainted, pairs.collect()))
     }

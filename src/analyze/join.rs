@@ -97,7 +97,7 @@ impl Analyzer<'_> {
             };
             self.operator(&mut op, l.ty, r.ty)?;
             let mut equality = Expr::Binary(Box::new(l.expr()), op, Box::new(r.expr()));
-            self.compare_sides(&mut equality, infos.each_ref());
+            self.compare_sides(&mut equality, infos.each_ref())?;
             equal.push(equality);
             let same = l.ty.is_some() && l.ty == r.ty;
             let (side, sources, sides) = match kind {

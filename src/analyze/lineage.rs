@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::catalog::{Column, Relation};
 use crate::ident::Ident;
 use crate::pg::{AttrNumber, Oid};
-use crate::sql::tree::{Constant, ListId, RelationId};
+use crate::sql::tree::{Constant, HeldId, ListId, RelationId};
 
 /// Where a value comes from, unchanged.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -124,6 +124,8 @@ pub struct RelationUse {
     pub in_place: bool,
     /// The target of a write.
     pub written: bool,
+    /// Rows of it may be new: the target of INSERT, MERGE or COPY.
+    pub inserted: bool,
     /// Columns of the target that are assigned.
     pub assigned: Vec<AttrNumber>,
 }
@@ -134,6 +136,16 @@ pub struct Equality {
     pub left: Vec<Source>,
     /// Sources of the right side.
     pub right: Vec<Source>,
+    /// One side is what temporary tables hold, and the other a column of tokens.
+    pub held: Option<HeldId>,
+}
+
+/// What temporary tables of the session hold, compared with a column of tokens.
+pub struct Held {
+    /// Columns of temporary tables, one of which it comes from, unchanged.
+    pub sources: Vec<Source>,
+    /// What it is compared with.
+    pub beside: Vec<Source>,
 }
 
 /// A column of a query's result.
@@ -180,6 +192,8 @@ pub struct Lineage {
     pub outputs: Vec<OutputColumn>,
     /// Constants by [`ListId`].
     pub lists: Vec<List>,
+    /// Values of temporary tables by [`HeldId`].
+    pub held: Vec<Held>,
     /// How often each parameter is written.
     pub params: BTreeMap<u16, u32>,
 }

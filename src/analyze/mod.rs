@@ -32,6 +32,7 @@ mod folded;
 mod from;
 mod functions;
 mod generated;
+mod held;
 mod join;
 mod json_field;
 mod keyword;
@@ -206,6 +207,7 @@ impl<'a> Analyzer<'a> {
             whole_row: false,
             in_place: false,
             written: false,
+            inserted: false,
             assigned: Vec::new(),
         });
         Ok(RelationId(id))

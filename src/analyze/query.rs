@@ -117,6 +117,7 @@ impl Analyzer<'_> {
                 self.lineage.equalities.push(Equality {
                     left: l.sources.clone(),
                     right: r.sources.clone(),
+                    held: None,
                 });
             }
             let both = (!l.sources.is_empty() || l.null) && (!r.sources.is_empty() || r.null);

@@ -380,6 +380,7 @@ impl Analyzer<'_> {
         self.lineage.equalities.push(Equality {
             left: left.to_vec(),
             right: right.to_vec(),
+            held: None,
         });
     }
 

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use foldhash::HashMap;
 
@@ -19,7 +20,9 @@ use crate::catalog::SearchPath;
 use crate::catalog::temp::TempTables;
 use crate::ident::Ident;
 use crate::pg::encoding::Encoding;
-use crate::plan::{ExplainedColumn, PlanContext, Refusal, explain_statement, plan_statement};
+use crate::plan::{
+    Effect, ExplainedColumn, Given, Plan, PlanContext, Refusal, explain_statement, plan_statement,
+};
 use crate::policy::{Errors, Policy, PolicyError, bind_without_keys};
 use crate::server::config::{Config, Upstream};
 use crate::server::{policy_files, read_catalog, today};
@@ -122,6 +125,7 @@ fn explained(args: &ExplainArgs) -> Result<(String, bool), Errors> {
         prepared: &HashMap::default(),
         cursors: &HashMap::default(),
         temp: &TempTables::default(),
+        given: Given::Written(None),
         fresh_name: Ident::exact("pgveil_1"),
     };
     let read = Shaped::scan(&args.sql).and_then(|shaped| {
@@ -137,9 +141,23 @@ fn explained(args: &ExplainArgs) -> Result<(String, bool), Errors> {
     };
     let mut text = observed;
     let mut allowed = true;
+    let mut temp = TempTables::default();
     for parsed in statements {
+        let context = PlanContext {
+            temp: &temp,
+            fresh_name: context.fresh_name.clone(),
+            ..context
+        };
         match one(parsed.statement, &context, args.show_sql) {
-            Ok(lines) => text.push_str(&lines),
+            Ok((lines, plan)) => {
+                text.push_str(&lines);
+                // The statements after it know the table.
+                match plan.effect() {
+                    Effect::CreateTemp { table, .. } => temp.add(Arc::clone(table)),
+                    Effect::DropTemp(names) => names.iter().for_each(|name| temp.remove(name)),
+                    _ => {}
+                }
+            }
             Err(r) => {
                 text.push_str(&refusal(&r));
                 allowed &= grants.observe;
@@ -174,7 +192,11 @@ fn snapshot(policy: &Policy, upstream: &Upstream, database: &str) -> Result<Snap
     })
 }
 
-fn one(statement: Statement, context: &PlanContext<'_>, show_sql: bool) -> Result<String, Refusal> {
+fn one(
+    statement: Statement,
+    context: &PlanContext<'_>,
+    show_sql: bool,
+) -> Result<(String, Plan), Refusal> {
     let plan = plan_statement(statement.clone(), context)?;
     let columns = explain_statement(statement, context)?;
     let mut text = if columns.is_empty() {
@@ -187,7 +209,7 @@ fn one(statement: Statement, context: &PlanContext<'_>, show_sql: bool) -> Resul
         text.push_str(plan.sql().as_str());
         text.push('\n');
     }
-    Ok(text)
+    Ok((text, plan))
 }
 
 /// Columns aligned for a terminal.

@@ -9,6 +9,7 @@ use super::plan::{Effect, Facts, Plan, PlanContext};
 use super::rewrite::shared;
 use super::statement::{Read, grounds, named, not_understood, read};
 use super::subject::Subject;
+use super::uploads::{Given, Uploads};
 use super::utility;
 use crate::analyze::lineage::{Lineage, RelationUse, Uses};
 use crate::analyze::{ColumnForm, Grounds, column_form, copied_columns};
@@ -48,6 +49,7 @@ pub(super) fn copy(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Pl
     let sql = print(&statement, &read.rewrite)?;
     let mut plan = Plan::decided(sql, Effect::None, named(read.facts, "COPY"));
     plan.set_parameters(read.parameters);
+    set_uploads(&mut plan, read.uploads, ctx)?;
     Ok(plan.copying(CopyDirection::To).in_utf8(utf8))
 }
 
@@ -75,8 +77,22 @@ fn exported(
     let sql = print(&statement, &read.rewrite)?;
     let mut plan = Plan::decided(sql, Effect::None, named(read.facts, "COPY"));
     plan.set_parameters(read.parameters);
+    set_uploads(&mut plan, read.uploads, ctx)?;
     plan.set_copy_export(Arc::new(export));
     Ok(plan.copying(CopyDirection::To).in_utf8(true))
+}
+
+/// COPY is read when it is executed: PostgreSQL has no parameters there.
+fn set_uploads(
+    plan: &mut Plan,
+    uploads: Option<Arc<Uploads>>,
+    ctx: &PlanContext<'_>,
+) -> Result<(), Refusal> {
+    if uploads.is_some() && matches!(ctx.given, Given::Bound) {
+        return Err(super::uploads::not_bound());
+    }
+    plan.set_uploads(uploads);
+    Ok(())
 }
 
 /// COPY … FROM STDIN. Where tokens are decoded, PostgreSQL gets the rows in a form of the proxy's own,

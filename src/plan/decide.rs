@@ -16,8 +16,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::held::HeldToken;
 use super::subject::Subject;
 use super::tokens::{TokenList, alike, same_type};
+
 use crate::analyze::lineage::{Lineage, OutputColumn, Source, Uses};
 use crate::analyze::{ColumnForm, Grounds, column_form};
 use crate::catalog::Column;
@@ -25,7 +27,7 @@ use crate::mask::{OutputRule, TokenColumn, Transform};
 use crate::pg::types::oid;
 use crate::policy::Treatment;
 use crate::refusal::Refusal;
-use crate::sql::tree::ListId;
+use crate::sql::tree::{HeldId, ListId};
 
 /// Where a column is masked.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -69,6 +71,8 @@ pub(super) struct Decisions {
     pub(super) columns: BTreeMap<Source, Decided>,
     /// Constants that are tokens.
     pub(super) lists: BTreeMap<ListId, TokenList>,
+    /// What temporary tables hold that is compared with tokens.
+    pub(super) held: BTreeMap<HeldId, HeldToken>,
 }
 
 /// Where the rows go.
@@ -113,6 +117,7 @@ pub(super) fn decide(
     let mut decisions = Decisions {
         columns,
         lists: BTreeMap::new(),
+        held: BTreeMap::new(),
     };
     loop {
         decisions.settle(lineage);
@@ -121,6 +126,7 @@ pub(super) fn decide(
         }
     }
     decisions.bind_lists(lineage, grounds)?;
+    decisions.bind_held(lineage)?;
     decisions.verify(lineage)?;
     Ok(decisions)
 }

@@ -9,6 +9,7 @@ mod copy_options;
 mod copy_out;
 mod decide;
 mod explain;
+mod held;
 mod hidden;
 mod observe;
 mod once;
@@ -23,6 +24,7 @@ mod statement;
 mod subject;
 mod temp;
 mod tokens;
+mod uploads;
 mod utility;
 
 pub use self::cache::{PlanKey, Planned, Plans, Scope, stands_alone};
@@ -35,6 +37,9 @@ pub use self::plan::{
     CursorEntry, Effect, Facts, Plan, PlanContext, PreparedEntry, Told, plan_verbatim,
 };
 pub use self::statement::{check_parameter_types, plan_statement};
+#[cfg(test)]
+pub(crate) use self::uploads::tests as upload_tests;
+pub use self::uploads::{Given, UploadRow, Uploaded, Uploads};
 pub use self::utility::encoding;
 pub use crate::catalog::allow::SETTABLE;
 pub use crate::refusal::Refusal;

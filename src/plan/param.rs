@@ -45,6 +45,8 @@ enum Use {
     /// As the client sends it; the type it has, if nothing else says so.
     Plain(Option<Oid>),
     Token(TokenParameter),
+    /// What the tokens stand for that temporary tables hold; no parameter of the client's.
+    Upload(usize),
 }
 
 /// The values of one Bind for PostgreSQL.
@@ -62,6 +64,8 @@ pub(super) struct Numbered {
     pub(super) plain: HashMap<u16, u16>,
     /// Numbers of the constants that are tokens.
     pub(super) tokens: Vec<(At, u16)>,
+    /// Numbers of the uploads.
+    pub(super) uploads: Vec<u16>,
 }
 
 impl Parameters {
@@ -70,6 +74,7 @@ impl Parameters {
     pub(super) fn number(
         written: &BTreeMap<u16, u32>,
         used: Vec<(At, u16, TokenParameter)>,
+        uploads: usize,
     ) -> Result<Numbered, Refusal> {
         let last = written.keys().next_back().copied().unwrap_or(0);
         // How often each is a token, and the type it then has.
@@ -109,6 +114,11 @@ impl Parameters {
             };
             tokens.push((at, own));
         }
+        let mut numbers = Vec::with_capacity(uploads);
+        for upload in 0..uploads {
+            upstream.push((0, Use::Upload(upload)));
+            numbers.push(number(upstream.len())?);
+        }
         Ok(Numbered {
             parameters: Self {
                 upstream,
@@ -116,6 +126,7 @@ impl Parameters {
             },
             plain,
             tokens,
+            uploads: numbers,
         })
     }
 
@@ -127,6 +138,7 @@ impl Parameters {
                 Use::Plain(Some(beside)) if named == 0 => Ok(*beside),
                 Use::Plain(_) => Ok(named),
                 Use::Token(t) => t.upstream(named),
+                Use::Upload(_) => Ok(oid::JSONB),
             }
         });
         types.collect()
@@ -166,11 +178,14 @@ impl Parameters {
         types.resize(self.client.max(declared.len()), 0);
         // Plain uses come first: what PostgreSQL found for one stands.
         for ((n, use_), found) in self.upstream.iter().zip(found) {
+            if let Use::Upload(_) = use_ {
+                continue;
+            }
             let ty = types.get_mut(index(*n))?;
             match use_ {
                 Use::Plain(_) => *ty = *found,
                 Use::Token(t) if *ty == 0 => *ty = t.shown(),
-                Use::Token(_) => {}
+                Use::Token(_) | Use::Upload(_) => {}
             }
         }
         Some(types)
@@ -183,6 +198,7 @@ impl Parameters {
                 && match (a, b) {
                     (Use::Plain(_), Use::Plain(_)) => true,
                     (Use::Token(a), Use::Token(b)) => a.used_like(b),
+                    (Use::Upload(a), Use::Upload(b)) => a == b,
                     _ => false,
                 }
         };
@@ -190,12 +206,13 @@ impl Parameters {
             && self.upstream.iter().zip(&other.upstream).all(same)
     }
 
-    /// The values for PostgreSQL of the values a client binds.
+    /// The values for PostgreSQL of the values a client binds, and what the tokens stand for that were
+    /// uploaded.
     pub fn bind<'v>(
         &self,
         declared: usize,
-        formats: Formats<'v>,
-        values: Values<'v>,
+        (formats, values): (Formats<'v>, Values<'v>),
+        uploads: &[Zeroizing<String>],
     ) -> Result<Bound<'v>, Refusal> {
         let wanted = self.client.max(declared);
         if values.len() != wanted {
@@ -220,10 +237,16 @@ impl Parameters {
             values: Vec::with_capacity(self.upstream.len()),
         };
         for (n, use_) in &self.upstream {
+            if let Use::Upload(upload) = use_ {
+                let map = uploads.get(*upload).ok_or_else(super::uploads::not_read)?;
+                bound.formats.push(Format::Text);
+                bound.values.push(Some(Cow::Owned(map.as_bytes().to_vec())));
+                continue;
+            }
             let format = format(index(*n));
             let value = values.get(index(*n)).copied().flatten();
             let (format, value) = match (use_, value) {
-                (_, None) => (Format::Text, None),
+                (_, None) | (Use::Upload(_), _) => (Format::Text, None),
                 (Use::Plain(_), Some(value)) => (format, Some(Cow::Borrowed(value))),
                 (Use::Token(t), Some(value)) => {
                     let plain = t.stored(value, format)?;
@@ -250,12 +273,11 @@ impl Parameters {
             )));
         }
         let arguments = self.upstream.iter().map(|(n, use_)| {
-            let Some(arg) = args.get(index(*n)) else {
-                return Err(not_constant());
-            };
+            let arg = || args.get(index(*n)).ok_or_else(not_constant);
             match use_ {
-                Use::Plain(_) => Ok(arg.clone()),
-                Use::Token(t) => t.argument(arg),
+                Use::Plain(_) => arg().cloned(),
+                Use::Token(t) => t.argument(arg()?),
+                Use::Upload(_) => Err(super::uploads::not_prepared()),
             }
         });
         arguments.collect()

@@ -7,6 +7,7 @@ use foldhash::HashMap;
 use super::copy_in::CopyTokens;
 use super::copy_out::CopyExport;
 use super::param::Parameters;
+use super::uploads::{Given, Uploads};
 use crate::catalog::{Relation, SearchPath, TempTables};
 use crate::ident::Ident;
 use crate::mask::{OutputRule, Transform};
@@ -124,6 +125,8 @@ pub struct PlanContext<'a> {
     pub prepared: &'a HashMap<Ident, PreparedEntry>,
     /// Cursors.
     pub cursors: &'a HashMap<Ident, CursorEntry>,
+    /// How it gets what the tokens in temporary tables stand for.
+    pub given: Given<'a>,
     /// A name for a prepared statement or cursor this statement may create upstream, unused so far.
     pub fresh_name: Ident,
 }
@@ -141,6 +144,7 @@ pub struct Plan {
     copy_tokens: Option<Arc<CopyTokens>>,
     copy_export: Option<Arc<CopyExport>>,
     parameters: Option<Arc<Parameters>>,
+    uploads: Option<Arc<Uploads>>,
     effect: Effect,
     facts: Arc<Facts>,
     epoch: u64,
@@ -191,6 +195,7 @@ impl Plan {
             copy_tokens: None,
             copy_export: None,
             parameters: None,
+            uploads: None,
             effect,
             facts: Arc::new(facts),
             epoch: 0,
@@ -203,6 +208,10 @@ impl Plan {
 
     pub(super) fn set_parameters(&mut self, parameters: Option<Arc<Parameters>>) {
         self.parameters = parameters;
+    }
+
+    pub(super) fn set_uploads(&mut self, uploads: Option<Arc<Uploads>>) {
+        self.uploads = uploads;
     }
 
     pub(super) fn set_copy_tokens(&mut self, tokens: Option<Arc<CopyTokens>>) {
@@ -276,6 +285,7 @@ impl Plan {
             copy_tokens: newer.copy_tokens.clone(),
             copy_export: newer.copy_export.clone(),
             parameters: newer.parameters.clone(),
+            uploads: newer.uploads.clone(),
             effect: newer.effect.clone(),
             facts: Arc::clone(&newer.facts),
             epoch: newer.epoch,
@@ -316,6 +326,11 @@ impl Plan {
     /// How the client's parameters become PostgreSQL's; `None`: they are the same.
     pub fn parameters(&self) -> Option<&Arc<Parameters>> {
         self.parameters.as_ref()
+    }
+
+    /// What has to be read of temporary tables first, and bound with it.
+    pub fn uploads(&self) -> Option<&Arc<Uploads>> {
+        self.uploads.as_ref()
     }
 
     /// The types of PostgreSQL's parameters, given those the client names for its own.
@@ -377,6 +392,7 @@ pub fn plan_verbatim(grants: &Grants) -> Option<Plan> {
         copy_tokens: None,
         copy_export: None,
         parameters: None,
+        uploads: None,
         effect: Effect::None,
         facts: Arc::default(),
         epoch: 0,

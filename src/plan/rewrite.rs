@@ -349,6 +349,7 @@ fn generated_sql(
         let decisions = Decisions {
             columns,
             lists: std::collections::BTreeMap::new(),
+            held: std::collections::BTreeMap::new(),
         };
         let writer = Writer {
             relation: r,

@@ -1,25 +1,31 @@
 //! One parsed statement → a plan or a refusal: reading statements here, the rest in `utility`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::decide::{Delivery, decide};
 use super::param::Parameters;
 use super::plan::{CursorEntry, Effect, Facts, Plan, PlanContext, PreparedEntry};
 use super::rewrite::{facts, rewrite, shared};
+use super::uploads::Uploads;
 use super::utility;
 use crate::analyze::{Grounds, analyze, analyze_values};
 use crate::ident::Ident;
 use crate::mask::OutputRule;
 use crate::pg::{Oid, sqlstate};
 use crate::refusal::Refusal;
-use crate::sql::print::{Rewrite, print};
-use crate::sql::tree::{Expr, Statement};
+use crate::sql::print::{HeldForm, Rewrite, print};
+use crate::sql::tree::{Expr, HeldId, Statement};
 
 /// A statement whose relations are decided.
 pub(super) struct Read {
     pub(super) rewrite: Rewrite,
     pub(super) outputs: Vec<OutputRule>,
     pub(super) parameters: Option<Arc<Parameters>>,
+    /// What has to be read of temporary tables first.
+    pub(super) uploads: Option<Arc<Uploads>>,
+    /// How that would be bound, if it was read and is written.
+    pub(super) unwritten: Option<HashMap<HeldId, HeldForm>>,
     pub(super) names: Vec<Ident>,
     /// Types of the outputs, as far as they are known.
     pub(super) types: Vec<Option<Oid>>,
@@ -91,6 +97,7 @@ fn read_rows(statement: &mut Statement, ctx: &PlanContext<'_>) -> Result<Plan, R
     let read = read(statement, Delivery::Rows, ctx)?;
     let mut plan = Plan::decided(print(statement, &read.rewrite)?, Effect::None, read.facts);
     plan.set_parameters(read.parameters);
+    plan.set_uploads(read.uploads);
     if returns_rows(statement) {
         plan.set_outputs(shared(read.outputs));
     }
@@ -151,7 +158,7 @@ pub(super) fn read(
     let decisions = decide(&mut lineage, delivery, grounds)?;
     super::order::settle(statement, delivery, &lineage, &decisions, grounds)?;
     let mut rewrite = rewrite(&lineage, &decisions, grounds)?;
-    let parameters = decisions.decode(&lineage, &mut rewrite)?;
+    let placed = super::held::place(&decisions, &lineage, ctx.given, &mut rewrite)?;
     super::hidden::hide(statement, &lineage, &decisions, &mut rewrite)?;
     let mut facts = facts(&lineage, &decisions);
     facts.kind = kind(statement);
@@ -160,7 +167,9 @@ pub(super) fn read(
     Ok(Read {
         rewrite,
         outputs: decisions.output_rules(&lineage),
-        parameters,
+        parameters: placed.parameters,
+        uploads: placed.uploads,
+        unwritten: placed.unwritten,
         names,
         types,
         facts,
@@ -237,6 +246,9 @@ fn prepare(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
     let declared = crate::analyze::resolve_types(types, grounds(ctx))?;
     let client_name = std::mem::replace(name, ctx.fresh_name.clone());
     let read = read(inner, Delivery::Rows, ctx)?;
+    if read.uploads.is_some() || read.unwritten.is_some() {
+        return Err(super::uploads::not_prepared());
+    }
     let rows = returns_rows(inner);
     let mut of = Plan::decided(
         print(inner, &read.rewrite)?,
@@ -326,7 +338,18 @@ fn declare(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
         *query = q;
     }
     let sql = print(&statement, &read.rewrite)?;
-    let mut of = Plan::decided(sql.clone(), Effect::None, read.facts.clone());
+    // What tells whether a newer plan is the same has no room for what was read once.
+    let compared = match read.unwritten {
+        None => sql.clone(),
+        Some(held) => print(
+            &statement,
+            &Rewrite {
+                held,
+                ..read.rewrite
+            },
+        )?,
+    };
+    let mut of = Plan::decided(compared, Effect::None, read.facts.clone());
     of.set_outputs(shared(read.outputs));
     let entry = CursorEntry {
         upstream: ctx.fresh_name.clone(),
@@ -338,6 +361,7 @@ fn declare(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
     let effect = Effect::Declare(client_name, entry);
     let mut plan = Plan::decided(sql, effect, named(read.facts, "DECLARE"));
     plan.set_parameters(read.parameters);
+    plan.set_uploads(read.uploads);
     Ok(plan)
 }
 

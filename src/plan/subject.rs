@@ -143,12 +143,56 @@ impl Subject<'_> {
 
     /// The session's temporary table holds what the client put there: the tokens' text.
     pub(super) fn token_in_temporary(&self, temporary: &Ident) -> Refusal {
-        let refusal = self.compared(&format!("the temporary table {temporary}"));
+        let decoded = matches!(&self.rule.treatment,
+            Treatment::Token(t) if t.is_reversible() && t.compares() && t.texts() == 1);
+        if !decoded {
+            return self.token_compared();
+        }
+        let refusal = self.compared(&format!("the temporary table {temporary} here"));
         let detail = refusal.detail.clone().unwrap_or_default();
-        refusal.detail(format!(
-            "{detail} The temporary table has tokens at most, the column what they stand for, and \
-             PostgreSQL cannot make one of the other."
+        refusal
+            .detail(format!(
+                "{detail} The temporary table has tokens at most, the column what they stand for. They are \
+                 decoded where a column of the table itself is compared by =, <>, IS DISTINCT FROM or IN."
+            ))
+            .hint(format!(
+                "Join with {temporary} itself: … JOIN {temporary} ON {} = {temporary}.…, or {} IN (SELECT \
+                 … FROM {temporary}).",
+                self.column, self.column
+            ))
+    }
+
+    /// Its column has a type that tokens have not, or one the proxy does not know.
+    pub(super) fn token_in_column(
+        &self,
+        temporary: &Ident,
+        column: &Ident,
+        token: &TokenColumn,
+    ) -> Refusal {
+        let ty = token_type(token);
+        Refusal::denied(format!(
+            "cannot compare column {} of {} with column {column} of {temporary}",
+            self.column, self.table
         ))
+        .detail(format!(
+            "{} Its tokens are of type {ty}, and column {column} is not, or of a type the proxy does not \
+             know.",
+            self.token_rule()
+        ))
+        .hint(format!("CREATE TEMP TABLE {temporary} ({column} {ty}, …)."))
+    }
+
+    /// What a statement writes was not there when its tokens were decoded.
+    pub(super) fn token_in_written(&self, temporary: &Ident) -> Refusal {
+        Refusal::denied(format!(
+            "cannot compare column {} of {} with what the same statement writes to {temporary}",
+            self.column, self.table
+        ))
+        .detail(format!(
+            "{} What a temporary table holds is decoded before the statement begins.",
+            self.token_rule()
+        ))
+        .hint("Write to the table in one statement, and compare it in the next.")
     }
 
     fn compared(&self, what: &str) -> Refusal {
@@ -240,11 +284,7 @@ pub(super) fn not_decoded(why: NotDecoded, token: &TokenColumn) -> Refusal {
 
 /// A constant whose type PostgreSQL would not compare with the tokens.
 pub(super) fn other_type(token: &TokenColumn) -> Refusal {
-    let ty = match token.token_type() {
-        TokenType::Integer => "integer",
-        TokenType::Text => "text",
-        TokenType::Uuid => "uuid",
-    };
+    let ty = token_type(token);
     Refusal::error(
         sqlstate::UNDEFINED_FUNCTION,
         "cannot compare tokens with a constant or parameter of another type",
@@ -252,4 +292,12 @@ pub(super) fn other_type(token: &TokenColumn) -> Refusal {
     .hint(format!(
         "The column's tokens are of type {ty}: give the constant or parameter that type."
     ))
+}
+
+fn token_type(token: &TokenColumn) -> &'static str {
+    match token.token_type() {
+        TokenType::Integer => "integer",
+        TokenType::Text => "text",
+        TokenType::Uuid => "uuid",
+    }
 }

@@ -48,6 +48,7 @@ pub(super) fn create(mut table: Box<CreateTable>, ctx: &PlanContext<'_>) -> Resu
     };
     let mut rewrite = Rewrite::default();
     let mut parameters = None;
+    let mut uploads = None;
     let columns: Vec<(Ident, Option<Oid>)> = match table.query.take() {
         None => declared,
         Some((query, no_data)) => {
@@ -61,6 +62,7 @@ pub(super) fn create(mut table: Box<CreateTable>, ctx: &PlanContext<'_>) -> Resu
             let columns = names.zip(read.types.iter().copied().map(stored)).collect();
             (rewrite, facts) = (read.rewrite, named(read.facts, "CREATE TABLE AS"));
             parameters = read.parameters;
+            uploads = read.uploads;
             if let Statement::Query(q) = inner {
                 table.query = Some((q, no_data));
             }
@@ -76,6 +78,7 @@ pub(super) fn create(mut table: Box<CreateTable>, ctx: &PlanContext<'_>) -> Resu
     let sql = print(&Statement::CreateTable(table), &rewrite)?;
     let mut plan = Plan::decided(sql, effect, facts);
     plan.set_parameters(parameters);
+    plan.set_uploads(uploads);
     Ok(plan)
 }
 

@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::decide::{Decisions, Place};
-use super::param::{Parameters, TokenParameter};
+use super::param::{Numbered, Parameters, TokenParameter};
 use super::subject::Subject;
 use crate::analyze::lineage::{Lineage, List, Member, Source, Uses, Value};
 use crate::analyze::{ColumnForm, Grounds, column_form};
@@ -149,6 +149,9 @@ impl Decisions {
     /// joining a tokenized column with a clear one of the same data would undo the tokens.
     pub(super) fn verify_equalities(&self, lineage: &Lineage) -> Result<(), Refusal> {
         for e in &lineage.equalities {
+            if e.held.is_some_and(|id| self.held.contains_key(&id)) {
+                continue;
+            }
             for (mine, other) in [(&e.left, &e.right), (&e.right, &e.left)] {
                 // The constants may be several texts each, the values of a column are one.
                 let searched = lineage.is_searched(other);
@@ -221,12 +224,13 @@ impl Decisions {
     }
 
     /// Writes the lists of tokens into the rewrite. Parameters are numbered anew when some of them are
-    /// tokens: the same `$n` may be shown elsewhere, as the client sent it.
+    /// tokens: the same `$n` may be shown elsewhere, as the client sent it. So many more `uploads` follow.
     pub(super) fn decode(
         &self,
         lineage: &Lineage,
         rewrite: &mut Rewrite,
-    ) -> Result<Option<Arc<Parameters>>, Refusal> {
+        uploads: usize,
+    ) -> Result<Option<Numbered>, Refusal> {
         let mut used = Vec::new();
         for (id, list) in &self.lists {
             let Some(written) = lineage.list(*id) else {
@@ -259,20 +263,20 @@ impl Decisions {
                 }
             }
         }
-        if used.is_empty() {
+        if used.is_empty() && uploads == 0 {
             return Ok(None);
         }
-        let numbered = Parameters::number(&lineage.params, used)?;
-        rewrite.params = Some(numbered.plain);
-        for (at, n) in numbered.tokens {
+        let mut numbered = Parameters::number(&lineage.params, used, uploads)?;
+        rewrite.params = Some(std::mem::take(&mut numbered.plain));
+        for (at, n) in &numbered.tokens {
             let parameter = format!("${n}");
             let sql = match lineage.list(at.0) {
                 Some(list) => list.proven(parameter),
                 None => parameter,
             };
-            rewrite.constants.entry(at).or_default().push(sql);
+            rewrite.constants.entry(*at).or_default().push(sql);
         }
-        Ok(Some(Arc::new(numbered.parameters)))
+        Ok(Some(numbered))
     }
 
     /// A token of the kind `siv` is a varchar, as one of `ff1` that is no uuid and no integer: PostgreSQL would

@@ -9,6 +9,7 @@ use super::diagnostic;
 use super::errors::{error_to_client, fields, notice_to_client};
 use super::replies::{Expected, Running};
 use super::transaction::Completion;
+use super::uploads::Reading;
 use super::{Fatal, Io, Session, startup, to_client};
 use crate::audit::Outcome;
 use crate::limits;
@@ -43,6 +44,9 @@ impl Session {
         io: &mut Io<'_>,
     ) -> Result<(), Fatal> {
         let body = frame::body(whole);
+        if self.is_read(tag) {
+            return self.on_read(tag);
+        }
         if tag == backend::ROW_DESCRIPTION {
             // Mostly it is one that was read before.
             self.on_description(Some(body), io)?;
@@ -106,6 +110,9 @@ impl Session {
     /// Takes the rows at the front of `bytes`, as many as are there and go out together; says how
     /// many bytes they are. The first is there.
     pub fn on_rows(&mut self, bytes: &[u8], io: &mut Io<'_>) -> Result<usize, Fatal> {
+        if let Some(Expected::Read(read)) = self.replies.head() {
+            return read.row(bytes);
+        }
         if let Some(Expected::Execute { running, portal }) = self.replies.head()
             && running.rows.is_none()
         {
@@ -333,6 +340,7 @@ impl Session {
                 }
                 *failed = true;
             }
+            Some(Expected::Read(_)) => self.read_failed(sqlstate, now),
             // ReadyForQuery follows in any case: a deferred constraint failed at the commit.
             Some(Expected::Sync { .. } | Expected::Ready { .. }) => {}
             Some(Expected::Execute { running, .. }) => {
@@ -351,13 +359,14 @@ impl Session {
         whole: &[u8],
         io: &mut Io<'_>,
     ) -> Result<(), Fatal> {
-        let Some(
-            Expected::Query { segment, .. }
-            | Expected::Ready { segment }
-            | Expected::Sync { segment },
-        ) = self.replies.pop()
-        else {
-            return Err(unexpected());
+        let (segment, read) = match self.replies.pop() {
+            Some(
+                Expected::Query { segment, .. }
+                | Expected::Ready { segment }
+                | Expected::Sync { segment },
+            ) => (segment, None),
+            Some(Expected::Read(read)) => (read.segment, Some(read)),
+            _ => return Err(unexpected()),
         };
         self.status = status;
         self.confirmed.ready(status, self.failed);
@@ -374,6 +383,12 @@ impl Session {
             self.details.retain(|upstream, _| live.contains(upstream));
         }
         self.failed = false;
+        if let Some(read) = read {
+            self.uploads.reading = read.ended()?;
+            if let Reading::Done(_) = self.uploads.reading {
+                return Ok(());
+            }
+        }
         self.report_encoding(io)?;
         io.client.extend_from_slice(whole);
         Ok(())

@@ -12,7 +12,7 @@ use super::replies::{Expected, Prepared, Told};
 use super::{FAILING, Fatal, Io, Moment, Session, Step, planning, to_client, to_upstream};
 use crate::ident::Ident;
 use crate::pg::{Oid, sqlstate};
-use crate::plan::{Plan, Refusal, stands_alone};
+use crate::plan::{Given, Plan, Refusal, Uploaded, stands_alone};
 use crate::sql::tree::Statement;
 use crate::wire::frontend::{Bind, Execute, Named, Parse, Target};
 use crate::wire::write::WriteError;
@@ -120,6 +120,7 @@ impl Session {
             at.snapshot,
             &self.speculative,
             &mut self.names,
+            Given::Bound,
         )?;
         planning::check_parameter_types(&plan, types, &self.role, at.snapshot, &self.speculative)?;
         Ok((source, plan))
@@ -225,7 +226,15 @@ impl Session {
             match self.prepared(bind.statement, at, io)? {
                 Ok(Some(prepared)) => {
                     self.waits_for = None;
-                    match self.send_bind(bind, prepared, io)? {
+                    let uploaded = if prepared.plan.uploads().is_some() {
+                        let Some(uploaded) = self.read_for_bind(&prepared.plan, io)? else {
+                            return Ok(Step::Later);
+                        };
+                        Some(uploaded)
+                    } else {
+                        None
+                    };
+                    match self.send_bind(bind, prepared, uploaded.as_ref(), io)? {
                         Ok(()) => return Ok(Step::Continue),
                         Err(refusal) => refusal,
                     }
@@ -245,9 +254,10 @@ impl Session {
         &mut self,
         bind: &Bind<'_>,
         prepared: Arc<Prepared>,
+        uploaded: Option<&Uploaded>,
         io: &mut Io<'_>,
     ) -> Result<Result<(), Refusal>, WriteError> {
-        let bound = match prepared.bound(bind) {
+        let bound = match prepared.bound(bind, uploaded) {
             Ok(bound) => bound,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -274,6 +284,8 @@ impl Session {
             prepared,
             formats,
             segment: self.segment,
+            after: self.uploads.executed,
+            begun: OnceLock::new(),
         };
         self.portals.bind(bind.portal, portal);
         self.replies.push(Expected::Bind);
@@ -302,12 +314,14 @@ impl Session {
             },
         };
         let ready = ready.and_then(|portal| {
+            self.still_holds(&portal)?;
             let running = self.running(&portal.prepared.plan, at)?;
             Ok((portal, running))
         });
         match ready {
             Ok((portal, running)) => {
                 to_upstream::execute(io.upstream, &portal.upstream, execute.max_rows)?;
+                self.uploads.executed = self.uploads.executed.saturating_add(1);
                 let plan = Arc::clone(&portal.prepared.plan);
                 self.assume(&plan);
                 let running = self.replies.boxed(running);

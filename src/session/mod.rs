@@ -29,6 +29,7 @@ mod simple;
 mod startup;
 mod temp;
 mod transaction;
+mod uploads;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -43,6 +44,7 @@ use self::replies::{Expected, Prepared, Replies};
 use self::rows::Latest;
 pub use self::startup::{UpstreamStartup, is_reported, restricted, unrestricted};
 use self::transaction::State;
+use self::uploads::{Reading, Uploads};
 use crate::audit::{Event, Outcome, Record, Sink, Ticket, Who};
 use crate::ident::Ident;
 use crate::pg::encoding::Encoding;
@@ -171,6 +173,8 @@ pub struct Session {
     doomed: Vec<Ident>,
     /// A statement was prepared anew, and what it returns has to be known before it is bound.
     waits_for: Option<Arc<Prepared>>,
+    /// What temporary tables hold, where it is compared with tokens.
+    uploads: Uploads,
     /// PostgreSQL waits for CopyData.
     copy_in: bool,
     /// PostgreSQL found that its catalog is not the snapshot's.
@@ -212,6 +216,7 @@ impl Session {
             copy_export: None,
             copy_fault: None,
             waits_for: None,
+            uploads: Uploads::default(),
             copy_in: false,
             moved: false,
             segment: 0,
@@ -232,6 +237,7 @@ impl Session {
                     .waits_for
                     .as_ref()
                     .is_none_or(|p| p.shape.get().is_some())
+                && self.uploads.reading.takes_client(self.replies.is_empty())
                 && !self.replies.unsettled(self.dirty)
                 && self.replies.len() < crate::limits::STATEMENTS_PER_SESSION)
     }
@@ -274,6 +280,7 @@ impl Session {
             return Ok(Step::Continue);
         }
         if self.skipping && !matches!(message, FrontendMessage::Sync) {
+            self.uploads.reading = Reading::No;
             return Ok(Step::Continue);
         }
         let encoding = self.speculative.settings.encoding();
@@ -330,6 +337,11 @@ impl Session {
             | FrontendMessage::CopyFail(_) => Step::Continue,
             FrontendMessage::Terminate => Step::Terminate,
         };
+        if step == Step::Continue {
+            // What was read was for this message, and holds for no other.
+            self.uploads.reading = Reading::No;
+            self.uploads.open = uploads::opens(message).unwrap_or(self.uploads.open);
+        }
         self.replies.locals(io.client);
         Ok(step)
     }

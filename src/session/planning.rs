@@ -10,7 +10,8 @@ use crate::ident::Ident;
 use crate::limits;
 use crate::pg::{Oid, sqlstate};
 use crate::plan::{
-    Facts, Plan, PlanContext, Refusal, Scope, observe_statement, plan_statement, stands_alone,
+    Facts, Given, Plan, PlanContext, Refusal, Scope, observe_statement, plan_statement,
+    stands_alone,
 };
 use crate::snapshot::Snapshot;
 use crate::sql::Shaped;
@@ -58,11 +59,18 @@ pub(super) fn plan(
     snapshot: &Snapshot,
     state: &State,
     names: &mut Names,
+    given: Given<'_>,
 ) -> Result<Arc<Plan>, Refusal> {
     let alone = stands_alone(&statement) && is_plain(state);
     in_context(role, snapshot, state, names.fresh(), |context| {
         if !alone {
-            return plan_statement(statement, context);
+            let fresh_name = context.fresh_name.clone();
+            let context = PlanContext {
+                given,
+                fresh_name,
+                ..*context
+            };
+            return plan_statement(statement, &context);
         }
         // Its plan may serve other sessions: it does not get to see what is this one's.
         let (prepared, cursors, temp) = (
@@ -127,7 +135,12 @@ pub(super) fn observe(
     names: &mut Names,
 ) -> (Result<Plan, Refusal>, Facts) {
     in_context(role, snapshot, state, names.fresh(), |context| {
-        observe_statement(statement, context)
+        let context = PlanContext {
+            given: Given::Written(None),
+            fresh_name: context.fresh_name.clone(),
+            ..*context
+        };
+        observe_statement(statement, &context)
     })
     .unwrap_or_else(|refusal| (Err(refusal), Facts::default()))
 }
@@ -154,6 +167,7 @@ fn in_context<T>(
         temp: state.temp.tables(),
         prepared: &state.prepared,
         cursors: &state.cursors,
+        given: Given::Bound,
         fresh_name,
     }))
 }

@@ -3,7 +3,7 @@
 //! The unnamed one, which almost every statement is bound to, has a place of its own: it comes and
 //! goes with each of them.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use foldhash::HashMap;
 
@@ -17,6 +17,10 @@ pub(super) struct Portal {
     pub(super) formats: Formats,
     /// The segment (up to a Sync) that made it; it is gone when that one's transaction is.
     pub(super) segment: u64,
+    /// How many statements had been executed when it was bound.
+    pub(super) after: u64,
+    /// It was executed.
+    pub(super) begun: OnceLock<()>,
 }
 
 /// The formats of a result, as Bind asks for them: almost always one for all of its columns.

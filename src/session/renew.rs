@@ -228,7 +228,9 @@ impl Session {
         let known = self.details.get(&entry.upstream)?;
         let current = known.types.is_some()
             && known.plan.epoch() == at.snapshot.epoch
-            && known.search_path == *self.speculative.settings.search_path();
+            && known.search_path == *self.speculative.settings.search_path()
+            && (known.plan.uploads())
+                .is_none_or(|uploads| uploads.are_of(self.speculative.temp.tables()));
         current.then(|| Arc::clone(known))
     }
 
@@ -290,6 +292,8 @@ impl Session {
                 )),
                 formats: portal.formats.clone(),
                 segment: portal.segment,
+                after: portal.after,
+                begun: portal.begun.clone(),
             })),
             Err(refusal) if !at.last && planning::is_unknown_name(&refusal) => Err(refusal),
             _ => Err(closed("portal", "Bind it")),

@@ -13,13 +13,14 @@ use super::Fatal;
 use super::portals::Portal;
 use super::rows::{self, Remembered, Rows, Shape};
 use super::transaction::{Completion, State};
+use super::uploads::Read;
 use crate::audit::{Outcome, Ticket};
 use crate::catalog::SearchPath;
 use crate::ident::Ident;
 use crate::mask::OutputRule;
 use crate::pg::Oid;
 use crate::pg::types::Format;
-use crate::plan::{Bound, Effect, Plan, PreparedEntry, Refusal};
+use crate::plan::{Bound, Effect, Plan, PreparedEntry, Refusal, Uploaded};
 use crate::sql::tree::{CopyDirection, Statement};
 use crate::wire::frontend::Bind;
 
@@ -119,13 +120,21 @@ impl Prepared {
         self.types.as_deref().unwrap_or_default()
     }
 
-    /// PostgreSQL's values of a client's; `None` if they are the same.
-    pub(super) fn bound<'v>(&self, bind: &Bind<'v>) -> Result<Option<Bound<'v>>, Refusal> {
+    /// PostgreSQL's values of a client's, with what was read for it; `None` if they are the same.
+    pub(super) fn bound<'v>(
+        &self,
+        bind: &Bind<'v>,
+        uploaded: Option<&Uploaded>,
+    ) -> Result<Option<Bound<'v>>, Refusal> {
         let Some(parameters) = self.plan.parameters() else {
             return Ok(None);
         };
+        let maps = match self.plan.uploads().zip(uploaded) {
+            Some((uploads, uploaded)) => uploads.maps(uploaded)?,
+            None => Vec::new(),
+        };
         parameters
-            .bind(self.declared().len(), bind.formats, bind.values)
+            .bind(self.declared().len(), (bind.formats, bind.values), &maps)
             .map(Some)
     }
 
@@ -247,6 +256,8 @@ pub(super) enum Expected {
         statement: Option<Ident>,
         visible: bool,
     },
+    /// What temporary tables hold, which the proxy asked for.
+    Read(Box<Read>),
     /// The proxy's own reply.
     Local(BytesMut),
 }
@@ -386,6 +397,7 @@ impl Replies {
                 | Expected::DescribePortal { .. }
                 | Expected::Bind
                 | Expected::Close { .. }
+                | Expected::Read(_)
                 | Expected::Local(_) => {}
             }
         }
@@ -405,6 +417,7 @@ impl Expected {
             | Self::DescribePortal { .. }
             | Self::Bind
             | Self::Close { .. }
+            | Self::Read(_)
             | Self::Local(_) => 0,
         }
     }

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use super::replies::{Expected, Running};
 use super::transaction::Completion;
+use super::uploads::{Reading, not_first};
 use super::{FAILING, Fatal, Io, Moment, Session, Step, planning, to_client, to_upstream};
-use crate::plan::{Plan, Refusal, stands_alone};
+use crate::plan::{Given, Plan, Refusal, Uploaded, stands_alone};
 use crate::sql::Shaped;
 use crate::sql::tree::Statement;
 use crate::wire::backend::TransactionStatus;
@@ -30,6 +31,12 @@ impl Session {
         at: &Moment<'_>,
         io: &mut Io<'_>,
     ) -> Result<Step, Fatal> {
+        let uploaded = match std::mem::take(&mut self.uploads.reading) {
+            // The error was its answer.
+            Reading::Failed => return Ok(Step::Continue),
+            Reading::Done(uploaded) => Some(uploaded),
+            Reading::No | Reading::Waits | Reading::Asked => None,
+        };
         let shaped = planning::may_be_kept(query.text, &self.speculative)
             .then(|| planning::shaped(query.text))
             .flatten();
@@ -61,8 +68,15 @@ impl Session {
         let executes = |s: &Statement| matches!(s, Statement::Execute { .. });
         let several = statements.len() > 1 || statements.iter().any(executes);
         let before = several.then(|| self.speculative.clone());
-        match self.plan_all(statements, at) {
+        match self.plan_all(statements, uploaded.as_ref(), at) {
             Ok(plans) => {
+                if let Some(first) = plans.first().filter(|first| first.plan.uploads().is_some()) {
+                    let plan = Arc::clone(&first.plan);
+                    if let Some(before) = before {
+                        self.speculative = before;
+                    }
+                    return self.read_for_query(&plan, io);
+                }
                 if let (Some(shaped), [only]) = (shaped.filter(|_| alone), &*plans) {
                     at.plans.keep(&self.key, &shaped, &looked, &only.plan);
                 }
@@ -74,6 +88,7 @@ impl Session {
                     self.forget_doomed();
                 }
                 if !at.last && planning::is_unknown_name(&refusal) {
+                    self.uploads.reading = uploaded.map_or(Reading::No, Reading::Done);
                     return Ok(Step::Unknown);
                 }
                 self.refuse_query(&refusal, &text, io)?;
@@ -96,6 +111,7 @@ impl Session {
         };
         self.assume(plan);
         to_upstream::query_pieces(io.upstream, |push| plan.sql().write_with(text, push))?;
+        self.uploads.executed = self.uploads.executed.saturating_add(1);
         self.expect_query(VecDeque::from([running]));
         Ok(())
     }
@@ -105,6 +121,7 @@ impl Session {
     fn plan_all(
         &mut self,
         statements: Vec<Statement>,
+        uploaded: Option<&Uploaded>,
         at: &Moment<'_>,
     ) -> Result<Vec<Planned>, Refusal> {
         let mut plans: Vec<Planned> = Vec::with_capacity(statements.len());
@@ -120,7 +137,11 @@ impl Session {
                     at.snapshot,
                     &self.speculative,
                     &mut self.names,
+                    Given::Written(uploaded.filter(|_| plans.is_empty())),
                 )?;
+                if plan.uploads().is_some() && !plans.is_empty() {
+                    return Err(not_first());
+                }
                 let hidden = todo.peek().is_some();
                 if hidden {
                     self.assume(&plan);
@@ -174,6 +195,7 @@ impl Session {
             self.assume(&last.plan);
         }
         to_upstream::query(io.upstream, &text)?;
+        self.uploads.executed = self.uploads.executed.saturating_add(1);
         self.expect_query(running);
         Ok(())
     }
@@ -206,7 +228,9 @@ impl Session {
     ) -> Result<(), Fatal> {
         let reply = self.refusal(refusal, text);
         self.close_doomed(io)?;
-        if self.replies.is_empty() && self.status == TransactionStatus::Idle {
+        // What a pipeline without Sync has done so far ends with it.
+        let idle = self.replies.is_empty() && self.status == TransactionStatus::Idle;
+        if idle && !self.uploads.open {
             io.client.extend_from_slice(&reply);
             to_client::ready(io.client, TransactionStatus::Idle);
             return Ok(());

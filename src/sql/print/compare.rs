@@ -1,7 +1,7 @@
 //! Comparisons that are keywords of the grammar: DISTINCT FROM, BETWEEN, IN, ANY and ALL.
 
 use super::{Printed, Printer, unresolved};
-use crate::sql::tree::{Expr, Operator, Quantifier};
+use crate::sql::tree::{Expr, HeldId, Operator, Quantifier};
 
 impl<'a> Printer<'a> {
     /// Are columns of two relations compared for equality, both computed? `plan::hidden` has seen to
@@ -29,6 +29,33 @@ impl<'a> Printer<'a> {
         self.push(") OPERATOR(\"pg_catalog\".=) \"pg_catalog\".\"hashtext\"(");
         self.expr(right)?;
         self.push(")))");
+        Ok(())
+    }
+
+    /// What a value of a temporary table stands for: strict, immutable, and without an error of its own.
+    pub(super) fn held(&mut self, held: HeldId, expr: &Expr) -> Printed {
+        let rewrite = self.rewrite;
+        let Some(form) = rewrite.held.get(&held) else {
+            return self.expr(expr);
+        };
+        self.push(if form.cast.is_some() { "(CAST(" } else { "(" });
+        self.push("\"pg_catalog\".\"jsonb_object_field_text\"(");
+        self.push(&form.map);
+        self.push(", CAST(");
+        self.expr(expr)?;
+        self.push(" AS \"pg_catalog\".\"text\"))");
+        if let Some(ty) = form.cast {
+            self.push(" AS \"pg_catalog\".\"");
+            self.push(ty);
+            self.push("\")");
+        }
+        if let Some((schema, name)) = &form.collation {
+            self.push(" COLLATE ");
+            self.ident(schema)?;
+            self.push(".");
+            self.ident(name)?;
+        }
+        self.push(")");
         Ok(())
     }
 

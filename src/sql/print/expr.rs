@@ -36,6 +36,7 @@ impl Printer<'_> {
                     None => self.expr(expr),
                 }
             }
+            Expr::Held { held, expr } => self.held(*held, expr),
             Expr::Literal(literal) => self.literal(literal),
             Expr::SystemValue(value) => {
                 self.system_value(*value);

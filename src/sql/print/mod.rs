@@ -33,7 +33,7 @@ pub use self::pinned::{MOVED, UNPROVEN, proven};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::tree::{Expr, ListId, Looked, Query, RelationId, Statement, TypeName};
+use super::tree::{Expr, HeldId, ListId, Looked, Query, RelationId, Statement, TypeName};
 use super::{SqlText, Unsupported};
 use crate::ident::Ident;
 use crate::pg::AttrNumber;
@@ -62,6 +62,8 @@ pub struct Rewrite {
     /// The SQL of constants that are printed otherwise than they were written, by list and number. One
     /// that is looked for in a column may be several.
     pub constants: HashMap<(ListId, u32), Vec<String>>,
+    /// How values of temporary tables are written that are compared with tokens.
+    pub held: HashMap<HeldId, HeldForm>,
     /// New numbers of parameters; `None`: they keep theirs.
     pub params: Option<HashMap<u16, u16>>,
 }
@@ -73,6 +75,17 @@ pub struct Pin {
     pub columns: Vec<Ident>,
     /// SQL conditions without columns.
     pub checks: Vec<String>,
+}
+
+/// What is written for a value of a temporary table: what it stands for, looked up by its text.
+#[derive(Clone)]
+pub struct HeldForm {
+    /// SQL of a jsonb object: what stands for what.
+    pub map: String,
+    /// The collation of the column it is compared with, whatever its own is; none of what is no text.
+    pub collation: Option<(Ident, Ident)>,
+    /// The type, in `pg_catalog`, of what it stands for; `None` for text.
+    pub cast: Option<&'static str>,
 }
 
 /// How one reference to a base relation is written.

@@ -2,7 +2,8 @@
 
 use super::constant::Constant;
 use super::keyword::KeywordForm;
-use super::query::{ListId, NullsOrder, OrderItem, Query, RelationId, SortDirection};
+use super::query::{HeldId, ListId, NullsOrder, OrderItem, Query, RelationId, SortDirection};
+use super::window::Window;
 use crate::ident::Ident;
 
 /// A possibly qualified name, outermost part first: `c`, `t.c`, `s.t.c`.
@@ -199,73 +200,6 @@ impl Call {
     }
 }
 
-/// `OVER (base PARTITION BY … ORDER BY … frame)`, or `OVER name`.
-#[derive(Clone)]
-pub struct Window {
-    /// `OVER name` when `is_reference`, else the base window of the parenthesised form.
-    pub base: Option<Ident>,
-    /// `OVER name`, without parentheses.
-    pub is_reference: bool,
-    /// `PARTITION BY`
-    pub partition_by: Vec<Expr>,
-    /// `ORDER BY`
-    pub order_by: Vec<OrderItem>,
-    /// `ROWS …`
-    pub frame: Option<WindowFrame>,
-}
-
-/// A window frame.
-#[derive(Clone)]
-pub struct WindowFrame {
-    /// `ROWS`, `RANGE`, `GROUPS`
-    pub units: FrameUnits,
-    /// Start.
-    pub start: FrameBound,
-    /// End, when `BETWEEN` was used.
-    pub end: Option<FrameBound>,
-    /// `EXCLUDE …`
-    pub exclusion: Option<FrameExclusion>,
-}
-
-/// Frame units.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum FrameUnits {
-    /// `ROWS`
-    Rows,
-    /// `RANGE`
-    Range,
-    /// `GROUPS`
-    Groups,
-}
-
-/// One end of a frame.
-#[derive(Clone)]
-pub enum FrameBound {
-    /// `UNBOUNDED PRECEDING`
-    UnboundedPreceding,
-    /// `e PRECEDING`
-    Preceding(Box<Expr>),
-    /// `CURRENT ROW`
-    CurrentRow,
-    /// `e FOLLOWING`
-    Following(Box<Expr>),
-    /// `UNBOUNDED FOLLOWING`
-    UnboundedFollowing,
-}
-
-/// `EXCLUDE …`
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum FrameExclusion {
-    /// `CURRENT ROW`
-    CurrentRow,
-    /// `GROUP`
-    Group,
-    /// `TIES`
-    Ties,
-    /// `NO OTHERS`
-    NoOthers,
-}
-
 /// A resolved column reference.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Column {
@@ -302,6 +236,14 @@ pub enum Expr {
         list: ListId,
         /// Which member.
         member: u32,
+        /// As it was written.
+        expr: Box<Expr>,
+    },
+    /// Resolved: a value of the session's temporary tables, compared for equality with a column of
+    /// tokens. The planner may have what it stands for printed in its place.
+    Held {
+        /// Which one.
+        held: HeldId,
         /// As it was written.
         expr: Box<Expr>,
     },

@@ -5,8 +5,9 @@
 //! sequence against the grammar; after that nothing depends on which form it is: every place is
 //! resolved, every value computes, and printing writes the pieces in order. No word is client text.
 
-use super::expr::{Expr, TypeName, Window};
+use super::expr::{Expr, TypeName};
 use super::query::{OrderItem, Query, TableAlias};
+use super::window::Window;
 use crate::ident::Ident;
 
 /// One form.

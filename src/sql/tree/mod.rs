@@ -16,17 +16,18 @@ mod merge;
 mod query;
 mod statement;
 mod walk;
+mod window;
 
 pub(super) use self::constant::Constants;
 pub use self::constant::{Constant, Looked, NumberType};
 pub use self::expr::{
-    BoolTest, Call, CallArg, Column, Expr, FrameBound, FrameExclusion, FrameUnits, Literal, Name,
-    Operator, Quantifier, Subscript, SystemValue, TypeName, Window, WindowFrame,
+    BoolTest, Call, CallArg, Column, Expr, Literal, Name, Operator, Quantifier, Subscript,
+    SystemValue, TypeName,
 };
 pub use self::keyword::{KeywordForm, KeywordTable, Piece};
 pub use self::merge::{Merge, MergeAction, MergeBranch, MergeRows};
 pub use self::query::{
-    ColumnDef, Cte, Cycle, Distinct, GroupItem, JoinConstraint, JoinKind, Limit, ListId,
+    ColumnDef, Cte, Cycle, Distinct, GroupItem, HeldId, JoinConstraint, JoinKind, Limit, ListId,
     LockStrength, LockWait, Locking, NullsOrder, OrderItem, Query, RelationId, RelationRef,
     RowsFromItem, Search, Select, SelectItem, SetExpr, SetOp, SortDirection, TableAlias,
     TableFunction, TableRef, TableSample, With,
@@ -38,3 +39,4 @@ pub use self::statement::{
     TransactionMode, Update,
 };
 pub use self::walk::{Part, Visit, Walked};
+pub use self::window::{FrameBound, FrameExclusion, FrameUnits, Window, WindowFrame};

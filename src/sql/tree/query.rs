@@ -1,8 +1,9 @@
 //! Queries: SELECT, VALUES, set operations, FROM items, WITH.
 
-use super::expr::{Call, Expr, Name, Operator, TypeName, Window};
+use super::expr::{Call, Expr, Name, Operator, TypeName};
 use super::keyword::KeywordTable;
 use super::statement::Statement;
+use super::window::Window;
 use crate::ident::Ident;
 
 /// A reference to a base relation in one statement: an index into the analyzer's table of them.
@@ -12,6 +13,11 @@ pub struct RelationId(pub u32);
 /// A list of constants in one statement: an index into the analyzer's table of them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ListId(pub u32);
+
+/// A value that a temporary table holds and that is compared with tokens, in one statement: an index
+/// into the analyzer's table of them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HeldId(pub u32);
 
 /// A query expression with its WITH, ORDER BY, LIMIT and locking clauses.
 #[derive(Clone)]

@@ -4,9 +4,10 @@
 //! inside it. Deliberately absent: FROM, and what a query holds; whoever walks those wants to know
 //! which clause it is in.
 
-use super::expr::{Expr, FrameBound, Subscript, Window};
+use super::expr::{Expr, Subscript};
 use super::keyword::{KeywordForm, Piece};
 use super::query::{OrderItem, Query};
+use super::window::{FrameBound, Window};
 use crate::refusal::Refusal;
 
 /// Something inside an expression.
@@ -43,6 +44,7 @@ impl Expr {
                 member: _,
                 expr: e,
             }
+            | Self::Held { held: _, expr: e }
             | Self::Unary(_, e)
             | Self::Not(e)
             | Self::Test(e, _)

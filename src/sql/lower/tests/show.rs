@@ -165,7 +165,7 @@ pub(super) fn expr(e: &Expr) -> String {
     match e {
         Expr::Name(n) => names(n),
         Expr::Star(n) => format!("{}.*", names(n)),
-        Expr::Constant { expr: inner, .. } => expr(inner),
+        Expr::Constant { expr: inner, .. } | Expr::Held { expr: inner, .. } => expr(inner),
         Expr::Param(n) => format!("${n}"),
         Expr::Literal(l) => literal(l),
         Expr::SystemValue(_) => "SYSTEM".into(),
