@@ -105,6 +105,13 @@ fn copy_from(mut statement: Statement, utf8: bool, ctx: &PlanContext<'_>) -> Res
         return Err(not_understood());
     };
     let lineage = crate::analyze::analyze_copy_from(r, columns, c.filter.as_mut(), grounds(ctx))?;
+    // As PostgreSQL refuses it: nobody has decided how such a query reads.
+    if lineage.relations.iter().any(|used| !used.written) {
+        return Err(Refusal::error(
+            sqlstate::FEATURE_NOT_SUPPORTED,
+            "cannot use subquery in COPY FROM WHERE condition",
+        ));
+    }
     let mut facts = Facts {
         kind: "COPY",
         ..Facts::default()

@@ -122,3 +122,6 @@ INSERT INTO nicknames VALUES (1, 'Ada', 'ADA', 'ada'), (2, 'ADA', 'Bo', 'Ada'), 
 -- Integers that stay integers as tokens.
 CREATE TABLE meters (id int PRIMARY KEY, number int, holder bigint);
 INSERT INTO meters VALUES (1, 12, 12), (2, NULL, 70000000003);
+-- What a rule does beside a write, nobody has looked at.
+CREATE TABLE forms (id int PRIMARY KEY, filed boolean);
+CREATE RULE forms_filed AS ON INSERT TO forms DO ALSO NOTHING;
