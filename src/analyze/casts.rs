@@ -153,7 +153,7 @@ impl Analyzer<'_> {
         }
         let tests = catalog.tests.get(&ty).into_iter().flatten();
         if let Some(called) = tests.into_iter().find(|c| !self.may_be_called(c)) {
-            let refusal = runs(called, &format!("the constraint of type {}", info.name));
+            let refusal = runs(called, &format!("a value of type {}", info.name));
             return Err(refusal);
         }
         let deeper = depth.saturating_add(1);

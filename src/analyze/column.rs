@@ -1,17 +1,23 @@
 //! Names in expressions: a column, a system column, the value of `t.*`.
 
+use std::sync::Arc;
+
 use super::expr::Info;
 use super::lineage::{Source, Uses};
 use super::scope::{Found, Item, ItemKind, Scope, Visible};
 use super::{Analyzer, Resolve};
-use crate::pg::sqlstate;
+use crate::ident::Ident;
+use crate::pg::{AttrNumber, sqlstate};
 use crate::refusal::Refusal;
 use crate::sql::tree::{Expr, Name};
+
+/// `TableOidAttributeNumber`
+const TABLEOID: AttrNumber = -6;
 
 impl Analyzer<'_> {
     pub(super) fn name(&mut self, e: &mut Expr, name: &Name, scope: &Scope<'_>) -> Resolve<Info> {
         // A system column is not in the lists; it belongs to a base relation only.
-        if let Some(info) = self.system_column(e, name, scope) {
+        if let Some(info) = self.system_column(e, name, scope)? {
             return Ok(info);
         }
         match scope.find(name)? {
@@ -78,40 +84,19 @@ impl Analyzer<'_> {
         e: &mut Expr,
         name: &Name,
         scope: &Scope<'_>,
-    ) -> Option<Info> {
-        let (column, qualifier) = name.parts.split_last()?;
-        let attnum: i16 = match column.as_str() {
-            "ctid" => -1,
-            "xmin" => -2,
-            "cmin" => -3,
-            "xmax" => -4,
-            "cmax" => -5,
-            "tableoid" => -6,
-            _ => return None,
+    ) -> Resolve<Option<Info>> {
+        let Some((column, attnum, item)) = find_system_column(name, scope) else {
+            return Ok(None);
         };
-        let item = match qualifier {
-            [] => {
-                // As for any name: the nearest query with exactly one base relation has it.
-                if scope.columns.iter().any(|c| c.name == *column) {
-                    return None;
-                }
-                let mut with_relation = scope
-                    .items
-                    .iter()
-                    .filter(|i| i.relation.is_some() && i.kind == ItemKind::Plain);
-                let first = with_relation.next()?;
-                if with_relation.next().is_some() {
-                    return None;
-                }
-                first
-            }
-            [alias] => scope.item_opt(alias)?,
-            _ => return None,
+        let Some(relation) = item.relation else {
+            return Ok(None);
         };
-        if item.columns.iter().any(|c| c.name == *column) {
-            return None;
+        if attnum == TABLEOID
+            && let Some(used) = self.lineage.relation(relation)
+        {
+            let used = Arc::clone(&used.relation);
+            self.no_partition_told(&used, name.position)?;
         }
-        let relation = item.relation?;
         self.lineage
             .mark(Source::Column { relation, attnum }, Uses::NONE);
         *e = Expr::Column(crate::sql::tree::Column {
@@ -119,6 +104,46 @@ impl Analyzer<'_> {
             name: column.clone(),
             base: Some((relation, attnum)),
         });
-        Some(Info::computed(false, None))
+        Ok(Some(Info::computed(false, None)))
     }
+}
+
+/// The system column a name means, and whose it is.
+fn find_system_column<'n, 's>(
+    name: &'n Name,
+    scope: &'s Scope<'_>,
+) -> Option<(&'n Ident, AttrNumber, &'s Item)> {
+    let (column, qualifier) = name.parts.split_last()?;
+    let attnum = match column.as_str() {
+        "ctid" => -1,
+        "xmin" => -2,
+        "cmin" => -3,
+        "xmax" => -4,
+        "cmax" => -5,
+        "tableoid" => TABLEOID,
+        _ => return None,
+    };
+    let item = match qualifier {
+        [] => {
+            // As for any name: the nearest query with exactly one base relation has it.
+            if scope.columns.iter().any(|c| c.name == *column) {
+                return None;
+            }
+            let mut with_relation = scope
+                .items
+                .iter()
+                .filter(|i| i.relation.is_some() && i.kind == ItemKind::Plain);
+            let first = with_relation.next()?;
+            if with_relation.next().is_some() {
+                return None;
+            }
+            first
+        }
+        [alias] => scope.item_opt(alias)?,
+        _ => return None,
+    };
+    if item.columns.iter().any(|c| c.name == *column) {
+        return None;
+    }
+    Some((column, attnum, item))
 }

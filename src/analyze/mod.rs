@@ -44,6 +44,7 @@ mod new_table;
 mod operators;
 mod order;
 mod own_state;
+mod partition;
 mod polymorphic;
 mod probe;
 mod query;

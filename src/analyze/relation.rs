@@ -21,6 +21,7 @@ impl Analyzer<'_> {
         scope: &Scope<'_>,
     ) -> Resolve<Item> {
         self.selectable(relation, r.name.position)?;
+        self.no_partition_alone(relation, r.name.position)?;
         let id = self.add_relation(relation)?;
         let unaliased = r
             .alias

@@ -55,8 +55,9 @@ pub struct Catalog {
     pub operators: HashMap<Box<str>, Vec<OperatorInfo>>,
     /// Casts, by source and target type.
     pub casts: HashMap<(Oid, Oid), Cast>,
-    /// What PostgreSQL calls to test a value of a type: functions in a domain's constraints and in
-    /// those of the domains it is made of, by the domain or the range type over it.
+    /// What PostgreSQL calls with a value of a type: functions in a domain's constraints and in those
+    /// of the domains it is made of, by the domain or the range type over it; and those the database's
+    /// own types are ordered by.
     pub tests: HashMap<Oid, Vec<Called>>,
     /// (schema, collation), with whether it is deterministic.
     pub collations: HashMap<(Ident, Ident), bool>,

@@ -233,7 +233,8 @@ LEFT JOIN pg_catalog.pg_proc p ON p.oid = c.castfunc";
 
 /// Read from the constraints' trees, because `pg_depend` does not tell of functions that come with
 /// the server. Constants stand in those trees as numbers and blanks in names are escaped, so no text
-/// of theirs is taken for a function. What tests a domain also tests ranges of it.
+/// of theirs is taken for a function. What tests a domain also tests ranges of it. The functions that
+/// order a range's bounds, or a type's values by themselves, see the values too.
 const TESTS: &str = "\
 WITH RECURSIVE tree AS MATERIALIZED
   (SELECT c.contypid AS type, c.conbin::pg_catalog.text AS tree FROM pg_catalog.pg_constraint c
@@ -258,11 +259,27 @@ tested AS
 ranges AS
   (SELECT g.rngtypid AS type, g.rngsubtype FROM pg_catalog.pg_range g
    UNION ALL
-   SELECT g.rngmultitypid, g.rngsubtype FROM pg_catalog.pg_range g)
+   SELECT g.rngmultitypid, g.rngsubtype FROM pg_catalog.pg_range g),
+ordered AS
+  (SELECT k.oid, k.opcintype, k.opcdefault, f.oid AS function
+   FROM pg_catalog.pg_opclass k
+   JOIN pg_catalog.pg_amproc s ON s.amprocfamily = k.opcfamily
+     AND s.amproclefttype = k.opcintype AND s.amprocrighttype = k.opcintype
+   JOIN pg_catalog.pg_proc f ON f.oid = s.amproc
+   WHERE f.pronamespace <> 'pg_catalog'::pg_catalog.regnamespace
+     AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d
+                     WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+                       AND d.objid = f.oid AND d.deptype = 'e'))
 SELECT a.type, p.oid, p.pronamespace, p.proname
 FROM (SELECT t.type, t.function FROM tested t
       UNION
-      SELECT g.type, t.function FROM ranges g JOIN tested t ON t.type = g.rngsubtype) a
+      SELECT g.type, t.function FROM ranges g JOIN tested t ON t.type = g.rngsubtype
+      UNION
+      SELECT r.type, o.function
+      FROM ordered o JOIN pg_catalog.pg_range g ON g.rngsubopc = o.oid,
+           LATERAL (VALUES (g.rngtypid), (g.rngmultitypid)) AS r (type)
+      UNION
+      SELECT o.opcintype, o.function FROM ordered o WHERE o.opcdefault) a
 JOIN pg_catalog.pg_proc p ON p.oid = a.function";
 
 /// One text that changes whenever DDL changed anything the queries above read.

@@ -26,6 +26,11 @@ CREATE TABLE accounts (
 );
 CREATE TABLE logins (at date NOT NULL, email varchar(80), ok boolean NOT NULL) PARTITION BY RANGE (at);
 CREATE TABLE logins_2025 PARTITION OF logins FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
+-- Divided by who may not be seen, and once more by what may.
+CREATE TABLE passes (id int NOT NULL, holder varchar(80), day int, note text) PARTITION BY HASH (holder);
+CREATE TABLE passes_0 PARTITION OF passes FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE passes_1 PARTITION OF passes FOR VALUES WITH (MODULUS 2, REMAINDER 1) PARTITION BY LIST (day);
+CREATE TABLE passes_1_1 PARTITION OF passes_1 DEFAULT;
 CREATE TABLE logins_2026 PARTITION OF logins FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
 CREATE TABLE calls (id int, mail varchar(80));
 CREATE TABLE missed_calls () INHERITS (calls);
@@ -70,6 +75,11 @@ CREATE DOMAIN trusted AS member;
 CREATE DOMAIN vouched AS text CHECK (VALUE::member IS NOT NULL);
 CREATE DOMAIN paired AS text CHECK (VALUE <~> VALUE);
 CREATE TYPE member_span AS RANGE (subtype = member);
+CREATE FUNCTION by_member(text, text) RETURNS int LANGUAGE sql IMMUTABLE SECURITY DEFINER
+  AS 'SELECT CASE WHEN $1 < $2 THEN -1 WHEN $1 = $2 THEN 0 ELSE 1 END';
+CREATE OPERATOR CLASS by_member_ops FOR TYPE text USING btree AS OPERATOR 1 <, OPERATOR 2 <=,
+  OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >, FUNCTION 1 by_member(text, text);
+CREATE TYPE seat_span AS RANGE (subtype = text, subtype_opclass = by_member_ops, multirange_type_name = seat_spans);
 CREATE TYPE member_card AS (holder member, since date);
 CREATE TABLE referrals (id int PRIMARY KEY, holder member, others member[], span member_span,
   card member_card, code tidy);

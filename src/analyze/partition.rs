@@ -1,0 +1,85 @@
+//! Partitions by a protected column: which of them a row is in tells its value, so nobody but who sees
+//! the column is told, by `tableoid` or by reading one partition alone.
+//!
+//! Deliberately absent: the order in which partitions are read (`exposed`), and their bounds, which
+//! are definitions.
+
+use std::sync::Arc;
+
+use super::generated::column_form;
+use super::{Analyzer, Resolve};
+use crate::catalog::Relation;
+use crate::ident::Ident;
+use crate::pg::Oid;
+use crate::refusal::Refusal;
+
+impl Analyzer<'_> {
+    /// Refuses one partition alone, of a table that is divided by what the role does not see.
+    pub(super) fn no_partition_alone(&self, relation: &Relation, position: usize) -> Resolve<()> {
+        for above in self.tree(&relation.parents, |r| &r.parents) {
+            let Some(key) = self.hidden_key(above)? else {
+                continue;
+            };
+            return Err(
+                Refusal::denied(format!("permission denied for table {}", relation.name))
+                    .detail(tells(&above.name, &key))
+                    .hint(format!("Use {} itself.", above.name))
+                    .at(position),
+            );
+        }
+        Ok(())
+    }
+
+    /// Refuses `tableoid`, likewise.
+    pub(super) fn no_partition_told(&self, relation: &Relation, position: usize) -> Resolve<()> {
+        let own = self.grounds.catalog.relation_by_oid(relation.oid);
+        let above = self.tree(&relation.parents, |r| &r.parents);
+        let below = self.tree(&relation.children, |r| &r.children);
+        for r in own.into_iter().chain(above).chain(below) {
+            let Some(key) = self.hidden_key(r)? else {
+                continue;
+            };
+            return Err(Refusal::denied(format!(
+                "permission denied for column tableoid of {}",
+                relation.name
+            ))
+            .detail(tells(&r.name, &key))
+            .hint("Leave it out.")
+            .at(position));
+        }
+        Ok(())
+    }
+
+    /// Relations above or below others, each once.
+    fn tree(&self, from: &[Oid], next: impl Fn(&Relation) -> &[Oid]) -> Vec<&Arc<Relation>> {
+        let mut found: Vec<&Arc<Relation>> = Vec::new();
+        let mut left = from.to_vec();
+        while let Some(oid) = left.pop() {
+            if let Some(relation) = self.grounds.catalog.relation_by_oid(oid)
+                && !found.iter().any(|r| r.oid == oid)
+            {
+                left.extend_from_slice(next(relation));
+                found.push(relation);
+            }
+        }
+        found
+    }
+
+    /// A column of the partition key that the role does not see clearly.
+    fn hidden_key(&self, relation: &Arc<Relation>) -> Resolve<Option<Ident>> {
+        let expression = relation.partition_key.contains(&0);
+        for column in &relation.columns {
+            let key = expression || relation.partition_key.contains(&column.attnum);
+            if key && !column_form(relation, column.attnum, self.grounds)?.shows_values() {
+                return Ok(Some(column.name.clone()));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn tells(table: &Ident, key: &Ident) -> String {
+    format!(
+        "{table} is partitioned by {key}, which the role does not see: a row's partition tells it."
+    )
+}
