@@ -34,7 +34,7 @@ pub use self::explain::{ExplainedColumn, explain_statement};
 pub use self::observe::observe_statement;
 pub use self::param::{Bound, Parameters};
 pub use self::plan::{
-    CursorEntry, Effect, Facts, Plan, PlanContext, PreparedEntry, Told, plan_verbatim,
+    CursorEntry, Effect, Facts, Names, Plan, PlanContext, PreparedEntry, Told, plan_verbatim,
 };
 pub use self::statement::{check_parameter_types, plan_statement};
 #[cfg(test)]

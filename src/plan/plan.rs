@@ -145,9 +145,20 @@ pub struct Plan {
     copy_export: Option<Arc<CopyExport>>,
     parameters: Option<Arc<Parameters>>,
     uploads: Option<Arc<Uploads>>,
+    names: Option<Names>,
     effect: Effect,
     facts: Arc<Facts>,
     epoch: u64,
+}
+
+/// What of the session's own a statement names, as the client calls it and as it is called upstream. The
+/// client's name may come to mean another.
+#[derive(Clone)]
+pub enum Names {
+    /// FETCH and MOVE
+    Cursor(Ident, Ident),
+    /// EXECUTE
+    Prepared(Ident, Ident),
 }
 
 /// What the audit record says of the statement: names, never values.
@@ -196,6 +207,7 @@ impl Plan {
             copy_export: None,
             parameters: None,
             uploads: None,
+            names: None,
             effect,
             facts: Arc::new(facts),
             epoch: 0,
@@ -208,6 +220,10 @@ impl Plan {
 
     pub(super) fn set_parameters(&mut self, parameters: Option<Arc<Parameters>>) {
         self.parameters = parameters;
+    }
+
+    pub(super) fn set_names(&mut self, names: Names) {
+        self.names = Some(names);
     }
 
     pub(super) fn set_uploads(&mut self, uploads: Option<Arc<Uploads>>) {
@@ -286,6 +302,7 @@ impl Plan {
             copy_export: newer.copy_export.clone(),
             parameters: newer.parameters.clone(),
             uploads: newer.uploads.clone(),
+            names: newer.names.clone(),
             effect: newer.effect.clone(),
             facts: Arc::clone(&newer.facts),
             epoch: newer.epoch,
@@ -326,6 +343,11 @@ impl Plan {
     /// How the client's parameters become PostgreSQL's; `None`: they are the same.
     pub fn parameters(&self) -> Option<&Arc<Parameters>> {
         self.parameters.as_ref()
+    }
+
+    /// The cursor or prepared statement it names.
+    pub fn names(&self) -> Option<&Names> {
+        self.names.as_ref()
     }
 
     /// What has to be read of temporary tables first, and bound with it.
@@ -393,6 +415,7 @@ pub fn plan_verbatim(grants: &Grants) -> Option<Plan> {
         copy_export: None,
         parameters: None,
         uploads: None,
+        names: None,
         effect: Effect::None,
         facts: Arc::default(),
         epoch: 0,

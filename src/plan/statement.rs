@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::decide::{Delivery, decide};
 use super::param::Parameters;
-use super::plan::{CursorEntry, Effect, Facts, Plan, PlanContext, PreparedEntry};
+use super::plan::{CursorEntry, Effect, Facts, Names, Plan, PlanContext, PreparedEntry};
 use super::rewrite::{facts, rewrite, shared};
 use super::uploads::Uploads;
 use super::utility;
@@ -298,13 +298,15 @@ fn execute(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
     if let Some(parameters) = entry.plan.parameters() {
         *args = parameters.decode_arguments(args)?;
     }
-    *name = entry.upstream.clone();
+    let upstream = entry.upstream.clone();
+    let names = Names::Prepared(std::mem::replace(name, upstream.clone()), upstream);
     let facts = named(Facts::clone(entry.plan.facts()), "EXECUTE");
     let outputs = entry.plan.outputs().cloned();
     let mut plan = Plan::decided(print(&statement, &Rewrite::default())?, Effect::None, facts);
     if let Some(outputs) = outputs {
         plan.set_outputs(outputs);
     }
+    plan.set_names(names);
     Ok(plan)
 }
 
@@ -381,7 +383,8 @@ fn fetch(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusa
         return Err(outdated("cursor"));
     }
     let rows = !*is_move;
-    *cursor = entry.upstream.clone();
+    let upstream = entry.upstream.clone();
+    let names = Names::Cursor(std::mem::replace(cursor, upstream.clone()), upstream);
     let mut facts = Facts {
         kind: "FETCH",
         ..Facts::default()
@@ -393,6 +396,7 @@ fn fetch(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusa
     if let Some(outputs) = entry.plan.outputs().filter(|_| rows) {
         plan.set_outputs(Arc::clone(outputs));
     }
+    plan.set_names(names);
     Ok(plan)
 }
 

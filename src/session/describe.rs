@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use super::missing::{ident, missing_portal, missing_statement};
 use super::replies::{Expected, Prepared};
-use super::{Fatal, Io, Session, Step, to_upstream};
+use super::{Fatal, Io, Moment, Session, Step, to_upstream};
 use crate::ident::Ident;
 use crate::mask::OutputRule;
 use crate::plan::{PreparedEntry, Refusal};
@@ -20,11 +20,13 @@ impl Session {
     pub(super) fn on_describe(
         &mut self,
         named: &Named<'_>,
+        at: &Moment<'_>,
         io: &mut Io<'_>,
     ) -> Result<Step, Fatal> {
         let refusal = match named.kind {
             Target::Portal => {
-                if let Some(portal) = self.portals.get(named.name) {
+                let portal = self.portals.get(named.name);
+                if let Some(portal) = portal.filter(|p| self.still_means(&p.prepared.plan)) {
                     to_upstream::describe(io.upstream, Target::Portal, &portal.upstream)?;
                     self.replies.push(Expected::DescribePortal {
                         outputs: portal.prepared.plan.outputs().cloned(),
@@ -41,8 +43,10 @@ impl Session {
                 }
                 missing_portal(named.name)
             }
-            Target::Statement => match self.described(named.name) {
-                Ok(prepared) => {
+            Target::Statement => match self.described(named.name, at, io)? {
+                Ok(None) => return Ok(Step::Later),
+                Ok(Some(prepared)) => {
+                    self.waits_for = None;
                     self.describe_statement(&prepared, true, io)?;
                     return Ok(Step::Continue);
                 }
@@ -61,13 +65,23 @@ impl Session {
     }
 
     /// A statement to be described; one made by SQL's PREPARE has no details yet.
-    fn described(&mut self, name: &[u8]) -> Result<Arc<Prepared>, Refusal> {
-        let name = ident(name)?;
-        let Some(entry) = self.speculative.prepared.get(&name) else {
-            return Err(missing_statement(&name));
+    fn described(
+        &mut self,
+        name: &[u8],
+        at: &Moment<'_>,
+        io: &mut Io<'_>,
+    ) -> Result<Result<Option<Arc<Prepared>>, Refusal>, Fatal> {
+        let known = match ident(name) {
+            Ok(name) => match self.speculative.prepared.get(&name) {
+                Some(entry) => entry.clone(),
+                None => return Ok(Err(missing_statement(&name))),
+            },
+            Err(refusal) => return Ok(Err(refusal)),
         };
-        let entry = entry.clone();
-        Ok(self.details_of(entry))
+        if !self.still_means(&known.plan) {
+            return self.prepared(name, at, io);
+        }
+        Ok(Ok(Some(self.details_of(known))))
     }
 
     /// What the extended protocol knows of a statement; one made by SQL's PREPARE has no details until

@@ -316,7 +316,7 @@ impl Session {
             FrontendMessage::Query(query) => self.on_query(query, at, io)?,
             FrontendMessage::Parse(parse) => self.on_parse(parse, at, io)?,
             FrontendMessage::Bind(bind) => self.on_bind(bind, at, io)?,
-            FrontendMessage::Describe(named) => self.on_describe(named, io)?,
+            FrontendMessage::Describe(named) => self.on_describe(named, at, io)?,
             FrontendMessage::Execute(execute) => self.on_execute(execute, at, io)?,
             FrontendMessage::Close(named) => self.on_close(named, io)?,
             FrontendMessage::FunctionCall(_) => self.on_function_call(io)?,

@@ -16,7 +16,7 @@ use super::transaction::State;
 use super::{Fatal, Io, Moment, Session};
 use crate::ident::Ident;
 use crate::pg::{Oid, sqlstate};
-use crate::plan::{CursorEntry, Effect, Plan, PreparedEntry, Refusal};
+use crate::plan::{CursorEntry, Effect, Names, Plan, PreparedEntry, Refusal};
 use crate::snapshot::Snapshot;
 use crate::sql::tree::Statement;
 use crate::wire::WriteError;
@@ -229,9 +229,26 @@ impl Session {
         let current = known.types.is_some()
             && known.plan.epoch() == at.snapshot.epoch
             && known.search_path == *self.speculative.settings.search_path()
+            && self.still_means(&known.plan)
             && (known.plan.uploads())
                 .is_none_or(|uploads| uploads.are_of(self.speculative.temp.tables()));
         current.then(|| Arc::clone(known))
+    }
+
+    /// Is the cursor or prepared statement that a plan names the one it named? (PostgreSQL crashes
+    /// when it is to describe FETCH from a cursor that is gone: seen with 15.18.)
+    pub(super) fn still_means(&self, plan: &Plan) -> bool {
+        let state = &self.speculative;
+        let (now, planned) = match plan.names() {
+            None => return true,
+            Some(Names::Cursor(name, planned)) => {
+                (state.cursors.get(name).map(|c| &c.upstream), planned)
+            }
+            Some(Names::Prepared(name, planned)) => {
+                (state.prepared.get(name).map(|p| &p.upstream), planned)
+            }
+        };
+        now == Some(planned)
     }
 
     /// A statement made by Parse, decided anew if the snapshot or the search path is another.
