@@ -14,8 +14,20 @@ use crate::pg::types::oid;
 use crate::refusal::Refusal;
 use crate::sql::tree::{Call, CallArg, Expr, Literal, Name, TableAlias, TableFunction};
 
-/// Literals in the text of a definition: quoted strings, but not the names in `'seq'::regclass`.
-const LITERALS: &str = "'([^']|'')*'(?!::regclass)";
+/// A literal in the text of a definition, with what stands before it: quoted strings, but not the names
+/// in `'seq'::regclass`, nor what is quoted in an identifier. Those are passed over whole, or their
+/// quotes would be taken for the ends of literals.
+const LITERALS: &str =
+    r#"((?:[^'"]|"(?:[^"]|"")*"|'(?:[^']|'')*'::regclass)*)'(?:[^']|'')*'(?!'|::regclass)"#;
+
+/// What stays of it.
+const SCRUBBED: &str = r"\1'…'";
+
+/// A literal at the end of each text, so that one is always there to come to.
+const LAST: &str = "''";
+
+/// Characters that are left of it.
+const SCRUBBED_LAST: &str = "3";
 
 /// Functions whose first argument, a literal, names a relation.
 const NAMES_RELATION: &[&str] = &[
@@ -331,7 +343,10 @@ fn argument_uses(chosen: &Chosen, call: &Call) -> Uses {
 
 /// The call with the literals of its text replaced.
 fn scrubbed(call: Expr) -> Expr {
-    replaced(call, LITERALS, "'…'")
+    let as_text = Expr::Cast(Box::new(call), catalog_type("text", 0));
+    let whole = catalog_call("textcat", [as_text, text(LAST)]);
+    let without = Expr::Literal(Literal::Number(format!("-{SCRUBBED_LAST}").into()));
+    catalog_call("left", [replaced(whole, LITERALS, SCRUBBED), without])
 }
 
 /// The definition of a function up to its body: where a literal of a body ends is for the function's
@@ -342,17 +357,28 @@ fn without_body(call: Expr) -> Expr {
 }
 
 fn replaced(call: Expr, pattern: &str, by: &str) -> Expr {
-    let catalog = |n: &str| Name {
-        parts: vec![Ident::exact("pg_catalog"), Ident::exact(n)],
+    let as_text = Expr::Cast(Box::new(call), catalog_type("text", 0));
+    catalog_call(
+        "regexp_replace",
+        [as_text, text(pattern), text(by), text("g")],
+    )
+}
+
+fn catalog_call<const N: usize>(function: &str, args: [Expr; N]) -> Expr {
+    let name = Name {
+        parts: vec![Ident::exact("pg_catalog"), Ident::exact(function)],
         position: 0,
     };
-    let as_text = Expr::Cast(Box::new(call), catalog_type("text", 0));
-    let args = [as_text, text(pattern), text(by), text("g")];
-    Expr::Call(Box::new(Call::plain(catalog("regexp_replace"), args)))
+    Expr::Call(Box::new(Call::plain(name, args)))
 }
 
 /// The same scrub, over SQL text, for catalog columns that hold definitions.
 pub(crate) fn scrub_sql(operand: &str) -> String {
-    let literals = LITERALS.replace('\'', "''");
-    format!("\"pg_catalog\".\"regexp_replace\"({operand}, '{literals}', '''…''', 'g')")
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    let [literals, scrubbed, last] = [LITERALS, SCRUBBED, LAST].map(quoted);
+    format!(
+        "\"pg_catalog\".\"left\"(\"pg_catalog\".\"regexp_replace\"(\
+         \"pg_catalog\".\"textcat\"({operand}, {last}), {literals}, {scrubbed}, 'g'), \
+         -{SCRUBBED_LAST})"
+    )
 }

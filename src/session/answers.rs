@@ -321,6 +321,8 @@ impl Session {
         }
         let sqlstate = fields.sqlstate;
         match self.replies.head() {
+            // A statement's time runs on until Execute or Sync, also while PostgreSQL owes nothing.
+            None if self.uploads.open => self.skipping = true,
             None => return Err(unexpected()),
             Some(Expected::Refusal { .. }) => {
                 if let Some(Expected::Refusal { reply, simple }) = self.replies.pop() {

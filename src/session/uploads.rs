@@ -209,6 +209,7 @@ impl Session {
             to_upstream::execute(io.upstream, portal, 0)?;
             to_upstream::close(io.upstream, Target::Portal, portal)?;
             to_upstream::flush(io.upstream);
+            self.uploads.open = true;
         }
         let segment = if query {
             self.next_segment()

@@ -84,6 +84,8 @@ CREATE VIEW mail_domains AS SELECT id, split_part(email, '@', 2) AS domain FROM 
 CREATE VIEW visits_by_city AS
   SELECT p.city, count(*) AS visits, sum(v.fee) AS fees
   FROM patients p JOIN visits v ON v.patient_id = p.id GROUP BY p.city;
+-- Apostrophes that end no literal, before one.
+CREATE VIEW timetable AS SELECT id AS "o'clock", 'patients'::regclass AS of, 'zzq-41 kept' || seen_on AS mark FROM visits;
 CREATE FUNCTION patient_email(int) RETURNS text LANGUAGE sql STABLE SECURITY DEFINER
   AS 'SELECT email FROM patients WHERE id = $1';
 -- Values of this type are addresses of the clinic's patients, so a value's being one tells.
