@@ -115,6 +115,7 @@ CREATE VIEW guarded WITH (security_barrier) AS SELECT id, email FROM patients WH
 CREATE VIEW guarded_contacts WITH (security_barrier) AS SELECT id, email FROM patients WHERE city = 'Lund';
 CREATE VIEW latest_visit AS SELECT DISTINCT ON (patient_id) patient_id, seen_on, diagnosis
   FROM visits ORDER BY patient_id, seen_on DESC;
+CREATE VIEW one_each AS SELECT DISTINCT ON (email) id FROM patients;
 CREATE FUNCTION triple(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 * 3';
 CREATE FUNCTION staff_of(text) RETURNS SETOF staff LANGUAGE sql STABLE AS 'SELECT * FROM staff WHERE department = $1';
 CREATE FUNCTION public.initcap(int) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT ''captured''';
