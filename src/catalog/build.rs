@@ -292,6 +292,7 @@ impl<'a> Builder<'a> {
                 not_null: row.boolean(7)?,
                 generated: row.optional(8)?.map(Arc::from),
                 has_default: row.boolean(9)?,
+                counting_default: row.boolean(10)?,
             };
             if let Some(relation) = self.relations.get_mut(&row.number(0)?) {
                 relation.columns.push(column);

@@ -119,6 +119,8 @@ FROM pg_catalog.pg_class c
 LEFT JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = c.oid
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND c.relpersistence <> 't'";
 
+/// Which functions a default calls stands in its tree, as in those of `TESTS`; those that are left out
+/// draw by chance.
 const COLUMNS: &str = "\
 SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod,
        pg_catalog.format_type(a.atttypid, a.atttypmod), a.attcollation, a.attnotnull,
@@ -126,7 +128,15 @@ SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod,
             THEN (SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid)
                   FROM pg_catalog.pg_attrdef d
                   WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum) END,
-       a.atthasdef OR a.attidentity <> ''
+       a.atthasdef OR a.attidentity <> '',
+       a.attidentity <> '' OR a.atthasdef AND a.attgenerated = '' AND EXISTS (
+         SELECT FROM pg_catalog.pg_attrdef d,
+                pg_catalog.regexp_matches(d.adbin::pg_catalog.text, 'funcid ([0-9]+)', 'g') AS m (found),
+                pg_catalog.pg_proc p
+         WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum
+           AND p.oid = m.found[1]::pg_catalog.oid AND p.provolatile = 'v'
+           AND (p.pronamespace <> 'pg_catalog'::pg_catalog.regnamespace
+                OR p.proname NOT IN ('gen_random_uuid', 'random', 'random_normal', 'uuidv4')))
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND c.relpersistence <> 't'

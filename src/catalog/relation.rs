@@ -120,6 +120,9 @@ pub struct Column {
     pub generated: Option<Arc<str>>,
     /// Has a default, an identity or a generation expression.
     pub has_default: bool,
+    /// The default may be another value for each row, and tell in which order they got it: an identity,
+    /// `nextval`, `clock_timestamp`.
+    pub counting_default: bool,
 }
 
 /// An index's columns.

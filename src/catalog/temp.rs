@@ -75,6 +75,7 @@ pub fn temp_table(name: &Ident, columns: &[(Ident, Option<Oid>)]) -> Arc<Relatio
                 not_null: false,
                 generated: None,
                 has_default: false,
+                counting_default: false,
             })
             .collect(),
         attributes: 0,

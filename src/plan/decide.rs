@@ -82,6 +82,8 @@ pub(super) enum Delivery {
     Rows,
     /// The same, as the client fetches them: a cursor.
     Cursor,
+    /// Into a temporary table, which keeps their order; masked at the source.
+    Table,
     /// Past it (COPY), so everything is masked at the source.
     Stream,
 }
@@ -95,7 +97,7 @@ pub(super) fn decide(
 ) -> Result<Decisions, Refusal> {
     let reach = match delivery {
         Delivery::Rows | Delivery::Cursor => Uses::IDENTITY,
-        Delivery::Stream => Uses::COMPUTE,
+        Delivery::Table | Delivery::Stream => Uses::COMPUTE,
     };
     let outputs = std::mem::take(&mut lineage.outputs);
     for o in &outputs {

@@ -53,7 +53,7 @@ pub(super) fn create(mut table: Box<CreateTable>, ctx: &PlanContext<'_>) -> Resu
         None => declared,
         Some((query, no_data)) => {
             let mut inner = Statement::Query(query);
-            let read = read(&mut inner, Delivery::Stream, ctx)?;
+            let read = read(&mut inner, Delivery::Table, ctx)?;
             let names = table
                 .columns
                 .iter()

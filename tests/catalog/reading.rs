@@ -31,6 +31,7 @@ fn a_database_is_read_as_it_is() {
     assert!(column("tags").collation.is_none() && column("tags").deterministic);
     assert_eq!(&*column("mobile").type_sql, "crm.mobile");
     assert!(column("id").has_default && column("mood").has_default);
+    assert!(column("id").counting_default && !column("mood").counting_default);
     assert!(!column("price").has_default && column("price").generated.is_none());
     assert!(
         column("twice")

@@ -7,7 +7,8 @@ use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::refusal::Refusal;
 use crate::sql::tree::{
-    Call, FrameBound, FrameExclusion, FrameUnits, KeywordForm, Piece, Walked, Window, WindowFrame,
+    Call, Expr, FrameBound, FrameExclusion, FrameUnits, KeywordForm, Part, Piece, Select,
+    SelectItem, Walked, Window, WindowFrame,
 };
 
 /// Aggregates whose result does not depend on the order of their input. (The last digits of a sum of
@@ -86,7 +87,7 @@ impl Order<'_> {
         }
         if !self.is_aggregate(&call.function.parts) {
             if self.counts(&call.function.parts) {
-                self.counting.set(self.counting.get().saturating_add(1));
+                self.count(1);
             }
             return Ok(());
         }
@@ -143,8 +144,12 @@ impl Order<'_> {
         }
     }
 
+    pub(super) fn count(&self, calls: usize) {
+        self.counting.set(self.counting.get().saturating_add(calls));
+    }
+
     /// May its results tell in which order it was called?
-    fn counts(&self, name: &[Ident]) -> bool {
+    pub(super) fn counts(&self, name: &[Ident]) -> bool {
         let [schema, function] = name else {
             return true;
         };
@@ -206,6 +211,36 @@ impl Order<'_> {
         *over = window;
         Ok(())
     }
+}
+
+/// Does PostgreSQL sort a SELECT's rows again, or gather them, before all its calls have seen them?
+pub(super) fn resorts(s: &mut Select, order_by: &mut [&mut Expr]) -> bool {
+    fn sorts(e: &mut Expr) -> bool {
+        if let Expr::Call(c) = e
+            && (c.over.is_some() || c.distinct || !c.order_by.is_empty())
+        {
+            return true;
+        }
+        if let Expr::Keyword(form) = e
+            && form.pieces.iter().any(|p| matches!(p, Piece::Over(_)))
+        {
+            return true;
+        }
+        let mut found = false;
+        let walked = e.parts(&mut |part| {
+            if let Part::Expr(inner) = part {
+                found = found || sorts(inner);
+            }
+            Ok(())
+        });
+        found || walked.is_err()
+    }
+    !s.group_by.is_empty()
+        || s.items.iter_mut().any(|i| match i {
+            SelectItem::Expr { expr, .. } => sorts(expr),
+            SelectItem::Star(_) | SelectItem::FieldStar(_) => false,
+        })
+        || order_by.iter_mut().any(|e| sorts(e))
 }
 
 fn orderless(name: &[Ident]) -> bool {

@@ -4,17 +4,27 @@
 //! a function for each as it comes by. So what would tell that order is refused. Deliberately absent:
 //! calls of an outermost select list, which come after the sort.
 
-use super::{Order, any};
+use super::key::as_items;
+use super::{Order, Reader, any, returned};
 use crate::analyze::lineage::Source;
+use crate::catalog::RelationKind;
 use crate::pg::sqlstate;
 use crate::refusal::Refusal;
-use crate::sql::tree::Walked;
+use crate::sql::tree::{
+    Assignment, AssignmentTarget, Expr, InsertSource, Query, RelationRef, SelectItem, SetExpr,
+    Statement, Walked,
+};
 
 impl Order<'_> {
     /// Rows that are changed, in an order for which there is no key: refuses to hand them out in the
     /// order of tokens, and to number them in any that tells. `first`: what was met since is read
-    /// beside them; `calls`: what was counted before.
-    pub(super) fn changes(&self, first: usize, calls: usize, returning: bool) -> Walked {
+    /// beside them; `calls`: what was counted before. Are tokens compared?
+    pub(super) fn changes(
+        &self,
+        first: usize,
+        calls: usize,
+        returning: bool,
+    ) -> Result<bool, Refusal> {
         let met = self.met.get(first..).unwrap_or_default();
         let several = |side: &[Source], other: &[Source]| {
             let compared = side.iter().any(|s| {
@@ -32,7 +42,95 @@ impl Order<'_> {
         if numbered && (compared || self.indexed.iter().any(|e| *e)) {
             return Err(counted());
         }
+        Ok(compared)
+    }
+
+    /// RETURNING. The client gets all the rows as they are changed; who reads them in WITH is told whose
+    /// order they come in.
+    pub(super) fn returning(
+        &mut self,
+        target: &RelationRef,
+        items: &mut [SelectItem],
+        reader: Reader,
+        compared: bool,
+    ) -> Walked {
+        let calls = self.counting.get();
+        self.loose(returned(items))?;
+        self.met.extend(target.id);
+        let exposed = compared || self.indexed.iter().any(|e| *e);
+        if reader != Reader::Client && exposed && self.counting.get() > calls {
+            return Err(counted());
+        }
         Ok(())
+    }
+
+    /// Counts what SET … = DEFAULT calls for each row. Of a temporary table's columns and of a view's
+    /// nobody knows.
+    pub(super) fn defaults(&self, target: &RelationRef, assignments: &[Assignment]) {
+        let relation = target.id.and_then(|id| self.lineage.relation(id));
+        let known = relation
+            .map(|r| &*r.relation)
+            .filter(|r| !r.temporary && r.kind != RelationKind::View);
+        let counts = |t: &AssignmentTarget| {
+            let column = known.and_then(|r| r.column(&t.column));
+            column.is_none_or(|c| c.counting_default)
+        };
+        let count = assignments
+            .iter()
+            .map(|a| match a {
+                Assignment::One(target, None) => usize::from(counts(target)),
+                Assignment::Row(targets, values) => targets
+                    .iter()
+                    .zip(values)
+                    .filter(|(target, value)| value.is_none() && counts(target))
+                    .count(),
+                Assignment::One(_, Some(_)) | Assignment::Query(..) => 0,
+            })
+            .sum();
+        self.count(count);
+    }
+
+    /// Is one row all it has, whose values are those of constants and calls?
+    pub(super) fn is_one_row(&self, statement: &Statement) -> bool {
+        match statement {
+            Statement::Query(q) => self.is_one_row_query(q),
+            Statement::Insert(i) => {
+                matches!(&i.source, InsertSource::Values(rows) if rows.len() == 1)
+            }
+            _ => false,
+        }
+    }
+
+    /// The same of a query.
+    pub(super) fn is_one_row_query(&self, q: &Query) -> bool {
+        match &q.body {
+            SetExpr::Select(s) => {
+                q.with.is_none()
+                    && s.from.is_empty()
+                    && s.filter.is_none()
+                    && as_items(&s.items).all(|e| self.is_constant(e))
+            }
+            _ => false,
+        }
+    }
+
+    /// Is it one value, whatever the row it stands beside, as far as its calls' arguments tell?
+    pub(super) fn is_constant(&self, e: &Expr) -> bool {
+        match e {
+            Expr::Literal(_) | Expr::Param(_) | Expr::SystemValue(_) => true,
+            Expr::Cast(inner, _) | Expr::Constant { expr: inner, .. } | Expr::Unary(_, inner) => {
+                self.is_constant(inner)
+            }
+            Expr::Binary(left, _, right) => self.is_constant(left) && self.is_constant(right),
+            Expr::Call(call) => {
+                let mut overloads = self.grounds.catalog.overloads(&call.function.parts);
+                call.args.iter().all(|a| self.is_constant(&a.value))
+                    && call.filter.is_none()
+                    && call.over.is_none()
+                    && !overloads.any(|f| f.returns_set)
+            }
+            _ => false,
+        }
     }
 
     /// Is it one constant, and no array?

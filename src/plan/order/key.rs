@@ -130,16 +130,7 @@ pub(super) fn wrap_ties(q: &mut Query) -> Walked {
         };
     }
     let extra = hidden.len();
-    if let SetExpr::Select(s) = &mut q.body {
-        s.items.extend(
-            (names.len()..)
-                .zip(hidden)
-                .map(|(at, expr)| SelectItem::Expr {
-                    expr,
-                    alias: Some(label(at)),
-                }),
-        );
-    }
+    hand_out(&mut q.body, names.len(), hidden);
     let with = q.with.take();
     let inner = std::mem::replace(q, alone(SetExpr::Values(Vec::new())));
     q.with = with;
@@ -147,6 +138,63 @@ pub(super) fn wrap_ties(q: &mut Query) -> Walked {
     q.order_by = sorted;
     q.order_by.push(order_key());
     Ok(())
+}
+
+/// DISTINCT ON as a derived table, with the order that was asked for outside and no DISTINCT left: it
+/// chooses its rows by sort keys of its own, and what they sort by shows in the order of what they chose.
+/// Inside, the random key is the last of them.
+pub(super) fn wrap_on(q: &mut Query) -> Walked {
+    let names = names(&q.body)?;
+    let mut inside = q.order_by.clone();
+    let mut hidden: Vec<Expr> = Vec::new();
+    if let SetExpr::Select(s) = &q.body {
+        if let Some(Distinct::On(keys)) = &s.distinct {
+            unsorted(keys, &s.items, &mut inside);
+        }
+        for item in &mut q.order_by {
+            let known = match position(&item.expr) {
+                None => as_items(&s.items).position(|e| same_text(e, &item.expr)),
+                at => at,
+            };
+            item.expr = known.map_or_else(
+                || {
+                    hidden.push(item.expr.clone());
+                    column(names.len().saturating_add(hidden.len()).saturating_sub(1))
+                },
+                number,
+            );
+        }
+    }
+    inside.push(order_key());
+    let extra = hidden.len();
+    hand_out(&mut q.body, names.len(), hidden);
+    let mut inner = alone(std::mem::replace(&mut q.body, SetExpr::Values(Vec::new())));
+    inner.order_by = inside;
+    q.body = outer(inner, &names, extra);
+    Ok(())
+}
+
+/// Adds the keys of DISTINCT ON that are no sort keys yet: PostgreSQL wants them first.
+pub(super) fn unsorted(keys: &[Expr], items: &[SelectItem], sorted: &mut Vec<OrderItem>) {
+    for e in keys {
+        let wanted = meant(e, items);
+        let known = sorted
+            .iter()
+            .any(|o| same_text(meant(&o.expr, items), wanted));
+        if !known {
+            sorted.push(e.clone().into_order_item());
+        }
+    }
+}
+
+/// Adds expressions to the select list, after the columns it has.
+fn hand_out(body: &mut SetExpr, width: usize, hidden: Vec<Expr>) {
+    let SetExpr::Select(s) = body else { return };
+    let items = (width..).zip(hidden).map(|(at, expr)| SelectItem::Expr {
+        expr,
+        alias: Some(label(at)),
+    });
+    s.items.extend(items);
 }
 
 /// The SELECT around a derived table, whose columns get names that no two of them share.

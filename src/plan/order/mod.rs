@@ -10,9 +10,10 @@
 //! | `array_agg(x)` and every aggregate not known to ignore order | a last sort key of its own |
 //! | `row_number`, `lag`, a ROWS frame … | a last sort key in the window |
 //! | tokens compared as stored | a last sort key of the statement, limited or not |
-//! | `INSERT … SELECT` | the same as a cursor: the target keeps the order |
+//! | `INSERT … SELECT`, `CREATE TABLE AS` | the same as a cursor: the target keeps the order |
+//! | what UPDATE and DELETE in WITH return | a last sort key of the query that reads it |
 //! | rows changed in the order of tokens: RETURNING | refused, PostgreSQL has no place for a key |
-//! | a volatile function that may tell one row from the next (`nextval`, `clock_timestamp`) where no key stands above it | refused |
+//! | a volatile function or default that may tell one row from the next (`nextval`, `clock_timestamp`) where no key stands above it | refused |
 //!
 //! The key is a random value of each row, `gen_random_uuid()`: PostgreSQL draws it from its strong
 //! random source as the rows go by. There is no secret for a client to learn or for the proxy to keep,
@@ -37,6 +38,7 @@ mod select;
 use std::cell::Cell;
 
 use self::identity::{Base, Identity};
+use self::select::names;
 use super::decide::{Decisions, Delivery, Place};
 use crate::analyze::lineage::{Lineage, Source, Uses};
 use crate::analyze::{ColumnForm, Grounds, exposed_order};
@@ -53,7 +55,7 @@ use crate::sql::tree::{
 enum Reader {
     /// The client, all of them.
     Client,
-    /// Something that keeps their order: a cursor, `ARRAY()`.
+    /// Something that keeps their order: a cursor, a table, `ARRAY()`.
     Sequence,
     /// Something that does not ask for order.
     Set,
@@ -84,6 +86,8 @@ struct Seen {
     settled: bool,
     /// What it reads.
     relations: Vec<RelationId>,
+    /// Calls in it whose results may tell when its rows were asked for.
+    calls: usize,
 }
 
 /// One walk over one resolved statement.
@@ -105,6 +109,9 @@ struct Order<'a> {
     above: bool,
     /// Calls met so far whose results may tell in which order they were called.
     counting: Cell<usize>,
+    /// Those of them in subqueries of expressions, which PostgreSQL does not see when it decides what
+    /// comes after a sort.
+    beneath: Cell<usize>,
 }
 
 /// Adds the keys a statement needs.
@@ -145,13 +152,14 @@ pub(super) fn settle(
         ctes: Vec::new(),
         above: false,
         counting: Cell::new(0),
+        beneath: Cell::new(0),
     };
     let exposed = order.indexed.iter().chain(&order.compared);
     if !order.listed && !exposed.copied().any(|e| e) {
         return Ok(());
     }
     let reader = match delivery {
-        Delivery::Cursor => Reader::Sequence,
+        Delivery::Cursor | Delivery::Table => Reader::Sequence,
         Delivery::Rows | Delivery::Stream => Reader::Client,
     };
     let mut order = order;
@@ -202,17 +210,20 @@ impl Order<'_> {
                 let calls = self.counting.get();
                 self.tables(&mut u.from)?;
                 self.assignments(&mut u.assignments)?;
+                self.defaults(&u.target, &u.assignments);
                 self.loose(u.filter.iter_mut())?;
-                self.changes(first, calls, !u.returning.is_empty())?;
-                self.loose(returned(&mut u.returning))?;
+                let of = !u.returning.is_empty();
+                let compared = self.changes(first, calls, of)?;
+                self.returning(&u.target, &mut u.returning, reader, compared)?;
             }
             Statement::Delete(d) => {
                 self.with(d.with.as_mut())?;
                 let calls = self.counting.get();
                 self.tables(&mut d.using)?;
                 self.loose(d.filter.iter_mut())?;
-                self.changes(first, calls, !d.returning.is_empty())?;
-                self.loose(returned(&mut d.returning))?;
+                let of = !d.returning.is_empty();
+                let compared = self.changes(first, calls, of)?;
+                self.returning(&d.target, &mut d.returning, reader, compared)?;
             }
             // MERGE reads no protected column; the rest reads no relation.
             _ => {}
@@ -246,10 +257,10 @@ impl Order<'_> {
                     name: cte.name.clone(),
                     settled: false,
                     relations: Vec::new(),
+                    calls: 0,
                 });
             }
-            // What it calls is judged there.
-            let calls = self.counting.get();
+            let before_calls = self.counting.get();
             let settled = match cte.body.as_mut() {
                 Statement::Query(q) => {
                     let chain = matches!(q.body, SetExpr::Chain { .. });
@@ -261,11 +272,14 @@ impl Order<'_> {
                     false
                 }
             };
-            self.counting.set(calls);
+            // PostgreSQL asks for its rows as they are wanted, and so in the order of what is joined.
+            let calls = self.counting.get().saturating_sub(before_calls);
+            let calls = if self.is_one_row(&cte.body) { 0 } else { calls };
             self.ctes.truncate(itself);
             self.ctes.push(Seen {
                 name: cte.name.clone(),
                 settled,
+                calls,
                 relations: self.met.get(before..).unwrap_or_default().to_vec(),
             });
         }
@@ -294,21 +308,23 @@ impl Order<'_> {
                 }
                 let name = r.name.parts.last();
                 let cte = self.ctes.iter().rev().find(|c| Some(&c.name) == name);
-                let (settled, read) =
-                    cte.map_or_else(Default::default, |c| (c.settled, c.relations.clone()));
+                let (settled, read, calls) = cte.map_or_else(Default::default, |c| {
+                    (c.settled, c.relations.clone(), c.calls)
+                });
                 self.met.extend(read);
+                self.count(calls);
                 Ok(settled)
             }
-            TableRef::Derived { query, .. } => {
-                // What it calls is judged there.
-                let calls = self.counting.get();
-                let settled = self.query(query, Reader::Set)?;
-                self.counting.set(calls);
-                Ok(settled)
-            }
+            // What it calls may be called again for each row of what it is joined with.
+            TableRef::Derived { query, .. } => self.query(query, Reader::Set),
             TableRef::Function(f) => {
                 for item in &mut f.functions {
                     self.loose(item.call.args.iter_mut().map(|a| &mut a.value))?;
+                    let name = &item.call.function.parts;
+                    let again = !item.call.args.iter().all(|a| self.is_constant(&a.value));
+                    if again && self.counts(name) {
+                        self.count(1);
+                    }
                 }
                 Ok(false)
             }
@@ -350,7 +366,10 @@ impl Order<'_> {
     fn inner(&mut self, q: &mut Query, reader: Reader, level: &Level) -> Walked {
         let above = self.above;
         self.above |= level.exposed;
+        let calls = self.counting.get();
         self.query(q, reader)?;
+        let calls = self.counting.get().saturating_sub(calls);
+        self.beneath.set(self.beneath.get().saturating_add(calls));
         self.above = above;
         Ok(())
     }
@@ -359,6 +378,14 @@ impl Order<'_> {
         match e {
             Expr::Exists(q) => return self.inner(q, Reader::Existence, level),
             Expr::ArrayQuery(q) => return self.inner(q, Reader::Sequence, level),
+            // PostgreSQL asks for it once.
+            Expr::Subquery(q) if self.is_one_row_query(q) => {
+                let calls = (self.counting.get(), self.beneath.get());
+                self.inner(q, Reader::Set, level)?;
+                self.counting.set(calls.0);
+                self.beneath.set(calls.1);
+                return Ok(());
+            }
             _ => e.parts(&mut |part| self.part(part, level))?,
         }
         match e {
@@ -399,27 +426,4 @@ fn returned(items: &mut [SelectItem]) -> impl Iterator<Item = &mut Expr> {
         SelectItem::Expr { expr, .. } => Some(expr),
         SelectItem::Star(_) | SelectItem::FieldStar(_) => None,
     })
-}
-
-/// Does the last arm of a query read the CTE that it is?
-fn names(q: &Query, name: &Ident) -> bool {
-    fn table(t: &TableRef, name: &Ident) -> bool {
-        match t {
-            TableRef::Relation(r) => r.id.is_none() && r.name.parts.last() == Some(name),
-            TableRef::Derived { query, .. } => names(query, name),
-            TableRef::Join { left, right, .. } => table(left, name) || table(right, name),
-            TableRef::Function(_) | TableRef::Keyword(_) => false,
-        }
-    }
-    fn body(b: &SetExpr, name: &Ident) -> bool {
-        match b {
-            SetExpr::Select(s) => s.from.iter().any(|t| table(t, name)),
-            SetExpr::Query(q) => names(q, name),
-            SetExpr::Values(_) => false,
-            SetExpr::Chain { first, rest } => {
-                body(first, name) || rest.iter().any(|(_, _, b)| body(b, name))
-            }
-        }
-    }
-    body(&q.body, name)
 }

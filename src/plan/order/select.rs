@@ -4,12 +4,14 @@
 use std::cell::Cell;
 
 use super::super::decide::Place;
+use super::calls::resorts;
 use super::changes::counted;
 use super::identity::{self, Identity, base};
-use super::key::{self, as_items, order_key, same_text, wrap, wrap_ties};
+use super::key::{self, as_items, order_key, same_text, wrap, wrap_on, wrap_ties};
 use super::{Level, Order, Reader, any};
 use crate::analyze::lineage::Source;
 use crate::catalog::RelationKind;
+use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::refusal::Refusal;
 use crate::sql::tree::{
@@ -74,7 +76,7 @@ impl Order<'_> {
             return Ok(false);
         }
         if !self.fixed(q, body.identity.as_ref()) {
-            add_key(q)?;
+            add_key(q, compared)?;
         }
         Ok(true)
     }
@@ -177,15 +179,25 @@ impl Order<'_> {
         keyed: bool,
     ) -> Result<Body, Refusal> {
         let first = self.met.len();
-        let calls = self.counting.get();
+        let mut calls = self.counting.get();
         let mut settled = self.tables(&mut s.from)?;
+        let joined = self.counting.get();
         let beside = self.met.len();
         if let Some(filter) = &mut s.filter {
             self.loose([filter])?;
         }
         // What WHERE reads may be joined, and then rows come in its order.
         let read = self.met.get(beside..).unwrap_or_default();
-        settled &= !(any(&self.indexed, read) || self.compares(read));
+        let joins = any(&self.indexed, read) || self.compares(read);
+        settled &= !joins;
+        // What one subquery calls for its own rows is judged there.
+        let alone = matches!(
+            s.from.as_slice(),
+            [TableRef::Relation(_) | TableRef::Derived { .. }]
+        );
+        if alone && !joins {
+            calls = joined;
+        }
         let met = self.met.get(first..).unwrap_or_default();
         let compared = self.compares(met);
         let clear = |b| self.clear(b);
@@ -194,19 +206,21 @@ impl Order<'_> {
             clear: &clear,
         };
         let level = Level {
-            exposed: !settled && (compared || any(&self.indexed, met)),
+            exposed: !settled && (compared || any(&self.indexed, met))
+                || compared && resorts(s, order_by),
             identity: Identity::of(&s.from, s.filter.as_ref(), reader),
             windows: s.windows.clone(),
             aggregates: Cell::new(false),
             windowed: Cell::new(false),
         };
-        let below = self.counting.get();
+        let (below, beneath) = (self.counting.get(), self.beneath.get());
         for item in &mut s.items {
             if let SelectItem::Expr { expr, .. } = item {
                 self.expr(expr, &level)?;
             }
         }
         let listed = self.counting.get();
+        let beneath = self.beneath.get() > beneath;
         for item in &mut s.group_by {
             self.group_item(item, &level)?;
         }
@@ -221,9 +235,10 @@ impl Order<'_> {
         }
         order_by.iter_mut().try_for_each(|e| self.expr(e, &level))?;
         let regrouped = !s.group_by.is_empty() || s.distinct.is_some() || level.windowed.get();
-        // PostgreSQL calls what is in the select list after it has sorted, and all else before.
+        // PostgreSQL calls what is in the select list after it has sorted, and all else before, with
+        // what is in subqueries of the select list.
         let grouped = regrouped || level.aggregates.get();
-        let before = below > calls || self.counting.get() > listed;
+        let before = beneath || below > calls || self.counting.get() > listed;
         if level.exposed && (before || listed > below && (grouped || !keyed)) {
             return Err(counted());
         }
@@ -285,31 +300,25 @@ impl Order<'_> {
     }
 }
 
-/// Adds the last key, in the query or around it.
-fn add_key(q: &mut Query) -> Walked {
+/// Adds the last key, in the query or around it. `compared`: DISTINCT ON may sort by tokens as they are
+/// stored.
+fn add_key(q: &mut Query, compared: bool) -> Walked {
     let ties = q.limit.as_ref().is_some_and(|l| l.with_ties);
+    if let SetExpr::Select(s) = &mut q.body
+        && let Some(Distinct::On(keys)) = &s.distinct
+    {
+        if ties || compared {
+            wrap_on(q)?;
+        } else {
+            key::unsorted(keys, &s.items, &mut q.order_by);
+        }
+    }
     if ties {
         return wrap_ties(q);
     }
-    match &mut q.body {
-        SetExpr::Select(s) => match &s.distinct {
-            None => {}
-            Some(Distinct::All) => return wrap(q),
-            // PostgreSQL wants its keys first among the sort keys.
-            Some(Distinct::On(keys)) => {
-                for e in keys {
-                    let wanted = key::meant(e, &s.items);
-                    let sorted = q
-                        .order_by
-                        .iter()
-                        .any(|o| same_text(key::meant(&o.expr, &s.items), wanted));
-                    if !sorted {
-                        q.order_by.push(e.clone().into_order_item());
-                    }
-                }
-            }
-        },
-        SetExpr::Query(_) | SetExpr::Values(_) | SetExpr::Chain { .. } => return wrap(q),
+    let sorts = matches!(&q.body, SetExpr::Select(s) if !matches!(s.distinct, Some(Distinct::All)));
+    if !sorts {
+        return wrap(q);
     }
     q.order_by.push(order_key());
     Ok(())
@@ -325,4 +334,27 @@ fn no_loop() -> Refusal {
          order there.",
     )
     .hint("Put LIMIT and ORDER BY on the query that reads the recursive one.")
+}
+
+/// Does the last arm of a query read the CTE that it is?
+pub(super) fn names(q: &Query, name: &Ident) -> bool {
+    fn table(t: &TableRef, name: &Ident) -> bool {
+        match t {
+            TableRef::Relation(r) => r.id.is_none() && r.name.parts.last() == Some(name),
+            TableRef::Derived { query, .. } => names(query, name),
+            TableRef::Join { left, right, .. } => table(left, name) || table(right, name),
+            TableRef::Function(_) | TableRef::Keyword(_) => false,
+        }
+    }
+    fn body(b: &SetExpr, name: &Ident) -> bool {
+        match b {
+            SetExpr::Select(s) => s.from.iter().any(|t| table(t, name)),
+            SetExpr::Query(q) => names(q, name),
+            SetExpr::Values(_) => false,
+            SetExpr::Chain { first, rest } => {
+                body(first, name) || rest.iter().any(|(_, _, b)| body(b, name))
+            }
+        }
+    }
+    body(&q.body, name)
 }
