@@ -102,7 +102,7 @@ SELECT t.oid, t.typnamespace, t.typname, t.typtype, t.typcategory, t.typelem, t.
        t.typbasetype, t.typtypmod, t.typnotnull, t.typcollation,
        t.typtype = 'd' AND EXISTS (SELECT 1 FROM pg_catalog.pg_constraint c
                                    WHERE c.contypid = t.oid AND c.contype = 'c'),
-       t.typispreferred
+       t.typispreferred, t.typlen
 FROM pg_catalog.pg_type t
 WHERE t.typisdefined";
 
@@ -119,6 +119,8 @@ FROM pg_catalog.pg_class c
 LEFT JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = c.oid
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND c.relpersistence <> 't'";
 
+/// What a generation expression reads stands in its tree, where constants are numbers and names are
+/// escaped, so no text of theirs is taken for a variable.
 const COLUMNS: &str = "\
 SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod,
        pg_catalog.format_type(a.atttypid, a.atttypmod), a.attcollation, a.attnotnull,
@@ -126,7 +128,14 @@ SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod,
             THEN (SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid)
                   FROM pg_catalog.pg_attrdef d
                   WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum) END,
-       a.atthasdef OR a.attidentity <> ''
+       a.atthasdef OR a.attidentity <> '',
+       CASE WHEN a.attgenerated <> ''
+            THEN (SELECT pg_catalog.string_agg(DISTINCT m.found[1], ' ')
+                  FROM pg_catalog.pg_attrdef d,
+                       pg_catalog.regexp_matches(d.adbin::pg_catalog.text, ':varattno (-?[0-9]+)', 'g')
+                         AS m (found)
+                  WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum) END,
+       a.attgenerated = 's'
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND c.relpersistence <> 't'
@@ -138,7 +147,8 @@ SELECT i.inhrelid, i.inhparent
 FROM pg_catalog.pg_inherits i
 ORDER BY i.inhrelid, i.inhseqno";
 
-/// Columns in expressions and predicates are what the index depends on, of its own table. Collations
+/// Columns in expressions and predicates are what the index depends on, of its own table; which of the
+/// two names them, their trees tell (0 is the row as a whole). Collations
 /// that compare code points are known by their locales' names; columns that came with PostgreSQL 17 are
 /// read as JSON.
 const INDEXES: &str = "\
@@ -171,7 +181,14 @@ SELECT i.indrelid, c.relname, i.indkey, i.indisunique, i.indisprimary,
                      AND a.attcollation = i.indcollation[0])
        AND EXISTS (SELECT FROM pg_catalog.pg_opclass o JOIN pg_catalog.pg_am m ON m.oid = o.opcmethod
                    WHERE o.oid = i.indclass[0] AND o.opcdefault AND m.amname = 'btree'
-                     AND o.opcintype = 'pg_catalog.text'::pg_catalog.regtype)
+                     AND o.opcintype = 'pg_catalog.text'::pg_catalog.regtype),
+       i.indnullsnotdistinct,
+       (SELECT pg_catalog.string_agg(DISTINCT m.found[1], ' ')
+        FROM pg_catalog.regexp_matches(i.indexprs::pg_catalog.text, ':varattno (-?[0-9]+)', 'g')
+               AS m (found)),
+       (SELECT pg_catalog.string_agg(DISTINCT m.found[1], ' ')
+        FROM pg_catalog.regexp_matches(i.indpred::pg_catalog.text, ':varattno (-?[0-9]+)', 'g')
+               AS m (found))
 FROM pg_catalog.pg_index i
 JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
 WHERE c.relpersistence <> 't'
@@ -180,7 +197,7 @@ ORDER BY i.indrelid, i.indexrelid";
 /// `conkey` of a CHECK is what its expression names. PostgreSQL's own tables have none.
 const CONSTRAINTS: &str = "\
 SELECT c.conrelid, c.contype, pg_catalog.array_to_string(c.conkey, ' '), c.confrelid,
-       pg_catalog.array_to_string(c.confkey, ' ')
+       pg_catalog.array_to_string(c.confkey, ' '), c.confdeltype = 'c'
 FROM pg_catalog.pg_constraint c
 JOIN pg_catalog.pg_class r ON r.oid = c.conrelid
 WHERE c.contype IN ('c', 'f') AND r.relpersistence <> 't'

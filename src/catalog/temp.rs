@@ -75,6 +75,8 @@ pub fn temp_table(name: &Ident, columns: &[(Ident, Option<Oid>)]) -> Arc<Relatio
                 not_null: false,
                 generated: None,
                 has_default: false,
+                inputs: Vec::new(),
+                computed_when_written: false,
             })
             .collect(),
         attributes: 0,
