@@ -199,6 +199,7 @@ fn answered(kind: ConstraintKind, column: &Ident, table: &QualifiedName, allowed
         ConstraintKind::Cascade => {
             format!("delete rows of {table} with those that refer to them{tells}")
         }
+        ConstraintKind::Referenced => format!("write or delete {column} of {table}{tells}"),
         _ => format!("write {column} of {table}{tells}"),
     }
 }

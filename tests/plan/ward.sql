@@ -172,3 +172,13 @@ CREATE TABLE seals (id int PRIMARY KEY, crate int REFERENCES crates);
 CREATE TABLE seats (id int PRIMARY KEY, box int REFERENCES boxes, guest varchar(80) REFERENCES guests (email));
 CREATE TABLE wards (id int PRIMARY KEY, bed int, grade int, UNIQUE NULLS NOT DISTINCT (bed, grade));
 CREATE TABLE shelves (code int DEFAULT 1, grade int DEFAULT 3, UNIQUE (code, grade));
+CREATE TABLE tags (
+  id int PRIMARY KEY,
+  mail varchar(80),
+  mark text,
+  line varchar(90) GENERATED ALWAYS AS (mark || mail) STORED,
+  remark text
+);
+CREATE INDEX ON tags (remark, mail);
+CREATE TABLE racks (id int PRIMARY KEY, pair text, name text);
+CREATE INDEX ON racks (pair, name);
