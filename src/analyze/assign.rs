@@ -6,7 +6,7 @@ use super::dml::Target;
 use super::expr::Info;
 use super::lineage::{Source, Uses};
 use super::member::number_form;
-use super::probe::Written;
+use super::probe::{Change, Written};
 use super::scope::{CteFrame, Env, Scope};
 use super::{Analyzer, Resolve};
 use crate::catalog::{CastContext, Relation};
@@ -31,23 +31,18 @@ impl Analyzer<'_> {
         self.each_assigned(assignments, target, scope, ctes)?;
         let mut written = Vec::new();
         for a in assignments.iter() {
-            let mut add = |t: &AssignmentTarget, null| {
-                written.push(Written {
-                    column: t.column.clone(),
-                    null,
-                });
-            };
             match a {
-                Assignment::One(t, value) => add(t, is_null_or_default(value.as_ref())),
+                Assignment::One(t, value) => written.push(Written::of(t, value.as_ref())),
                 Assignment::Row(targets, values) => {
-                    for (t, value) in targets.iter().zip(values) {
-                        add(t, is_null_or_default(value.as_ref()));
-                    }
+                    let pairs = targets.iter().zip(values);
+                    written.extend(pairs.map(|(t, value)| Written::of(t, value.as_ref())));
                 }
-                Assignment::Query(targets, _) => targets.iter().for_each(|t| add(t, false)),
+                Assignment::Query(targets, _) => {
+                    written.extend(targets.iter().map(Written::some));
+                }
             }
         }
-        self.probes(target, &written, true)
+        self.probes(target, Change::Update(&written))
     }
 
     fn each_assigned(

@@ -13,7 +13,7 @@ use super::assign::{is_null_or_default, query_gives_null};
 use super::conflict::{proposed, proposed_row};
 use super::expr::Info;
 use super::lineage::{OutputColumn, Uses};
-use super::probe::Written;
+use super::probe::{Change, Written};
 use super::scope::{Env, Item, Scope, Visible};
 use super::{Analyzer, Resolve};
 use crate::catalog::{Relation, RelationKind};
@@ -73,9 +73,10 @@ impl Analyzer<'_> {
             .map(|(n, c)| Written {
                 column: c.column.clone(),
                 null: gives_null(i, n),
+                default: gives_default(i, n),
             })
             .collect();
-        self.probes(&target, &written, false)?;
+        self.probes(&target, Change::Insert(&written))?;
         if let Some((conflict, action)) = &mut i.on_conflict {
             self.on_conflict(conflict.as_mut(), action, (&target, &lists), env)?;
         }
@@ -216,6 +217,7 @@ impl Analyzer<'_> {
         if !target.grant.delete {
             return Err(no_grant(&target.relation, "DELETE"));
         }
+        self.probes(&target, Change::Delete)?;
         current_of(d.filter.as_ref(), outermost)?;
         let (items, columns) = self.with_target(&target, &mut d.using, env)?;
         let scope = Scope {
@@ -355,6 +357,7 @@ impl Analyzer<'_> {
             items: &[],
             columns: &[],
         };
+        let mut written = Vec::new();
         for c in columns {
             let mut t = AssignmentTarget {
                 column: c.clone(),
@@ -362,17 +365,22 @@ impl Analyzer<'_> {
                 position: 0,
             };
             self.assignment_target(&mut t, &target, &none, None)?;
-            let written = Written {
-                column: c.clone(),
-                null: false,
-            };
-            self.probes(&target, &[written], false)?;
+            written.push(Written::some(&t));
             let token = self.is_coded(&target, c)?;
             if token && !self.takes_tokens(&target, c)? {
                 return Err(self.unstorable(&target, c)?);
             }
         }
-        Ok(())
+        self.probes(&target, Change::Insert(&written))
+    }
+}
+
+/// Is a column given its default in some row?
+fn gives_default(i: &Insert, n: usize) -> bool {
+    match &i.source {
+        InsertSource::DefaultValues => true,
+        InsertSource::Values(rows) => rows.iter().any(|r| matches!(r.get(n), Some(None))),
+        InsertSource::Query(_) => false,
     }
 }
 

@@ -7,6 +7,7 @@
 use super::dml::{Target, no_grant, visible_columns};
 use super::generated::{ColumnForm, column_form};
 use super::lineage::{OutputColumn, Uses};
+use super::probe::{Change, Written};
 use super::scope::{CteFrame, Env, Scope};
 use super::{Analyzer, Resolve};
 use crate::pg::sqlstate;
@@ -88,7 +89,7 @@ impl Analyzer<'_> {
     ) -> Resolve<()> {
         match action {
             MergeAction::Nothing => Ok(()),
-            MergeAction::Delete if target.grant.delete => Ok(()),
+            MergeAction::Delete if target.grant.delete => self.probes(target, Change::Delete),
             MergeAction::Delete => Err(no_grant(&target.relation, "DELETE")),
             MergeAction::Update(assignments) => {
                 if !target.grant.updates {
@@ -116,6 +117,12 @@ impl Analyzer<'_> {
                         "INSERT has not as many expressions as target columns",
                     ));
                 }
+                let given = values.iter().flatten();
+                let written: Vec<Written> = columns
+                    .iter()
+                    .zip(given)
+                    .map(|(c, value)| Written::of(c, value.as_ref()))
+                    .collect();
                 let values = values.iter_mut().flatten();
                 for (c, value) in columns.iter().zip(values) {
                     if let Some(e) = value {
@@ -123,7 +130,7 @@ impl Analyzer<'_> {
                         self.assignable(target, c, &info)?;
                     }
                 }
-                Ok(())
+                self.probes(target, Change::Insert(&written))
             }
         }
     }

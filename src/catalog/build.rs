@@ -175,6 +175,7 @@ impl<'a> Builder<'a> {
                 array_element: (category == b'A' && element != 0).then_some(element),
                 category,
                 preferred: row.boolean(12)?,
+                length: row.number(13)?,
                 extension: self.extension(PG_TYPE, oid),
             };
             self.catalog.types.insert(oid, info);
@@ -293,6 +294,8 @@ impl<'a> Builder<'a> {
                 generated: row.optional(8)?.map(Arc::from),
                 has_default: row.boolean(9)?,
                 counting_default: row.boolean(10)?,
+                inputs: row.attributes(11)?,
+                computed_when_written: row.boolean(12)?,
             };
             if let Some(relation) = self.relations.get_mut(&row.number(0)?) {
                 relation.columns.push(column);
@@ -329,6 +332,9 @@ impl<'a> Builder<'a> {
                 exclusion: row.boolean(7)?,
                 code_points: row.boolean(8)?,
                 expression_columns: row.attributes(5)?,
+                nulls_not_distinct: row.boolean(9)?,
+                computed: row.attributes(10)?,
+                predicate: row.attributes(11)?,
             };
             if let Some(relation) = self.relations.get_mut(&row.number(0)?) {
                 if row.boolean(4)? {
@@ -344,6 +350,7 @@ impl<'a> Builder<'a> {
         for row in self.part(Part::Constraints)? {
             let (oid, other): (Oid, Oid) = (row.number(0)?, row.number(3)?);
             let (columns, other_columns) = (row.attributes(2)?, row.attributes(4)?);
+            let cascades = row.boolean(5)?;
             if row.text(1)? == "c" {
                 if let Some(relation) = self.relations.get_mut(&oid) {
                     relation.checks.push(columns);
@@ -355,6 +362,7 @@ impl<'a> Builder<'a> {
                     columns: other_columns.clone(),
                     other: oid,
                     other_columns: columns.clone(),
+                    cascades,
                 });
             }
             if let Some(relation) = self.relations.get_mut(&oid) {
@@ -362,6 +370,7 @@ impl<'a> Builder<'a> {
                     columns,
                     other,
                     other_columns,
+                    cascades,
                 });
             }
         }

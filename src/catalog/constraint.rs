@@ -1,18 +1,31 @@
 //! What decides, besides the role's rights, whether a row may be written: constraints, which answer
-//! with an error, and so tell something of the values they compare.
+//! with an error, and so tell something of the values they compare; and what PostgreSQL computes of
+//! several columns of a row, which may fail: generated columns, and entries of indexes.
 
-use super::{Catalog, ColumnId, Relation};
-use crate::pg::AttrNumber;
+use super::{Catalog, Column, ColumnId, Index, Relation, TypeKind};
+use crate::pg::types::oid;
+use crate::pg::{AttrNumber, Oid};
+
+/// Entries of an index shorter than this fit, whatever its access method: btree's limit is 2,704 bytes
+/// where a page has 8 kB, and no other's is smaller.
+const ALWAYS_FITS: usize = 2_600;
 
 /// What kind of constraint it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ConstraintKind {
+    /// FOREIGN KEY of a relation whose rows go with those of this one, when they are deleted
+    Cascade,
     /// CHECK
     Check,
     /// EXCLUDE
     Exclude,
     /// FOREIGN KEY, of this relation
     ForeignKey,
+    /// A column that is generated when a row is written
+    Generated,
+    /// An index, of which expressions or the predicate are computed, or whose entries are of limited
+    /// length
+    Index,
     /// FOREIGN KEY of another relation, which refers to this one
     Referenced,
     /// UNIQUE, PRIMARY KEY or a unique index
@@ -24,22 +37,44 @@ pub enum ConstraintKind {
 pub struct Constraint {
     /// What it is.
     pub kind: ConstraintKind,
-    /// Columns of the relation whose values it looks at.
+    /// Columns of the relation whose values it looks at, with what generated ones are computed from.
     pub columns: Vec<AttrNumber>,
     /// Columns of another relation that they are compared with.
     pub others: Vec<(AttrNumber, ColumnId)>,
     /// A NULL is looked at like any other value.
     pub nulls: bool,
+    /// A NULL in one of these, and nothing is tested.
+    pub strict: Vec<AttrNumber>,
+    /// What is written to one of these can make the write fail, depending on the other columns; of
+    /// generated columns and indexes only.
+    pub steers: Vec<AttrNumber>,
+    /// It fails by the length of the values alone.
+    pub by_length: bool,
 }
 
 impl ConstraintKind {
-    /// As SQL calls it.
+    /// As a message calls it.
     pub fn words(self) -> &'static str {
         match self {
-            Self::Check => "CHECK",
-            Self::Exclude => "EXCLUDE",
-            Self::ForeignKey | Self::Referenced => "FOREIGN KEY",
-            Self::Unique => "UNIQUE",
+            Self::Check => "a CHECK constraint",
+            Self::Exclude => "a EXCLUDE constraint",
+            Self::ForeignKey | Self::Referenced | Self::Cascade => "a FOREIGN KEY constraint",
+            Self::Generated => "a generated column",
+            Self::Index => "an index",
+            Self::Unique => "a UNIQUE constraint",
+        }
+    }
+
+    /// Does it compute something of the row's own columns, and compare it with no other row?
+    pub fn combines(self) -> bool {
+        match self {
+            Self::Generated | Self::Index => true,
+            Self::Cascade
+            | Self::Check
+            | Self::Exclude
+            | Self::ForeignKey
+            | Self::Referenced
+            | Self::Unique => false,
         }
     }
 }
@@ -48,7 +83,7 @@ impl Catalog {
     /// Constraints that a write to a relation meets, those of its partitions and heirs included; all
     /// columns are the relation's own.
     pub fn constraints(&self, relation: &Relation) -> Vec<Constraint> {
-        let mut found = own(relation);
+        let mut found = self.own(relation);
         let mut below: Vec<_> = relation.children.clone();
         let mut seen = below.clone();
         while let Some(child) = below.pop().and_then(|oid| self.relation_by_oid(oid)) {
@@ -56,13 +91,15 @@ impl Catalog {
                 let name = &child.attribute(*attnum)?.name;
                 relation.column(name).map(|c| c.attnum)
             };
-            for mut c in own(child) {
+            for mut c in self.own(child) {
                 c.others = c
                     .others
                     .into_iter()
                     .filter_map(|(a, other)| Some((renumbered(&a)?, other)))
                     .collect();
-                c.columns = c.columns.iter().filter_map(renumbered).collect();
+                for columns in [&mut c.columns, &mut c.strict, &mut c.steers] {
+                    *columns = columns.iter().filter_map(renumbered).collect();
+                }
                 found.push(c);
             }
             for oid in &child.children {
@@ -74,64 +111,214 @@ impl Catalog {
         }
         found
     }
+
+    fn own(&self, relation: &Relation) -> Vec<Constraint> {
+        let mut found = Vec::new();
+        for index in &relation.indexes {
+            if index.unique || index.exclusion {
+                found.push(unique(relation, index));
+            }
+            for columns in [&index.computed, &index.predicate] {
+                found.extend(combined(ConstraintKind::Index, relation, columns));
+            }
+            found.extend(self.limited(relation, index));
+        }
+        for column in relation.columns.iter().filter(|c| c.computed_when_written) {
+            found.extend(combined(
+                ConstraintKind::Generated,
+                relation,
+                &column.inputs,
+            ));
+        }
+        for columns in &relation.checks {
+            let all = columns.is_empty() || columns.contains(&0);
+            found.push(Constraint {
+                columns: expanded(relation, if all { &[0] } else { columns }),
+                nulls: true,
+                ..Constraint::new(ConstraintKind::Check)
+            });
+        }
+        let keys = relation.foreign_keys.iter();
+        let keys = keys.map(|k| (ConstraintKind::ForeignKey, k));
+        let referring = relation.referenced_by.iter();
+        for (kind, key) in keys.chain(referring.map(|k| (ConstraintKind::Referenced, k))) {
+            let other = |attnum: &AttrNumber| ColumnId {
+                relation: key.other,
+                attnum: *attnum,
+            };
+            let pairs = key.columns.iter().zip(&key.other_columns);
+            found.push(Constraint {
+                columns: expanded(relation, &key.columns),
+                others: pairs.map(|(mine, theirs)| (*mine, other(theirs))).collect(),
+                strict: key.columns.clone(),
+                ..Constraint::new(kind)
+            });
+        }
+        found.extend(self.cascade(relation));
+        found
+    }
+
+    /// What the deletion of rows meets in relations whose rows go with them: it fails, or not, by what
+    /// refers to those.
+    fn cascade(&self, relation: &Relation) -> Vec<Constraint> {
+        let mut found = Vec::new();
+        for key in relation.referenced_by.iter().filter(|k| k.cascades) {
+            let Some(mine) = key.columns.first() else {
+                continue;
+            };
+            let (mut below, mut seen) = (vec![key.other], vec![relation.oid, key.other]);
+            while let Some(gone) = below.pop().and_then(|oid| self.relation_by_oid(oid)) {
+                for next in &gone.referenced_by {
+                    let other = |attnum: &AttrNumber| ColumnId {
+                        relation: next.other,
+                        attnum: *attnum,
+                    };
+                    let theirs = next.other_columns.iter().map(|a| (*mine, other(a)));
+                    found.push(Constraint {
+                        columns: vec![*mine],
+                        others: theirs.collect(),
+                        ..Constraint::new(ConstraintKind::Cascade)
+                    });
+                    if next.cascades && !seen.contains(&next.other) {
+                        seen.push(next.other);
+                        below.push(next.other);
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// An index whose entries could be too long: how much of one column fits tells how long the others
+    /// are, and whether a row is in the index at all tells what the predicate says of it.
+    fn limited(&self, relation: &Relation, index: &Index) -> Option<Constraint> {
+        let plain = || {
+            let columns = index.columns.iter().filter(|a| **a > 0);
+            columns.filter_map(|a| relation.attribute(*a))
+        };
+        if !index.columns.contains(&0) {
+            let lengths = plain().map(|c| self.longest(c));
+            let longest = lengths.reduce(|a, b| a?.checked_add(b?)).flatten();
+            if longest.is_some_and(|l| l <= ALWAYS_FITS) {
+                return None;
+            }
+        }
+        let computed = expanded(relation, &index.computed);
+        let computed = computed.iter().filter_map(|a| relation.attribute(*a));
+        let varying = plain().chain(computed).filter(|c| self.varies(c.type_oid));
+        let mut steers = Vec::new();
+        for column in varying {
+            steers.push(column.attnum);
+            steers.extend(&column.inputs);
+        }
+        let mut columns: Vec<AttrNumber> = plain()
+            .filter(|c| self.varies(c.type_oid))
+            .map(|c| c.attnum)
+            .collect();
+        columns.extend(expanded(relation, &index.computed));
+        columns.extend(expanded(relation, &index.predicate));
+        Some(Constraint {
+            columns,
+            steers,
+            by_length: true,
+            ..Constraint::new(ConstraintKind::Index)
+        })
+    }
+
+    /// Are a type's values of different lengths?
+    fn varies(&self, type_oid: Oid) -> bool {
+        let base = self.types.get(&self.base_type(type_oid));
+        base.is_none_or(|t| t.length < 0)
+    }
+
+    /// How many bytes a column's value takes at most, if that is known.
+    fn longest(&self, column: &Column) -> Option<usize> {
+        let (mut ty, mut typmod) = (self.types.get(&column.type_oid)?, column.typmod);
+        for _ in 0..32 {
+            let TypeKind::Domain {
+                base, typmod: own, ..
+            } = ty.kind
+            else {
+                break;
+            };
+            typmod = if typmod < 0 { own } else { typmod };
+            ty = self.types.get(&base)?;
+        }
+        // A typmod counts the four bytes of a value's length.
+        let declared = usize::try_from(typmod.checked_sub(4)?).ok();
+        match ty.oid {
+            _ if ty.length > 0 => usize::try_from(ty.length).ok(),
+            oid::VARCHAR | oid::BPCHAR => declared?.checked_mul(4)?.checked_add(4),
+            // Four digits in two bytes: never more than its digits, and what says where the point is.
+            oid::NUMERIC => (declared? >> 16).checked_add(16),
+            oid::INET | oid::CIDR => Some(24),
+            _ => None,
+        }
+    }
 }
 
-fn own(relation: &Relation) -> Vec<Constraint> {
-    let all = || {
-        relation
-            .columns
-            .iter()
-            .map(|c| c.attnum)
-            .collect::<Vec<_>>()
-    };
-    let mut found = Vec::new();
-    for index in relation.indexes.iter().filter(|i| i.unique || i.exclusion) {
-        let keys = index.columns.iter().take(index.keys);
-        let mut columns: Vec<AttrNumber> = keys.copied().filter(|a| *a > 0).collect();
-        columns.extend(&index.expression_columns);
-        let expressions = index.columns.contains(&0);
-        // An expression over the row as a whole names no column.
-        if expressions && index.expression_columns.is_empty() {
-            columns = all();
-        }
-        found.push(Constraint {
-            kind: if index.exclusion {
-                ConstraintKind::Exclude
-            } else {
-                ConstraintKind::Unique
-            },
-            columns,
-            others: Vec::new(),
-            nulls: expressions || !index.expression_columns.is_empty(),
-        });
-    }
-    for columns in &relation.checks {
-        found.push(Constraint {
-            kind: ConstraintKind::Check,
-            columns: if columns.is_empty() || columns.contains(&0) {
-                all()
-            } else {
-                columns.clone()
-            },
-            others: Vec::new(),
-            nulls: true,
-        });
-    }
-    let keys = relation.foreign_keys.iter();
-    let keys = keys.map(|k| (ConstraintKind::ForeignKey, k));
-    let referring = relation.referenced_by.iter();
-    for (kind, key) in keys.chain(referring.map(|k| (ConstraintKind::Referenced, k))) {
-        let other = |attnum: &AttrNumber| ColumnId {
-            relation: key.other,
-            attnum: *attnum,
-        };
-        let pairs = key.columns.iter().zip(&key.other_columns);
-        found.push(Constraint {
+impl Constraint {
+    fn new(kind: ConstraintKind) -> Self {
+        Self {
             kind,
-            columns: key.columns.clone(),
-            others: pairs.map(|(mine, theirs)| (*mine, other(theirs))).collect(),
+            columns: Vec::new(),
+            others: Vec::new(),
             nulls: false,
-        });
+            strict: Vec::new(),
+            steers: Vec::new(),
+            by_length: false,
+        }
     }
+}
+
+/// Columns with what generated ones among them are computed from; 0 is all of them.
+fn expanded(relation: &Relation, columns: &[AttrNumber]) -> Vec<AttrNumber> {
+    if columns.contains(&0) {
+        return relation.columns.iter().map(|c| c.attnum).collect();
+    }
+    let mut found: Vec<AttrNumber> = columns.iter().copied().filter(|a| *a > 0).collect();
+    let generated = columns.iter().filter_map(|a| relation.attribute(*a));
+    found.extend(generated.flat_map(|c| &c.inputs));
     found
+}
+
+fn unique(relation: &Relation, index: &Index) -> Constraint {
+    let keys = index.columns.iter().take(index.keys);
+    let mut columns: Vec<AttrNumber> = keys.copied().filter(|a| *a > 0).collect();
+    let strict = if index.nulls_not_distinct {
+        Vec::new()
+    } else {
+        columns.clone()
+    };
+    columns.extend(&index.expression_columns);
+    let expressions = index.columns.contains(&0);
+    // An expression over the row as a whole names no column.
+    if expressions && index.expression_columns.is_empty() {
+        columns = vec![0];
+    }
+    Constraint {
+        columns: expanded(relation, &columns),
+        nulls: expressions || !index.expression_columns.is_empty() || index.nulls_not_distinct,
+        strict,
+        ..Constraint::new(if index.exclusion {
+            ConstraintKind::Exclude
+        } else {
+            ConstraintKind::Unique
+        })
+    }
+}
+
+/// What is computed of several columns.
+fn combined(
+    kind: ConstraintKind,
+    relation: &Relation,
+    columns: &[AttrNumber],
+) -> Option<Constraint> {
+    let columns = expanded(relation, columns);
+    (columns.len() > 1).then(|| Constraint {
+        steers: columns.clone(),
+        columns,
+        nulls: true,
+        ..Constraint::new(kind)
+    })
 }

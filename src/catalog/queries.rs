@@ -102,7 +102,7 @@ SELECT t.oid, t.typnamespace, t.typname, t.typtype, t.typcategory, t.typelem, t.
        t.typbasetype, t.typtypmod, t.typnotnull, t.typcollation,
        t.typtype = 'd' AND EXISTS (SELECT 1 FROM pg_catalog.pg_constraint c
                                    WHERE c.contypid = t.oid AND c.contype = 'c'),
-       t.typispreferred
+       t.typispreferred, t.typlen
 FROM pg_catalog.pg_type t
 WHERE t.typisdefined";
 
@@ -119,8 +119,8 @@ FROM pg_catalog.pg_class c
 LEFT JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = c.oid
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND c.relpersistence <> 't'";
 
-/// Which functions a default calls stands in its tree, as in those of `TESTS`; those that are left out
-/// draw by chance.
+/// Which functions a default calls, and what a generation expression reads, stands in their trees, as in
+/// those of `TESTS`; the functions that are left out draw by chance.
 const COLUMNS: &str = "\
 SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod,
        pg_catalog.format_type(a.atttypid, a.atttypmod), a.attcollation, a.attnotnull,
@@ -136,7 +136,14 @@ SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod,
          WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum
            AND p.oid = m.found[1]::pg_catalog.oid AND p.provolatile = 'v'
            AND (p.pronamespace <> 'pg_catalog'::pg_catalog.regnamespace
-                OR p.proname NOT IN ('gen_random_uuid', 'random', 'random_normal', 'uuidv4')))
+                OR p.proname NOT IN ('gen_random_uuid', 'random', 'random_normal', 'uuidv4'))),
+       CASE WHEN a.attgenerated <> ''
+            THEN (SELECT pg_catalog.string_agg(DISTINCT m.found[1], ' ')
+                  FROM pg_catalog.pg_attrdef d,
+                       pg_catalog.regexp_matches(d.adbin::pg_catalog.text, ':varattno (-?[0-9]+)', 'g')
+                         AS m (found)
+                  WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum) END,
+       a.attgenerated = 's'
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND c.relpersistence <> 't'
@@ -148,7 +155,8 @@ SELECT i.inhrelid, i.inhparent
 FROM pg_catalog.pg_inherits i
 ORDER BY i.inhrelid, i.inhseqno";
 
-/// Columns in expressions and predicates are what the index depends on, of its own table. Collations
+/// Columns in expressions and predicates are what the index depends on, of its own table; which of the
+/// two names them, their trees tell (0 is the row as a whole). Collations
 /// that compare code points are known by their locales' names; columns that came with PostgreSQL 17 are
 /// read as JSON.
 const INDEXES: &str = "\
@@ -181,7 +189,14 @@ SELECT i.indrelid, c.relname, i.indkey, i.indisunique, i.indisprimary,
                      AND a.attcollation = i.indcollation[0])
        AND EXISTS (SELECT FROM pg_catalog.pg_opclass o JOIN pg_catalog.pg_am m ON m.oid = o.opcmethod
                    WHERE o.oid = i.indclass[0] AND o.opcdefault AND m.amname = 'btree'
-                     AND o.opcintype = 'pg_catalog.text'::pg_catalog.regtype)
+                     AND o.opcintype = 'pg_catalog.text'::pg_catalog.regtype),
+       i.indnullsnotdistinct,
+       (SELECT pg_catalog.string_agg(DISTINCT m.found[1], ' ')
+        FROM pg_catalog.regexp_matches(i.indexprs::pg_catalog.text, ':varattno (-?[0-9]+)', 'g')
+               AS m (found)),
+       (SELECT pg_catalog.string_agg(DISTINCT m.found[1], ' ')
+        FROM pg_catalog.regexp_matches(i.indpred::pg_catalog.text, ':varattno (-?[0-9]+)', 'g')
+               AS m (found))
 FROM pg_catalog.pg_index i
 JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
 WHERE c.relpersistence <> 't'
@@ -190,7 +205,7 @@ ORDER BY i.indrelid, i.indexrelid";
 /// `conkey` of a CHECK is what its expression names. PostgreSQL's own tables have none.
 const CONSTRAINTS: &str = "\
 SELECT c.conrelid, c.contype, pg_catalog.array_to_string(c.conkey, ' '), c.confrelid,
-       pg_catalog.array_to_string(c.confkey, ' ')
+       pg_catalog.array_to_string(c.confkey, ' '), c.confdeltype = 'c'
 FROM pg_catalog.pg_constraint c
 JOIN pg_catalog.pg_class r ON r.oid = c.conrelid
 WHERE c.contype IN ('c', 'f') AND r.relpersistence <> 't'

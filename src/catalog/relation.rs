@@ -123,6 +123,10 @@ pub struct Column {
     /// The default may be another value for each row, and tell in which order they got it: an identity,
     /// `nextval`, `clock_timestamp`.
     pub counting_default: bool,
+    /// Columns a generation expression reads.
+    pub inputs: Vec<AttrNumber>,
+    /// Generated, and computed when a row is written rather than when it is read.
+    pub computed_when_written: bool,
 }
 
 /// An index's columns.
@@ -143,6 +147,12 @@ pub struct Index {
     pub code_points: bool,
     /// Columns named by index expressions and predicates.
     pub expression_columns: Vec<AttrNumber>,
+    /// `NULLS NOT DISTINCT`
+    pub nulls_not_distinct: bool,
+    /// Columns its expressions read (0 for the row as a whole).
+    pub computed: Vec<AttrNumber>,
+    /// Columns its predicate reads (0 for the row as a whole).
+    pub predicate: Vec<AttrNumber>,
 }
 
 /// A foreign key, seen from either side.
@@ -154,4 +164,6 @@ pub struct ForeignKey {
     pub other: Oid,
     /// Its columns, in the same order.
     pub other_columns: Vec<AttrNumber>,
+    /// `ON DELETE CASCADE`
+    pub cascades: bool,
 }

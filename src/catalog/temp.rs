@@ -76,6 +76,8 @@ pub fn temp_table(name: &Ident, columns: &[(Ident, Option<Oid>)]) -> Arc<Relatio
                 generated: None,
                 has_default: false,
                 counting_default: false,
+                inputs: Vec::new(),
+                computed_when_written: false,
             })
             .collect(),
         attributes: 0,

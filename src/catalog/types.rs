@@ -51,6 +51,8 @@ pub struct TypeInfo {
     pub category: u8,
     /// `typispreferred`
     pub preferred: bool,
+    /// `typlen`: bytes of a value, negative if they differ.
+    pub length: i16,
     /// The extension that owns it, if any.
     pub extension: Option<Arc<str>>,
 }

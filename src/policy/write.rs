@@ -1,7 +1,9 @@
 //! `write` and `functions`: what a role may change, and which functions of the database it may call.
 //!
 //! A UNIQUE, EXCLUDE, FOREIGN KEY or CHECK constraint compares what a role writes with stored values,
-//! so the write's success says whether a value is stored. Three words let it: `probe(email)` and
+//! so the write's success says whether a value is stored. So does the deletion of what other tables refer
+//! to, and what PostgreSQL computes of the row may fail by values the role did not write: a generated
+//! column, an index's expression or predicate, the length of an index entry. Three words let it: `probe(email)` and
 //! `update(email)`, of that column, and `all`, of every column. With `insert` or `update` alone such a
 //! write is refused. What is let through is audited, and `policy check` names it.
 

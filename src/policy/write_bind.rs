@@ -159,27 +159,48 @@ pub(super) fn probes(policy: &Policy, grants: &Grants, catalog: &Catalog, faults
                     continue;
                 }
                 said.push(column);
-                let (role, kind) = (shown(&grants.role), constraint.kind.words());
-                let (message, help) = if grant.probe.is_none() {
+                let role = shown(&grants.role);
+                let (may, help) = if grant.probe.is_none() {
                     (
-                        format!(
-                            "role `{role}` may write {column} of {name}, and a {kind} constraint then \
-                             tells whether a value is stored"
-                        ),
+                        "may",
                         "`all` allows that; insert, update and delete do not".to_owned(),
                     )
                 } else {
                     (
-                        format!(
-                            "role `{role}` cannot write {column} of {name}: a {kind} constraint would \
-                             tell whether a value is stored"
-                        ),
+                        "cannot",
                         format!("to allow it all the same, add probe({column})"),
                     )
                 };
+                let allowed = grant.probe.is_none();
+                let what = answered(constraint.kind, column, &name, allowed);
+                let message = format!("role `{role}` {may} {what}");
                 faults.push(PolicyError::at(&rule.span, message).warning().help(help));
             }
         }
+    }
+}
+
+/// A write that a constraint answers, and what it tells: it does, or it would.
+fn answered(kind: ConstraintKind, column: &Ident, table: &QualifiedName, allowed: bool) -> String {
+    let tells = |who: &str, what: &str| {
+        if allowed {
+            format!(", and {who} then tells {what}")
+        } else {
+            format!(": {who} would tell {what}")
+        }
+    };
+    if kind.combines() {
+        let tells = tells("an error", "of its values");
+        let words = kind.words();
+        return format!("write what {words} of {table} combines with {column}{tells}");
+    }
+    let tells = tells(kind.words(), "whether a value is stored");
+    match kind {
+        ConstraintKind::Cascade => {
+            format!("delete rows of {table} with those that refer to them{tells}")
+        }
+        ConstraintKind::Referenced => format!("write or delete {column} of {table}{tells}"),
+        _ => format!("write {column} of {table}{tells}"),
     }
 }
 
@@ -196,7 +217,7 @@ fn tested<'r>(
         let mut others = others.map(|(_, other)| treatment(other.relation, other.attnum));
         match treatment(relation.oid, attnum) {
             // It cannot be named at all.
-            Treatment::Deny => false,
+            Treatment::Deny => constraint.kind.combines(),
             seen if seen.shows_values() => others.any(|t| !t.shows_values()),
             Treatment::Clear => false,
             Treatment::Mask(_) | Treatment::Token(_) | Treatment::Nullify => true,
@@ -209,10 +230,24 @@ fn tested<'r>(
         .collect();
     let named = |c: &Ident| grant.update.as_ref().is_none_or(|cols| cols.contains(c));
     let updated = grant.updates && columns.iter().any(|(_, c)| named(c));
-    if !(updated || grant.insert && constraint.kind != ConstraintKind::Referenced) {
+    let answers = match constraint.kind {
+        ConstraintKind::Cascade => grant.delete,
+        ConstraintKind::Referenced => updated || grant.delete,
+        ConstraintKind::Generated | ConstraintKind::Index => grant.updates,
+        ConstraintKind::Check
+        | ConstraintKind::Exclude
+        | ConstraintKind::ForeignKey
+        | ConstraintKind::Unique => updated || grant.insert,
+    };
+    if !answers {
         return Vec::new();
     }
+    let steered = |beside: AttrNumber| {
+        let mut steers = constraint.steers.iter().filter(|a| **a != beside);
+        steers.any(|a| relation.attribute(*a).is_some_and(|c| named(&c.name)))
+    };
     let hidden = columns.into_iter().filter(|(a, _)| hidden(*a));
+    let hidden = hidden.filter(|(a, _)| !constraint.kind.combines() || steered(*a));
     hidden.map(|(_, c)| c).collect()
 }
 

@@ -51,6 +51,13 @@ fn a_database_is_read_as_it_is() {
         "of the expression, the predicate, and the plain ones"
     );
     assert!(!by_mail.unique && !by_mail.exclusion && by_mail.keys == 2);
+    assert_eq!(
+        (&*by_mail.computed, &*by_mail.predicate),
+        (&[3][..], &[4][..])
+    );
+    let twice = column("twice");
+    assert!(twice.computed_when_written && twice.inputs == [8]);
+    assert!(!column("price").computed_when_written && column("price").inputs.is_empty());
 
     let bills = relation(&catalog, "bills");
     assert_eq!(bills.checks, [[2]]);

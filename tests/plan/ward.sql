@@ -140,3 +140,50 @@ INSERT INTO meters VALUES (1, 12, 12), (2, NULL, 70000000003);
 -- What a rule does beside a write, nobody has looked at.
 CREATE TABLE forms (id int PRIMARY KEY, filed boolean);
 CREATE RULE forms_filed AS ON INSERT TO forms DO ALSO NOTHING;
+-- What PostgreSQL computes of several columns of a row, and holds in an index beside each other.
+CREATE TABLE lots (
+  id int PRIMARY KEY,
+  amount int,
+  price int,
+  total int GENERATED ALWAYS AS (amount * price) STORED,
+  rate int,
+  wage int,
+  note text,
+  team text,
+  secret text,
+  title text,
+  remark text,
+  place varchar(20),
+  nick varchar(20),
+  name text,
+  status text,
+  code int,
+  grade int DEFAULT 3,
+  mark int,
+  UNIQUE (code, grade)
+);
+CREATE INDEX ON lots ((100 / (wage - rate)));
+CREATE INDEX ON lots (note) WHERE wage > 40000;
+CREATE INDEX ON lots (team, secret);
+CREATE INDEX ON lots (title) INCLUDE (remark);
+CREATE INDEX ON lots (place, nick);
+CREATE INDEX ON lots (lower(name)) WHERE status = 'open';
+CREATE INDEX ON lots (status, wage);
+CREATE UNIQUE INDEX ON lots (rate, coalesce(mark, 3)) WHERE rate > 0;
+CREATE TABLE parts (id int PRIMARY KEY, lot int REFERENCES lots);
+CREATE TABLE boxes (id int PRIMARY KEY);
+CREATE TABLE crates (id int PRIMARY KEY, box int REFERENCES boxes ON DELETE CASCADE);
+CREATE TABLE seals (id int PRIMARY KEY, crate int REFERENCES crates);
+CREATE TABLE seats (id int PRIMARY KEY, box int REFERENCES boxes, guest varchar(80) REFERENCES guests (email));
+CREATE TABLE wards (id int PRIMARY KEY, bed int, grade int, UNIQUE NULLS NOT DISTINCT (bed, grade));
+CREATE TABLE shelves (code int DEFAULT 1, grade int DEFAULT 3, UNIQUE (code, grade));
+CREATE TABLE tags (
+  id int PRIMARY KEY,
+  mail varchar(80),
+  mark text,
+  line varchar(90) GENERATED ALWAYS AS (mark || mail) STORED,
+  remark text
+);
+CREATE INDEX ON tags (remark, mail);
+CREATE TABLE racks (id int PRIMARY KEY, pair text, name text);
+CREATE INDEX ON racks (pair, name);

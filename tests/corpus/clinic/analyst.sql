@@ -9,3 +9,5 @@ UPDATE staff SET name = NULL, email = NULL, salary = NULL;
 ALTER TABLE staff DROP COLUMN pin;
 UPDATE keys SET small = NULL, number = NULL, big = NULL, code = NULL, ref = NULL, ext = NULL;
 REFRESH MATERIALIZED VIEW contact_lines;
+UPDATE refunds SET sale = NULL;
+UPDATE sales SET price = NULL, grade = NULL;

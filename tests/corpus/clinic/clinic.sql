@@ -94,6 +94,24 @@ CREATE FUNCTION is_patient(text) RETURNS bool LANGUAGE sql STABLE SECURITY DEFIN
 CREATE DOMAIN patient_address AS text CHECK (is_patient(VALUE));
 CREATE MATERIALIZED VIEW contact_lines AS SELECT id, name || ' <' || email || '>' AS line FROM patients;
 
+-- Written by the analyst, beside what PostgreSQL computes, indexes and refers to.
+CREATE TABLE sales (
+  id int PRIMARY KEY,
+  amount int,
+  price int,
+  total int GENERATED ALWAYS AS (amount * price) STORED,
+  rate int,
+  note text,
+  code int,
+  grade int DEFAULT 3,
+  UNIQUE (code, grade)
+);
+CREATE INDEX sales_by_rate ON sales ((100 / (price - rate)));
+CREATE INDEX sales_by_note ON sales (note) WHERE price > 40000;
+CREATE TABLE refunds (id int PRIMARY KEY, sale int REFERENCES sales);
+INSERT INTO sales (id, amount, price, rate, code) VALUES (1, 2, 48213, 7, 1), (2, 3, 36479, 8, 2);
+INSERT INTO refunds VALUES (1, 2);
+
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO clinic_proxy;
 GRANT CREATE, TEMPORARY ON DATABASE clinic TO clinic_proxy;
 -- Statistics hold values too: the cases that look there must find them.

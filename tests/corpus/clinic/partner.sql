@@ -7,3 +7,5 @@ ALTER TABLE payroll ALTER wage DROP NOT NULL;
 UPDATE payroll SET wage = NULL;
 -- A token is longer than an ID number: it is a varchar without a length.
 ALTER TABLE patients ALTER id_number TYPE varchar;
+UPDATE refunds SET sale = NULL;
+UPDATE sales SET price = NULL, grade = NULL;

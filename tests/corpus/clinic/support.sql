@@ -29,3 +29,6 @@ ALTER TABLE staff DROP COLUMN pin;
 
 REFRESH MATERIALIZED VIEW contact_lines;
 ANALYZE;
+ALTER TABLE refunds DROP CONSTRAINT refunds_sale_fkey;
+UPDATE refunds SET sale = 0;
+UPDATE sales SET price = 0, grade = 0;
