@@ -57,7 +57,7 @@ impl ConstraintKind {
     pub fn words(self) -> &'static str {
         match self {
             Self::Check => "a CHECK constraint",
-            Self::Exclude => "a EXCLUDE constraint",
+            Self::Exclude => "an EXCLUDE constraint",
             Self::ForeignKey | Self::Referenced | Self::Cascade => "a FOREIGN KEY constraint",
             Self::Generated => "a generated column",
             Self::Index => "an index",
