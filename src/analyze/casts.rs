@@ -151,8 +151,8 @@ impl Analyzer<'_> {
                 info.name
             )));
         }
-        let tests = catalog.tests.get(&ty).into_iter().flatten();
-        if let Some(called) = tests.into_iter().find(|c| !self.may_be_called(c)) {
+        let mut tests = catalog.tests.get(&ty).into_iter().flatten();
+        if let Some(called) = tests.find(|c| !self.may_be_called(c)) {
             let refusal = runs(called, &format!("a value of type {}", info.name));
             return Err(refusal);
         }

@@ -111,7 +111,12 @@ fn any_protected(relation: &Arc<Relation>, grounds: Grounds<'_>) -> Resolve<bool
     Ok(false)
 }
 
-fn protected(relation: &Arc<Relation>, attnum: AttrNumber, grounds: Grounds<'_>) -> Resolve<bool> {
+/// Does the role see something else than the column's values?
+pub(super) fn protected(
+    relation: &Arc<Relation>,
+    attnum: AttrNumber,
+    grounds: Grounds<'_>,
+) -> Resolve<bool> {
     let form = column_form(relation, attnum, grounds)?;
     Ok(!form.shows_values())
 }

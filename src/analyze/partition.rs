@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::generated::column_form;
+use super::exposed::protected;
 use super::{Analyzer, Resolve};
 use crate::catalog::Relation;
 use crate::ident::Ident;
@@ -70,7 +70,7 @@ impl Analyzer<'_> {
         let expression = relation.partition_key.contains(&0);
         for column in &relation.columns {
             let key = expression || relation.partition_key.contains(&column.attnum);
-            if key && !column_form(relation, column.attnum, self.grounds)?.shows_values() {
+            if key && protected(relation, column.attnum, self.grounds)? {
                 return Ok(Some(column.name.clone()));
             }
         }

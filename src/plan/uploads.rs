@@ -232,21 +232,9 @@ fn read_sql(list: &[Upload]) -> SqlText {
 
 /// Appends a JSON string.
 fn push_json(json: &mut String, text: &str) {
-    json.push('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => {
-                json.push('\\');
-                json.push(c);
-            }
-            '\0'..='\u{1f}' => {
-                // Writing to a String cannot fail.
-                write!(json, "\\u{:04x}", u32::from(c)).unwrap_or_default();
-            }
-            _ => json.push(c),
-        }
-    }
-    json.push('"');
+    // A text always is one. The copy may be a plaintext.
+    let quoted = serde_json::to_string(text).map(Zeroizing::new);
+    json.push_str(quoted.as_ref().map_or("null", |quoted| quoted.as_str()));
 }
 
 impl Fault {
