@@ -149,9 +149,15 @@ impl Tested<'_> {
     fn told(&self, constraint: &Constraint, hidden: &[AttrNumber]) -> Vec<AttrNumber> {
         let deletes = matches!(self.change, Change::Delete);
         match constraint.kind {
-            ConstraintKind::Cascade if !deletes => Vec::new(),
-            ConstraintKind::Referenced if !deletes && !self.is_stored() => Vec::new(),
-            ConstraintKind::Cascade | ConstraintKind::Referenced if deletes => hidden.to_vec(),
+            ConstraintKind::CascadedDelete if !deletes => Vec::new(),
+            ConstraintKind::Referenced | ConstraintKind::CascadedUpdate
+                if !deletes && !self.is_stored() =>
+            {
+                Vec::new()
+            }
+            ConstraintKind::CascadedDelete | ConstraintKind::Referenced if deletes => {
+                hidden.to_vec()
+            }
             _ if deletes => Vec::new(),
             kind if kind.combines() => self.combined(constraint, hidden),
             _ if self.touches(constraint, hidden) => hidden.to_vec(),
@@ -251,8 +257,8 @@ impl Analyzer<'_> {
                 let Some(column) = relation.attribute(attnum) else {
                     continue;
                 };
-                let granted = target.grant.probe.as_ref();
-                if granted.is_some_and(|columns| !columns.contains(&column.name)) {
+                let hidden = !column_form(relation, attnum, self.grounds)?.shows_values();
+                if !target.grant.may_probe(&column.name, hidden) {
                     return Err(refused(&tested, &column.name, constraint.kind));
                 }
                 if let Some(id) = target.item.relation {

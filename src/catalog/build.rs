@@ -350,7 +350,8 @@ impl<'a> Builder<'a> {
         for row in self.part(Part::Constraints)? {
             let (oid, other): (Oid, Oid) = (row.number(0)?, row.number(3)?);
             let (columns, other_columns) = (row.attributes(2)?, row.attributes(4)?);
-            let cascades = row.boolean(5)?;
+            let (on_delete, on_update) = (row.action(5)?, row.action(6)?);
+            let set = row.attributes(7)?;
             if row.text(1)? == "c" {
                 if let Some(relation) = self.relations.get_mut(&oid) {
                     relation.checks.push(columns);
@@ -362,7 +363,9 @@ impl<'a> Builder<'a> {
                     columns: other_columns.clone(),
                     other: oid,
                     other_columns: columns.clone(),
-                    cascades,
+                    on_delete,
+                    on_update,
+                    set: set.clone(),
                 });
             }
             if let Some(relation) = self.relations.get_mut(&oid) {
@@ -370,7 +373,9 @@ impl<'a> Builder<'a> {
                     columns,
                     other,
                     other_columns,
-                    cascades,
+                    on_delete,
+                    on_update,
+                    set,
                 });
             }
         }

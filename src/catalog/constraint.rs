@@ -2,7 +2,7 @@
 //! with an error, and so tell something of the values they compare; and what PostgreSQL computes of
 //! several columns of a row, which may fail: generated columns, and entries of indexes.
 
-use super::{Catalog, Column, ColumnId, Index, Relation, TypeKind};
+use super::{Action, Catalog, Column, ColumnId, ForeignKey, Index, Relation, TypeKind};
 use crate::pg::types::oid;
 use crate::pg::{AttrNumber, Oid};
 
@@ -13,8 +13,10 @@ const ALWAYS_FITS: usize = 2_600;
 /// What kind of constraint it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ConstraintKind {
-    /// FOREIGN KEY of a relation whose rows go with those of this one, when they are deleted
-    Cascade,
+    /// What a referential action meets in another relation, when rows of this one are deleted
+    CascadedDelete,
+    /// The same, when keys of this one change
+    CascadedUpdate,
     /// CHECK
     Check,
     /// EXCLUDE
@@ -52,13 +54,76 @@ pub struct Constraint {
     pub by_length: bool,
 }
 
+/// What a referential action does to rows of a relation.
+#[derive(Clone, PartialEq, Eq)]
+struct Effect {
+    relation: Oid,
+    change: Effected,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum Effected {
+    /// They are deleted.
+    Gone,
+    /// These columns are written.
+    Set {
+        columns: Vec<AttrNumber>,
+        /// NULL, and nothing else.
+        null: bool,
+    },
+}
+
+impl ForeignKey {
+    /// What its action does to the rows on the other side, which refer to this one.
+    fn effect(&self, deletes: bool) -> Option<Effect> {
+        let action = if deletes { self.on_delete } else { self.on_update };
+        let set = |columns: &[AttrNumber]| Effected::Set {
+            columns: columns.to_vec(),
+            null: action == Action::SetNull,
+        };
+        let change = match action {
+            Action::Refuse => return None,
+            Action::Cascade if deletes => Effected::Gone,
+            Action::SetNull | Action::SetDefault if deletes => set(&self.set),
+            Action::Cascade | Action::SetNull | Action::SetDefault => set(&self.other_columns),
+        };
+        Some(Effect {
+            relation: self.other,
+            change,
+        })
+    }
+}
+
+impl Effect {
+    /// Does it write any of these columns?
+    fn touches(&self, any: &[AttrNumber]) -> bool {
+        match &self.change {
+            Effected::Gone => true,
+            Effected::Set { columns, .. } => any.iter().any(|a| columns.contains(a)),
+        }
+    }
+
+    /// Can it fail by this constraint?
+    fn meets(&self, c: &Constraint) -> bool {
+        match self.change {
+            Effected::Gone => c.kind == ConstraintKind::Referenced,
+            Effected::Set { null: true, .. } if self.touches(&c.strict) => false,
+            Effected::Set { null: true, .. } if c.by_length => false,
+            Effected::Set { .. } => self.touches(&c.columns) || self.touches(&c.steers),
+        }
+    }
+}
+
 impl ConstraintKind {
     /// As a message calls it.
     pub fn words(self) -> &'static str {
         match self {
             Self::Check => "a CHECK constraint",
             Self::Exclude => "an EXCLUDE constraint",
-            Self::ForeignKey | Self::Referenced | Self::Cascade => "a FOREIGN KEY constraint",
+            Self::ForeignKey
+            | Self::Referenced
+            | Self::CascadedDelete
+            | Self::CascadedUpdate => "a FOREIGN KEY constraint",
             Self::Generated => "a generated column",
             Self::Index => "an index",
             Self::Unique => "a UNIQUE constraint",
@@ -69,7 +134,8 @@ impl ConstraintKind {
     pub fn combines(self) -> bool {
         match self {
             Self::Generated | Self::Index => true,
-            Self::Cascade
+            Self::CascadedDelete
+            | Self::CascadedUpdate
             | Self::Check
             | Self::Exclude
             | Self::ForeignKey
@@ -80,10 +146,23 @@ impl ConstraintKind {
 }
 
 impl Catalog {
-    /// Constraints that a write to a relation meets, those of its partitions and heirs included; all
-    /// columns are the relation's own.
+    /// Constraints that a write to a relation meets, those of its partitions and heirs included, and
+    /// what referential actions meet in other relations; all columns are the relation's own.
     pub fn constraints(&self, relation: &Relation) -> Vec<Constraint> {
-        let mut found = self.own(relation);
+        self.with_heirs(relation, |r| {
+            let mut found = self.own(r);
+            found.extend(self.effects(r));
+            found
+        })
+    }
+
+    /// What is found of a relation, its partitions and heirs.
+    fn with_heirs(
+        &self,
+        relation: &Relation,
+        find: impl Fn(&Relation) -> Vec<Constraint>,
+    ) -> Vec<Constraint> {
+        let mut found = find(relation);
         let mut below: Vec<_> = relation.children.clone();
         let mut seen = below.clone();
         while let Some(child) = below.pop().and_then(|oid| self.relation_by_oid(oid)) {
@@ -91,7 +170,7 @@ impl Catalog {
                 let name = &child.attribute(*attnum)?.name;
                 relation.column(name).map(|c| c.attnum)
             };
-            for mut c in self.own(child) {
+            for mut c in find(child) {
                 c.others = c
                     .others
                     .into_iter()
@@ -147,43 +226,75 @@ impl Catalog {
                 attnum: *attnum,
             };
             let pairs = key.columns.iter().zip(&key.other_columns);
+            let referenced = kind == ConstraintKind::Referenced;
             found.push(Constraint {
                 columns: expanded(relation, &key.columns),
                 others: pairs.map(|(mine, theirs)| (*mine, other(theirs))).collect(),
-                strict: key.columns.clone(),
+                // A key that is set to NULL is one that was referred to.
+                nulls: referenced,
+                strict: if referenced {
+                    Vec::new()
+                } else {
+                    key.columns.clone()
+                },
                 ..Constraint::new(kind)
             });
         }
-        found.extend(self.cascade(relation));
         found
     }
 
-    /// What the deletion of rows meets in relations whose rows go with them: it fails, or not, by what
-    /// refers to those.
-    fn cascade(&self, relation: &Relation) -> Vec<Constraint> {
+    /// What a write to a relation meets in those that refer to it, by referential actions: rows that
+    /// go with its own, and columns that change with its keys.
+    fn effects(&self, relation: &Relation) -> Vec<Constraint> {
         let mut found = Vec::new();
-        for key in relation.referenced_by.iter().filter(|k| k.cascades) {
-            let Some(mine) = key.columns.first() else {
+        for key in &relation.referenced_by {
+            let kinds = [
+                (ConstraintKind::CascadedDelete, key.effect(true)),
+                (ConstraintKind::CascadedUpdate, key.effect(false)),
+            ];
+            for (kind, effect) in kinds {
+                let Some(mine) = key.columns.first() else {
+                    continue;
+                };
+                let met = effect.map(|effect| self.met(effect)).unwrap_or_default();
+                found.push(Constraint {
+                    columns: key.columns.clone(),
+                    others: met.into_iter().map(|other| (*mine, other)).collect(),
+                    nulls: true,
+                    ..Constraint::new(kind)
+                });
+            }
+        }
+        found.retain(|c| !c.others.is_empty());
+        found
+    }
+
+    /// The columns by which a referential action fails, or does not.
+    fn met(&self, effect: Effect) -> Vec<ColumnId> {
+        let mut found = Vec::new();
+        let mut seen = vec![effect];
+        let mut at = 0;
+        while let Some(effect) = seen.get(at).cloned() {
+            at = at.saturating_add(1);
+            let Some(relation) = self.relation_by_oid(effect.relation) else {
                 continue;
             };
-            let (mut below, mut seen) = (vec![key.other], vec![relation.oid, key.other]);
-            while let Some(gone) = below.pop().and_then(|oid| self.relation_by_oid(oid)) {
-                for next in &gone.referenced_by {
-                    let other = |attnum: &AttrNumber| ColumnId {
-                        relation: next.other,
-                        attnum: *attnum,
-                    };
-                    let theirs = next.other_columns.iter().map(|a| (*mine, other(a)));
-                    found.push(Constraint {
-                        columns: vec![*mine],
-                        others: theirs.collect(),
-                        ..Constraint::new(ConstraintKind::Cascade)
-                    });
-                    if next.cascades && !seen.contains(&next.other) {
-                        seen.push(next.other);
-                        below.push(next.other);
-                    }
-                }
+            let met = self.with_heirs(relation, |r| self.own(r));
+            for c in met.into_iter().filter(|c| effect.meets(c)) {
+                let own = c.columns.iter().map(|a| ColumnId {
+                    relation: relation.oid,
+                    attnum: *a,
+                });
+                found.extend(own);
+                found.extend(c.others.into_iter().map(|(_, other)| other));
+            }
+            for key in &relation.referenced_by {
+                let next = match effect.change {
+                    Effected::Gone => key.effect(true),
+                    Effected::Set { .. } if effect.touches(&key.columns) => key.effect(false),
+                    Effected::Set { .. } => None,
+                };
+                seen.extend(next.filter(|next| !seen.contains(next)));
             }
         }
         found

@@ -205,7 +205,8 @@ ORDER BY i.indrelid, i.indexrelid";
 /// `conkey` of a CHECK is what its expression names. PostgreSQL's own tables have none.
 const CONSTRAINTS: &str = "\
 SELECT c.conrelid, c.contype, pg_catalog.array_to_string(c.conkey, ' '), c.confrelid,
-       pg_catalog.array_to_string(c.confkey, ' '), c.confdeltype = 'c'
+       pg_catalog.array_to_string(c.confkey, ' '), c.confdeltype, c.confupdtype,
+       pg_catalog.array_to_string(COALESCE(c.confdelsetcols, c.conkey), ' ')
 FROM pg_catalog.pg_constraint c
 JOIN pg_catalog.pg_class r ON r.oid = c.conrelid
 WHERE c.contype IN ('c', 'f') AND r.relpersistence <> 't'

@@ -164,6 +164,23 @@ pub struct ForeignKey {
     pub other: Oid,
     /// Its columns, in the same order.
     pub other_columns: Vec<AttrNumber>,
-    /// `ON DELETE CASCADE`
-    pub cascades: bool,
+    /// What becomes of referring rows when the row they refer to is deleted.
+    pub on_delete: Action,
+    /// The same, when its key is changed.
+    pub on_update: Action,
+    /// The referring columns that `ON DELETE SET NULL` and `SET DEFAULT` set.
+    pub set: Vec<AttrNumber>,
+}
+
+/// A referential action.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// `NO ACTION`, `RESTRICT`: the change fails.
+    Refuse,
+    /// `CASCADE`
+    Cascade,
+    /// `SET NULL`
+    SetNull,
+    /// `SET DEFAULT`
+    SetDefault,
 }

@@ -1,5 +1,6 @@
 //! Rows of the catalog queries as typed fields, and their hash.
 
+use super::Action;
 use super::build::{BuildError, CatalogRows};
 use super::queries::{Part, QUERIES};
 use crate::ident::Ident;
@@ -61,6 +62,17 @@ impl<'a> Row<'a> {
                     .map_err(|_| self.wrong("not a list of numbers"))
             })
             .collect()
+    }
+
+    /// `confdeltype`, `confupdtype`; of a CHECK too, where it is blank.
+    pub(super) fn action(&self, field: usize) -> Result<Action, BuildError> {
+        match self.text(field)? {
+            "c" => Ok(Action::Cascade),
+            "n" => Ok(Action::SetNull),
+            "d" => Ok(Action::SetDefault),
+            "a" | "r" | " " => Ok(Action::Refuse),
+            _ => Err(self.wrong("not a referential action")),
+        }
     }
 
     pub(super) fn attributes(&self, field: usize) -> Result<Vec<AttrNumber>, BuildError> {

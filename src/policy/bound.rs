@@ -87,8 +87,7 @@ pub struct WriteGrant {
     pub updates: bool,
     /// `plaintext` was granted for token columns.
     pub plaintext: bool,
-    /// Columns whose stored values a constraint may compare with what the role writes; `None`: every
-    /// column.
+    /// Columns by which a constraint may tell of stored values; `None`: every column.
     pub probe: Option<HashSet<Ident>>,
 }
 
@@ -103,6 +102,17 @@ impl WriteGrant {
             plaintext: true,
             probe: Some(HashSet::new()),
         }
+    }
+
+    /// May a constraint over this column tell of stored values? `update(column)` says so of a column
+    /// that is hidden itself; of one the role sees, it does not say that what is compared with it may
+    /// be told.
+    pub fn may_probe(&self, column: &Ident, hidden: bool) -> bool {
+        let Some(probe) = &self.probe else {
+            return true;
+        };
+        let updates = || self.update.as_ref().is_some_and(|u| u.contains(column));
+        probe.contains(column) || hidden && updates()
     }
 }
 

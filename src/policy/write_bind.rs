@@ -123,8 +123,7 @@ fn grant(rule: &WriteRule, relation: Option<&Relation>, faults: &mut Faults) -> 
         probe: if rule.all {
             None
         } else {
-            let named = rule.probe.iter().chain(&rule.update);
-            Some(named.map(|(c, _)| c.clone()).collect())
+            Some(rule.probe.iter().map(|(c, _)| c.clone()).collect())
         },
     }
 }
@@ -153,9 +152,9 @@ pub(super) fn probes(policy: &Policy, grants: &Grants, catalog: &Catalog, faults
         let Some(rule) = rule else { continue };
         let mut said: Vec<&Ident> = Vec::new();
         for constraint in catalog.constraints(relation) {
-            for column in tested(&constraint, relation, grants, grant) {
-                let named = |columns: &HashSet<Ident>| columns.contains(column);
-                if said.contains(&column) || grant.probe.as_ref().is_some_and(named) {
+            for (column, hidden) in tested(&constraint, relation, grants, grant) {
+                let granted = grant.probe.is_some() && grant.may_probe(column, hidden);
+                if said.contains(&column) || granted {
                     continue;
                 }
                 said.push(column);
@@ -196,21 +195,25 @@ fn answered(kind: ConstraintKind, column: &Ident, table: &QualifiedName, allowed
     }
     let tells = tells(kind.words(), "whether a value is stored");
     match kind {
-        ConstraintKind::Cascade => {
-            format!("delete rows of {table} with those that refer to them{tells}")
+        ConstraintKind::CascadedDelete => {
+            format!("delete rows of {table}, and what refers to them changes{tells}")
+        }
+        ConstraintKind::CascadedUpdate => {
+            format!("change {column} of {table}, and what refers to it changes{tells}")
         }
         ConstraintKind::Referenced => format!("write or delete {column} of {table}{tells}"),
         _ => format!("write {column} of {table}{tells}"),
     }
 }
 
-/// The columns the role does not see clearly that a constraint looks at in a write it was granted.
+/// The columns of which a constraint tells in a write the role was granted, and whether they are
+/// hidden from it themselves, not what they are compared with.
 fn tested<'r>(
     constraint: &Constraint,
     relation: &'r Relation,
     grants: &Grants,
     grant: &WriteGrant,
-) -> Vec<&'r Ident> {
+) -> Vec<(&'r Ident, bool)> {
     let treatment = |relation, attnum| &grants.rule(ColumnId { relation, attnum }).treatment;
     let hidden = |attnum: AttrNumber| {
         let others = constraint.others.iter().filter(|(mine, _)| *mine == attnum);
@@ -231,7 +234,8 @@ fn tested<'r>(
     let named = |c: &Ident| grant.update.as_ref().is_none_or(|cols| cols.contains(c));
     let updated = grant.updates && columns.iter().any(|(_, c)| named(c));
     let answers = match constraint.kind {
-        ConstraintKind::Cascade => grant.delete,
+        ConstraintKind::CascadedDelete => grant.delete,
+        ConstraintKind::CascadedUpdate => updated,
         ConstraintKind::Referenced => updated || grant.delete,
         ConstraintKind::Generated | ConstraintKind::Index => grant.updates,
         ConstraintKind::Check
@@ -248,7 +252,8 @@ fn tested<'r>(
     };
     let hidden = columns.into_iter().filter(|(a, _)| hidden(*a));
     let hidden = hidden.filter(|(a, _)| !constraint.kind.combines() || steered(*a));
-    hidden.map(|(_, c)| c).collect()
+    let shown = |a: AttrNumber| treatment(relation.oid, a).shows_values();
+    hidden.map(|(a, c)| (c, !shown(a))).collect()
 }
 
 /// The functions roles may call.

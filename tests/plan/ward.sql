@@ -175,6 +175,16 @@ CREATE TABLE boxes (id int PRIMARY KEY);
 CREATE TABLE crates (id int PRIMARY KEY, box int REFERENCES boxes ON DELETE CASCADE);
 CREATE TABLE seals (id int PRIMARY KEY, crate int REFERENCES crates);
 CREATE TABLE seats (id int PRIMARY KEY, box int REFERENCES boxes, guest varchar(80) REFERENCES guests (email));
+-- What changes with the key it refers to, or with that row's end, meets constraints of its own.
+CREATE TABLE docks (id int PRIMARY KEY, code int UNIQUE, sign int UNIQUE, quay int UNIQUE, label text);
+CREATE TABLE berths (id int PRIMARY KEY, dock int REFERENCES docks ON DELETE SET NULL, draft int,
+  CHECK (dock IS NOT NULL OR draft < 5));
+CREATE TABLE moorings (dock int REFERENCES docks (code) ON UPDATE CASCADE, rope int, UNIQUE (dock, rope));
+CREATE TABLE cranes (sign int REFERENCES docks (sign) ON UPDATE SET NULL, load int, UNIQUE (sign, load));
+CREATE TABLE hulls (quay int UNIQUE REFERENCES docks (quay) ON UPDATE CASCADE);
+CREATE TABLE keels (quay int REFERENCES hulls (quay));
+CREATE TABLE slips (id int PRIMARY KEY, hull int);
+CREATE TABLE ramps (id int PRIMARY KEY, slip int REFERENCES slips ON DELETE SET NULL, load int, UNIQUE (slip, load));
 CREATE TABLE wards (id int PRIMARY KEY, bed int, grade int, UNIQUE NULLS NOT DISTINCT (bed, grade));
 CREATE TABLE shelves (code int DEFAULT 1, grade int DEFAULT 3, UNIQUE (code, grade));
 CREATE TABLE tags (
