@@ -299,6 +299,7 @@ impl Analyzer<'_> {
             columns: &[],
         };
         let item = self.base_relation(r, &relation, &none)?;
+        self.lineage.nameless |= self.partition_tells(&relation)?.is_some();
         if let Some(used) = item.relation.and_then(|id| self.lineage.relation_mut(id)) {
             used.written = true;
             used.inserted = !matches!(what, "UPDATE" | "DELETE");

@@ -186,6 +186,8 @@ pub struct Lineage {
     pub relations: Vec<RelationUse>,
     /// Columns whose stored values a constraint compares with what is written.
     pub probed: BTreeSet<(RelationId, AttrNumber)>,
+    /// An error may name no table: a partition's name would tell the key.
+    pub nameless: bool,
     /// Equality comparisons between columns.
     pub equalities: Vec<Equality>,
     /// Columns of the result.

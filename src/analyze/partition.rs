@@ -1,5 +1,5 @@
 //! Partitions by a protected column: which of them a row is in tells its value, so nobody but who sees
-//! the column is told, by `tableoid` or by reading one partition alone.
+//! the column is told, by `tableoid`, by reading one partition alone, or by an error that names one.
 //!
 //! Deliberately absent: the order in which partitions are read (`exposed`), and their bounds, which
 //! are definitions.
@@ -32,22 +32,30 @@ impl Analyzer<'_> {
 
     /// Refuses `tableoid`, likewise.
     pub(super) fn no_partition_told(&self, relation: &Relation, position: usize) -> Resolve<()> {
+        match self.partition_tells(relation)? {
+            None => Ok(()),
+            Some((table, key)) => Err(Refusal::denied(format!(
+                "permission denied for column tableoid of {}",
+                relation.name
+            ))
+            .detail(tells(&table, &key))
+            .hint("Leave it out.")
+            .at(position)),
+        }
+    }
+
+    /// The table, of this one and those above and below it, that is divided by what the role does not
+    /// see, and by what.
+    pub(super) fn partition_tells(&self, relation: &Relation) -> Resolve<Option<(Ident, Ident)>> {
         let own = self.grounds.catalog.relation_by_oid(relation.oid);
         let above = self.tree(&relation.parents, |r| &r.parents);
         let below = self.tree(&relation.children, |r| &r.children);
         for r in own.into_iter().chain(above).chain(below) {
-            let Some(key) = self.hidden_key(r)? else {
-                continue;
-            };
-            return Err(Refusal::denied(format!(
-                "permission denied for column tableoid of {}",
-                relation.name
-            ))
-            .detail(tells(&r.name, &key))
-            .hint("Leave it out.")
-            .at(position));
+            if let Some(key) = self.hidden_key(r)? {
+                return Ok(Some((r.name.clone(), key)));
+            }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Relations above or below others, each once.

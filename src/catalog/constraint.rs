@@ -28,6 +28,8 @@ pub enum ConstraintKind {
     /// An index, of which expressions or the predicate are computed, or whose entries are of limited
     /// length
     Index,
+    /// A partition of the relation, which takes only some rows
+    Partition,
     /// FOREIGN KEY of another relation, which refers to this one
     Referenced,
     /// UNIQUE, PRIMARY KEY or a unique index
@@ -126,6 +128,7 @@ impl ConstraintKind {
             | Self::CascadedUpdate => "a FOREIGN KEY constraint",
             Self::Generated => "a generated column",
             Self::Index => "an index",
+            Self::Partition => "a partition",
             Self::Unique => "a UNIQUE constraint",
         }
     }
@@ -133,7 +136,7 @@ impl ConstraintKind {
     /// Does it compute something of the row's own columns, and compare it with no other row?
     pub fn combines(self) -> bool {
         match self {
-            Self::Generated | Self::Index => true,
+            Self::Generated | Self::Index | Self::Partition => true,
             Self::CascadedDelete
             | Self::CascadedUpdate
             | Self::Check
@@ -163,6 +166,7 @@ impl Catalog {
         find: impl Fn(&Relation) -> Vec<Constraint>,
     ) -> Vec<Constraint> {
         let mut found = find(relation);
+        let mut divided = expanded(relation, &relation.partition_key);
         let mut below: Vec<_> = relation.children.clone();
         let mut seen = below.clone();
         while let Some(child) = below.pop().and_then(|oid| self.relation_by_oid(oid)) {
@@ -179,8 +183,14 @@ impl Catalog {
                 for columns in [&mut c.columns, &mut c.strict, &mut c.steers] {
                     *columns = columns.iter().filter_map(renumbered).collect();
                 }
+                // One that not every row meets tells which rows are in this partition.
+                if !found.iter().any(|f| f.tests_like(&c)) {
+                    c.columns.extend(&divided);
+                }
                 found.push(c);
             }
+            let keys = expanded(child, &child.partition_key);
+            divided.extend(keys.iter().filter_map(renumbered));
             for oid in &child.children {
                 if !seen.contains(oid) {
                     seen.push(*oid);
@@ -208,6 +218,9 @@ impl Catalog {
                 relation,
                 &column.inputs,
             ));
+        }
+        if !relation.partition_key.is_empty() {
+            found.extend(self.parts(relation));
         }
         for columns in &relation.checks {
             let all = columns.is_empty() || columns.contains(&0);
@@ -241,6 +254,19 @@ impl Catalog {
             });
         }
         found
+    }
+
+    /// Whether there is a partition for a row: its keys at this level, and at those above, decide.
+    fn parts(&self, relation: &Relation) -> Option<Constraint> {
+        let mut keys = expanded(relation, &relation.partition_key);
+        let mut above = relation.parents.first();
+        while let Some(parent) = above.and_then(|oid| self.relation_by_oid(*oid)) {
+            let names = expanded(parent, &parent.partition_key);
+            let names = names.iter().filter_map(|a| parent.attribute(*a));
+            keys.extend(names.filter_map(|c| Some(relation.column(&c.name)?.attnum)));
+            above = parent.parents.first();
+        }
+        combined(ConstraintKind::Partition, relation, &keys)
     }
 
     /// What a write to a relation meets in those that refer to it, by referential actions: rows that
@@ -379,6 +405,16 @@ impl Constraint {
             steers: Vec::new(),
             by_length: false,
         }
+    }
+
+    /// Does it look at the same columns, in the same way?
+    fn tests_like(&self, other: &Self) -> bool {
+        self.kind == other.kind
+            && self.columns == other.columns
+            && self.others == other.others
+            && self.nulls == other.nulls
+            && self.strict == other.strict
+            && self.steers == other.steers
     }
 }
 

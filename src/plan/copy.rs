@@ -114,6 +114,7 @@ fn copy_from(mut statement: Statement, utf8: bool, ctx: &PlanContext<'_>) -> Res
     }
     let mut facts = Facts {
         kind: "COPY",
+        nameless: lineage.nameless,
         ..Facts::default()
     };
     let names = lineage.relations.iter().map(full_name);

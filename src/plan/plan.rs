@@ -173,6 +173,8 @@ pub struct Facts {
     /// Protected columns used, `schema.name.column`, with what was done: `mask at the output`,
     /// `mask at the source`, `token`, `nullify`, `probe`.
     pub columns: Vec<(String, &'static str)>,
+    /// Errors of it name no table, which would tell a key by which it is partitioned.
+    pub nameless: bool,
     /// The relations and columns as they stand in every record of the plan.
     pub told: Told,
 }

@@ -375,7 +375,10 @@ fn no_sql_form() -> Refusal {
 
 /// What the audit says of the columns of a statement.
 pub(super) fn facts(lineage: &Lineage, decisions: &Decisions) -> super::plan::Facts {
-    let mut facts = super::plan::Facts::default();
+    let mut facts = super::plan::Facts {
+        nameless: lineage.nameless,
+        ..Default::default()
+    };
     for (index, r) in (0_u32..).zip(&lineage.relations) {
         let name = format!("{}.{}", r.relation.schema, r.relation.name);
         for attnum in r.columns.keys() {

@@ -2,10 +2,12 @@
 //!
 //! A UNIQUE, EXCLUDE, FOREIGN KEY or CHECK constraint compares what a role writes with stored values,
 //! so the write's success says whether a value is stored. So does the deletion of what other tables refer
-//! to, and what PostgreSQL computes of the row may fail by values the role did not write: a generated
-//! column, an index's expression or predicate, the length of an index entry. Three words let it: `probe(email)` and
-//! `update(email)`, of that column, and `all`, of every column. With `insert` or `update` alone such a
-//! write is refused. What is let through is audited, and `policy check` names it.
+//! to, and a change of it, by what referential actions then meet there. What PostgreSQL computes of the
+//! row may fail by values the role did not write: a generated column, an index's expression or
+//! predicate, the length of an index entry, the partition it goes to. Three words let it:
+//! `probe(email)`, `update(email)` where the role does not see that column itself, and `all`, of every
+//! column. With `insert` or `update` alone such a write is refused. What is let through is audited, and
+//! `policy check` names it.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

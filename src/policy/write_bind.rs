@@ -237,7 +237,9 @@ fn tested<'r>(
         ConstraintKind::CascadedDelete => grant.delete,
         ConstraintKind::CascadedUpdate => updated,
         ConstraintKind::Referenced => updated || grant.delete,
-        ConstraintKind::Generated | ConstraintKind::Index => grant.updates,
+        ConstraintKind::Generated | ConstraintKind::Index | ConstraintKind::Partition => {
+            grant.updates
+        }
         ConstraintKind::Check
         | ConstraintKind::Exclude
         | ConstraintKind::ForeignKey

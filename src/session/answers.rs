@@ -311,11 +311,14 @@ impl Session {
         now: Instant,
         io: &mut Io<'_>,
     ) -> Result<(), Fatal> {
-        let fields = fields(error);
+        let mut fields = fields(error);
         self.copy_in = false;
         self.copy_export = None;
         self.waits_for = None;
         self.moved |= diagnostic::catalog_moved(&fields);
+        if self.nameless {
+            fields.forget_names();
+        }
         if matches!(fields.severity, "FATAL" | "PANIC") {
             return error_to_client(&fields, io);
         }
@@ -375,6 +378,7 @@ impl Session {
         if status != TransactionStatus::InTransaction {
             self.portals.end(segment);
         }
+        self.nameless &= status != TransactionStatus::Idle || !self.replies.is_empty();
         if self.dirty || self.failed {
             self.speculative = self.confirmed.clone();
             self.replies.replay(&mut self.speculative);

@@ -55,6 +55,15 @@ impl<'a> Fields<'a> {
             _ => {}
         }
     }
+
+    /// Leaves out which objects it is about.
+    pub fn forget_names(&mut self) {
+        self.schema = None;
+        self.table = None;
+        self.constraint = None;
+        // Its own words may name them.
+        self.file = None;
+    }
 }
 
 /// What the client gets: field code and text, in PostgreSQL's order.

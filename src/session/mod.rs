@@ -146,6 +146,8 @@ pub struct Session {
     sink: Sink,
     confirmed: State,
     speculative: State,
+    /// Up to the end of the transaction, its deferred constraints included, errors name no table.
+    nameless: bool,
     /// Speculative differs from confirmed by more than what is in flight.
     dirty: bool,
     /// An error came in the current segment.
@@ -201,6 +203,7 @@ impl Session {
             sink,
             confirmed: state.clone(),
             speculative: state,
+            nameless: false,
             dirty: false,
             failed: false,
             status: TransactionStatus::Idle,

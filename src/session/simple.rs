@@ -216,6 +216,7 @@ impl Session {
         at: &Moment<'_>,
     ) -> Result<Running, Refusal> {
         let ticket = self.ticket(Some(plan))?;
+        self.nameless |= plan.facts().nameless;
         Ok(Running::new(Arc::clone(plan), at.now, ticket))
     }
 

@@ -29,6 +29,28 @@ async fn a_refusal_leaves_the_session_usable_in_both_protocols() {
     }
 }
 
+/// The name of a partition tells the key.
+#[tokio::test]
+async fn an_error_names_no_partition_by_what_the_role_does_not_see() {
+    let (client, _task) = connect("support").await;
+    let posts = "UPDATE posts SET note = NULL WHERE id = 1";
+    for sql in [posts.to_owned(), format!("BEGIN; {posts}")] {
+        let error = client.batch_execute(&sql).await.unwrap_err();
+        let error = error.as_db_error().unwrap();
+        assert_eq!(error.code().code(), "23502");
+        assert_eq!(error.table(), None);
+        let all = format!("{error:?}");
+        assert!(!all.contains("posts"), "{all}");
+    }
+    client.batch_execute("ROLLBACK").await.unwrap();
+    let error = client.query(posts, &[]).await.unwrap_err();
+    assert!(!format!("{error:?}").contains("posts_ada"), "{error:?}");
+    // Other tables are named as ever.
+    let halls = "INSERT INTO halls (id) VALUES (1)";
+    let error = client.batch_execute(halls).await.unwrap_err();
+    assert_eq!(error.as_db_error().unwrap().table(), Some("halls"));
+}
+
 /// PostgreSQL makes a bound value one of the type the client declares, and tests it as it does.
 #[tokio::test]
 async fn a_parameter_is_not_declared_to_be_what_an_owners_function_tests() {

@@ -37,6 +37,7 @@ columns:
   public.wide: {email: email}
   public.vip: {note: email}
   public.letters: {email: email}
+  public.posts: {email: email}
 masks: {email: {keep_first: 1, stop_at: '@'}}
 roles:
   app: {match: {login: app}, kind: service}
@@ -44,7 +45,7 @@ roles:
   watched: {match: {login: watched}, kind: service, mode: observe}
 treat:
   class: {email: {app: clear, support: mask(email), watched: mask(email)}}
-write: {support: {public.sink: all, public.inbox: all}}
+write: {support: {public.sink: all, public.inbox: all, public.posts: all, public.halls: all}}
 ";
 
 const SCHEMA: &str = "
@@ -67,6 +68,11 @@ INSERT INTO events VALUES (1, 'public');
 CREATE TABLE vip (id int, note text);
 INSERT INTO vip SELECT 2, email FROM people WHERE id = 1;
 CREATE TABLE still (id int);
+CREATE TABLE posts (id int, email text, note text NOT NULL) PARTITION BY LIST (email);
+CREATE TABLE posts_ada PARTITION OF posts FOR VALUES IN ('ada@example.com');
+CREATE TABLE posts_of_others PARTITION OF posts DEFAULT;
+INSERT INTO posts VALUES (1, 'ada@example.com', 'x');
+CREATE TABLE halls (id int, note text NOT NULL);
 CREATE TABLE inbox (id int, note text);
 CREATE TABLE letters (id int, email text);
 INSERT INTO letters VALUES (1, 'éàü@example.com');
