@@ -78,7 +78,11 @@ enum Effected {
 impl ForeignKey {
     /// What its action does to the rows on the other side, which refer to this one.
     fn effect(&self, deletes: bool) -> Option<Effect> {
-        let action = if deletes { self.on_delete } else { self.on_update };
+        let action = if deletes {
+            self.on_delete
+        } else {
+            self.on_update
+        };
         let set = |columns: &[AttrNumber]| Effected::Set {
             columns: columns.to_vec(),
             null: action == Action::SetNull,
@@ -122,10 +126,9 @@ impl ConstraintKind {
         match self {
             Self::Check => "a CHECK constraint",
             Self::Exclude => "an EXCLUDE constraint",
-            Self::ForeignKey
-            | Self::Referenced
-            | Self::CascadedDelete
-            | Self::CascadedUpdate => "a FOREIGN KEY constraint",
+            Self::ForeignKey | Self::Referenced | Self::CascadedDelete | Self::CascadedUpdate => {
+                "a FOREIGN KEY constraint"
+            }
             Self::Generated => "a generated column",
             Self::Index => "an index",
             Self::Partition => "a partition",

@@ -169,7 +169,8 @@ impl Link {
         self.settings = settings.bytes();
     }
 
-    fn note(&mut self, residue: Residue) {
+    /// This may be left behind.
+    pub fn note(&mut self, residue: Residue) {
         self.altered |= !residue.is_none();
         self.found |= residue.beyond();
     }

@@ -43,6 +43,8 @@ pub fn question(hidden: &[String]) -> String {
     let mut sql = String::from(
         "SELECT 's', name, setting FROM pg_catalog.pg_settings \
          WHERE source OPERATOR(pg_catalog.=) 'session' \
+         AND name OPERATOR(pg_catalog.<>) ALL (\
+         '{transaction_isolation,transaction_read_only,transaction_deferrable}'::pg_catalog.text[]) \
          UNION ALL SELECT 'x', 'listen', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_listening_channels()) \
          UNION ALL SELECT 'x', 'cursor', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable) \
          UNION ALL SELECT 'x', 'prepared', '' WHERE EXISTS \
@@ -111,11 +113,12 @@ pub fn change(from: &Settings, to: &Settings) -> Option<String> {
     let identity = |name: &str| matches!(name, "session_authorization" | "role");
     let first = to.0.iter().filter(|(name, _)| !identity(name));
     // The identity last: it may be one that is not allowed the rest. The session's before the role.
-    let session =
-        to.0.iter()
-            .filter(|(name, _)| name == "session_authorization");
-    let role = to.0.iter().filter(|(name, _)| name == "role");
-    for (name, value) in first.chain(session).chain(role) {
+    // Before them what could end this statement.
+    let is_timeout = |name: &str| matches!(name, "statement_timeout" | "transaction_timeout");
+    let (timeouts, first): (Vec<_>, Vec<_>) = first.partition(|(name, _)| is_timeout(name));
+    let one = |which: &'static str| to.0.iter().filter(move |(name, _)| name == which);
+    let last = one("session_authorization").chain(one("role"));
+    for (name, value) in first.into_iter().chain(timeouts).chain(last) {
         sql.push_str("SELECT pg_catalog.set_config(");
         sql.push_str(&literal(name));
         sql.push_str(", ");
@@ -175,6 +178,20 @@ mod tests {
         );
         assert!(read(vec![row("x", "temp", Some(""))]).unwrap().state);
         assert!(read(vec![vec![None]]).is_none());
+    }
+
+    #[test]
+    fn what_could_end_the_change_is_set_at_its_end() {
+        let rows = vec![
+            row("s", "statement_timeout", Some("1")),
+            row("s", "work_mem", Some("1024")),
+            row("h", "role", Some("ada")),
+        ];
+        let settings = read(rows).unwrap().settings;
+        let sql = change(&Settings::default(), &settings).unwrap();
+        let places =
+            ["work_mem", "statement_timeout", "'role'"].map(|name| sql.find(name).unwrap());
+        assert!(places.is_sorted(), "{sql}");
     }
 
     #[test]

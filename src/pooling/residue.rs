@@ -9,6 +9,7 @@ use std::ops::{BitOr, BitOrAssign};
 
 use super::recent;
 use super::routines::{Lower, Name, Routines};
+use super::statements::PREFIX;
 use super::words::{Item, Words};
 
 /// What is left when a transaction is over.
@@ -115,6 +116,8 @@ enum Previous {
     Inserter,
     /// `set_config(`
     SetConfig,
+    /// Its first argument, if that is all of it
+    SetConfigNamed,
     Other,
 }
 
@@ -131,16 +134,26 @@ struct Reading<'a, 't> {
 
 impl<'t> Reading<'_, 't> {
     fn take(&mut self, item: &Item<'t>) {
+        let clear = match self.previous {
+            Previous::SetConfig => matches!(item, Item::String(_)),
+            Previous::SetConfigNamed => *item == Item::Comma,
+            _ => true,
+        };
+        if !clear {
+            self.found |= Residue::UNSEEN;
+        }
         match *item {
             Item::Word(word) => self.name(Name::Plain(word)),
             Item::Quoted(name, plain) => self.name(Name::Quoted(name, plain)),
             Item::String(value) => {
-                if self.previous == Previous::SetConfig {
-                    // The first argument, and it says which setting: the server tells the rest.
-                    self.setting(value);
-                }
                 self.call = None;
-                self.previous = Previous::Other;
+                self.previous = if self.previous == Previous::SetConfig {
+                    // It says which setting: the server tells the rest.
+                    self.setting(value);
+                    Previous::SetConfigNamed
+                } else {
+                    Previous::Other
+                };
             }
             Item::Semicolon => {
                 self.call = None;
@@ -156,10 +169,7 @@ impl<'t> Reading<'_, 't> {
                     _ => Previous::Other,
                 };
             }
-            Item::Number(_) | Item::Other => {
-                if self.previous == Previous::SetConfig {
-                    self.found |= Residue::UNSEEN;
-                }
+            Item::Number(_) | Item::Comma | Item::Other => {
                 self.call = None;
                 self.previous = Previous::Other;
             }
@@ -185,9 +195,6 @@ impl<'t> Reading<'_, 't> {
     }
 
     fn name(&mut self, name: Name<'t>) {
-        if self.previous == Previous::SetConfig {
-            self.found |= Residue::UNSEEN;
-        }
         self.call = Some(name);
         self.previous = match (self.previous, name) {
             (Previous::Start, Name::Plain(word)) => self.begin(&Lower::of(word)),
@@ -217,8 +224,8 @@ impl<'t> Reading<'_, 't> {
                 (Residue::NONE, Previous::Other)
             }
             b"set" | b"reset" => (Residue::NONE, Previous::Set),
-            b"create" => (Residue::STATE | self.routines.implicit, Previous::Maker),
-            b"alter" | b"drop" | b"import" | b"reassign" | b"execute" => {
+            b"create" | b"alter" => (Residue::STATE | self.routines.implicit, Previous::Maker),
+            b"drop" | b"import" | b"reassign" | b"execute" => {
                 (Residue::STATE | self.routines.implicit, Previous::Other)
             }
             b"declare" | b"close" | b"prepare" | b"deallocate" | b"listen" | b"unlisten" => {
@@ -302,6 +309,12 @@ impl<'t> Reading<'_, 't> {
                 (Residue::NONE, Previous::Other)
             }
             Some(Telling::Temporary | Telling::Keep) => (Residue::STATE, Previous::Other),
+            // It may be called before anyone has looked what it does.
+            Some(Telling::Routine) if before == Previous::Maker => {
+                (Residue::UNSEEN, Previous::Other)
+            }
+            Some(Telling::Routine) => (Residue::NONE, Previous::Other),
+            Some(Telling::Own) => (Residue::UNSEEN, Previous::Other),
         };
         self.found |= residue;
         next
@@ -320,6 +333,10 @@ enum Telling {
     Temporary,
     /// HOLD, PREPARE, EXECUTE, `pg_temp…`
     Keep,
+    /// AGGREGATE, FUNCTION, PROCEDURE, ROUTINE
+    Routine,
+    /// The name of a statement of the proxy's own
+    Own,
 }
 
 impl Telling {
@@ -342,6 +359,11 @@ impl Telling {
             (9, b't') if is(b"temporary") => Some(Self::Temporary),
             (4, b'h') if is(b"hold") => Some(Self::Keep),
             (7, b'e') if is(b"execute") => Some(Self::Keep),
+            (7, b'r') if is(b"routine") => Some(Self::Routine),
+            (8, b'f') if is(b"function") => Some(Self::Routine),
+            (9, b'a') if is(b"aggregate") => Some(Self::Routine),
+            (9, b'p') if is(b"procedure") => Some(Self::Routine),
+            (9.., b'p') if begins(PREFIX) => Some(Self::Own),
             (7.., b'p') if is(b"prepare") || begins(b"pg_temp") => Some(Self::Keep),
             _ => None,
         }
@@ -379,6 +401,7 @@ mod tests {
             "select pg_advisory_xact_lock(1)",
             "SELECT LOG_IN, \"LOG_IN\"(1), odd(1), log(1), log_on(1) FROM t",
             "SELECT \"set_config\".a FROM t WHERE \"into\" IN (1)",
+            "SELECT function, routine FROM procedure",
         ] {
             assert_eq!(of(text), (Residue::NONE, vec![]), "{text}");
         }
@@ -449,6 +472,18 @@ mod tests {
             "LOAD 'auto_explain'",
             "SELECT set_config($1, 'x', false)",
             "SELECT set_config(name, 'x', false) FROM t",
+            "SELECT set_config(('role'), 'x', false)",
+            "SELECT set_config('ro'||'le', 'x', false)",
+            "SELECT set_config('app.'\n'x', 'x', false)",
+            "SELECT set_config('ro' 'le', 'x', false)",
+            "SELECT set_config(E'r\\157le', 'x', false)",
+            "SELECT set_config(setting_name => 'role', new_value => 'x', is_local => false)",
+            "SELECT set_config('role'::text, 'x', false)",
+            "BEGIN; CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $$ SELECT 1 $$; SELECT f(); COMMIT",
+            "create or replace procedure p() language sql as ''",
+            "ALTER FUNCTION f() RENAME TO g",
+            "DEALLOCATE pgveil_s1",
+            "EXECUTE PGVEIL_S12",
             "SELECT log_in(1)",
             "SELECT app.log_in (1)",
             "SELECT \"Odd\"(1)",

@@ -64,6 +64,11 @@ const SERVER: [(&str, Residue); 29] = [
 ];
 
 impl Routines {
+    /// Functions of the server that leave something behind.
+    pub fn of_the_server() -> impl Iterator<Item = &'static str> {
+        SERVER.iter().map(|(name, _)| *name)
+    }
+
     /// Functions of the database itself that may leave something behind, and whether statements can
     /// call one without naming it: by triggers, defaults, views, rules, policies, casts, operators.
     pub fn new(stateful: impl IntoIterator<Item = String>, implicit: bool) -> Self {

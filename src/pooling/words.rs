@@ -23,6 +23,8 @@ pub(super) enum Item<'a> {
     Open,
     /// `.`
     Dot,
+    /// `,`
+    Comma,
     /// Anything else.
     Other,
     /// A quote or comment that does not end.
@@ -220,6 +222,7 @@ impl<'a> Iterator for Words<'a> {
                     b';' => self.one(Item::Semicolon),
                     b'(' => self.one(Item::Open),
                     b'.' => self.one(Item::Dot),
+                    b',' => self.one(Item::Comma),
                     _ => self.one(Item::Other),
                 },
                 Class::Other => self.one(Item::Other),
@@ -268,6 +271,19 @@ pub(super) fn after_constant(text: &[u8]) -> Option<&[u8]> {
     }
 }
 
+/// Does a constant of the text stand for a time that goes on (`'now'::timestamp`)? PostgreSQL reads it
+/// once, when it analyzes the text.
+pub(super) fn tells_time(text: &[u8]) -> bool {
+    const TIMES: [&[u8]; 4] = [b"now", b"today", b"tomorrow", b"yesterday"];
+    Words::new(text).any(|item| match item {
+        Item::String(inside) => {
+            let mut words = inside.split(|b| !b.is_ascii_alphabetic());
+            words.any(|w| TIMES.iter().any(|time| w.eq_ignore_ascii_case(time)))
+        }
+        _ => false,
+    })
+}
+
 /// What a byte is where something begins.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Class {
@@ -277,7 +293,7 @@ enum Class {
     Digit,
     /// `'` and `"`
     Quote,
-    /// `$ - / ; ( .`
+    /// `$ - / ; ( . ,`
     Special,
     Other,
 }
@@ -305,7 +321,7 @@ static CLASSES: [Class; 256] = {
             b'_' | b'a'..=b'z' | b'A'..=b'Z' | 0x80.. => Class::Start,
             b'0'..=b'9' => Class::Digit,
             b'\'' | b'"' => Class::Quote,
-            b'$' | b'-' | b'/' | b';' | b'(' | b'.' => Class::Special,
+            b'$' | b'-' | b'/' | b';' | b'(' | b'.' | b',' => Class::Special,
             _ => Class::Other,
         };
         at += 1;

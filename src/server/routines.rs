@@ -22,12 +22,19 @@ const STATE: &str = "SELECT pg_catalog.concat( \
     (SELECT concat(count(*), '/', sum(hashtext(concat(oid, ':', xmin)))) FROM pg_catalog.pg_proc \
      WHERE oid >= 16384), ' ', \
     (SELECT concat(count(*), '/', sum(hashtext(concat(classid, ':', objid, ':', refobjid)))) \
-     FROM pg_catalog.pg_depend WHERE refclassid = 'pg_catalog.pg_proc'::regclass))";
+     FROM pg_catalog.pg_depend WHERE refclassid = 'pg_catalog.pg_proc'::regclass), ' ', \
+    (SELECT concat(count(*), '/', sum(hashtext(concat(oid, ':', xmin)))) FROM ( \
+        SELECT oid, xmin FROM pg_catalog.pg_rewrite WHERE oid >= 16384 \
+        UNION ALL SELECT oid, xmin FROM pg_catalog.pg_attrdef \
+        UNION ALL SELECT oid, xmin FROM pg_catalog.pg_policy \
+        UNION ALL SELECT oid, xmin FROM pg_catalog.pg_trigger WHERE tgqual IS NOT NULL) AS stored))";
 
-/// Rows of (name, is it called unasked).
+/// Rows of (name, is it called unasked); `{server}` are names of the server's own functions, as an array
+/// constant. A source is read with its comments and without them: each may hide words from the other.
 const SUSPECT: &str = r"WITH RECURSIVE own AS MATERIALIZED (
     SELECT p.oid, p.proname::text AS name, l.lanname,
-        lower(concat(p.prosrc, ' ', pg_catalog.pg_get_function_sqlbody(p.oid))) AS source,
+        lower(concat(p.prosrc, ' ', pg_catalog.regexp_replace(p.prosrc, '--[^\n]*|/[*].*?[*]/', ' ', 'g'), ' ',
+            pg_catalog.pg_get_function_sqlbody(p.oid))) AS source,
         EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.deptype = 'e'
             AND d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = p.oid) AS extension
     FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang
@@ -38,7 +45,7 @@ const SUSPECT: &str = r"WITH RECURSIVE own AS MATERIALIZED (
             'set_config|advisory_(un)?lock|try_advisory|\mlisten\M|\mtemp\M|\mtemporary\M|pg_temp'
             || '|\mprepare\M|\mhold\M|\mexecute\M|\mload\M|\mdiscard\M|\mdeallocate\M|dblink|set_limit'
             || '|_to_xml|\mts_stat\M|\mts_rewrite\M|replication_|backup_st'
-            || '|(^|;|\mbegin|\mthen|\melse|\mloop)\s*(re)?set\s+(?!local\M)')
+            || '|(^|;|>>|\mbegin|\mthen|\melse|\mloop)\s*(re)?set\s+(?!local\M)')
         WHEN lanname = 'c' THEN NOT extension
         ELSE true END
     UNION
@@ -50,7 +57,15 @@ const SUSPECT: &str = r"WITH RECURSIVE own AS MATERIALIZED (
 SELECT name, bool_or(EXISTS (SELECT FROM pg_catalog.pg_depend d
     WHERE d.refclassid = 'pg_catalog.pg_proc'::regclass AND d.refobjid = suspect.oid
     AND d.classid <> 'pg_catalog.pg_proc'::regclass))::text
-FROM suspect GROUP BY name";
+FROM suspect GROUP BY name
+UNION ALL
+SELECT p.proname::text, 'true' FROM pg_catalog.pg_proc p
+WHERE p.oid < 16384 AND p.proname = ANY ({server}) AND EXISTS (SELECT FROM (
+    SELECT ev_action::text FROM pg_catalog.pg_rewrite WHERE oid >= 16384
+    UNION ALL SELECT adbin::text FROM pg_catalog.pg_attrdef
+    UNION ALL SELECT concat(polqual, polwithcheck) FROM pg_catalog.pg_policy
+    UNION ALL SELECT tgqual::text FROM pg_catalog.pg_trigger
+) AS stored(tree) WHERE tree ~ concat(':(op)?funcid ', p.oid, '\M'))";
 
 impl Known {
     /// What there is now. What cannot be read makes every statement suspect.
@@ -72,7 +87,9 @@ impl Known {
         if state.is_some() && state == self.state {
             return Ok(());
         }
-        let rows = connection.simple_query_text(SUSPECT).await?;
+        let server = Routines::of_the_server().collect::<Vec<_>>().join(",");
+        let suspect = SUSPECT.replace("{server}", &format!("'{{{server}}}'"));
+        let rows = connection.simple_query_text(&suspect).await?;
         let mut names = Vec::with_capacity(rows.len());
         let mut unasked = Vec::new();
         for row in rows {

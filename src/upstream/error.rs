@@ -133,4 +133,10 @@ impl ConnectError {
             _ => None,
         }
     }
+
+    /// The server gave up what it was asked, by a timeout or a request, and lives on.
+    pub fn is_cancelled(&self) -> bool {
+        let server = self.server();
+        server.is_some_and(|error| error.sqlstate() == sqlstate::QUERY_CANCELED)
+    }
 }

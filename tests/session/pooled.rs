@@ -372,6 +372,88 @@ async fn a_function_that_may_leave_something_keeps_the_connection() {
     stage.cluster.run("stage", cleanup).unwrap();
 }
 
+/// Whatever words a function's source uses, and however late it is made.
+#[tokio::test]
+async fn what_hides_in_comments_or_was_made_just_now_keeps_the_connection() {
+    let _database = DATABASE.read().await;
+    let stage = Stage::shared();
+    let setup = "SET ROLE stage_login; CREATE FUNCTION quietly() RETURNS void LANGUAGE plpgsql AS \
+        $$ BEGIN -- not so loud\n SET app.quiet = 'ada'; END $$;";
+    stage.cluster.run("stage", setup).unwrap();
+    let proxy = lending(2);
+    let hasty = "BEGIN; CREATE FUNCTION hasty() RETURNS text LANGUAGE sql AS \
+        $$ SELECT set_config('app.quiet', 'ada', false) $$; SELECT hasty(); DROP FUNCTION hasty(); COMMIT";
+    for leaves in [
+        "SELECT quietly()",
+        hasty,
+        "SELECT set_config(('app.quiet'), 'ada', false)",
+        "SELECT set_config('app.'||'quiet', 'ada', false)",
+    ] {
+        let (a, b) = (client(&proxy).await, client(&proxy).await);
+        let own = pid(&a).await;
+        a.simple_query(leaves).await.unwrap();
+        let asked = "SELECT current_setting('app.quiet', true)";
+        assert_eq!(value(&a, asked).await, "ada", "{leaves}");
+        assert_ne!(pid(&b).await, own, "{leaves}");
+        assert_ne!(value(&b, asked).await, "ada", "{leaves}");
+    }
+    stage.cluster.run("stage", "DROP FUNCTION quietly").unwrap();
+}
+
+#[tokio::test]
+async fn a_view_that_leaves_something_keeps_every_connection() {
+    let _database = DATABASE.write().await;
+    let stage = Stage::shared();
+    let setup = "SET ROLE stage_login; \
+        CREATE VIEW noting AS SELECT set_config('app.seen', 'ada', false) AS seen;";
+    stage.cluster.run("stage", setup).unwrap();
+    let proxy = lending(2);
+    let (a, b) = (client(&proxy).await, client(&proxy).await);
+    a.simple_query("SELECT * FROM noting").await.unwrap();
+    let asked = "SELECT current_setting('app.seen', true)";
+    assert_ne!(value(&b, asked).await, "ada");
+    assert_eq!(value(&a, asked).await, "ada");
+    drop((a, b));
+    stage.cluster.run("stage", "DROP VIEW noting").unwrap();
+}
+
+/// Asking a session what it holds takes time, and the client's own limit ends it.
+#[tokio::test]
+async fn a_session_with_no_time_at_all_lives_on() {
+    let _database = DATABASE.read().await;
+    let proxy = lending(1);
+    let client = client(&proxy).await;
+    client
+        .simple_query("SET statement_timeout = 1")
+        .await
+        .unwrap();
+    for _ in 0..20 {
+        // It may well take longer, and be cancelled; nothing else may happen.
+        if let Err(error) = client.simple_query("SELECT 1").await {
+            assert_eq!(code(&error), "57014");
+        }
+    }
+    let off = async || client.simple_query("SET statement_timeout = 0").await;
+    eventually("no statement is short enough", async || off().await.is_ok()).await;
+    client.simple_query("SELECT 1").await.unwrap();
+}
+
+/// What a transaction is like is no setting of the session.
+#[tokio::test]
+async fn how_a_transaction_is_isolated_is_not_taken_along() {
+    let _database = DATABASE.read().await;
+    let proxy = lending(1);
+    let (a, b) = (client(&proxy).await, client(&proxy).await);
+    let set = "SET transaction_isolation = 'repeatable read'; \
+        SET default_transaction_isolation = 'repeatable read'";
+    a.simple_query(set).await.unwrap();
+    for _ in 0..2 {
+        let asked = "SELECT current_setting('transaction_isolation')";
+        assert_eq!(value(&b, asked).await, "read committed");
+        assert_eq!(value(&a, asked).await, "repeatable read");
+    }
+}
+
 #[tokio::test]
 async fn a_trigger_that_may_leave_something_keeps_every_connection() {
     let _database = DATABASE.write().await;

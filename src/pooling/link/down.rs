@@ -133,7 +133,7 @@ impl Link {
         loop {
             match self.expected.pop() {
                 Some(Due::Query | Due::Sync) => break,
-                Some(Due::Made(0)) => self.unnamed_here = false,
+                Some(Due::Made(0) | Due::Unmade(0)) => self.unnamed_here = false,
                 Some(Due::Made(id)) => known.forget(id),
                 Some(Due::Parsed(name, id)) => {
                     known.forget(id);

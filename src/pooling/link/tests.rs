@@ -241,7 +241,35 @@ fn an_unnamed_statement_is_taken_along() {
     stage.up(&[(b'Q', b"SELECT 1\0")]);
     stage.down(&[SELECT, READY]);
     stage.elsewhere();
+    // Somebody else's may be there: then it is none.
+    let close = (b'C', &b"S\0"[..]);
+    assert_eq!(stage.up(&[bind, SYNC]), frames(&[close, bind, SYNC]));
+    let none = (b'E', &b"SERROR\0C26000\0Mno\0\0"[..]);
+    let shown = stage.down(&[(b'3', b""), none, READY]);
+    assert_eq!(shown, frames(&[none, READY]));
     assert_eq!(stage.up(&[bind, SYNC]), frames(&[bind, SYNC]));
+    stage.down(&[none, READY]);
+    // What an error skipped did not happen: it is asked for again.
+    stage.elsewhere();
+    let bad = (b'P', &b"s\0bad\0\0\0"[..]);
+    stage.up(&[bad, (b'D', b"S\0"), SYNC]);
+    stage.down(&[none, READY]);
+    assert_eq!(
+        stage.up(&[(b'D', b"S\0"), SYNC]),
+        frames(&[close, (b'D', b"S\0"), SYNC])
+    );
+}
+
+#[test]
+fn constants_that_stand_for_a_time_are_read_for_their_client_alone() {
+    let mut stage = Stage::new();
+    let parse = (b'P', &b"s\0SELECT 'Now'::timestamp\0\0\0"[..]);
+    stage.up(&[parse, SYNC]);
+    stage.down(&[(b'1', b""), READY]);
+    stage.link = Link::new();
+    let sent = stage.up(&[parse, SYNC]);
+    let own = b"pgveil_s2\0SELECT 'Now'::timestamp\0\0\0";
+    assert_eq!(sent, frames(&[(b'P', own), SYNC]));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::pooling::known::{Known, Missing};
 use crate::pooling::residue::{Residue, residue};
 use crate::pooling::routines::Routines;
 use crate::pooling::statements::{self, NOWHERE, Statement};
-use crate::pooling::words::{Item, Words};
+use crate::pooling::words::{self, Item, Words};
 use crate::wire::frame::{HEADER_BYTES, Limits, body};
 use crate::wire::write::backend as to_client;
 use crate::wire::{TransactionStatus, frontend};
@@ -185,7 +185,7 @@ impl Link {
             self.expected.push(Due::Doomed);
             return;
         }
-        let statement = if self.altered {
+        let statement = if self.altered || words::tells_time(statements::text(text)) {
             at.statements.private(text, at.routines)
         } else {
             at.statements.intern(text, &self.settings, at.routines)
@@ -235,14 +235,20 @@ impl Link {
         }
     }
 
-    fn make_unnamed(&mut self, out: &mut Vec<u8>) {
-        if !self.unnamed_here
-            && let Some(unnamed) = &self.unnamed
-        {
+    /// Makes the connection's unnamed statement the client's, or none if it has none.
+    fn make_unnamed(&mut self, walk: &mut Walk<'_>, out: &mut Vec<u8>) {
+        if self.unnamed_here {
+            return;
+        }
+        walk.flush(out);
+        if let Some(unnamed) = &self.unnamed {
             statements::parse(b"", &unnamed.body, out);
             self.expected.push(Due::Made(0));
-            self.unnamed_here = true;
+        } else {
+            close_statement(b"", out);
+            self.expected.push(Due::Unmade(0));
         }
+        self.unnamed_here = true;
     }
 
     fn bind(
@@ -262,13 +268,8 @@ impl Link {
                 }
                 self.note(unnamed.residue);
             }
-            if self.unnamed.is_none() || self.unnamed_here {
-                walk.pass(total);
-            } else {
-                walk.flush(out);
-                self.make_unnamed(out);
-                walk.pass(total);
-            }
+            self.make_unnamed(walk, out);
+            walk.pass(total);
             return;
         }
         let statement = self.statement(name, at);
@@ -337,10 +338,7 @@ impl Link {
             }
             (_, false) => walk.pass(total),
             (_, true) if name.is_empty() => {
-                if self.unnamed.is_some() && !self.unnamed_here {
-                    walk.flush(out);
-                    self.make_unnamed(out);
-                }
+                self.make_unnamed(walk, out);
                 walk.pass(total);
             }
             (_, true) => {

@@ -316,8 +316,9 @@ impl Borrower {
             self.pool.statements().outdate();
             self.database.request();
         }
+        // The rest of a notification, or the like, is on its way.
         if !held.from_server.is_empty() {
-            return Err(malformed());
+            return Ok(Rested::On);
         }
         if !found.is_none() && !held.for_good {
             return Ok(Rested::Settle(found));
@@ -348,17 +349,22 @@ impl Borrower {
         let hidden = held.link.settled().to_vec();
         let holding = server.holding(&hidden, theirs).await;
         held.from_server.put(&server.take_beginning());
-        let holding = holding.map_err(|error| match error.server() {
-            Some(_) => End::Refused(failure(&error)),
-            None => End::Upstream,
-        })?;
+        let holding = match holding {
+            Ok(holding) => holding,
+            // The client's own timeout, or its request to cancel, met the question: asked again after
+            // the next transaction.
+            Err(error) if error.is_cancelled() => {
+                held.pinned = true;
+                held.link.note(found);
+                return Ok(());
+            }
+            Err(error) if error.server().is_some() => return Err(End::Refused(failure(&error))),
+            Err(_) => return Err(End::Upstream),
+        };
         held.settings = holding.settings;
         held.link.holds(&held.settings);
         held.pinned = holding.state;
-        if !held.pinned {
-            if !held.from_server.is_empty() {
-                return Err(malformed());
-            }
+        if !held.pinned && held.from_server.is_empty() {
             self.detach(held);
         }
         Ok(())
