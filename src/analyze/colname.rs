@@ -10,6 +10,22 @@ pub(super) fn column_name(expr: &Expr) -> Ident {
     figure(expr).map_or_else(|| Ident::exact("?column?"), |(_, name)| name)
 }
 
+/// Does the name come from the columns of a star, so that it is known only when that is expanded?
+pub(super) fn is_named_by_star(expr: &Expr) -> bool {
+    match expr {
+        Expr::Cast(inner, _) | Expr::Collate(inner, _) | Expr::Subscripts(inner, _) => {
+            is_named_by_star(inner)
+        }
+        Expr::Case { otherwise, .. } => otherwise.as_deref().is_some_and(is_named_by_star),
+        Expr::Subquery(query) => match first_item(query) {
+            Some(SelectItem::Star(_) | SelectItem::FieldStar(_)) => true,
+            Some(SelectItem::Expr { expr, alias: None }) => is_named_by_star(expr),
+            Some(SelectItem::Expr { .. }) | None => false,
+        },
+        _ => false,
+    }
+}
+
 /// A name with its strength: 2 for a good one, 1 for a type's or `case`, which a better one inside
 /// replaces.
 fn figure(expr: &Expr) -> Option<(u8, Ident)> {
@@ -61,21 +77,25 @@ fn figure(expr: &Expr) -> Option<(u8, Ident)> {
     }
 }
 
-/// A scalar subquery is named after its first column.
+/// A scalar subquery is named after its first column, and well, whatever that column's name rests on.
 fn subquery_name(query: &Query) -> Option<(u8, Ident)> {
+    match first_item(query) {
+        None => Some((2, Ident::exact("column1"))),
+        Some(SelectItem::Expr { alias: Some(a), .. }) => Some((2, a.clone())),
+        Some(SelectItem::Expr { expr, alias: None }) => Some((2, column_name(expr))),
+        Some(SelectItem::Star(_) | SelectItem::FieldStar(_)) => None,
+    }
+}
+
+/// The first column of a query, as written; none of VALUES.
+fn first_item(query: &Query) -> Option<&SelectItem> {
     let mut body = &query.body;
     loop {
         match body {
             SetExpr::Query(q) => body = &q.body,
             SetExpr::Chain { first, .. } => body = first,
-            SetExpr::Values(_) => return Some((2, Ident::exact("column1"))),
-            SetExpr::Select(s) => {
-                return match s.items.first()? {
-                    SelectItem::Expr { alias: Some(a), .. } => Some((2, a.clone())),
-                    SelectItem::Expr { expr, alias: None } => figure(expr),
-                    SelectItem::Star(_) | SelectItem::FieldStar(_) => None,
-                };
-            }
+            SetExpr::Values(_) => return None,
+            SetExpr::Select(s) => return s.items.first(),
         }
     }
 }

@@ -398,7 +398,8 @@ impl Analyzer<'_> {
             (Some(o), None) => Ok(Info {
                 sources: o.sources,
                 tainted: o.tainted,
-                ty: o.ty,
+                // What has no type yet becomes a text here.
+                ty: o.ty.or(o.null.then_some(oid::TEXT)),
                 null: o.null,
                 named: false,
                 row: Vec::new(),

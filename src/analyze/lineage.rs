@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::catalog::{Column, Relation};
 use crate::ident::Ident;
+use crate::pg::types::oid;
 use crate::pg::{AttrNumber, Oid};
 use crate::sql::tree::{Constant, HeldId, ListId, RelationId};
 
@@ -166,6 +167,13 @@ pub struct OutputColumn {
 }
 
 impl OutputColumn {
+    /// Does a NULL in this column's place leave the other's type as it is, in a set operation? (text and
+    /// varchar are the same on the wire.)
+    pub(super) fn is_neutral_to(&self, other: &Self) -> bool {
+        let is_text = |ty: Option<Oid>| matches!(ty, Some(oid::TEXT | oid::VARCHAR));
+        self.ty.is_none() || self.ty == other.ty || is_text(self.ty) && is_text(other.ty)
+    }
+
     /// One that is computed: no column reaches it unchanged.
     pub(super) fn computed(name: Ident, ty: Option<Oid>, tainted: bool) -> Self {
         Self {

@@ -5,6 +5,7 @@ use super::scope::{CteFrame, Env, Scope};
 use super::{Analyzer, Resolve, merge_sources};
 use crate::ident::Ident;
 use crate::pg::sqlstate;
+use crate::pg::types::oid;
 use crate::refusal::Refusal;
 use crate::sql::tree::{Expr, Limit, Literal, Name, OrderItem, Query, SetExpr, SetOp};
 
@@ -90,7 +91,7 @@ impl Analyzer<'_> {
     }
 
     /// Outputs of a set operation. A column keeps its sources only while every arm brings some, or
-    /// the constant NULL: a literal or an expression in one arm must not be masked along with the
+    /// the constant NULL, if that has no say in the type: a literal or an expression in one arm must not be masked along with the
     /// column of another.
     pub(super) fn merge_arms(
         &mut self,
@@ -120,8 +121,10 @@ impl Analyzer<'_> {
                     held: None,
                 });
             }
-            let both = (!l.sources.is_empty() || l.null) && (!r.sources.is_empty() || r.null);
-            if both {
+            let keeps = |one: &OutputColumn, other: &OutputColumn| {
+                !one.sources.is_empty() || one.null && one.is_neutral_to(other)
+            };
+            if keeps(&l, &r) && keeps(&r, &l) {
                 merge_sources(&mut l.sources, &r.sources);
             } else {
                 self.lineage.mark_all(&l.sources, Uses::COMPUTE);
@@ -133,15 +136,19 @@ impl Analyzer<'_> {
                 self.no_hidden_cast(l.ty)?;
                 self.no_hidden_cast(r.ty)?;
                 self.no_hidden_tests_among([l.ty, r.ty].into_iter(), false)?;
-                l.ty = if l.ty.is_none() || l.null {
+                l.ty = if l.ty.is_none() || l.null && l.is_neutral_to(&r) {
                     r.ty
-                } else if r.null {
+                } else if r.null && r.is_neutral_to(&l) {
                     l.ty
                 } else {
                     None
                 };
             }
             l.null &= r.null;
+            if l.null {
+                // What has no type yet becomes a text here.
+                l.ty = l.ty.or(Some(oid::TEXT));
+            }
             l.named = false;
             merged.push(l);
         }
@@ -287,6 +294,12 @@ pub(super) fn output_by_name(name: &Name, outputs: &[OutputColumn]) -> Resolve<O
 
 /// An output column's number as PostgreSQL counts, to an index.
 pub(super) fn output_number(text: &str, count: usize, clause: &str) -> Resolve<usize> {
+    if text.contains(['.', 'e', 'E']) {
+        return Err(Refusal::error(
+            sqlstate::SYNTAX_ERROR,
+            format!("non-integer constant in {clause}"),
+        ));
+    }
     text.parse::<usize>()
         .ok()
         .filter(|n| (1..=count).contains(n))

@@ -1,6 +1,6 @@
 //! SELECT: the select list, WHERE, GROUP BY, HAVING, windows, DISTINCT, ORDER BY and locking.
 
-use super::colname::column_name;
+use super::colname::{column_name, is_named_by_star};
 use super::lineage::{Equality, OutputColumn, Uses};
 use super::query::{output_by_name, output_number, position_literal};
 use super::scope::{CteFrame, Env, Found, Item, ItemKind, Scope, Visible};
@@ -98,8 +98,12 @@ impl Analyzer<'_> {
         for item in items.drain(..) {
             match item {
                 SelectItem::Expr { mut expr, alias } => {
-                    let name = alias.unwrap_or_else(|| column_name(&expr));
+                    let late = alias.is_none() && is_named_by_star(&expr);
+                    let mut name = alias.unwrap_or_else(|| column_name(&expr));
                     let mut info = self.expr(&mut expr, scope, ctes)?;
+                    if late {
+                        name = column_name(&expr);
+                    }
                     self.selected_constant(&mut expr, &mut info);
                     outputs.push(OutputColumn {
                         name: name.clone(),

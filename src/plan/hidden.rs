@@ -30,8 +30,8 @@ use crate::policy::Treatment;
 use crate::refusal::Refusal;
 use crate::sql::print::{DerivedColumn, INNER_ALIAS, RelationForm, Rewrite};
 use crate::sql::tree::{
-    BoolTest, Column, Distinct, Expr, JoinConstraint, Literal, Name, Operator, OrderItem, Part,
-    Query, RelationId, Select, SelectItem, SetExpr, Statement, TableRef, Walked,
+    BoolTest, Column, Distinct, Expr, GroupItem, JoinConstraint, Literal, Name, Operator,
+    OrderItem, Part, Query, RelationId, Select, SelectItem, SetExpr, Statement, TableRef, Walked,
 };
 
 /// A longer list is compared with the mask, once.
@@ -124,6 +124,11 @@ impl Hidden<'_> {
         self.chooses = false;
         // What stands after GROUP BY must be grouped, and there a column is, not what is asked of it.
         let seen = if s.group_by.is_empty() { &rows } else { open };
+        // A query that is grouped by has to stay the same wherever it stands.
+        if s.group_by.iter_mut().any(has_query_in_group) {
+            self.chooses = chooses;
+            return Ok(());
+        }
         let items = s.items.iter_mut().filter_map(|i| match i {
             SelectItem::Expr { expr, .. } => Some(expr),
             SelectItem::Star(_) | SelectItem::FieldStar(_) => None,
@@ -439,6 +444,28 @@ impl Hidden<'_> {
             _ => None,
         }
     }
+}
+
+fn has_query_in_group(item: &mut GroupItem) -> bool {
+    match item {
+        GroupItem::Empty => false,
+        GroupItem::Expr(e) => has_query(e),
+        GroupItem::List(list) => list.iter_mut().any(has_query),
+        GroupItem::Rollup(sets) | GroupItem::Cube(sets) => sets.iter_mut().flatten().any(has_query),
+        GroupItem::Sets(items) => items.iter_mut().any(has_query_in_group),
+    }
+}
+
+fn has_query(e: &mut Expr) -> bool {
+    let mut found = false;
+    let walked = e.parts(&mut |part| {
+        found |= match part {
+            Part::Expr(inner) => has_query(inner),
+            Part::Query(_) => true,
+        };
+        Ok(())
+    });
+    found || walked.is_err()
 }
 
 fn is_builtin(op: &Operator) -> bool {

@@ -267,7 +267,7 @@ impl Borrower {
         }
         on(taken.goes_on(bytes, &scratch.output), cx)?;
         held.from_server.keep(&scratch.input, came, taken.used);
-        Ok(Poll::Ready(self.rested(held)?))
+        Ok(Poll::Ready(self.rested(held)))
     }
 
     /// Says to the server what the client says, over the connection there is. What the client is
@@ -307,9 +307,9 @@ impl Borrower {
     }
 
     /// The conversation may have come to rest.
-    pub(super) fn rested(&self, held: &mut Held) -> Result<Rested, End> {
+    pub(super) fn rested(&self, held: &mut Held) -> Rested {
         let Rest::Resting(found) = held.link.rest() else {
-            return Ok(Rested::On);
+            return Rested::On;
         };
         if std::mem::take(&mut held.changed) {
             // What others prepared meanwhile was prepared on the old catalog.
@@ -318,15 +318,15 @@ impl Borrower {
         }
         // The rest of a notification, or the like, is on its way.
         if !held.from_server.is_empty() {
-            return Ok(Rested::On);
+            return Rested::On;
         }
         if !found.is_none() && !held.for_good {
-            return Ok(Rested::Settle(found));
+            return Rested::Settle(found);
         }
         if !held.pinned {
             self.detach(held);
         }
-        Ok(Rested::On)
+        Rested::On
     }
 
     /// Finds out what the transaction left, and gives the connection back if it can be. `theirs` takes

@@ -260,7 +260,7 @@ impl Pooled {
             return Ok(Poll::Ready(None));
         }
         // What asked for nothing leaves nothing to wait for.
-        let rested = self.lease.rested(&mut flow.held)?;
+        let rested = self.lease.rested(&mut flow.held);
         Ok(Poll::Ready(self.after(flow, rested)))
     }
 }

@@ -147,7 +147,7 @@ impl Lent {
         }
         if taken.used > 0 && self.held.to_server.is_empty() {
             // What asked for nothing leaves nothing to wait for.
-            let rested = self.lease.rested(&mut self.held)?;
+            let rested = self.lease.rested(&mut self.held);
             self.rested(rested);
         }
         Ok(answered || self.next.is_some() || (was_full && !to.is_full()))

@@ -222,11 +222,21 @@ impl Front<'_, '_> {
     /// `e[1][2:3].field`
     fn lower_access(&self, root: Expr, chain: Vec<AccessExpr>) -> Lowered<Expr> {
         let mut result = root;
+        // Subscripts of what stands in parentheses are not its own: `(a[2:3])[1]` is an element of a
+        // slice, `a[2:3][1]` another slice.
+        let mut follows = false;
         for access in chain {
+            let subscripts = matches!(access, AccessExpr::Subscript(_));
             result = match access {
                 AccessExpr::Subscript(subscript) => {
                     let subscript = self.lower_subscript(subscript)?;
-                    fold::subscript(result, subscript)
+                    match result {
+                        Expr::Subscripts(base, mut list) if follows => {
+                            list.push(subscript);
+                            Expr::Subscripts(base, list)
+                        }
+                        base => Expr::Subscripts(Box::new(base), vec![subscript]),
+                    }
                 }
                 AccessExpr::Dot(ast::Expr::Identifier(name)) => {
                     let ast::Ident {
@@ -249,6 +259,7 @@ impl Front<'_, '_> {
                     return self.unsupported("a call in functional notation after a dot");
                 }
             };
+            follows = subscripts;
         }
         Ok(result)
     }

@@ -1,7 +1,7 @@
-//! Links of left-deep chains, folded so that runs of AND, of OR and of subscripts stay one node.
+//! Links of left-deep chains, folded so that runs of AND and of OR stay one node.
 
 use super::names::operator;
-use crate::sql::tree::{Expr, Subscript};
+use crate::sql::tree::Expr;
 
 /// `left symbol right`, where `and` and `or` are symbols too.
 pub(super) fn link(left: Expr, symbol: &str, right: Expr) -> Expr {
@@ -17,15 +17,4 @@ pub(super) fn link(left: Expr, symbol: &str, right: Expr) -> Expr {
 fn pushed(mut list: Vec<Expr>, right: Expr) -> Vec<Expr> {
     list.push(right);
     list
-}
-
-/// One more subscript after `base`.
-pub(super) fn subscript(base: Expr, subscript: Subscript) -> Expr {
-    match base {
-        Expr::Subscripts(base, mut list) => {
-            list.push(subscript);
-            Expr::Subscripts(base, list)
-        }
-        base => Expr::Subscripts(Box::new(base), vec![subscript]),
-    }
 }
