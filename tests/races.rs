@@ -109,6 +109,13 @@ const RACES: &[Race] = &[
         ddl: "CREATE OR REPLACE VIEW places AS SELECT id, email AS city FROM people",
         undo: "CREATE OR REPLACE VIEW places AS SELECT id, city FROM people",
     },
+    // The same, after somebody wanted to and did not: that leaves its mark on the row of the rule.
+    Race {
+        statements: &["SELECT city FROM places", "SELECT city FROM more_places"],
+        ddl: "CREATE OR REPLACE VIEW places AS SELECT id, email AS city FROM people",
+        undo: "CREATE OR REPLACE VIEW places AS SELECT id, city FROM people; BEGIN;
+               CREATE OR REPLACE VIEW places AS SELECT id, email AS city FROM people; ROLLBACK",
+    },
     // A partition comes whose columns are protected.
     Race {
         statements: &["SELECT note FROM events", "SELECT upper(note) FROM events"],
@@ -131,8 +138,8 @@ enum Way {
     Cursor,
     /// COPY … TO STDOUT
     Copy,
-    /// Sent while the DDL is done but not committed: it waits for the lock of one of its tables.
-    Waiting,
+    /// CREATE TEMP TABLE … AS
+    Temporary,
 }
 
 const WAYS: [Way; 7] = [
@@ -142,8 +149,17 @@ const WAYS: [Way; 7] = [
     Way::Repeatable,
     Way::Cursor,
     Way::Copy,
-    Way::Waiting,
+    Way::Temporary,
 ];
+
+/// When the statement is sent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum When {
+    /// The DDL is committed.
+    After,
+    /// It is done but not committed: the statement waits for the lock of one of its tables.
+    Meanwhile,
+}
 
 /// All the text a statement gives, or its error.
 async fn shown(client: &Client, sql: &str) -> Result<String, tokio_postgres::Error> {
@@ -182,11 +198,11 @@ fn leaks(text: &str) -> bool {
 }
 
 /// What the client sees of the statement after the DDL.
-async fn raced(race: &Race, sql: &str, way: Way) -> String {
+async fn raced(race: &Race, sql: &str, way: Way, when: When) -> String {
     let (client, _task) = connect("support").await;
     let mut prepared = None;
     match way {
-        Way::Simple | Way::Cursor | Way::Waiting => {
+        Way::Simple | Way::Cursor | Way::Temporary => {
             client.simple_query(sql).await.unwrap();
         }
         Way::Prepared => {
@@ -212,36 +228,48 @@ async fn raced(race: &Race, sql: &str, way: Way) -> String {
         }
     }
     let cluster = &Stage::shared().cluster;
-    if way != Way::Waiting {
-        cluster.run("stage", race.ddl).unwrap();
-    }
-    let after = match way {
-        Way::Simple | Way::Repeatable => shown(&client, sql).await,
-        Way::Prepared => {
-            let statement = prepared.unwrap();
-            client.query(&statement, &[]).await.map(|rows| {
-                rows.iter()
-                    .flat_map(|r| {
-                        (0..r.len()).map(|n| r.try_get::<_, Option<String>>(n).ok().flatten())
-                    })
-                    .flatten()
-                    .collect()
-            })
+    let asked = async {
+        match way {
+            Way::Simple | Way::Repeatable => shown(&client, sql).await,
+            Way::Prepared => {
+                let statement = prepared.unwrap();
+                client.query(&statement, &[]).await.map(|rows| {
+                    rows.iter()
+                        .flat_map(|r| {
+                            (0..r.len()).map(|n| r.try_get::<_, Option<String>>(n).ok().flatten())
+                        })
+                        .flatten()
+                        .collect()
+                })
+            }
+            Way::Sql => shown(&client, "EXECUTE s").await,
+            Way::Cursor => match client
+                .simple_query(&format!("BEGIN; DECLARE c CURSOR FOR {sql}"))
+                .await
+            {
+                Ok(_) => shown(&client, "FETCH ALL FROM c").await,
+                Err(e) => Err(e),
+            },
+            Way::Copy => copied(&client, sql).await,
+            Way::Temporary => match client
+                .simple_query(&format!("BEGIN; CREATE TEMP TABLE kept AS {sql}"))
+                .await
+            {
+                Ok(_) => shown(&client, "SELECT * FROM kept").await,
+                Err(e) => Err(e),
+            },
         }
-        Way::Sql => shown(&client, "EXECUTE s").await,
-        Way::Cursor => match client
-            .simple_query(&format!("BEGIN; DECLARE c CURSOR FOR {sql}"))
-            .await
-        {
-            Ok(_) => shown(&client, "FETCH ALL FROM c").await,
-            Err(e) => Err(e),
-        },
-        Way::Copy => copied(&client, sql).await,
-        Way::Waiting => {
+    };
+    let after = match when {
+        When::After => {
+            cluster.run("stage", race.ddl).unwrap();
+            asked.await
+        }
+        When::Meanwhile => {
             let (owner, _owner) = direct().await;
             let begin = format!("BEGIN; {}", race.ddl);
             owner.simple_query(&begin).await.unwrap();
-            let (seen, ()) = futures::join!(shown(&client, sql), async {
+            let (seen, ()) = futures::join!(asked, async {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 owner.simple_query("COMMIT").await.unwrap();
             });
@@ -254,7 +282,7 @@ async fn raced(race: &Race, sql: &str, way: Way) -> String {
             let error = error.as_db_error().unwrap();
             assert!(
                 ["40001", "0A000", "42703", "42P01"].contains(&error.code().code()),
-                "{sql}, {way:?}: {error:?}"
+                "{sql}, {way:?}, {when:?}: {error:?}"
             );
             format!("{error:?}")
         }
@@ -262,7 +290,7 @@ async fn raced(race: &Race, sql: &str, way: Way) -> String {
     client.simple_query("ROLLBACK").await.unwrap();
     cluster.run("stage", race.undo).unwrap();
     // The next session plans on the catalog as it is now.
-    let what = format!("{sql} does not work again after {way:?}");
+    let what = format!("{sql} does not work again after {way:?}, {when:?}");
     eventually(&what, async || {
         shown(&client, sql).await.is_ok_and(|text| !leaks(&text))
     })
@@ -274,13 +302,15 @@ async fn raced(race: &Race, sql: &str, way: Way) -> String {
 async fn no_ddl_between_planning_and_execution_shows_a_stored_value() {
     for race in RACES {
         for sql in race.statements {
+            let reads = sql.starts_with("SELECT") || sql.starts_with("WITH");
             for way in WAYS {
-                let reads = sql.starts_with("SELECT") || sql.starts_with("WITH");
-                if !reads && matches!(way, Way::Cursor | Way::Copy) {
+                if !reads && matches!(way, Way::Cursor | Way::Copy | Way::Temporary) {
                     continue;
                 }
-                let seen = raced(race, sql, way).await;
-                assert!(!leaks(&seen), "{sql}, {way:?}, shows {seen}");
+                for when in [When::After, When::Meanwhile] {
+                    let seen = raced(race, sql, way, when).await;
+                    assert!(!leaks(&seen), "{sql}, {way:?}, {when:?}, shows {seen}");
+                }
             }
         }
     }

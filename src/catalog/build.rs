@@ -254,7 +254,7 @@ impl<'a> Builder<'a> {
                 referenced_by: Vec::new(),
                 partition_key: row.attributes(9)?,
                 definition: None,
-                rule_xmin: None,
+                rule_row: None,
                 inner_views: Vec::new(),
                 security_barrier: row.boolean(7)?,
                 row_security: row.boolean(5)?,
@@ -386,8 +386,8 @@ impl<'a> Builder<'a> {
         for row in self.part(Part::Views)? {
             if let Some(relation) = self.relations.get_mut(&row.number(0)?) {
                 relation.definition = Some(Arc::from(row.text(1)?));
-                relation.rule_xmin = Some(Arc::from(row.text(2)?));
-                relation.inner_views = row.numbers(3)?;
+                relation.rule_row = Some([row.text(2)?, row.text(3)?].map(Arc::from));
+                relation.inner_views = row.numbers(4)?;
             }
         }
         Ok(())

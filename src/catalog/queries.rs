@@ -213,9 +213,14 @@ WHERE c.contype IN ('c', 'f') AND r.relpersistence <> 't'
 ORDER BY c.conrelid, c.oid";
 
 /// Views of the server itself are never expanded (their columns are listed instead), and printing
-/// the information schema's takes longer than all the rest. What a view depends on, its rule does.
+/// the information schema's takes longer than all the rest. What a view depends on, its rule does. An
+/// `xmax` of a transaction that failed stays where it is; any other says that the row is not the last.
 const VIEWS: &str = "\
 SELECT c.oid, pg_catalog.pg_get_viewdef(c.oid), r.xmin,
+       CASE WHEN r.xmax <> '0'::pg_catalog.xid AND pg_catalog.pg_xact_status(
+              GREATEST(3, now.id - (now.id - r.xmax::pg_catalog.text::pg_catalog.int8 & 4294967295))
+              ::pg_catalog.text::pg_catalog.xid8) = 'aborted'
+            THEN r.xmax ELSE '0'::pg_catalog.xid END,
        (SELECT pg_catalog.string_agg(DISTINCT d.refobjid::pg_catalog.text, ' ')
         FROM pg_catalog.pg_depend d
         JOIN pg_catalog.pg_class v ON v.oid = d.refobjid AND v.relkind = 'v'
@@ -225,6 +230,8 @@ SELECT c.oid, pg_catalog.pg_get_viewdef(c.oid), r.xmin,
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_rewrite r ON r.ev_class = c.oid AND r.rulename = '_RETURN'
+CROSS JOIN (SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())
+                   ::pg_catalog.text::pg_catalog.int8) AS now (id)
 WHERE c.relkind IN ('v', 'm') AND c.relpersistence <> 't'
   AND n.nspname NOT IN ('pg_catalog', 'information_schema')";
 

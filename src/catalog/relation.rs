@@ -69,8 +69,9 @@ pub struct Relation {
     /// `pg_get_viewdef(oid)`, printed with an empty search path so every name is qualified; views and
     /// materialized views only. May contain literals: never logged.
     pub definition: Option<Arc<str>>,
-    /// `xmin` of a view's rule: CREATE OR REPLACE VIEW keeps every OID and changes this.
-    pub rule_xmin: Option<Arc<str>>,
+    /// `xmin` and `xmax` of a view's rule: CREATE OR REPLACE VIEW keeps every OID and changes the first,
+    /// and the second of the row that was there before. It is 0 unless whoever changed it failed.
+    pub rule_row: Option<[Arc<str>; 2]>,
     /// Views that a view's query names.
     pub inner_views: Vec<Oid>,
     /// `security_barrier` of a view.

@@ -91,7 +91,7 @@ pub fn temp_table(name: &Ident, columns: &[(Ident, Option<Oid>)]) -> Arc<Relatio
         referenced_by: Vec::new(),
         partition_key: Vec::new(),
         definition: None,
-        rule_xmin: None,
+        rule_row: None,
         inner_views: Vec::new(),
         security_barrier: false,
         row_security: false,

@@ -14,8 +14,10 @@
 //!   by name.
 //! - *Relations*: the qualified name still leads to the OID.
 //! - *Views*: CREATE OR REPLACE VIEW keeps the OID but rewrites the rule's row. That row is read
-//!   through the transaction's snapshot, which sees a later change only under READ COMMITTED: under
-//!   the stricter levels a view is not proven, and the statement fails.
+//!   through the statement's snapshot, which sees a later change only under READ COMMITTED: under
+//!   the stricter levels a view is not proven, and the statement fails. COPY, EXECUTE, DECLARE and CREATE
+//!   TABLE AS take theirs before they lock what the query in them reads; the row they still see then
+//!   has an `xmax`, of the transaction that replaced it.
 //! - *Partitions and children*: none but the known ones. That a table without children is made a
 //!   parent (`ALTER TABLE … INHERIT`) is not seen before the next reading of the catalog.
 //!
@@ -137,12 +139,13 @@ fn same_views(relation: &Relation, catalog: &Catalog, checks: &mut Vec<String>) 
     let mut at = 0;
     while let Some(view) = seen.get(at).and_then(|o| catalog.relations.get(o)) {
         at = at.saturating_add(1);
-        if let Some(xmin) = &view.rule_xmin {
+        if let Some([xmin, xmax]) = &view.rule_row {
             rules.push(format!(
                 "r.\"ev_class\" OPERATOR(\"pg_catalog\".=) {} AND r.\"xmin\" \
-                 OPERATOR(\"pg_catalog\".=) {}",
+                 OPERATOR(\"pg_catalog\".=) {} AND r.\"xmax\" OPERATOR(\"pg_catalog\".=) {}",
                 oid(view.oid),
-                literal(xmin, "xid")
+                literal(xmin, "xid"),
+                literal(xmax, "xid")
             ));
         }
         for inner in &view.inner_views {

@@ -32,9 +32,11 @@ pub struct Fields<'a> {
     pub constraint: Option<&'a str>,
     /// `F`: the source file that raised it
     pub file: Option<&'a str>,
-    /// `W`, `q` or `p` came: it was raised inside a function, a trigger or the data of a COPY. A name in
-    /// it need not be the client's: a trigger makes table names of the rows it sees.
+    /// `W`, `q` or `p` came: it was raised inside a function, a trigger or the data of a COPY.
     pub nested: bool,
+    /// Inside a function or a trigger. A name in it need not be the client's: a trigger makes table names
+    /// of the rows it sees.
+    pub called: bool,
 }
 
 impl<'a> Fields<'a> {
@@ -51,7 +53,14 @@ impl<'a> Fields<'a> {
             b'd' => self.datatype = Some(value),
             b'n' => self.constraint = Some(value),
             b'F' => self.file = Some(value),
-            b'W' | b'q' | b'p' => self.nested = true,
+            b'W' => {
+                self.nested = true;
+                self.called |= value.lines().any(|line| !line.starts_with(COPY_CONTEXT));
+            }
+            b'q' | b'p' => {
+                self.nested = true;
+                self.called = true;
+            }
             _ => {}
         }
     }
@@ -65,6 +74,9 @@ impl<'a> Fields<'a> {
         self.file = None;
     }
 }
+
+/// The line of `W` that says where in its data a COPY is.
+const COPY_CONTEXT: &str = "COPY ";
 
 /// What the client gets: field code and text, in PostgreSQL's order.
 pub type Sanitized = Vec<(u8, String)>;
@@ -201,7 +213,7 @@ struct Names<'a> {
 
 impl<'a> Names<'a> {
     fn of(fields: &Fields<'a>, sqlstate: &str) -> Self {
-        if is_raised(fields) || !(sqlstate.starts_with("23") || sqlstate.starts_with("42")) {
+        if is_raised(fields) || fields.called || !(sqlstate.starts_with("23") || sqlstate.starts_with("42")) {
             return Self::default();
         }
         let short = |name: Option<&'a str>| name.filter(|n| n.len() <= crate::ident::MAX_BYTES);
@@ -330,6 +342,34 @@ mod tests {
             let out = error(&fields);
             assert_eq!(text(&out, b'M'), Some("relation does not exist"));
         }
+    }
+
+    #[test]
+    fn an_object_that_a_trigger_made_is_not_told() {
+        let violated = |context: Option<&'static str>| {
+            let mut fields = Fields {
+                severity: "ERROR",
+                sqlstate: "23505",
+                message: "duplicate key value violates unique constraint \"CANARY_pkey\"",
+                table: Some("CANARY"),
+                constraint: Some("CANARY_pkey"),
+                file: Some("nbtinsert.c"),
+                ..Fields::default()
+            };
+            if let Some(context) = context {
+                fields.set(b'W', context);
+            }
+            error(&fields)
+        };
+        let inside = "SQL statement \"INSERT INTO …\"\nPL/pgSQL function f() line 1 at EXECUTE";
+        let out = violated(Some(inside));
+        assert_eq!(text(&out, b'C'), Some("23505"));
+        assert!(!format!("{out:?}").contains("CANARY"));
+        for own in [None, Some("COPY visits, line 2")] {
+            assert_eq!(text(&violated(own), b'n'), Some("CANARY_pkey"));
+        }
+        let both = violated(Some("PL/pgSQL function f() line 1\nCOPY visits, line 2"));
+        assert_eq!(text(&both, b'n'), None);
     }
 
     #[test]

@@ -230,12 +230,13 @@ impl Front<'_, '_> {
             result = match access {
                 AccessExpr::Subscript(subscript) => {
                     let subscript = self.lower_subscript(subscript)?;
-                    match result {
-                        Expr::Subscripts(base, mut list) if follows => {
-                            list.push(subscript);
-                            Expr::Subscripts(base, list)
-                        }
-                        base => Expr::Subscripts(Box::new(base), vec![subscript]),
+                    if let Expr::Subscripts(_, list) = &mut result
+                        && follows
+                    {
+                        list.push(subscript);
+                        result
+                    } else {
+                        Expr::Subscripts(Box::new(result), vec![subscript])
                     }
                 }
                 AccessExpr::Dot(ast::Expr::Identifier(name)) => {
