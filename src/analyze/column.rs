@@ -13,6 +13,7 @@ use crate::sql::tree::{Expr, Name};
 
 /// `TableOidAttributeNumber`
 const TABLEOID: AttrNumber = -6;
+const CTID: AttrNumber = -1;
 
 impl Analyzer<'_> {
     pub(super) fn name(&mut self, e: &mut Expr, name: &Name, scope: &Scope<'_>) -> Resolve<Info> {
@@ -91,11 +92,11 @@ impl Analyzer<'_> {
         let Some(relation) = item.relation else {
             return Ok(None);
         };
-        if attnum == TABLEOID
+        if matches!(attnum, TABLEOID | CTID)
             && let Some(used) = self.lineage.relation(relation)
         {
             let used = Arc::clone(&used.relation);
-            self.no_partition_told(&used, name.position)?;
+            self.no_partition_told(&used, column, name.position)?;
         }
         self.lineage
             .mark(Source::Column { relation, attnum }, Uses::NONE);
@@ -115,7 +116,7 @@ fn find_system_column<'n, 's>(
 ) -> Option<(&'n Ident, AttrNumber, &'s Item)> {
     let (column, qualifier) = name.parts.split_last()?;
     let attnum = match column.as_str() {
-        "ctid" => -1,
+        "ctid" => CTID,
         "xmin" => -2,
         "cmin" => -3,
         "xmax" => -4,

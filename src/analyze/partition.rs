@@ -1,5 +1,5 @@
 //! Partitions by a protected column: which of them a row is in tells its value, so nobody but who sees
-//! the column is told, by `tableoid`, by reading one partition alone, or by an error that names one.
+//! the column is told, by `tableoid` or `ctid`, by reading one partition alone, or by an error that names one.
 //!
 //! Deliberately absent: the order in which partitions are read (`exposed`), and their bounds, which
 //! are definitions.
@@ -30,12 +30,17 @@ impl Analyzer<'_> {
         Ok(())
     }
 
-    /// Refuses `tableoid`, likewise.
-    pub(super) fn no_partition_told(&self, relation: &Relation, position: usize) -> Resolve<()> {
+    /// Refuses `tableoid` and `ctid`, likewise: each partition has a first row, and none has two.
+    pub(super) fn no_partition_told(
+        &self,
+        relation: &Relation,
+        column: &Ident,
+        position: usize,
+    ) -> Resolve<()> {
         match self.partition_tells(relation)? {
             None => Ok(()),
             Some((table, key)) => Err(Refusal::denied(format!(
-                "permission denied for column tableoid of {}",
+                "permission denied for column {column} of {}",
                 relation.name
             ))
             .detail(tells(&table, &key))

@@ -11,7 +11,7 @@ use super::decide::{Decided, Decisions, Place};
 use super::subject::Subject;
 use crate::analyze::lineage::{Lineage, RelationUse, Source};
 use crate::analyze::{ColumnForm, Generated, Grounds, column_form, scrub_sql};
-use crate::catalog::{Catalog, Column};
+use crate::catalog::{Catalog, Column, allow};
 use crate::ident::Ident;
 use crate::mask::TokenColumn;
 use crate::mask::token::TokenKind;
@@ -59,6 +59,7 @@ pub(super) fn rewrite(
                 })
                 .is_some_and(Decided::is_expression)
         });
+        let masked = masked || hidden_rows(r).is_some();
         let hidden_row = r.whole_row && masked;
         if !masked {
             continue;
@@ -123,6 +124,12 @@ fn computed(
     computed.map(|attnum| (id, attnum)).collect()
 }
 
+/// Rows of the server's own catalogs that are not shown.
+fn hidden_rows(used: &RelationUse) -> Option<(&'static str, &'static str)> {
+    let relation = &used.relation;
+    allow::hidden_rows(relation.schema.as_str(), relation.name.as_str())
+}
+
 struct Writer<'a> {
     relation: &'a RelationUse,
     id: RelationId,
@@ -150,7 +157,15 @@ impl Writer<'_> {
         } else {
             None
         };
-        Ok(DerivedRelation { columns, whole_row })
+        let filter = hidden_rows(self.relation).map(|(column, value)| {
+            let column = operand(INNER_ALIAS, &Ident::exact(column));
+            format!("{column} OPERATOR(\"pg_catalog\".<>) '{value}'")
+        });
+        Ok(DerivedRelation {
+            columns,
+            whole_row,
+            filter,
+        })
     }
 
     /// `ROW(masked columns)::schema.table`, so that the row's type and field names stay.

@@ -30,6 +30,9 @@ pub(super) enum Due {
     Closed(Box<[u8]>, Option<Arc<Statement>>),
     /// CloseComplete, of a portal.
     PortalClosed,
+    /// CloseComplete, of a Close the client did not send, before a Query in a segment that no Sync has
+    /// closed: if it does not come, PostgreSQL skips that Query.
+    Reached,
 }
 
 /// A queue of them.
@@ -49,6 +52,11 @@ impl Expected {
         self.0.is_empty()
     }
 
+    /// The next answer is a Query's.
+    pub(super) fn is_query(&self) -> bool {
+        matches!(self.0.front(), Some(Due::Query))
+    }
+
     /// Some ReadyForQuery is due.
     pub(super) fn is_owed(&self) -> bool {
         self.0
@@ -56,11 +64,42 @@ impl Expected {
             .any(|due| matches!(due, Due::Query | Due::Sync))
     }
 
+    /// A segment that is not answered yet may leave this name or this statement otherwise than is
+    /// supposed here. What comes now is in another one.
+    pub(super) fn is_open(&self, name: &[u8], id: Option<u64>) -> bool {
+        self.unanswered().any(|due| match due {
+            Due::Made(of) | Due::Unmade(of) => id == Some(*of),
+            Due::Parsed(of, made) => **of == *name || id == Some(*made),
+            Due::Here(of) | Due::Closed(of, _) => **of == *name,
+            _ => false,
+        })
+    }
+
+    /// The same of the unnamed statement, unless this segment has made it anew.
+    pub(super) fn is_unnamed_open(&self) -> bool {
+        let unnamed = |due: &Due| matches!(due, Due::Passed | Due::Made(0) | Due::Unmade(0));
+        let here = self.0.iter().rev();
+        let mut here = here.take_while(|due| !matches!(due, Due::Query | Due::Sync));
+        !here.any(unnamed) && self.unanswered().any(unnamed)
+    }
+
+    /// A later unnamed Parse is under way.
+    pub(super) fn has_passed(&self) -> bool {
+        self.0.iter().any(|due| matches!(due, Due::Passed))
+    }
+
+    /// What is due up to the last end of a segment.
+    fn unanswered(&self) -> impl Iterator<Item = &Due> {
+        let ends = |due: &Due| matches!(due, Due::Query | Due::Sync);
+        let last = self.0.iter().rposition(ends).unwrap_or(0);
+        self.0.range(..last)
+    }
+
     /// PostgreSQL asks for the data of a COPY. If the segment ends with a Sync, that one and those
     /// after it, up to the end of the data, are ignored by PostgreSQL ("COPY Operations" in the
     /// protocol's message flow). True if the end of the data was sent already.
     pub(super) fn copy_begins(&mut self) -> bool {
-        if matches!(self.0.front(), Some(Due::Query)) {
+        if self.is_query() {
             let sent = self.0.iter().position(|due| matches!(due, Due::CopyEnd));
             return match sent {
                 Some(at) => self.0.remove(at).is_some(),

@@ -93,6 +93,10 @@ pub struct Link {
     down_left: usize,
     /// Messages went up that no Sync has closed yet.
     open: bool,
+    /// A Query went up that may drop every statement.
+    drops: bool,
+    /// What the client said next depends on an answer that is due.
+    waits: bool,
     /// The last ReadyForQuery did not say `I`.
     in_transaction: bool,
     /// It said `E`.
@@ -101,6 +105,8 @@ pub struct Link {
     told: bool,
     /// PostgreSQL waits for CopyData.
     copying: bool,
+    /// A Sync went up among them.
+    synced: bool,
     /// Texts are in an encoding or under settings in which their words cannot be told.
     unreadable: bool,
     transactions: u64,
@@ -139,6 +145,18 @@ impl Link {
         } else {
             Rest::Resting(self.found)
         }
+    }
+
+    /// The client's next message cannot be read before the server has answered more.
+    pub fn waits(&self) -> bool {
+        self.waits && self.is_owed()
+    }
+
+    /// It could not, and now it can.
+    pub fn resumes(&mut self) -> bool {
+        let resumes = self.waits && !self.is_owed();
+        self.waits &= !resumes;
+        resumes
     }
 
     /// Between two messages to the client: one may be put in here.

@@ -237,7 +237,7 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
         let whose = (restricted || observed).then(|| Arc::clone(&role));
         let start = pool.start(parameters, whose);
         let lending = unless_ended(&place, lend(shared, &database, pool, login, start)).await??;
-        let pid = i32::try_from(number & PID_BITS).unwrap_or(i32::MAX);
+        let pid = i32::try_from(number & (NOBODY - 1) | NOBODY).unwrap_or(i32::MAX);
         let registration = shared
             .cancels
             .register_borrower(pid, Arc::clone(&lending.borrowed), startup.minor)
@@ -284,8 +284,9 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
     })
 }
 
-/// Process numbers are positive.
-const PID_BITS: u64 = 0x7fff_ffff;
+/// Numbers of sessions that borrow begin here, far beyond the process numbers of any system: who calls
+/// `pg_terminate_backend` with one must not hit a stranger.
+const NOBODY: u64 = 1 << 30;
 
 /// Everything for a session that borrows. PostgreSQL is asked only if nobody started so before: what
 /// it says then it says to all who do.

@@ -213,7 +213,10 @@ struct Names<'a> {
 
 impl<'a> Names<'a> {
     fn of(fields: &Fields<'a>, sqlstate: &str) -> Self {
-        if is_raised(fields) || fields.called || !(sqlstate.starts_with("23") || sqlstate.starts_with("42")) {
+        if is_raised(fields)
+            || fields.called
+            || !(sqlstate.starts_with("23") || sqlstate.starts_with("42"))
+        {
             return Self::default();
         }
         let short = |name: Option<&'a str>| name.filter(|n| n.len() <= crate::ident::MAX_BYTES);

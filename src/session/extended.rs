@@ -43,6 +43,13 @@ impl Session {
             }
             Err(refusal) if !at.last && planning::is_unknown_name(&refusal) => Ok(Step::Unknown),
             Err(refusal) => {
+                // As PostgreSQL does, whatever it thinks of the new one.
+                if parse.name.is_empty()
+                    && let Some(old) = self.speculative.prepared.remove(&Ident::exact(""))
+                {
+                    let name = Some(Ident::exact(""));
+                    self.close_upstream(&old.upstream, name, false, io)?;
+                }
                 let text = crate::wire::utf8(parse.query).unwrap_or_default();
                 self.refuse_extended(&refusal, text, io)?;
                 Ok(Step::Continue)
@@ -135,7 +142,7 @@ impl Session {
         io: &mut Io<'_>,
     ) -> Result<Arc<Prepared>, Fatal> {
         if let Some(old) = self.speculative.prepared.remove(&name) {
-            self.close_upstream(&old.upstream, None, io)?;
+            self.close_upstream(&old.upstream, None, false, io)?;
         }
         let upstream = self.names.fresh();
         let sent = plan.parameter_types(&types).map_err(|_refusal| {
@@ -196,9 +203,9 @@ impl Session {
         &mut self,
         upstream: &Ident,
         statement: Option<Ident>,
+        visible: bool,
         io: &mut Io<'_>,
     ) -> Result<(), WriteError> {
-        let visible = statement.is_some();
         to_upstream::close(io.upstream, Target::Statement, upstream.as_str().as_bytes())?;
         self.details.remove(upstream);
         self.replies.push(Expected::Close { statement, visible });
@@ -350,7 +357,7 @@ impl Session {
                     && let Some(entry) = self.speculative.prepared.remove(&name)
                 {
                     self.dirty = true;
-                    self.close_upstream(&entry.upstream, Some(name), io)?;
+                    self.close_upstream(&entry.upstream, Some(name), true, io)?;
                     return Ok(Step::Continue);
                 }
             }

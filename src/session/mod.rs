@@ -52,7 +52,7 @@ use crate::pg::sqlstate;
 use crate::plan::{CopyDecoder, CopyEncoder, Plan, PlanKey, Plans, Refusal};
 use crate::snapshot::Snapshot;
 use crate::wire::backend::TransactionStatus;
-use crate::wire::frontend::FrontendMessage;
+use crate::wire::frontend::{self, FrontendMessage};
 use crate::wire::write::{backend as to_client, frontend as to_upstream};
 use crate::wire::{Report, WriteError};
 
@@ -267,6 +267,34 @@ impl Session {
         let step = self.take_client(message, at, io)?;
         self.in_clients(start, io)?;
         Ok(step)
+    }
+
+    /// Takes a message whose body is none of its type's: an error as any other, where PostgreSQL has a
+    /// way to go on.
+    pub fn on_malformed(&mut self, tag: u8, io: &mut Io<'_>) -> Result<(), Fatal> {
+        const MALFORMED: &str = "invalid message format";
+        let start = io.client.len();
+        let refusal = Refusal::error(sqlstate::PROTOCOL_VIOLATION, MALFORMED);
+        match tag {
+            _ if self.copy_in => return Err(Fatal::protocol(MALFORMED)),
+            frontend::QUERY | frontend::FUNCTION_CALL => {
+                if !self.skipping {
+                    self.refuse_query(&refusal, "", io)?;
+                }
+            }
+            frontend::PARSE
+            | frontend::BIND
+            | frontend::DESCRIBE
+            | frontend::EXECUTE
+            | frontend::CLOSE => {
+                if !self.skipping {
+                    self.refuse_extended(&refusal, "", io)?;
+                }
+            }
+            _ => return Err(Fatal::protocol(MALFORMED)),
+        }
+        self.replies.locals(io.client);
+        self.in_clients(start, io)
     }
 
     fn take_client(

@@ -77,6 +77,7 @@ fn from_items_print() {
         ["3"]
     );
     let derived = DerivedRelation {
+        filter: None,
         columns: vec![DerivedColumn {
             name: id("id"),
             sql: "\"t\".\"id\" * 10".to_owned(),
@@ -148,6 +149,7 @@ fn whole_rows_come_from_the_masked_form() {
         r#"{"id":1,"email":"ada@x.org","city":"Paris","n":[1,2,3],"score":1.5}"#
     );
     let derived = DerivedRelation {
+        filter: None,
         columns: vec![DerivedColumn {
             name: id("id"),
             sql: "\"t\".\"id\"".to_owned(),

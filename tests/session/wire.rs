@@ -230,14 +230,45 @@ fn a_refusal_is_an_error_like_any_other() {
 }
 
 #[test]
-fn malformed_messages_end_the_session_that_sent_them() {
-    for (kind, body) in [(b'Q', &b"no end"[..]), (b'B', b"\0\0\0\x05"), (b'z', b"")] {
-        let stage = Stage::shared();
-        let mut client = Client::connect(stage.addr, "support", PASSWORD, "stage").unwrap();
-        client.send(kind, body);
-        assert_eq!(told(&client.receive().unwrap()), "E 08P01");
-        assert!(client.receive().is_err());
-    }
+fn a_malformed_message_is_an_error_like_any_other() {
+    let parse = (b'P', &b"\0SELECT 1\0\0\0"[..]);
+    let query = (b'Q', &b"SELECT 2\0"[..]);
+    agree(&[
+        &[(b'Q', b"no end"), query],
+        &[(b'Q', b"SELECT 1\0more\0"), query],
+        // Cut off in the middle.
+        &[parse, (b'B', b"\0\0\0\x05"), SYNC],
+        // Two formats for no parameter.
+        &[parse, (b'B', b"\0\0\0\x02\0\0\0\0\0\0\0\0"), SYNC],
+        &[(b'D', b"x\0"), SYNC],
+        &[(b'E', b"\0\0\0\0\0\0"), SYNC],
+        &[(b'C', b"x\0"), SYNC],
+        // What comes behind an error is not looked at.
+        &[(b'P', b"\0SELEC\0\0\0"), (b'B', b"\0\0\0\x05"), SYNC],
+        &[query],
+    ]);
+}
+
+#[test]
+fn a_message_of_no_known_type_ends_the_session() {
+    let stage = Stage::shared();
+    let mut client = Client::connect(stage.addr, "support", PASSWORD, "stage").unwrap();
+    client.send(b'z', b"");
+    assert_eq!(told(&client.receive().unwrap()), "E 08P01");
+    assert!(client.receive().is_err());
+}
+
+#[test]
+fn an_unnamed_statement_that_cannot_be_made_drops_the_one_before() {
+    let bind = (b'B', &b"\0\0\0\0\0\0\0\0"[..]);
+    let execute = (b'E', &b"\0\0\0\0\0"[..]);
+    agree(&[
+        &[(b'P', b"\0SELECT 7\0\0\0"), SYNC],
+        &[bind, execute, SYNC],
+        &[(b'P', b"\0SELEC\0\0\0"), SYNC],
+        &[bind, execute, SYNC],
+        &[(b'P', b"\0SELECT 8\0\0\0"), bind, execute, SYNC],
+    ]);
 }
 
 #[test]

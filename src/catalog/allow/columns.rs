@@ -20,13 +20,21 @@ pub enum CatalogColumn {
 /// May the relation of `pg_catalog` or `information_schema` be read at all? Views of extensions that
 /// show other sessions (`pg_stat_statements`) are known by name in any schema.
 pub fn catalog_relation(schema: &str, relation: &str) -> bool {
-    matches!(find(schema, relation), Some(Listed::Columns(_)))
+    matches!(find(schema, relation), Some(Listed::Columns { .. }))
+}
+
+/// A column of the relation, and the value of it in rows that are not shown.
+pub fn hidden_rows(schema: &str, relation: &str) -> Option<(&'static str, &'static str)> {
+    match find(schema, relation) {
+        Some(Listed::Columns { hidden, .. }) => *hidden,
+        Some(Listed::Refused) | None => None,
+    }
 }
 
 /// What of a column: NULL when it, or its relation, is not listed. System columns are clear.
 pub fn catalog_column(schema: &str, relation: &str, column: &str) -> CatalogColumn {
     match find(schema, relation) {
-        Some(Listed::Columns(columns)) => match columns.get(column) {
+        Some(Listed::Columns { columns, .. }) => match columns.get(column) {
             Some(known) => *known,
             None if SYSTEM_COLUMNS.contains(&column) => CatalogColumn::Clear,
             None => CatalogColumn::Null,
@@ -43,7 +51,7 @@ pub fn considered_relation(schema: &str, relation: &str) -> bool {
 /// Is a column listed, be it as NULL? Those of refused relations are.
 pub fn considered_column(schema: &str, relation: &str, column: &str) -> bool {
     match find(schema, relation) {
-        Some(Listed::Columns(columns)) => columns.contains_key(column),
+        Some(Listed::Columns { columns, .. }) => columns.contains_key(column),
         Some(Listed::Refused) => true,
         None => false,
     }
@@ -53,7 +61,10 @@ pub fn considered_column(schema: &str, relation: &str, column: &str) -> bool {
 const SYSTEM_COLUMNS: [&str; 6] = ["tableoid", "ctid", "xmin", "xmax", "cmin", "cmax"];
 
 enum Listed {
-    Columns(HashMap<&'static str, CatalogColumn>),
+    Columns {
+        columns: HashMap<&'static str, CatalogColumn>,
+        hidden: Option<(&'static str, &'static str)>,
+    },
     Refused,
 }
 
@@ -72,7 +83,7 @@ fn find(schema: &str, relation: &str) -> Option<&'static Listed> {
 }
 
 /// Blocks of `relation S.R`, then `clear|scrub|node|null columns`, where an indented line continues
-/// the one before; and `refuse S.R`.
+/// the one before, and `hide column value`; and `refuse S.R`.
 fn parse(text: &'static str) -> Lists {
     let mut lists = Lists::new();
     let mut relation = None;
@@ -92,7 +103,8 @@ fn parse(text: &'static str) -> Lists {
                 relation = rest.split_once('.');
                 if let Some((schema, name)) = relation {
                     let of_schema = lists.entry(schema).or_default();
-                    of_schema.insert(name, Listed::Columns(HashMap::new()));
+                    let (columns, hidden) = (HashMap::new(), None);
+                    of_schema.insert(name, Listed::Columns { columns, hidden });
                 }
             }
             "refuse" => {
@@ -105,7 +117,12 @@ fn parse(text: &'static str) -> Lists {
             }
             _ => {
                 let listed = relation.and_then(|(s, r)| lists.get_mut(s)?.get_mut(r));
-                if let (Some(kind), Some(Listed::Columns(columns))) = (kind, listed) {
+                let Some(Listed::Columns { columns, hidden }) = listed else {
+                    continue;
+                };
+                if word == "hide" {
+                    *hidden = rest.split_once(' ');
+                } else if let Some(kind) = kind {
                     columns.extend(rest.split_whitespace().map(|column| (column, kind)));
                 }
             }
@@ -126,7 +143,7 @@ mod tests {
             assert!(
                 matches!(
                     word,
-                    "" | "#" | "relation" | "clear" | "scrub" | "node" | "null" | "refuse"
+                    "" | "#" | "relation" | "clear" | "scrub" | "node" | "null" | "hide" | "refuse"
                 ),
                 "{line}"
             );
@@ -137,6 +154,9 @@ mod tests {
             }
         }
         assert!(relations > 150);
+        let locks = hidden_rows("pg_catalog", "pg_locks");
+        assert_eq!(locks, Some(("mode", "SIReadLock")));
+        assert_eq!(hidden_rows("pg_catalog", "pg_class"), None);
     }
 
     #[test]

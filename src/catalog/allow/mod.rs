@@ -11,7 +11,7 @@ mod columns;
 mod functions;
 mod settings;
 
-pub use self::columns::{CatalogColumn, catalog_column, catalog_relation};
+pub use self::columns::{CatalogColumn, catalog_column, catalog_relation, hidden_rows};
 pub use self::columns::{considered_column, considered_relation};
 pub use self::functions::{
     FunctionUse, builtin_function, considered_function, extension_function, system_function,

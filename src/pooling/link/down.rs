@@ -49,6 +49,7 @@ impl Link {
                     self.server_message(tag, frame, &mut walk, known, out)?;
                 }
                 backend::COPY_IN => {
+                    self.synced = !self.expected.is_query() && self.expected.is_owed();
                     self.copying = !self.expected.copy_begins();
                     walk.pass(total);
                 }
@@ -95,12 +96,12 @@ impl Link {
             }
             backend::ERROR => {
                 self.told = true;
-                if self.copying {
-                    // PostgreSQL discards the rest of the data up to a Sync that may have been sent
-                    // already: how many answers are owed is not sure any more.
-                    self.copying = false;
+                // PostgreSQL discards the rest of the data, up to a Sync if the COPY was executed. One
+                // that was sent among them: did it come before the error, or after?
+                if self.copying && self.synced && !self.expected.is_query() {
                     self.note(Residue::UNSEEN);
                 }
+                self.copying = false;
                 match self.in_clients_words(body) {
                     Some(body) => {
                         walk.replace(total, out);
@@ -116,7 +117,7 @@ impl Link {
                 _ => return Err(LinkError::Server),
             },
             _ => match self.expected.pop() {
-                Some(Due::Unmade(_)) => walk.replace(total, out),
+                Some(Due::Unmade(_) | Due::Reached) => walk.replace(total, out),
                 Some(Due::Here(_)) => {
                     walk.replace(total, out);
                     statements::head(backend::PARSE_COMPLETE, 0, out);
@@ -130,9 +131,12 @@ impl Link {
 
     /// The end of a segment. What of it was not answered was skipped after an error.
     fn ready(&mut self, status: &[u8], known: &mut Known) -> Result<(), LinkError> {
+        let mut skipped = false;
         loop {
             match self.expected.pop() {
+                Some(Due::Query) if skipped => {}
                 Some(Due::Query | Due::Sync) => break,
+                Some(Due::Reached) => skipped = true,
                 Some(Due::Made(0) | Due::Unmade(0)) => self.unnamed_here = false,
                 Some(Due::Made(id)) => known.forget(id),
                 Some(Due::Parsed(name, id)) => {
@@ -142,9 +146,13 @@ impl Link {
                 Some(Due::Here(name)) => {
                     self.names.remove(&name);
                 }
+                // An unnamed Parse that failed leaves no unnamed statement; one that was skipped leaves
+                // somebody else's, perhaps.
                 Some(Due::Passed) => {
-                    // An unnamed Parse that failed leaves no unnamed statement.
-                    self.unnamed = None;
+                    if !self.expected.has_passed() {
+                        self.unnamed = None;
+                        self.unnamed_here = false;
+                    }
                 }
                 Some(Due::Closed(name, Some(statement))) => {
                     self.names.insert(name, statement);

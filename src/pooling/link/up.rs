@@ -68,6 +68,17 @@ impl Link {
     ) -> Result<bool, LinkError> {
         let rest = walk.rest();
         let whole = rest.get(..total).map(body);
+        if self.drops && !self.later() {
+            self.drops = false;
+        }
+        if self.drops
+            && matches!(
+                tag,
+                frontend::PARSE | frontend::BIND | frontend::DESCRIBE | frontend::CLOSE
+            )
+        {
+            return Ok(false);
+        }
         match tag {
             frontend::QUERY => {
                 match whole {
@@ -77,11 +88,13 @@ impl Link {
                             return Ok(true);
                         }
                         let text = statements::text(text);
-                        self.judge(text, at.routines);
+                        let found = self.judge(text, at.routines);
+                        self.drops |= found.has(Residue::STATE) && drops_statements(text);
                     }
                     None if total > READ_WHOLE => self.note(Residue::UNSEEN),
                     None => return Ok(false),
                 }
+                self.reach(walk, out);
                 self.unnamed = None;
                 self.open = false;
                 self.expected.push(Due::Query);
@@ -89,28 +102,24 @@ impl Link {
             frontend::PARSE => {
                 let Some(body) = whole else { return Ok(false) };
                 let (name, rest) = cstr(body)?;
-                self.parse(name, rest, total, walk, at, out);
-                self.open = true;
-                return Ok(true);
+                return Ok(self.parse(name, rest, total, walk, at, out));
             }
             frontend::BIND => {
                 let Some(names) = names(rest, total) else {
                     return missing(whole);
                 };
-                self.open = true;
-                self.bind(names, total, walk, at, out);
-                return Ok(true);
+                return Ok(self.bind(names, total, walk, at, out));
             }
             frontend::DESCRIBE | frontend::CLOSE => {
                 let Some(body) = whole else { return Ok(false) };
-                self.open = true;
-                self.named(tag, body, total, walk, at, out)?;
-                return Ok(true);
+                return self.named(tag, body, total, walk, at, out);
             }
             frontend::SYNC => {
                 self.open = false;
                 // In a COPY it means nothing, and nothing answers it.
-                if !self.copying {
+                if self.copying {
+                    self.synced = true;
+                } else {
                     self.expected.push(Due::Sync);
                 }
             }
@@ -121,6 +130,7 @@ impl Link {
                 if !LARGE_OBJECTS.contains(&u32::from_be_bytes(*oid)) {
                     self.note(Residue::UNSEEN);
                 }
+                self.reach(walk, out);
                 self.open = false;
                 self.expected.push(Due::Query);
             }
@@ -138,11 +148,27 @@ impl Link {
         Ok(true)
     }
 
-    fn judge(&mut self, text: &[u8], routines: &Routines) {
+    fn judge(&mut self, text: &[u8], routines: &Routines) -> Residue {
         let hidden = &mut self.hidden;
         let found = residue(text, routines, &mut |name| remember(hidden, name));
         self.note(found);
         self.note_unreadable();
+        found
+    }
+
+    /// What comes next has to wait for answers, if any are due.
+    fn later(&mut self) -> bool {
+        self.waits = self.is_owed();
+        self.waits
+    }
+
+    /// A Query or a function call in a segment that no Sync has closed.
+    fn reach(&mut self, walk: &mut Walk<'_>, out: &mut Vec<u8>) {
+        if self.open && !self.copying {
+            walk.flush(out);
+            close_statement(NOWHERE, out);
+            self.expected.push(Due::Reached);
+        }
     }
 
     fn note_unreadable(&mut self) {
@@ -151,6 +177,7 @@ impl Link {
         }
     }
 
+    /// False if it has to wait.
     fn parse(
         &mut self,
         name: &[u8],
@@ -159,8 +186,9 @@ impl Link {
         walk: &mut Walk<'_>,
         at: &mut Upward<'_>,
         out: &mut Vec<u8>,
-    ) {
+    ) -> bool {
         if name.is_empty() {
+            self.open = true;
             let mut hidden = Vec::new();
             let remember = &mut |name: &str| remember(&mut hidden, name);
             let residue = residue(statements::text(text), at.routines, remember);
@@ -175,21 +203,32 @@ impl Link {
             self.unnamed_here = true;
             self.expected.push(Due::Passed);
             walk.pass(total);
-            return;
+            return true;
+        }
+        if self.expected.is_open(name, None) && self.later() {
+            return false;
         }
         if let Some(taken) = self.statement(name, at) {
+            if self.expected.is_open(name, Some(taken.id)) && self.later() {
+                return false;
+            }
+            self.open = true;
             // PostgreSQL says that the name is taken, in its own words.
             walk.replace(total, out);
             self.make(&taken, at.known, out);
             statements::parse(&taken.name, text, out);
             self.expected.push(Due::Doomed);
-            return;
+            return true;
         }
         let statement = if self.altered || words::tells_time(statements::text(text)) {
             at.statements.private(text, at.routines)
         } else {
             at.statements.intern(text, &self.settings, at.routines)
         };
+        if self.expected.is_open(name, Some(statement.id)) && self.later() {
+            return false;
+        }
+        self.open = true;
         walk.replace(total, out);
         match at.known.touch(&statement) {
             Missing::Nothing => {
@@ -203,6 +242,7 @@ impl Link {
             }
         }
         self.names.insert(name.into(), statement);
+        true
     }
 
     /// The client's statement of this name. One that would have to be made while settings may not be
@@ -251,6 +291,7 @@ impl Link {
         self.unnamed_here = true;
     }
 
+    /// False if it has to wait.
     fn bind(
         &mut self,
         names: (&[u8], &[u8]),
@@ -258,8 +299,12 @@ impl Link {
         walk: &mut Walk<'_>,
         at: &mut Upward<'_>,
         out: &mut Vec<u8>,
-    ) {
+    ) -> bool {
         let (portal, name) = names;
+        if self.depends(name) && self.later() {
+            return false;
+        }
+        self.open = true;
         self.note_unreadable();
         if name.is_empty() {
             if let Some(unnamed) = &self.unnamed {
@@ -270,7 +315,7 @@ impl Link {
             }
             self.make_unnamed(walk, out);
             walk.pass(total);
-            return;
+            return true;
         }
         let statement = self.statement(name, at);
         let target: &[u8] = if let Some(statement) = &statement {
@@ -300,9 +345,19 @@ impl Link {
         out.extend_from_slice(target);
         out.push(0);
         walk.cut(HEADER_BYTES.saturating_add(head), total);
+        true
     }
 
-    /// Describe and Close.
+    /// What a segment that is not answered yet did to this statement decides which it is.
+    fn depends(&self, name: &[u8]) -> bool {
+        if name.is_empty() {
+            return self.expected.is_unnamed_open();
+        }
+        let id = self.names.get(name).map(|statement| statement.id);
+        self.expected.is_open(name, id)
+    }
+
+    /// Describe and Close; false if it has to wait.
     fn named(
         &mut self,
         tag: u8,
@@ -311,10 +366,14 @@ impl Link {
         walk: &mut Walk<'_>,
         at: &mut Upward<'_>,
         out: &mut Vec<u8>,
-    ) -> Result<(), LinkError> {
+    ) -> Result<bool, LinkError> {
         let (kind, rest) = body.split_first().ok_or(LinkError::Client)?;
         let (name, _) = cstr(rest)?;
         let of_statement = *kind == b'S';
+        if of_statement && self.depends(name) && self.later() {
+            return Ok(false);
+        }
+        self.open = true;
         match (tag, of_statement) {
             (frontend::CLOSE, false) => {
                 self.expected.push(Due::PortalClosed);
@@ -322,6 +381,7 @@ impl Link {
             }
             (frontend::CLOSE, true) if name.is_empty() => {
                 self.unnamed = None;
+                self.unnamed_here = false;
                 self.expected.push(Due::PortalClosed);
                 walk.pass(total);
             }
@@ -358,7 +418,7 @@ impl Link {
                 out.push(0);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// `DEALLOCATE name` of a statement of the protocol, as some drivers send it, is answered here:
@@ -398,6 +458,15 @@ pub(super) fn cstr(bytes: &[u8]) -> Result<(&[u8], &[u8]), LinkError> {
     let end = memchr::memchr(0, bytes).ok_or(LinkError::Client)?;
     let (text, rest) = bytes.split_at_checked(end).ok_or(LinkError::Client)?;
     Ok((text, rest.get(1..).unwrap_or_default()))
+}
+
+/// Does the text drop prepared statements, or may it?
+fn drops_statements(text: &[u8]) -> bool {
+    let drops: [&[u8]; 2] = [b"deallocate", b"discard"];
+    Words::new(text).any(|item| match item {
+        Item::Word(word) => drops.iter().any(|d| word.eq_ignore_ascii_case(d)),
+        _ => false,
+    })
 }
 
 /// The two names at the front of a Bind, once they are here.

@@ -129,7 +129,12 @@ impl Pooled {
                     Poll::Pending => server_waits = flow.held.server.is_some(),
                 }
             }
-            if flow.held.to_server.is_empty() && !flow.left && !client_waits {
+            if flow.held.link.resumes() {
+                flow.from_client.set_ready();
+                client_waits = false;
+            }
+            let may_say = flow.held.to_server.is_empty() && !flow.held.link.waits();
+            if may_say && !flow.left && !client_waits {
                 match self.read_client(cx, client, flow, scratch)? {
                     Poll::Ready(Some(event)) => return Ok(Some(event)),
                     Poll::Ready(None) => {

@@ -304,8 +304,6 @@ impl Restricted {
                 flow.left();
                 break;
             };
-            let message = FrontendMessage::read(tag, frame::body(whole))
-                .map_err(|_| End::Fault("invalid message format"))?;
             let moment = Moment {
                 snapshot: &published.snapshot,
                 plans: &published.plans,
@@ -316,9 +314,11 @@ impl Restricted {
                 client: &mut flow.to_client.bytes,
                 upstream: &mut flow.to_upstream.bytes,
             };
-            let step = (self.session)
-                .on_client(&message, &moment, &mut io)
-                .map_err(fault)?;
+            let step = match FrontendMessage::read(tag, frame::body(whole)) {
+                Ok(message) => self.session.on_client(&message, &moment, &mut io),
+                Err(_) => (self.session.on_malformed(tag, &mut io)).map(|()| Step::Continue),
+            };
+            let step = step.map_err(fault)?;
             if matches!(step, Step::Continue) && matches!(tag, frontend::QUERY | frontend::EXECUTE)
             {
                 self.client.begins();

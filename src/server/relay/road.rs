@@ -182,7 +182,9 @@ impl Road for Lent {
         cx: &mut Context<'_>,
     ) -> Result<bool, End> {
         let turned = self.held.drive(cx)?;
-        if !self.held.to_server.is_empty() || self.next.is_some() {
+        self.held.link.resumes();
+        let waits = self.held.link.waits();
+        if !self.held.to_server.is_empty() || self.next.is_some() || waits {
             return Ok(turned);
         }
         let Some(first) = to.bytes.first() else {

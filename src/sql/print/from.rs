@@ -115,6 +115,10 @@ impl Printer<'_> {
         self.ident(&Ident::exact(INNER_ALIAS))?;
         self.by_position(relation)?;
         self.sample(relation.sample.as_ref())?;
+        if let Some(filter) = &derived.filter {
+            self.push(" WHERE ");
+            self.push(filter);
+        }
         self.push(") AS ");
         self.ident(&alias.name)
     }

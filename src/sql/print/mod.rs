@@ -105,6 +105,8 @@ pub struct DerivedRelation {
     pub columns: Vec<DerivedColumn>,
     /// SQL of the hidden last column for whole-row references, if there are any.
     pub whole_row: Option<String>,
+    /// SQL over the relation aliased [`INNER_ALIAS`], of the rows that are shown; all, if there is none.
+    pub filter: Option<String>,
 }
 
 /// One column of a masked form.
