@@ -159,7 +159,9 @@ impl Tested<'_> {
                 hidden.to_vec()
             }
             _ if deletes => Vec::new(),
-            kind if kind.combines() => self.combined(constraint, hidden),
+            kind if kind.combines() && constraint.others.is_empty() => {
+                self.combined(constraint, hidden)
+            }
             _ if self.touches(constraint, hidden) => hidden.to_vec(),
             _ if self.is_stored() => Vec::new(),
             _ => self.defaults(constraint, hidden),

@@ -178,10 +178,24 @@ impl Catalog {
                 relation.column(name).map(|c| c.attnum)
             };
             for mut c in find(child) {
+                // What only the child has is compared all the same.
+                let own = c.columns.iter().filter(|a| renumbered(a).is_none());
+                let own = own.map(|a| {
+                    (
+                        *a,
+                        ColumnId {
+                            relation: child.oid,
+                            attnum: *a,
+                        },
+                    )
+                });
+                let own: Vec<_> = own.collect();
+                let shared = c.columns.iter().find_map(renumbered);
                 c.others = c
                     .others
                     .into_iter()
-                    .filter_map(|(a, other)| Some((renumbered(&a)?, other)))
+                    .chain(own)
+                    .filter_map(|(a, other)| Some((renumbered(&a).or(shared)?, other)))
                     .collect();
                 for columns in [&mut c.columns, &mut c.strict, &mut c.steers] {
                     *columns = columns.iter().filter_map(renumbered).collect();

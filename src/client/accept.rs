@@ -188,8 +188,10 @@ impl AcceptError {
 pub enum Accepted {
     /// An authenticated client that waits for AuthenticationOk.
     Session(ClientConnection),
-    /// A cancel request; its connection is closed.
+    /// A cancel request.
     Cancel {
+        /// To be closed once it is done: the client takes that for the answer, and goes on.
+        stream: ClientStream,
         /// The process.
         pid: i32,
         /// The secret.
@@ -271,7 +273,7 @@ pub async fn accept(tcp: TcpStream, acceptor: &Acceptor) -> Result<Accepted, Acc
     let outcome = timeout(limits::AUTHENTICATION_TIMEOUT, async {
         match negotiate(tcp, acceptor.tls.as_ref()).await? {
             Negotiated::Gone => Ok(Accepted::Gone),
-            Negotiated::Cancel { pid, key } => Ok(Accepted::Cancel { pid, key }),
+            Negotiated::Cancel { stream, pid, key } => Ok(Accepted::Cancel { stream, pid, key }),
             Negotiated::Startup {
                 stream,
                 message,
@@ -426,7 +428,8 @@ pub async fn dismiss(stream: ClientStream, report: &Report<'_>) {
     close(stream, &out).await;
 }
 
-async fn close(mut stream: ClientStream, last: &[u8]) {
+/// Ends a connection, with these last bytes.
+pub async fn close(mut stream: ClientStream, last: &[u8]) {
     let farewell = async {
         stream.write_all(last).await?;
         stream.flush().await?;

@@ -20,7 +20,7 @@ mod verifier;
 
 pub use self::accept::{
     AcceptError, Accepted, Acceptor, Authenticated, ClientConnection, Credentials, Lookup,
-    StartupParameters, Unavailable, accept, dismiss,
+    StartupParameters, Unavailable, accept, close, dismiss,
 };
 pub use self::certificate::{common_name, end_point_hash, valid_until};
 pub use self::reply::Reply;

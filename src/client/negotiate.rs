@@ -31,8 +31,10 @@ pub(super) enum Negotiated {
         /// Whom its certificate names.
         common_name: Option<String>,
     },
-    /// A cancel request; the connection is closed.
+    /// A cancel request.
     Cancel {
+        /// The client waits for its end.
+        stream: ClientStream,
         /// The process.
         pid: i32,
         /// The secret.
@@ -86,7 +88,10 @@ async fn in_clear(mut tcp: TcpStream, tls: Option<&ServerTls>) -> Result<Negotia
                 asked_gss = true;
                 b'N'
             }
-            StartupPacket::Cancel { pid, key } => return Ok(Negotiated::Cancel { pid, key }),
+            StartupPacket::Cancel { pid, key } => {
+                let stream = ClientStream::Plain(tcp);
+                return Ok(Negotiated::Cancel { stream, pid, key });
+            }
             StartupPacket::Startup(message) => {
                 let stream = ClientStream::Plain(tcp);
                 if tls.is_some_and(|tls| tls.required) {
@@ -156,7 +161,7 @@ async fn in_tls(mut stream: ClientStream) -> Result<Negotiated, Refused> {
                 common_name,
             })
         }
-        Ok(Some(StartupPacket::Cancel { pid, key })) => Ok(Negotiated::Cancel { pid, key }),
+        Ok(Some(StartupPacket::Cancel { pid, key })) => Ok(Negotiated::Cancel { stream, pid, key }),
         Ok(Some(repeated)) => Err((Some(stream), repeated_request(&repeated))),
         Ok(None) => Ok(Negotiated::Gone),
         Err(error) => Err((Some(stream), error)),

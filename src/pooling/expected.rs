@@ -35,6 +35,14 @@ pub(super) enum Due {
     Reached,
 }
 
+/// What was sent of the data of a COPY before PostgreSQL asked for it.
+pub(super) struct CopyBegins {
+    /// Its end.
+    pub(super) ended: bool,
+    /// A Sync.
+    pub(super) synced: bool,
+}
+
 /// A queue of them.
 #[derive(Default)]
 pub(super) struct Expected(VecDeque<Due>);
@@ -95,23 +103,19 @@ impl Expected {
         self.0.range(..last)
     }
 
-    /// PostgreSQL asks for the data of a COPY. If the segment ends with a Sync, that one and those
-    /// after it, up to the end of the data, are ignored by PostgreSQL ("COPY Operations" in the
-    /// protocol's message flow). True if the end of the data was sent already.
-    pub(super) fn copy_begins(&mut self) -> bool {
-        if self.is_query() {
-            let sent = self.0.iter().position(|due| matches!(due, Due::CopyEnd));
-            return match sent {
-                Some(at) => self.0.remove(at).is_some(),
-                None => false,
-            };
+    /// PostgreSQL asks for the data of a COPY. Every Sync up to the end of the data, of an extended COPY
+    /// the one that ends its segment too, is ignored by PostgreSQL ("COPY Operations" in the protocol's
+    /// message flow).
+    pub(super) fn copy_begins(&mut self) -> CopyBegins {
+        let ends = |due: &Due| matches!(due, Due::CopyEnd);
+        let end = self.0.iter().position(ends);
+        let data = usize::from(self.is_query());
+        let behind = end.map_or(self.0.len(), |end| end.saturating_add(1));
+        let mut of_copy = self.0.drain(data.min(behind)..behind);
+        CopyBegins {
+            ended: end.is_some(),
+            synced: of_copy.any(|due| matches!(due, Due::Sync)),
         }
-        while let Some(due) = self.0.pop_front() {
-            if matches!(due, Due::CopyEnd) {
-                return true;
-            }
-        }
-        false
     }
 
     /// Takes away marks that stand for nothing any more.

@@ -110,6 +110,8 @@ enum Previous {
     Setting,
     /// A setting's name, and a dot.
     SettingDot,
+    /// A dot behind another name
+    Dot,
     /// CREATE, INTO, LOCAL, GLOBAL, REPLACE
     Maker,
     /// INSERT, MERGE
@@ -166,7 +168,7 @@ impl<'t> Reading<'_, 't> {
             Item::Dot => {
                 self.previous = match self.previous {
                     Previous::Setting => Previous::SettingDot,
-                    _ => Previous::Other,
+                    _ => Previous::Dot,
                 };
             }
             Item::Number(_) | Item::Comma | Item::Other => {
@@ -195,6 +197,9 @@ impl<'t> Reading<'_, 't> {
     }
 
     fn name(&mut self, name: Name<'t>) {
+        if self.previous == Previous::Dot {
+            self.found |= self.routines.attribute(name);
+        }
         self.call = Some(name);
         self.previous = match (self.previous, name) {
             (Previous::Start, Name::Plain(word)) => self.begin(&Lower::of(word)),
@@ -487,6 +492,9 @@ mod tests {
             "SELECT log_in(1)",
             "SELECT app.log_in (1)",
             "SELECT \"Odd\"(1)",
+            "SELECT o.log_in FROM open o",
+            "SELECT (o).log_in FROM open o",
+            "SELECT o.\"Odd\" FROM open o",
             "SELECT LOG_IN(1)",
             "SELECT \"a\"\"b\"(1)",
             // Cut by PostgreSQL to 63 bytes, which may be the name of one.

@@ -31,7 +31,12 @@ impl Default for Routines {
 
 /// Functions of the server that change their session, or run a text that could; and those of its own
 /// extensions that do.
-const SERVER: [(&str, Residue); 29] = [
+const SERVER: [(&str, Residue); 35] = [
+    ("connectby", Residue::UNSEEN),
+    ("crosstab", Residue::UNSEEN),
+    ("crosstab2", Residue::UNSEEN),
+    ("crosstab3", Residue::UNSEEN),
+    ("crosstab4", Residue::UNSEEN),
     ("cursor_to_xml", Residue::UNSEEN),
     ("cursor_to_xmlschema", Residue::UNSEEN),
     ("pg_advisory_lock", Residue::STATE),
@@ -57,6 +62,7 @@ const SERVER: [(&str, Residue); 29] = [
     ("set_config", Residue::UNSEEN),
     ("ts_rewrite", Residue::UNSEEN),
     ("ts_stat", Residue::UNSEEN),
+    ("xpath_table", Residue::UNSEEN),
     ("dblink_connect", Residue::UNSEEN),
     ("dblink_connect_u", Residue::UNSEEN),
     ("dblink_open", Residue::UNSEEN),
@@ -125,6 +131,18 @@ impl Routines {
             Name::Plain(word) => self.get(&Lower::of(word)),
             Name::Quoted(name, true) => self.get(name),
         }
+    }
+
+    /// The same of a name behind a dot, which calls a function of the row before it (`o.attr` is
+    /// `attr(o)`); none of the server's takes one.
+    pub(super) fn attribute(&self, name: Name<'_>) -> Residue {
+        let (Name::Plain(written) | Name::Quoted(written, _)) = name;
+        let found = self.call(name);
+        let is = |name: &str| written.eq_ignore_ascii_case(name.as_bytes());
+        if found.is_none() || Self::of_the_server().any(is) {
+            return Residue::NONE;
+        }
+        found
     }
 
     fn get(&self, name: &[u8]) -> Residue {

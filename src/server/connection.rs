@@ -14,7 +14,7 @@ use super::registry::{Client, Facts, Flags, State};
 use super::replication::Replication;
 use super::{Shared, asked, clock, console, upstreams};
 use crate::audit::{Event, Record, Ticket, Who};
-use crate::client::{Accepted, ClientConnection, accept};
+use crate::client::{Accepted, ClientConnection, accept, close};
 use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::plan::{Plan, Refusal, plan_verbatim};
@@ -33,7 +33,10 @@ pub(super) async fn serve(shared: Arc<Shared>, tcp: TcpStream) {
             }
             begin(shared, client).await;
         }
-        Ok(Accepted::Cancel { pid, key }) => forward_cancel(&shared, pid, &key).await,
+        Ok(Accepted::Cancel { stream, pid, key }) => {
+            forward_cancel(&shared, pid, &key).await;
+            close(stream, &[]).await;
+        }
         Ok(Accepted::Gone) => {}
         Err(error) => {
             Metrics::add(&shared.metrics.failed_logins);

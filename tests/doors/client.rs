@@ -52,7 +52,9 @@ impl Door {
                 tokio::spawn(async move {
                     let outcome = match accept(tcp, &acceptor).await {
                         Ok(Accepted::Gone) => "gone".to_owned(),
-                        Ok(Accepted::Cancel { pid, key }) => format!("cancel {pid} {}", key.len()),
+                        Ok(Accepted::Cancel { pid, key, .. }) => {
+                            format!("cancel {pid} {}", key.len())
+                        }
                         Err(error) => format!("error {}", error.sqlstate()),
                         Ok(Accepted::Session(mut client)) => {
                             let welcome = client.unsent.welcome([("a", "b")], 7, b"1234").unwrap();

@@ -183,6 +183,8 @@ CREATE TABLE moorings (dock int REFERENCES docks (code) ON UPDATE CASCADE, rope 
 CREATE TABLE cranes (sign int REFERENCES docks (sign) ON UPDATE SET NULL, load int, UNIQUE (sign, load));
 CREATE TABLE hulls (quay int UNIQUE REFERENCES docks (quay) ON UPDATE CASCADE);
 CREATE TABLE keels (quay int REFERENCES hulls (quay));
+CREATE TABLE rooms (id int PRIMARY KEY, beds int, label text);
+CREATE TABLE suites (rent int, size int GENERATED ALWAYS AS (rent / beds) STORED, CHECK (beds < rent)) INHERITS (rooms);
 CREATE TABLE slips (id int PRIMARY KEY, hull int);
 CREATE TABLE ramps (id int PRIMARY KEY, slip int REFERENCES slips ON DELETE SET NULL, load int, UNIQUE (slip, load));
 CREATE TABLE wards (id int PRIMARY KEY, bed int, grade int, UNIQUE NULLS NOT DISTINCT (bed, grade));

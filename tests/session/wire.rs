@@ -249,6 +249,27 @@ fn a_malformed_message_is_an_error_like_any_other() {
     ]);
 }
 
+/// Whoever cancels takes the end of that connection for the sign that it is done.
+#[test]
+fn a_cancel_request_that_is_over_cancels_nothing_more() {
+    for (name, mut client) in clients() {
+        for _ in 0..30 {
+            client.cancel();
+            let sent = [(
+                b'Q',
+                &b"SELECT count(*) FROM generate_series(1, 20000)\0"[..],
+            )];
+            assert_eq!(
+                converse(&mut client, &sent).last().unwrap(),
+                "Z I",
+                "{name}"
+            );
+            let again = converse(&mut client, &sent);
+            assert!(!again.contains(&"E 57014".to_owned()), "{name}: {again:?}");
+        }
+    }
+}
+
 #[test]
 fn a_message_of_no_known_type_ends_the_session() {
     let stage = Stage::shared();

@@ -32,6 +32,8 @@ pub(crate) enum Answer {
 pub(crate) struct Client {
     stream: TcpStream,
     received: Vec<u8>,
+    /// BackendKeyData
+    key: Vec<u8>,
 }
 
 impl Client {
@@ -61,6 +63,7 @@ impl Client {
         let mut client = Self {
             stream,
             received: Vec::new(),
+            key: Vec::new(),
         };
         let mut startup = 196_608_i32.to_be_bytes().to_vec();
         let named = [
@@ -89,6 +92,7 @@ impl Client {
             match message.kind {
                 b'R' => self.authenticate(&message.body, &mut scram)?,
                 b'E' => return Err(message.error().join(" ")),
+                b'K' => self.key = message.body,
                 b'Z' => return Ok(()),
                 _ => {}
             }
@@ -115,6 +119,18 @@ impl Client {
             other => return Err(format!("authentication request {other:?}")),
         }
         Ok(())
+    }
+
+    /// Asks for what runs to be cancelled, and waits until the request is taken, as libpq does.
+    #[allow(dead_code, reason = "not every test binary cancels")]
+    pub(crate) fn cancel(&self) {
+        let mut request = TcpStream::connect(self.stream.peer_addr().unwrap()).unwrap();
+        request.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut packet = 16_i32.to_be_bytes().to_vec();
+        packet.extend_from_slice(&80_877_102_i32.to_be_bytes());
+        packet.extend_from_slice(&self.key);
+        request.write_all(&packet).unwrap();
+        assert_eq!(request.read(&mut [0]).unwrap(), 0);
     }
 
     /// Sends one frontend message.

@@ -49,8 +49,9 @@ impl Link {
                     self.server_message(tag, frame, &mut walk, known, out)?;
                 }
                 backend::COPY_IN => {
-                    self.synced = !self.expected.is_query() && self.expected.is_owed();
-                    self.copying = !self.expected.copy_begins();
+                    let begins = self.expected.copy_begins();
+                    self.copying = !begins.ended;
+                    self.synced = begins.synced;
                     walk.pass(total);
                 }
                 _ => walk.pass(total),
@@ -98,7 +99,7 @@ impl Link {
                 self.told = true;
                 // PostgreSQL discards the rest of the data, up to a Sync if the COPY was executed. One
                 // that was sent among them: did it come before the error, or after?
-                if self.copying && self.synced && !self.expected.is_query() {
+                if self.copying && self.synced {
                     self.note(Residue::UNSEEN);
                 }
                 self.copying = false;

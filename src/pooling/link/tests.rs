@@ -348,7 +348,7 @@ fn syncs_inside_a_copy_are_not_answered() {
     assert_eq!(stage.link.rest(), Rest::Busy);
     stage.down(&[READY]);
     assert_eq!(stage.link.rest(), Rest::Resting(Residue::NONE));
-    stage.up(&[copy, data, done]);
+    stage.up(&[copy, data, SYNC, done]);
     stage.down(&[asks, (b'C', b"COPY 1\0"), READY]);
     assert_eq!(stage.link.rest(), Rest::Resting(Residue::NONE));
     // A copy that fails is answered once, whatever of its data comes after that.
