@@ -2,7 +2,7 @@
 //! with an error, and so tell something of the values they compare; and what PostgreSQL computes of
 //! several columns of a row, which may fail: generated columns, and entries of indexes.
 
-use super::{Action, Catalog, Column, ColumnId, ForeignKey, Index, Relation, TypeKind};
+use super::{Catalog, Column, ColumnId, Index, Relation, TypeKind};
 use crate::pg::types::oid;
 use crate::pg::{AttrNumber, Oid};
 
@@ -56,70 +56,6 @@ pub struct Constraint {
     pub by_length: bool,
 }
 
-/// What a referential action does to rows of a relation.
-#[derive(Clone, PartialEq, Eq)]
-struct Effect {
-    relation: Oid,
-    change: Effected,
-}
-
-#[derive(Clone, PartialEq, Eq)]
-enum Effected {
-    /// They are deleted.
-    Gone,
-    /// These columns are written.
-    Set {
-        columns: Vec<AttrNumber>,
-        /// NULL, and nothing else.
-        null: bool,
-    },
-}
-
-impl ForeignKey {
-    /// What its action does to the rows on the other side, which refer to this one.
-    fn effect(&self, deletes: bool) -> Option<Effect> {
-        let action = if deletes {
-            self.on_delete
-        } else {
-            self.on_update
-        };
-        let set = |columns: &[AttrNumber]| Effected::Set {
-            columns: columns.to_vec(),
-            null: action == Action::SetNull,
-        };
-        let change = match action {
-            Action::Refuse => return None,
-            Action::Cascade if deletes => Effected::Gone,
-            Action::SetNull | Action::SetDefault if deletes => set(&self.set),
-            Action::Cascade | Action::SetNull | Action::SetDefault => set(&self.other_columns),
-        };
-        Some(Effect {
-            relation: self.other,
-            change,
-        })
-    }
-}
-
-impl Effect {
-    /// Does it write any of these columns?
-    fn touches(&self, any: &[AttrNumber]) -> bool {
-        match &self.change {
-            Effected::Gone => true,
-            Effected::Set { columns, .. } => any.iter().any(|a| columns.contains(a)),
-        }
-    }
-
-    /// Can it fail by this constraint?
-    fn meets(&self, c: &Constraint) -> bool {
-        match self.change {
-            Effected::Gone => c.kind == ConstraintKind::Referenced,
-            Effected::Set { null: true, .. } if self.touches(&c.strict) => false,
-            Effected::Set { null: true, .. } if c.by_length => false,
-            Effected::Set { .. } => self.touches(&c.columns) || self.touches(&c.steers),
-        }
-    }
-}
-
 impl ConstraintKind {
     /// As a message calls it.
     pub fn words(self) -> &'static str {
@@ -163,7 +99,7 @@ impl Catalog {
     }
 
     /// What is found of a relation, its partitions and heirs.
-    fn with_heirs(
+    pub(super) fn with_heirs(
         &self,
         relation: &Relation,
         find: impl Fn(&Relation) -> Vec<Constraint>,
@@ -218,7 +154,7 @@ impl Catalog {
         found
     }
 
-    fn own(&self, relation: &Relation) -> Vec<Constraint> {
+    pub(super) fn own(&self, relation: &Relation) -> Vec<Constraint> {
         let mut found = Vec::new();
         for index in &relation.indexes {
             if index.unique || index.exclusion {
@@ -284,63 +220,6 @@ impl Catalog {
             above = parent.parents.first();
         }
         combined(ConstraintKind::Partition, relation, &keys)
-    }
-
-    /// What a write to a relation meets in those that refer to it, by referential actions: rows that
-    /// go with its own, and columns that change with its keys.
-    fn effects(&self, relation: &Relation) -> Vec<Constraint> {
-        let mut found = Vec::new();
-        for key in &relation.referenced_by {
-            let kinds = [
-                (ConstraintKind::CascadedDelete, key.effect(true)),
-                (ConstraintKind::CascadedUpdate, key.effect(false)),
-            ];
-            for (kind, effect) in kinds {
-                let Some(mine) = key.columns.first() else {
-                    continue;
-                };
-                let met = effect.map(|effect| self.met(effect)).unwrap_or_default();
-                found.push(Constraint {
-                    columns: key.columns.clone(),
-                    others: met.into_iter().map(|other| (*mine, other)).collect(),
-                    nulls: true,
-                    ..Constraint::new(kind)
-                });
-            }
-        }
-        found.retain(|c| !c.others.is_empty());
-        found
-    }
-
-    /// The columns by which a referential action fails, or does not.
-    fn met(&self, effect: Effect) -> Vec<ColumnId> {
-        let mut found = Vec::new();
-        let mut seen = vec![effect];
-        let mut at = 0;
-        while let Some(effect) = seen.get(at).cloned() {
-            at = at.saturating_add(1);
-            let Some(relation) = self.relation_by_oid(effect.relation) else {
-                continue;
-            };
-            let met = self.with_heirs(relation, |r| self.own(r));
-            for c in met.into_iter().filter(|c| effect.meets(c)) {
-                let own = c.columns.iter().map(|a| ColumnId {
-                    relation: relation.oid,
-                    attnum: *a,
-                });
-                found.extend(own);
-                found.extend(c.others.into_iter().map(|(_, other)| other));
-            }
-            for key in &relation.referenced_by {
-                let next = match effect.change {
-                    Effected::Gone => key.effect(true),
-                    Effected::Set { .. } if effect.touches(&key.columns) => key.effect(false),
-                    Effected::Set { .. } => None,
-                };
-                seen.extend(next.filter(|next| !seen.contains(next)));
-            }
-        }
-        found
     }
 
     /// An index whose entries could be too long: how much of one column fits tells how long the others
@@ -412,7 +291,7 @@ impl Catalog {
 }
 
 impl Constraint {
-    fn new(kind: ConstraintKind) -> Self {
+    pub(super) fn new(kind: ConstraintKind) -> Self {
         Self {
             kind,
             columns: Vec::new(),

@@ -9,6 +9,7 @@
 pub mod allow;
 pub mod build;
 mod constraint;
+mod effect;
 pub mod queries;
 mod relation;
 mod rows;

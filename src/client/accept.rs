@@ -181,10 +181,6 @@ impl AcceptError {
 }
 
 /// What became of a connection.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "made once per connection and taken apart at once"
-)]
 pub enum Accepted {
     /// An authenticated client that waits for AuthenticationOk.
     Session(ClientConnection),

@@ -119,7 +119,7 @@ fn copy_from(mut statement: Statement, utf8: bool, ctx: &PlanContext<'_>) -> Res
     };
     let names = lineage.relations.iter().map(full_name);
     facts.relations = names.collect();
-    facts.columns.extend(super::rewrite::probes(&lineage));
+    facts.columns.extend(super::facts::probes(&lineage));
     let mut rewrite = Rewrite::default();
     let mut tokens = None;
     if let Some((id, used)) = target(&lineage) {

@@ -12,8 +12,8 @@
 //!
 //! On the way, what is grouped is masked [`once`], and indexes serve tokens (`served`).
 //!
-//! Deliberately absent: grouped columns, beside which a new one would not be grouped, and relations
-//! masked in place, which have no derived table.
+//! Deliberately absent: grouped columns, beside which a new one would not be grouped, relations masked in
+//! place, which have no derived table, and queries that are grouped by, which have to stay what they are.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -124,8 +124,7 @@ impl Hidden<'_> {
         self.chooses = false;
         // What stands after GROUP BY must be grouped, and there a column is, not what is asked of it.
         let seen = if s.group_by.is_empty() { &rows } else { open };
-        // A query that is grouped by has to stay the same wherever it stands.
-        if s.group_by.iter_mut().any(has_query_in_group) {
+        if s.group_by.iter_mut().any(GroupItem::has_query) {
             self.chooses = chooses;
             return Ok(());
         }
@@ -444,28 +443,6 @@ impl Hidden<'_> {
             _ => None,
         }
     }
-}
-
-fn has_query_in_group(item: &mut GroupItem) -> bool {
-    match item {
-        GroupItem::Empty => false,
-        GroupItem::Expr(e) => has_query(e),
-        GroupItem::List(list) => list.iter_mut().any(has_query),
-        GroupItem::Rollup(sets) | GroupItem::Cube(sets) => sets.iter_mut().flatten().any(has_query),
-        GroupItem::Sets(items) => items.iter_mut().any(has_query_in_group),
-    }
-}
-
-fn has_query(e: &mut Expr) -> bool {
-    let mut found = false;
-    let walked = e.parts(&mut |part| {
-        found |= match part {
-            Part::Expr(inner) => has_query(inner),
-            Part::Query(_) => true,
-        };
-        Ok(())
-    });
-    found || walked.is_err()
 }
 
 fn is_builtin(op: &Operator) -> bool {

@@ -9,6 +9,7 @@ mod copy_options;
 mod copy_out;
 mod decide;
 mod explain;
+mod facts;
 mod held;
 mod hidden;
 mod observe;

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::decide::{Delivery, decide};
+use super::facts::facts;
 use super::param::Parameters;
 use super::plan::{CursorEntry, Effect, Facts, Names, Plan, PlanContext, PreparedEntry};
-use super::rewrite::{facts, rewrite, shared};
+use super::rewrite::{rewrite, shared};
 use super::uploads::Uploads;
 use super::utility;
 use crate::analyze::{Grounds, analyze, analyze_values};

@@ -5,7 +5,9 @@
 //! proxy's own for that text and those types. Answers to messages the client did not send are kept from
 //! it. Everything else is counted, not read: it matters only when nothing more is owed, by either side.
 
+mod deallocate;
 mod down;
+mod front;
 mod up;
 mod walk;
 

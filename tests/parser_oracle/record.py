@@ -98,14 +98,16 @@ def normal(node, grouping=False):
     # 1E5 is 1e5.
     if isinstance(out.get("fval"), dict) and "fval" in out["fval"]:
         out["fval"]["fval"] = out["fval"]["fval"].lower()
-    # `(a[1]).b` is `a[1].b`.
+    # `(a[1]).b` is `a[1].b`; but `(a[1])[2]` is not `a[1][2]`.
     outer = out.get("A_Indirection")
     if outer and "A_Indirection" in outer.get("arg", {}):
         inner = outer["arg"]["A_Indirection"]
-        out["A_Indirection"] = {
-            "arg": inner["arg"],
-            "indirection": inner["indirection"] + outer["indirection"],
-        }
+        meeting = (inner["indirection"][-1], outer["indirection"][0])
+        if not all("A_Indices" in step for step in meeting):
+            out["A_Indirection"] = {
+                "arg": inner["arg"],
+                "indirection": inner["indirection"] + outer["indirection"],
+            }
     # PostgreSQL ignores the bounds of int[3].
     if "arrayBounds" in out:
         out["arrayBounds"] = len(out["arrayBounds"])

@@ -4903,7 +4903,7 @@ WHERE aggfnoid = 'myavg'::REGPROC
 SELECT * FROM fast_emp4000
     WHERE home_base <@ '(200,200),(2000,1000)'::box
     ORDER BY (home_base[0])[0]
-;;;; 261aecc50e2283f8
+;;;; 5632ce889ce5141d
 SELECT count(*) FROM fast_emp4000 WHERE home_base && '(1000,1000,0,0)'::box
 ;;;; 9a62bd207bbbbd2b
 SELECT count(*) FROM fast_emp4000 WHERE home_base IS NULL
@@ -6261,7 +6261,7 @@ insert into dposintatable values(array[array[42]::dposinta])
 ;;;; 702d8cb035eb1dcf
 -- but this works
 select f1, f1[1], (f1[1])[1] from dposintatable
-;;;; 85f8b57cd04ce489
+;;;; eec5c51add51d0a0
 select pg_typeof(f1) from dposintatable
 ;;;; d696434566787db0
 select pg_typeof(f1[1]) from dposintatable
@@ -6269,11 +6269,11 @@ select pg_typeof(f1[1]) from dposintatable
 select pg_typeof(f1[1][1]) from dposintatable
 ;;;; e48510426b835fcb
 select pg_typeof((f1[1])[1]) from dposintatable
-;;;; e48510426b835fcb
+;;;; 4d0f76ce8d4405a8
 update dposintatable set f1[2] = array[99]
 ;;;; 4e9e2a6f2f9ccc73
 select f1, f1[1], (f1[2])[1] from dposintatable
-;;;; 5987a4e109d9fc96
+;;;; 2ede3c3388c5cf75
 -- it'd be nice if you could do something like this, but for now you can't:
 update dposintatable set f1[2][1] = array[97]
 ;;;; 1618006c716d25f8

@@ -122,7 +122,6 @@ impl Client {
     }
 
     /// Asks for what runs to be cancelled, and waits until the request is taken, as libpq does.
-    #[allow(dead_code, reason = "not every test binary cancels")]
     pub(crate) fn cancel(&self) {
         let mut request = TcpStream::connect(self.stream.peer_addr().unwrap()).unwrap();
         request.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -1,7 +1,7 @@
 //! From the server: answers to messages the client did not send are kept from it, ends of segments are
 //! counted.
 
-use super::up::cstr;
+use super::front::cstr;
 use super::walk::Walk;
 use super::{Link, LinkError, Taken};
 use crate::pooling::expected::Due;

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use super::deallocate::drops_statements;
+use super::front::{cstr, missing, names};
 use super::walk::Walk;
 use super::{Link, LinkError, READ_WHOLE, Taken, Unnamed, Upward};
 use crate::pooling::expected::Due;
@@ -10,10 +12,9 @@ use crate::pooling::known::{Known, Missing};
 use crate::pooling::residue::{Residue, residue};
 use crate::pooling::routines::Routines;
 use crate::pooling::statements::{self, NOWHERE, Statement};
-use crate::pooling::words::{self, Item, Words};
+use crate::pooling::words;
 use crate::wire::frame::{HEADER_BYTES, Limits, body};
-use crate::wire::write::backend as to_client;
-use crate::wire::{TransactionStatus, frontend};
+use crate::wire::frontend;
 
 /// Functions of large objects (`pg_proc.dat`), which drivers call by number: what they open is closed
 /// with the transaction.
@@ -420,32 +421,6 @@ impl Link {
         }
         Ok(true)
     }
-
-    /// `DEALLOCATE name` of a statement of the protocol, as some drivers send it, is answered here:
-    /// the connection at hand may never have known it.
-    fn deallocate(&mut self, body: &[u8], reply: &mut Vec<u8>) -> bool {
-        if self.open || self.copying || self.failed || !self.expected.is_empty() {
-            return false;
-        }
-        let Some(name) = deallocated(statements::text(body)) else {
-            return false;
-        };
-        if self.names.remove(name.as_slice()).is_none() {
-            return false;
-        }
-        let mut out = bytes::BytesMut::new();
-        let status = if self.in_transaction {
-            TransactionStatus::InTransaction
-        } else {
-            TransactionStatus::Idle
-        };
-        if to_client::command_complete(&mut out, "DEALLOCATE").is_err() {
-            return false;
-        }
-        to_client::ready(&mut out, status);
-        reply.extend_from_slice(&out);
-        true
-    }
 }
 
 fn remember(hidden: &mut Vec<String>, name: &str) {
@@ -454,62 +429,9 @@ fn remember(hidden: &mut Vec<String>, name: &str) {
     }
 }
 
-pub(super) fn cstr(bytes: &[u8]) -> Result<(&[u8], &[u8]), LinkError> {
-    let end = memchr::memchr(0, bytes).ok_or(LinkError::Client)?;
-    let (text, rest) = bytes.split_at_checked(end).ok_or(LinkError::Client)?;
-    Ok((text, rest.get(1..).unwrap_or_default()))
-}
-
-/// Does the text drop prepared statements, or may it?
-fn drops_statements(text: &[u8]) -> bool {
-    let drops: [&[u8]; 2] = [b"deallocate", b"discard"];
-    Words::new(text).any(|item| match item {
-        Item::Word(word) => drops.iter().any(|d| word.eq_ignore_ascii_case(d)),
-        _ => false,
-    })
-}
-
-/// The two names at the front of a Bind, once they are here.
-fn names(rest: &[u8], total: usize) -> Option<(&[u8], &[u8])> {
-    let here = rest.get(HEADER_BYTES..total.min(rest.len()))?;
-    let (portal, rest) = cstr(here).ok()?;
-    let (statement, _) = cstr(rest).ok()?;
-    Some((portal, statement))
-}
-
-/// A message whose names do not end is malformed once it is whole.
-fn missing(whole: Option<&[u8]>) -> Result<bool, LinkError> {
-    match whole {
-        Some(_) => Err(LinkError::Client),
-        None => Ok(false),
-    }
-}
-
 fn close_statement(name: &[u8], out: &mut Vec<u8>) {
     statements::head(frontend::CLOSE, name.len().saturating_add(2), out);
     out.push(b'S');
     out.extend_from_slice(name);
     out.push(0);
-}
-
-/// The name in `DEALLOCATE [PREPARE] name`, folded as PostgreSQL does.
-fn deallocated(text: &[u8]) -> Option<Vec<u8>> {
-    let mut words = Words::new(text);
-    let is = |item: &Item<'_>, word: &str| matches!(item, Item::Word(w) if w.eq_ignore_ascii_case(word.as_bytes()));
-    if !is(&words.next()?, "deallocate") {
-        return None;
-    }
-    let mut name = words.next()?;
-    if is(&name, "prepare") {
-        name = words.next()?;
-    }
-    let name = match name {
-        Item::Word(word) => word.to_ascii_lowercase(),
-        Item::Quoted(name, true) => name.to_vec(),
-        Item::Quoted(name, false) => String::from_utf8_lossy(name).replace("\"\"", "\"").into(),
-        _ => return None,
-    };
-    matches!(words.next(), None | Some(Item::Semicolon))
-        .then_some(name)
-        .filter(|_| words.next().is_none())
 }

@@ -6,7 +6,7 @@
 
 use super::expr::{Expr, Subscript};
 use super::keyword::{KeywordForm, Piece};
-use super::query::{OrderItem, Query};
+use super::query::{GroupItem, OrderItem, Query};
 use super::window::{FrameBound, Window};
 use crate::refusal::Refusal;
 
@@ -25,6 +25,19 @@ pub type Walked = Result<(), Refusal>;
 pub type Visit<'v> = dyn FnMut(Part<'_>) -> Walked + 'v;
 
 impl Expr {
+    /// Is there a query in it?
+    pub fn has_query(&mut self) -> bool {
+        let mut found = false;
+        let walked = self.parts(&mut |part| {
+            found |= match part {
+                Part::Expr(inner) => inner.has_query(),
+                Part::Query(_) => true,
+            };
+            Ok(())
+        });
+        found || walked.is_err()
+    }
+
     /// Visits what is directly inside.
     pub fn parts(&mut self, visit: &mut Visit<'_>) -> Walked {
         match self {
@@ -143,6 +156,19 @@ impl Expr {
                 Ok(())
             }
             Self::Keyword(form) => form.parts(visit),
+        }
+    }
+}
+
+impl GroupItem {
+    /// Is there a query in one of its expressions?
+    pub fn has_query(&mut self) -> bool {
+        match self {
+            Self::Empty => false,
+            Self::Expr(e) => e.has_query(),
+            Self::List(list) => list.iter_mut().any(Expr::has_query),
+            Self::Rollup(sets) | Self::Cube(sets) => sets.iter_mut().flatten().any(Expr::has_query),
+            Self::Sets(items) => items.iter_mut().any(Self::has_query),
         }
     }
 }

@@ -1,0 +1,77 @@
+//! What the audit says of a statement: names of relations and columns, and what was done with them.
+//!
+//! Deliberately absent: values, and the record itself (`audit`).
+
+use super::decide::{Decisions, Place};
+use crate::analyze::ColumnForm;
+use crate::analyze::lineage::{Lineage, Source};
+use crate::mask::TokenColumn;
+use crate::mask::token::TokenKind;
+use crate::policy::Treatment;
+use crate::sql::tree::RelationId;
+
+/// What the audit says of the columns of a statement.
+pub(super) fn facts(lineage: &Lineage, decisions: &Decisions) -> super::plan::Facts {
+    let mut facts = super::plan::Facts {
+        nameless: lineage.nameless,
+        ..Default::default()
+    };
+    for (index, r) in (0_u32..).zip(&lineage.relations) {
+        let name = format!("{}.{}", r.relation.schema, r.relation.name);
+        for attnum in r.columns.keys() {
+            let source = Source::Column {
+                relation: RelationId(index),
+                attnum: *attnum,
+            };
+            let (Some(d), Some(c)) = (
+                decisions.columns.get(&source),
+                r.relation.attribute(*attnum),
+            ) else {
+                continue;
+            };
+            let what = match (&d.form, d.place) {
+                (_, Place::Stored) => continue,
+                (ColumnForm::Rule(rule), place) => match (&rule.treatment, place) {
+                    (Treatment::Nullify, _) => "nullify",
+                    (Treatment::Token(t), _) => word_of(t),
+                    (_, Place::Output) => "mask at the output",
+                    _ => "mask at the source",
+                },
+                _ => "hidden",
+            };
+            let entry = (format!("{name}.{}", c.name), what);
+            if !facts.columns.contains(&entry) {
+                facts.columns.push(entry);
+            }
+        }
+        if !facts.relations.contains(&name) {
+            facts.relations.push(name);
+        }
+        facts.oids.push(r.relation.oid);
+    }
+    facts.columns.extend(probes(lineage));
+    facts
+}
+
+/// What the audit says a column of tokens is shown as.
+fn word_of(token: &TokenColumn) -> &'static str {
+    match token.kind() {
+        TokenKind::Decrypted => "decrypt",
+        TokenKind::Masked => "mask at the output",
+        TokenKind::Siv
+        | TokenKind::Ff1Uuid
+        | TokenKind::Ff1Integer
+        | TokenKind::Ff1(_)
+        | TokenKind::Hmac => "token",
+    }
+}
+
+/// Columns whose stored values a constraint compares with what the statement writes.
+pub(super) fn probes(lineage: &Lineage) -> impl Iterator<Item = (String, &'static str)> {
+    lineage.probed.iter().filter_map(|(id, attnum)| {
+        let relation = &lineage.relation(*id)?.relation;
+        let column = &relation.attribute(*attnum)?.name;
+        let name = format!("{}.{}.{column}", relation.schema, relation.name);
+        Some((name, "probe"))
+    })
+}
