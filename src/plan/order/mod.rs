@@ -33,6 +33,7 @@ mod calls;
 mod changes;
 mod identity;
 mod key;
+mod raising;
 mod select;
 
 use std::cell::Cell;
@@ -61,6 +62,8 @@ enum Reader {
     Set,
     /// EXISTS, for which one row is as good as another.
     Existence,
+    /// IN and the like, which may stop at the first row that decides.
+    Member,
     /// A loop of WITH RECURSIVE, where PostgreSQL takes no ORDER BY.
     Loop,
 }
@@ -358,7 +361,7 @@ impl Order<'_> {
     fn part(&mut self, part: Part<'_>, level: &Level) -> Walked {
         match part {
             Part::Expr(e) => self.expr(e, level),
-            Part::Query(q) => self.inner(q, Reader::Set, level),
+            Part::Query(q) => self.inner(q, Reader::Member, level),
         }
     }
 

@@ -8,14 +8,15 @@ use super::calls::resorts;
 use super::changes::counted;
 use super::identity::{self, Identity, base};
 use super::key::{self, as_items, order_key, same_text, wrap, wrap_on, wrap_ties};
-use super::{Level, Order, Reader, any};
+use super::{Level, Order, Reader, any, raising};
 use crate::analyze::lineage::Source;
 use crate::catalog::RelationKind;
 use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::refusal::Refusal;
 use crate::sql::tree::{
-    Distinct, Expr, GroupItem, Query, Select, SelectItem, SetExpr, SetOp, TableRef, Walked,
+    Distinct, Expr, GroupItem, Limit, Literal, Query, Select, SelectItem, SetExpr, SetOp, TableRef,
+    Walked,
 };
 
 /// What is known of the rows of a query's body.
@@ -58,8 +59,12 @@ impl Order<'_> {
         let distinct_on =
             matches!(&q.body, SetExpr::Select(s) if matches!(s.distinct, Some(Distinct::On(_))));
         let ordered = limited || !q.order_by.is_empty() || distinct_on;
+        // By an error, whoever stops at a row tells which it was.
+        let stops = matches!(reader, Reader::Existence | Reader::Member);
+        let told = stops && !limited && compared && raising::query(q);
         let seen = match reader {
-            Reader::Existence => false,
+            Reader::Existence => told,
+            Reader::Member => ordered || told,
             Reader::Sequence => true,
             Reader::Client => ordered || compared,
             Reader::Set => ordered,
@@ -75,7 +80,12 @@ impl Order<'_> {
         if whole && !compared && self.reads_heap(q) {
             return Ok(false);
         }
-        if !self.fixed(q, body.identity.as_ref()) {
+        if told {
+            // Without this EXISTS would not sort, and sorting reads every row first.
+            let limit = q.limit.get_or_insert_with(Limit::none);
+            limit.offset.get_or_insert_with(zero);
+        }
+        if told || !self.fixed(q, body.identity.as_ref()) {
             add_key(q, compared)?;
         }
         Ok(true)
@@ -322,6 +332,10 @@ fn add_key(q: &mut Query, compared: bool) -> Walked {
     }
     q.order_by.push(order_key());
     Ok(())
+}
+
+fn zero() -> Expr {
+    Expr::Literal(Literal::Number("0".into()))
 }
 
 fn no_loop() -> Refusal {

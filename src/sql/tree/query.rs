@@ -225,6 +225,17 @@ pub struct Limit {
     pub with_ties: bool,
 }
 
+impl Limit {
+    /// Every row.
+    pub fn none() -> Self {
+        Self {
+            count: None,
+            offset: None,
+            with_ties: false,
+        }
+    }
+}
+
 /// `FOR UPDATE [OF …] [NOWAIT | SKIP LOCKED]`
 #[derive(Clone)]
 pub struct Locking {

@@ -1,0 +1,137 @@
+//! Whether looking at a row may fail. A query that stops at the first row it finds, as EXISTS and IN do,
+//! tells by an error which row that was.
+//!
+//! Deliberately absent: what fails for every row alike, and what a comparison under a nondeterministic
+//! collation costs. What is not known to be harmless may fail.
+
+use crate::sql::tree::{
+    Expr, JoinConstraint, Part, Query, Select, SelectItem, SetExpr, Statement, TableRef,
+};
+
+/// Functions of PostgreSQL's own that fail for no value of a row.
+const HARMLESS: &[&str] = &[
+    "bit_length",
+    "btrim",
+    "char_length",
+    "character_length",
+    "concat",
+    "concat_ws",
+    "date_part",
+    "date_trunc",
+    "initcap",
+    "left",
+    "length",
+    "lower",
+    "ltrim",
+    "md5",
+    "now",
+    "octet_length",
+    "position",
+    "replace",
+    "reverse",
+    "right",
+    "rtrim",
+    "starts_with",
+    "strpos",
+    "upper",
+];
+
+/// Operators of the same kind.
+const COMPARISONS: &[&str] = &[
+    "=", "<>", "<", ">", "<=", ">=", "~~", "!~~", "~~*", "!~~*", "||",
+];
+
+/// May a row of this query make it fail?
+pub(super) fn query(q: &mut Query) -> bool {
+    let mut ctes = q.with.iter_mut().flat_map(|w| &mut w.ctes);
+    ctes.any(|cte| match &mut *cte.body {
+        Statement::Query(body) => query(body),
+        _ => true,
+    }) || body(&mut q.body)
+        || q.order_by.iter_mut().any(|o| expr(&mut o.expr))
+}
+
+fn body(b: &mut SetExpr) -> bool {
+    match b {
+        SetExpr::Select(s) => select(s),
+        SetExpr::Query(q) => query(q),
+        SetExpr::Values(rows) => rows.iter_mut().flatten().any(expr),
+        SetExpr::Chain { first, rest } => {
+            body(first) || rest.iter_mut().any(|(_, _, arm)| body(arm))
+        }
+    }
+}
+
+fn select(s: &mut Select) -> bool {
+    let mut items = s.items.iter_mut();
+    s.from.iter_mut().any(table)
+        || s.filter.iter_mut().any(expr)
+        || !s.group_by.is_empty()
+        || s.having.iter_mut().any(expr)
+        || items.any(|item| match item {
+            SelectItem::Expr { expr: e, .. } => expr(e),
+            SelectItem::Star(_) | SelectItem::FieldStar(_) => false,
+        })
+}
+
+fn table(t: &mut TableRef) -> bool {
+    match t {
+        TableRef::Relation(_) => false,
+        TableRef::Derived { query: q, .. } => query(q),
+        TableRef::Join {
+            left,
+            right,
+            constraint,
+            ..
+        } => {
+            table(left)
+                || table(right)
+                || match constraint {
+                    JoinConstraint::On(on) => expr(on),
+                    JoinConstraint::Using(..) | JoinConstraint::Natural | JoinConstraint::None => {
+                        false
+                    }
+                }
+        }
+        TableRef::Function(_) | TableRef::Keyword(_) => true,
+    }
+}
+
+fn expr(e: &mut Expr) -> bool {
+    let harmless = match e {
+        Expr::Binary(_, op, _) => COMPARISONS.contains(&&*op.symbol),
+        Expr::Call(call) => {
+            let name = call.function.parts.last();
+            let plain = call.over.is_none() && call.filter.is_none() && call.order_by.is_empty();
+            plain && name.is_some_and(|n| HARMLESS.contains(&n.as_str()))
+        }
+        // What a constant is made of is decided before there is a row.
+        Expr::Cast(inner, ty) => {
+            let constant = matches!(
+                **inner,
+                Expr::Literal(_) | Expr::Param(_) | Expr::Constant { .. }
+            );
+            let text = ty.name.parts.last().map(|n| n.as_str());
+            constant
+                || matches!(text, Some("text" | "varchar" | "bpchar")) && ty.array_dims == 0
+        }
+        Expr::Unary(..)
+        | Expr::Subscripts(..)
+        | Expr::Keyword(_)
+        | Expr::CurrentOf(_)
+        | Expr::Name(_)
+        | Expr::Star(_)
+        // More than one row is an error, too.
+        | Expr::Subquery(_) => false,
+        _ => true,
+    };
+    let mut fails = !harmless;
+    let walked = e.parts(&mut |part| {
+        fails |= match part {
+            Part::Expr(inner) => expr(inner),
+            Part::Query(q) => query(q),
+        };
+        Ok(())
+    });
+    fails || walked.is_err()
+}
