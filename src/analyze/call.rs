@@ -6,7 +6,7 @@ use super::lineage::{OutputColumn, Uses};
 use super::own_state::{catalog_type, text};
 use super::query::rename;
 use super::scope::{CteFrame, Scope};
-use super::{Analyzer, Resolve};
+use super::{Analyzer, Grounds, Resolve};
 use crate::catalog::CastContext;
 use crate::ident::Ident;
 use crate::pg::sqlstate;
@@ -39,6 +39,16 @@ const NAMES_RELATION: &[&str] = &[
     "pg_table_size",
     "pg_indexes_size",
     "pg_get_serial_sequence",
+    "pg_get_viewdef",
+];
+
+/// Functions to which a role may be said before the relation, with how many arguments they have if it is
+/// not.
+const NAMES_ROLE_FIRST: &[(&str, usize)] = &[
+    ("has_table_privilege", 2),
+    ("has_any_column_privilege", 2),
+    ("has_sequence_privilege", 2),
+    ("has_column_privilege", 3),
 ];
 
 /// Functions that return the row type of their first argument.
@@ -69,10 +79,16 @@ impl Analyzer<'_> {
         let (chosen, tainted) = self.resolve_call(call, at)?;
         if chosen.scrub {
             let inner = std::mem::replace(e, Expr::Literal(Literal::Null));
-            *e = if chosen.is_builtin("pg_get_functiondef") {
+            let definition = if chosen.is_builtin("pg_get_functiondef") {
                 scrubbed(without_body(inner))
             } else {
                 scrubbed(inner)
+            };
+            *e = match home(self.grounds) {
+                Some(home) if !chosen.is_builtin("pg_get_indexdef") => {
+                    replaced(definition, &qualified(&home), UNQUALIFIED)
+                }
+                _ => definition,
             };
             return Ok(Info {
                 tainted,
@@ -118,11 +134,17 @@ impl Analyzer<'_> {
         if chosen.is_builtin("current_setting") {
             self.current_setting(call)?;
         }
-        if NAMES_RELATION.iter().any(|f| chosen.is_builtin(f))
-            && let Some(first) = call.args.first_mut()
-        {
+        let role_first = NAMES_ROLE_FIRST.iter().find(|(f, _)| chosen.is_builtin(f));
+        let named = match role_first {
+            Some((_, without)) => call.args.len().checked_sub(*without),
+            None => NAMES_RELATION
+                .iter()
+                .any(|f| chosen.is_builtin(f))
+                .then_some(0),
+        };
+        if let Some(relation) = named.and_then(|at| call.args.get_mut(at)) {
             const REGCLASS: crate::pg::Oid = 2205;
-            self.object_literal(&mut first.value, REGCLASS);
+            self.object_literal(&mut relation.value, REGCLASS);
         }
         // count() of rows is as clear as the rows; everything else carries its arguments' taint.
         let mut tainted = infos.iter().any(|i| i.tainted);
@@ -349,6 +371,28 @@ fn scrubbed(call: Expr) -> Expr {
     catalog_call("left", [replaced(whole, LITERALS, SCRUBBED), without])
 }
 
+/// The schema whose relations are called by their names alone, whatever others there are: the first of
+/// the client's search path. PostgreSQL has another path upstream, and qualifies them.
+fn home(grounds: Grounds<'_>) -> Option<Ident> {
+    let path = grounds.search_path.schemas().iter();
+    let mut own = path.filter(|schema| **schema != "pg_catalog");
+    let known = |schema: &&Ident| grounds.catalog.schemas.values().any(|s| s == *schema);
+    own.find(known).cloned()
+}
+
+/// Where a definition names a relation of a schema: as what a foreign key refers to, or as a constant.
+fn qualified(schema: &Ident) -> String {
+    let quoted = schema.as_str().replace('"', "\"\"");
+    let escaped: String = (quoted.chars())
+        .flat_map(|c| [(!c.is_alphanumeric()).then_some('\\'), Some(c)])
+        .flatten()
+        .collect();
+    format!(r#"(REFERENCES |\(')"?{escaped}"?\."#)
+}
+
+/// The same without the schema.
+const UNQUALIFIED: &str = r"\1";
+
 /// The definition of a function up to its body: where a literal of a body ends is for the function's
 /// own language to say, and a comment with an apostrophe misleads any search for quotes. Bodies in
 /// standard SQL (`BEGIN ATOMIC`) are PostgreSQL's own words, as views are, and stay.
@@ -372,13 +416,18 @@ fn catalog_call<const N: usize>(function: &str, args: [Expr; N]) -> Expr {
     Expr::Call(Box::new(Call::plain(name, args)))
 }
 
-/// The same scrub, over SQL text, for catalog columns that hold definitions.
-pub(crate) fn scrub_sql(operand: &str) -> String {
+/// The same, over SQL text, for catalog columns that hold definitions.
+pub(crate) fn scrub_sql(operand: &str, grounds: Grounds<'_>) -> String {
     let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
-    let [literals, scrubbed, last] = [LITERALS, SCRUBBED, LAST].map(quoted);
-    format!(
+    let [literals, scrubbed, last, bare] = [LITERALS, SCRUBBED, LAST, UNQUALIFIED].map(quoted);
+    let scrubbed = format!(
         "\"pg_catalog\".\"left\"(\"pg_catalog\".\"regexp_replace\"(\
          \"pg_catalog\".\"textcat\"({operand}, {last}), {literals}, {scrubbed}, 'g'), \
          -{SCRUBBED_LAST})"
-    )
+    );
+    let Some(home) = home(grounds) else {
+        return scrubbed;
+    };
+    let qualified = quoted(&qualified(&home));
+    format!("\"pg_catalog\".\"regexp_replace\"({scrubbed}, {qualified}, {bare}, 'g')")
 }

@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::policy::{MessageFormat, report};
 use crate::policy::{Errors, PolicyError};
-use crate::server::config::{Config, PoolMode};
+use crate::server::config::Config;
 use crate::server::policy_files;
 
 /// `pgveil config check`
@@ -38,10 +38,6 @@ fn messages(args: &CheckArgs) -> Result<Vec<PolicyError>, Errors> {
     let config = Config::load(&args.file)?;
     let policy = policy_files::load(&config.policies)?;
     let mut messages = policy.notes;
-    if config.pool.mode == PoolMode::Transaction {
-        let message = "pool.mode: transaction runs as session in this version";
-        messages.push(PolicyError::error(message).warning());
-    }
     for role in config.upstream.logins.keys().filter(|r| *r != "*") {
         if !policy.roles.contains_key(role.as_str()) {
             let message = format!("upstream.logins names role `{role}`, which the policy has not");

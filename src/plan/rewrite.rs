@@ -279,7 +279,10 @@ impl Writer<'_> {
         let null = || null_sql(self.grounds.catalog, column);
         match form {
             ColumnForm::Clear => Ok(operand.to_owned()),
-            ColumnForm::Scrub => Ok(scrub_sql(&format!("({operand})::\"pg_catalog\".\"text\""))),
+            ColumnForm::Scrub => {
+                let definition = format!("({operand})::\"pg_catalog\".\"text\"");
+                Ok(scrub_sql(&definition, self.grounds))
+            }
             ColumnForm::Null | ColumnForm::NodeTree => null(),
             ColumnForm::Generated(g) => generated_sql(g, column, self.grounds),
             ColumnForm::Rule(rule) => match &rule.treatment {
