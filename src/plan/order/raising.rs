@@ -4,6 +4,7 @@
 //! Deliberately absent: what fails for every row alike, and what a comparison under a nondeterministic
 //! collation costs. What is not known to be harmless may fail.
 
+use crate::ident::Ident;
 use crate::sql::tree::{
     Expr, JoinConstraint, Part, Query, Select, SelectItem, SetExpr, Statement, TableRef,
 };
@@ -111,7 +112,7 @@ fn expr(e: &mut Expr) -> bool {
                 **inner,
                 Expr::Literal(_) | Expr::Param(_) | Expr::Constant { .. }
             );
-            let text = ty.name.parts.last().map(|n| n.as_str());
+            let text = ty.name.parts.last().map(Ident::as_str);
             constant
                 || matches!(text, Some("text" | "varchar" | "bpchar")) && ty.array_dims == 0
         }
