@@ -309,7 +309,11 @@ async fn no_ddl_between_planning_and_execution_shows_a_stored_value() {
                 }
                 for when in [When::After, When::Meanwhile] {
                     let seen = raced(race, sql, way, when).await;
-                    assert!(!leaks(&seen), "{sql}, {way:?}, {when:?}, shows {seen}");
+                    assert!(
+                        !leaks(&seen),
+                        "{sql}, {way:?}, {when:?}, {}: shows {seen}",
+                        race.ddl
+                    );
                 }
             }
         }
