@@ -91,8 +91,8 @@ impl Analyzer<'_> {
     }
 
     /// Outputs of a set operation. A column keeps its sources only while every arm brings some, or
-    /// the constant NULL, if that has no say in the type: a literal or an expression in one arm must not be masked along with the
-    /// column of another.
+    /// the constant NULL, if that has no say in the type: a literal or an expression in one arm must
+    /// not be masked along with the column of another.
     pub(super) fn merge_arms(
         &mut self,
         left: Vec<OutputColumn>,

@@ -115,17 +115,12 @@ impl Catalog {
             };
             for mut c in find(child) {
                 // What only the child has is compared all the same.
+                let of_child = |attnum: &AttrNumber| ColumnId {
+                    relation: child.oid,
+                    attnum: *attnum,
+                };
                 let own = c.columns.iter().filter(|a| renumbered(a).is_none());
-                let own = own.map(|a| {
-                    (
-                        *a,
-                        ColumnId {
-                            relation: child.oid,
-                            attnum: *a,
-                        },
-                    )
-                });
-                let own: Vec<_> = own.collect();
+                let own: Vec<_> = own.map(|a| (*a, of_child(a))).collect();
                 let shared = c.columns.iter().find_map(renumbered);
                 c.others = c
                     .others

@@ -17,6 +17,7 @@ pub mod diagnostic;
 mod encoding;
 mod errors;
 mod extended;
+mod malformed;
 mod missing;
 mod observe;
 mod planning;
@@ -52,7 +53,7 @@ use crate::pg::sqlstate;
 use crate::plan::{CopyDecoder, CopyEncoder, Plan, PlanKey, Plans, Refusal};
 use crate::snapshot::Snapshot;
 use crate::wire::backend::TransactionStatus;
-use crate::wire::frontend::{self, FrontendMessage};
+use crate::wire::frontend::FrontendMessage;
 use crate::wire::write::{backend as to_client, frontend as to_upstream};
 use crate::wire::{Report, WriteError};
 
@@ -269,34 +270,6 @@ impl Session {
         Ok(step)
     }
 
-    /// Takes a message whose body is none of its type's: an error as any other, where PostgreSQL has a
-    /// way to go on.
-    pub fn on_malformed(&mut self, tag: u8, io: &mut Io<'_>) -> Result<(), Fatal> {
-        const MALFORMED: &str = "invalid message format";
-        let start = io.client.len();
-        let refusal = Refusal::error(sqlstate::PROTOCOL_VIOLATION, MALFORMED);
-        match tag {
-            _ if self.copy_in => return Err(Fatal::protocol(MALFORMED)),
-            frontend::QUERY | frontend::FUNCTION_CALL => {
-                if !self.skipping {
-                    self.refuse_query(&refusal, "", io)?;
-                }
-            }
-            frontend::PARSE
-            | frontend::BIND
-            | frontend::DESCRIBE
-            | frontend::EXECUTE
-            | frontend::CLOSE => {
-                if !self.skipping {
-                    self.refuse_extended(&refusal, "", io)?;
-                }
-            }
-            _ => return Err(Fatal::protocol(MALFORMED)),
-        }
-        self.replies.locals(io.client);
-        self.in_clients(start, io)
-    }
-
     fn take_client(
         &mut self,
         message: &FrontendMessage<'_>,
@@ -403,13 +376,6 @@ impl Session {
             }
         }
         Ok(())
-    }
-
-    fn on_function_call(&mut self, io: &mut Io<'_>) -> Result<Step, Fatal> {
-        let refusal = Refusal::denied("the function call protocol is not allowed for this role")
-            .hint("Call the function with SELECT.");
-        self.refuse_query(&refusal, "", io)?;
-        Ok(Step::Continue)
     }
 
     fn next_segment(&mut self) -> u64 {

@@ -220,6 +220,14 @@ impl Session {
         Ok(Running::new(Arc::clone(plan), at.now, ticket))
     }
 
+    /// A function call, which is no statement.
+    pub(super) fn on_function_call(&mut self, io: &mut Io<'_>) -> Result<Step, Fatal> {
+        let refusal = Refusal::denied("the function call protocol is not allowed for this role")
+            .hint("Call the function with SELECT.");
+        self.refuse_query(&refusal, "", io)?;
+        Ok(Step::Continue)
+    }
+
     /// Refuses a Query (or a function call): error, then ReadyForQuery.
     pub(super) fn refuse_query(
         &mut self,
