@@ -445,6 +445,6 @@ impl Hidden<'_> {
     }
 }
 
-fn is_builtin(op: &Operator) -> bool {
+pub(super) fn is_builtin(op: &Operator) -> bool {
     op.schema.as_ref().is_some_and(|s| *s == "pg_catalog")
 }

@@ -4,6 +4,7 @@
 //! Deliberately absent: what fails for every row alike, and what a comparison under a nondeterministic
 //! collation costs. What is not known to be harmless may fail.
 
+use super::super::hidden::is_builtin;
 use crate::ident::Ident;
 use crate::sql::tree::{
     Expr, JoinConstraint, Part, Query, Select, SelectItem, SetExpr, Statement, TableRef,
@@ -100,11 +101,14 @@ fn table(t: &mut TableRef) -> bool {
 
 fn expr(e: &mut Expr) -> bool {
     let harmless = match e {
-        Expr::Binary(_, op, _) => COMPARISONS.contains(&&*op.symbol),
+        Expr::Binary(_, op, _) => is_builtin(op) && COMPARISONS.contains(&&*op.symbol),
         Expr::Call(call) => {
-            let name = call.function.parts.last();
             let plain = call.over.is_none() && call.filter.is_none() && call.order_by.is_empty();
-            plain && name.is_some_and(|n| HARMLESS.contains(&n.as_str()))
+            let harmless = matches!(
+                call.function.parts.as_slice(),
+                [schema, name] if *schema == "pg_catalog" && HARMLESS.contains(&name.as_str())
+            );
+            plain && harmless
         }
         // What a constant is made of is decided before there is a row.
         Expr::Cast(inner, ty) => {
