@@ -76,24 +76,25 @@ impl Catalog {
     pub(super) fn effects(&self, relation: &Relation) -> Vec<Constraint> {
         let mut found = Vec::new();
         for key in &relation.referenced_by {
+            let Some(mine) = key.columns.first() else {
+                continue;
+            };
             let kinds = [
                 (ConstraintKind::CascadedDelete, key.effect(true)),
                 (ConstraintKind::CascadedUpdate, key.effect(false)),
             ];
             for (kind, effect) in kinds {
-                let Some(mine) = key.columns.first() else {
-                    continue;
-                };
                 let met = effect.map(|effect| self.met(effect)).unwrap_or_default();
-                found.push(Constraint {
-                    columns: key.columns.clone(),
-                    others: met.into_iter().map(|other| (*mine, other)).collect(),
-                    nulls: true,
-                    ..Constraint::new(kind)
-                });
+                if !met.is_empty() {
+                    found.push(Constraint {
+                        columns: key.columns.clone(),
+                        others: met.into_iter().map(|other| (*mine, other)).collect(),
+                        nulls: true,
+                        ..Constraint::new(kind)
+                    });
+                }
             }
         }
-        found.retain(|c| !c.others.is_empty());
         found
     }
 

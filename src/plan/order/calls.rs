@@ -226,14 +226,10 @@ pub(super) fn resorts(s: &mut Select, order_by: &mut [&mut Expr]) -> bool {
         {
             return true;
         }
-        let mut found = false;
-        let walked = e.parts(&mut |part| {
-            if let Part::Expr(inner) = part {
-                found = found || sorts(inner);
-            }
-            Ok(())
-        });
-        found || walked.is_err()
+        e.any_part(|part| match part {
+            Part::Expr(inner) => sorts(inner),
+            Part::Query(_) => false,
+        })
     }
     !s.group_by.is_empty()
         || s.items.iter_mut().any(|i| match i {
@@ -244,8 +240,13 @@ pub(super) fn resorts(s: &mut Select, order_by: &mut [&mut Expr]) -> bool {
 }
 
 fn orderless(name: &[Ident]) -> bool {
+    is_builtin_of(name, ORDERLESS)
+}
+
+/// Is it one of these functions of PostgreSQL's own?
+pub(super) fn is_builtin_of(name: &[Ident], these: &[&str]) -> bool {
     match name {
-        [schema, function] => *schema == "pg_catalog" && ORDERLESS.contains(&function.as_str()),
+        [schema, function] => *schema == "pg_catalog" && these.contains(&function.as_str()),
         _ => false,
     }
 }

@@ -5,6 +5,7 @@
 //! collation costs. What is not known to be harmless may fail.
 
 use super::super::hidden::is_builtin;
+use super::calls::is_builtin_of;
 use crate::ident::Ident;
 use crate::sql::tree::{
     Expr, JoinConstraint, Part, Query, Select, SelectItem, SetExpr, Statement, TableRef,
@@ -104,11 +105,7 @@ fn expr(e: &mut Expr) -> bool {
         Expr::Binary(_, op, _) => is_builtin(op) && COMPARISONS.contains(&&*op.symbol),
         Expr::Call(call) => {
             let plain = call.over.is_none() && call.filter.is_none() && call.order_by.is_empty();
-            let harmless = matches!(
-                call.function.parts.as_slice(),
-                [schema, name] if *schema == "pg_catalog" && HARMLESS.contains(&name.as_str())
-            );
-            plain && harmless
+            plain && is_builtin_of(&call.function.parts, HARMLESS)
         }
         // What a constant is made of is decided before there is a row.
         Expr::Cast(inner, ty) => {
@@ -130,13 +127,9 @@ fn expr(e: &mut Expr) -> bool {
         | Expr::Subquery(_) => false,
         _ => true,
     };
-    let mut fails = !harmless;
-    let walked = e.parts(&mut |part| {
-        fails |= match part {
+    !harmless
+        || e.any_part(|part| match part {
             Part::Expr(inner) => expr(inner),
             Part::Query(q) => query(q),
-        };
-        Ok(())
-    });
-    fails || walked.is_err()
+        })
 }

@@ -12,7 +12,6 @@ use crate::pooling::known::{Known, Missing};
 use crate::pooling::residue::{Residue, residue};
 use crate::pooling::routines::Routines;
 use crate::pooling::statements::{self, NOWHERE, Statement};
-use crate::pooling::words;
 use crate::wire::frame::{HEADER_BYTES, Limits, body};
 use crate::wire::frontend;
 
@@ -69,16 +68,15 @@ impl Link {
     ) -> Result<bool, LinkError> {
         let rest = walk.rest();
         let whole = rest.get(..total).map(body);
-        if self.drops && !self.later() {
+        let named = matches!(
+            tag,
+            frontend::PARSE | frontend::BIND | frontend::DESCRIBE | frontend::CLOSE
+        );
+        if named && self.drops {
+            if self.later() {
+                return Ok(false);
+            }
             self.drops = false;
-        }
-        if self.drops
-            && matches!(
-                tag,
-                frontend::PARSE | frontend::BIND | frontend::DESCRIBE | frontend::CLOSE
-            )
-        {
-            return Ok(false);
         }
         match tag {
             frontend::QUERY => {
@@ -206,13 +204,10 @@ impl Link {
             walk.pass(total);
             return true;
         }
-        if self.expected.is_open(name, None) && self.later() {
+        if self.depends(name) && self.later() {
             return false;
         }
         if let Some(taken) = self.statement(name, at) {
-            if self.expected.is_open(name, Some(taken.id)) && self.later() {
-                return false;
-            }
             self.open = true;
             // PostgreSQL says that the name is taken, in its own words.
             walk.replace(total, out);
@@ -221,7 +216,7 @@ impl Link {
             self.expected.push(Due::Doomed);
             return true;
         }
-        let statement = if self.altered || words::tells_time(statements::text(text)) {
+        let statement = if self.altered {
             at.statements.private(text, at.routines)
         } else {
             at.statements.intern(text, &self.settings, at.routines)

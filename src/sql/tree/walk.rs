@@ -25,17 +25,22 @@ pub type Walked = Result<(), Refusal>;
 pub type Visit<'v> = dyn FnMut(Part<'_>) -> Walked + 'v;
 
 impl Expr {
-    /// Is there a query in it?
-    pub fn has_query(&mut self) -> bool {
+    /// Is one of its parts like this? Asked of each until one is.
+    pub fn any_part(&mut self, mut like: impl FnMut(Part<'_>) -> bool) -> bool {
         let mut found = false;
         let walked = self.parts(&mut |part| {
-            found |= match part {
-                Part::Expr(inner) => inner.has_query(),
-                Part::Query(_) => true,
-            };
+            found = found || like(part);
             Ok(())
         });
         found || walked.is_err()
+    }
+
+    /// Is there a query in it?
+    pub fn has_query(&mut self) -> bool {
+        self.any_part(|part| match part {
+            Part::Expr(inner) => inner.has_query(),
+            Part::Query(_) => true,
+        })
     }
 
     /// Visits what is directly inside.
