@@ -61,10 +61,10 @@ pub const BACKEND_FRAME_BYTES: usize = 30_001;
 /// A ParameterDescription: 65,535 OIDs, their count and the header.
 pub const PARAMETER_DESCRIPTION_BYTES: usize = 5 + 2 + 65_535 * 4;
 
-/// One read from a socket: a TLS record, or two of PostgreSQL's writes. A read that is filled is followed
+/// One read from a socket: two TLS records, or four of PostgreSQL's writes. A read that is filled is followed
 /// by another at once; after one that is not, the runtime waits to be told that there is more, which
 /// costs as much as the read.
-pub const READ_BYTES: usize = 16 * 1024;
+pub const READ_BYTES: usize = 32 * 1024;
 
 /// One field of an error the proxy writes: longer texts help nobody and cost every client.
 pub const REPORT_FIELD_BYTES: usize = 16 * 1024;
