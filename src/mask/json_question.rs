@@ -57,15 +57,11 @@ pub(super) fn answer(
         }
         // Members are never made and never taken away, but what is no object becomes JSON null.
         Asked::HasKey(key) => {
-            let object = op(
-                &super::sql_text::call("jsonb_typeof", &[x]),
-                "=",
-                &literal("object", "text"),
-            );
-            Some(format!(
-                "({} AND {object})",
-                op(x, "?", &literal(key, "text"))
-            ))
+            let kind = super::sql_text::call("jsonb_typeof", &[x]);
+            let object = op(&kind, "=", &literal("object", "text"));
+            let has = op(x, "?", &literal(key, "text"));
+            // One condition: what else has the key is not for anyone to see.
+            Some(case(&[(object, has)], &super::question::never(x)))
         }
         Asked::Contains(document) => {
             let wanted: Value = serde_json::from_str(document).ok()?;

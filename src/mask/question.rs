@@ -57,7 +57,8 @@ impl Originals {
 
 impl CompiledMask {
     /// SQL over `operand` that answers the question; `None` if only the mask itself can. `ordered`: it is
-    /// a condition, and an index has the column's texts in the order of their code points.
+    /// a condition, an index has the column's texts in the order of their code points, and no other
+    /// condition could tell which rows are in a range of it.
     pub fn ask(&self, question: Question<'_>, operand: &str, ordered: bool) -> Option<String> {
         let range = |pattern: &str| {
             let range = ordered.then(|| range(&cast_text(operand), pattern));
@@ -76,13 +77,18 @@ impl CompiledMask {
                         Some(like(&stored, &pattern, "=", "1"))
                     }
                     Originals::Among(pattern) => {
-                        let same = op(&self.sql(operand), "=", &literal(value, "text"));
                         let likely = like(&stored, &pattern, ">", "0");
+                        let value = literal(value, "text");
                         let Some(range) = range(&pattern) else {
-                            return Some(both(&likely, &same));
+                            // One condition, or PostgreSQL could try another one between: which rows
+                            // are likely is not for anyone to see. Taken for as rare as an equality.
+                            let none = self.column_type().cast(&call("left", &[&stored, "0"]));
+                            let masked = case(&[(likely, self.sql(operand))], &none);
+                            return Some(op(&format!("({masked})"), "=", &value));
                         };
-                        // As a CASE, of which PostgreSQL takes one half for true: it would take two
+                        // Of this one PostgreSQL takes half of all rows for true: it would take two
                         // equalities for far rarer than either.
+                        let same = op(&self.sql(operand), "=", &value);
                         let exactly = case(&[(likely, same)], &never(operand));
                         Some(both(&exactly, &range))
                     }
@@ -247,7 +253,7 @@ fn range(text: &str, pattern: &str) -> Option<String> {
 }
 
 /// False, and NULL for NULL.
-fn never(operand: &str) -> String {
+pub(super) fn never(operand: &str) -> String {
     format!("({operand} IS NULL AND NULL)")
 }
 

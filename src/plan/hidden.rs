@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::decide::{Decisions, Place};
 use super::once::once;
+use super::order::raising;
 use crate::analyze::ColumnForm;
 use crate::analyze::lineage::{Lineage, Source};
 use crate::catalog::Index;
@@ -30,8 +31,8 @@ use crate::policy::Treatment;
 use crate::refusal::Refusal;
 use crate::sql::print::{DerivedColumn, INNER_ALIAS, RelationForm, Rewrite};
 use crate::sql::tree::{
-    BoolTest, Column, Distinct, Expr, GroupItem, JoinConstraint, Literal, Name, Operator,
-    OrderItem, Part, Query, RelationId, Select, SelectItem, SetExpr, Statement, TableRef, Walked,
+    BoolTest, Column, Distinct, Expr, GroupItem, JoinConstraint, Literal, Operator, OrderItem,
+    Part, Query, RelationId, Select, SelectItem, SetExpr, Statement, TableRef, Walked,
 };
 
 /// A longer list is compared with the mask, once.
@@ -51,6 +52,10 @@ pub(super) struct Hidden<'a> {
     outermost: bool,
     /// What is walked chooses rows, so that an index may serve it.
     chooses: bool,
+    /// And to be false is the same there as to be NULL.
+    pub(super) filters: bool,
+    /// Not with a range that is wider than what the mask shows: that a row fails would tell of it.
+    exactly: bool,
 }
 
 /// Moves the questions of a query into its masked relations.
@@ -63,13 +68,16 @@ pub(super) fn hide(
     let Statement::Query(query) = statement else {
         return Ok(());
     };
+    let exactly = raising::choosing(query);
     let mut hidden = Hidden {
+        exactly,
         lineage,
         decisions,
         rewrite,
         made: HashMap::new(),
         outermost: true,
         chooses: false,
+        filters: false,
     };
     hidden.query(query, &Open::new())
 }
@@ -210,10 +218,19 @@ impl Hidden<'_> {
     }
 
     pub(super) fn expr(&mut self, e: &mut Expr, open: &Open) -> Walked {
+        let filters = self.filters;
+        self.filters &= matches!(e, Expr::And(_) | Expr::Or(_) | Expr::Binary(..));
+        let done = self.answered(e, open);
+        self.filters = filters;
+        done
+    }
+
+    fn answered(&mut self, e: &mut Expr, open: &Open) -> Walked {
         if let Some(answer) = self.answer(e, open) {
             *e = answer;
             return Ok(());
         }
+        self.filters &= !matches!(e, Expr::Binary(..));
         e.parts(&mut |part| self.part(part, open))
     }
 
@@ -294,48 +311,13 @@ impl Hidden<'_> {
         if matches!(question, Question::Equals(_) | Question::Like(_)) && !self.is_text(c) {
             return None;
         }
-        let ordered = self.chooses && !negated && self.is_ordered(c);
+        let ordered = self.chooses && !self.exactly && !negated && self.is_ordered(c);
         let answer = self.column(c, open, |x| mask.ask(question, x, ordered))?;
         Some(if negated {
             Expr::Not(Box::new(answer))
         } else {
             answer
         })
-    }
-
-    /// `a = b` of two masked relations. PostgreSQL has no statistics of a computed column and takes it
-    /// for 200 distinct values, so a join of 2,000 rows with 10,000 looked like 100,000 rows worth a
-    /// nested loop that a LIMIT ends soon; it ran for 26 s, and for 50 ms with two conditions, whose
-    /// selectivities multiply. The second says nothing new: equal masks are both there. Under "C" equal
-    /// texts are the same bytes, as under every deterministic collation, and are sorted much faster.
-    fn joined(&mut self, l: &Column, op: &Operator, r: &Column, open: &Open) -> Option<Expr> {
-        let computed = |c: &Column| c.base.filter(|b| self.rewrite.computed.contains(b));
-        let (left, right) = (computed(l)?, computed(r)?);
-        let both = open.contains_key(&left.0) && open.contains_key(&right.0);
-        // Of columns with collations of their own PostgreSQL may know none to compare by.
-        let collation = |(id, attnum)| {
-            let column = self.lineage.relation(id)?.relation.attribute(attnum)?;
-            Some(&column.collation)
-        };
-        if left.0 == right.0 || !both || collation(left)? != collation(right)? {
-            return None;
-        }
-        let present = |x: &str| Some(format!("pg_catalog.num_nonnulls({x})"));
-        let there = (
-            self.column(l, open, present)?,
-            self.column(r, open, present)?,
-        );
-        let bytes = |c: &Column| {
-            let parts = vec![Ident::exact("pg_catalog"), Ident::exact("C")];
-            let collation = Name { parts, position: 0 };
-            Box::new(Expr::Collate(Box::new(Expr::Column(c.clone())), collation))
-        };
-        // Not as an equality PostgreSQL could join by.
-        let there = Expr::Binary(Box::new(there.0), op.clone(), Box::new(there.1));
-        Some(Expr::And(vec![
-            Expr::Binary(bytes(l), op.clone(), bytes(r)),
-            Expr::Test(Box::new(there), BoolTest::NotFalse),
-        ]))
     }
 
     /// A hidden column of the relation `c` is of, from the stored column's SQL.

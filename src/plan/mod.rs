@@ -12,6 +12,7 @@ mod explain;
 mod facts;
 mod held;
 mod hidden;
+mod joined;
 mod observe;
 mod once;
 mod order;

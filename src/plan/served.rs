@@ -16,7 +16,10 @@ impl Hidden<'_> {
     /// A condition that chooses rows.
     pub(super) fn condition(&mut self, condition: &mut Expr, open: &Open) -> Walked {
         self.served(condition, open);
-        self.expr(condition, open)
+        let filters = std::mem::replace(&mut self.filters, true);
+        let done = self.expr(condition, open);
+        self.filters = filters;
+        done
     }
 
     /// Has an index serve what it can of a condition: those that must all hold, or one of which must.
