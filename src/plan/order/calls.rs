@@ -1,7 +1,7 @@
 //! Aggregates and window functions that tell in which order they met their rows.
 
 use super::key::order_key;
-use super::{Level, Order};
+use super::{Gathers, Level, Order};
 use crate::catalog::FunctionKind;
 use crate::ident::Ident;
 use crate::pg::sqlstate;
@@ -75,8 +75,8 @@ enum Peers {
 }
 
 impl Order<'_> {
-    /// A call of a SELECT's own level.
-    pub(super) fn call(&self, call: &mut Call, level: &Level) -> Walked {
+    /// A call in a SELECT.
+    pub(super) fn call(&self, call: &mut Call, level: &Level, of: Gathers) -> Walked {
         if let Some(over) = &mut call.over {
             level.windowed.set(true);
             let peers = self.peers(&call.function.parts);
@@ -94,16 +94,28 @@ impl Order<'_> {
         level.aggregates.set(true);
         // DISTINCT sorts by the values themselves, WITHIN GROUP is a function of them.
         let settled = call.distinct || call.within_group || orderless(&call.function.parts);
-        let exposed = level.exposed || self.above;
         let keys = call.order_by.iter().map(|o| &o.expr);
-        if exposed && !settled && !self.identified(&level.identity, keys) {
+        if !settled && self.is_open(level, of, keys) {
             call.order_by.push(order_key());
         }
         Ok(())
     }
 
+    /// May an aggregate meet its rows in an order that tells, which these keys leave open?
+    fn is_open<'e>(
+        &self,
+        level: &Level,
+        of: Gathers,
+        keys: impl Iterator<Item = &'e Expr>,
+    ) -> bool {
+        match of {
+            Gathers::Own => level.exposed && !self.identified(&level.identity, keys),
+            Gathers::Above => true,
+        }
+    }
+
     /// `JSON_ARRAYAGG`, `JSON_OBJECTAGG`.
-    pub(super) fn keyword(&self, form: &mut KeywordForm, level: &Level) -> Walked {
+    pub(super) fn keyword(&self, form: &mut KeywordForm, level: &Level, of: Gathers) -> Walked {
         let Some(name @ ("json_arrayagg" | "json_objectagg")) = form.name else {
             return Ok(());
         };
@@ -113,7 +125,7 @@ impl Order<'_> {
         } else {
             level.aggregates.set(true);
         }
-        if !(level.exposed || self.above) {
+        if of == Gathers::Own && !level.exposed {
             return Ok(());
         }
         let ordered = form.pieces.iter_mut().find_map(|p| match p {
@@ -123,7 +135,7 @@ impl Order<'_> {
         match ordered {
             Some(items) if !windowed => {
                 let keys = items.iter().map(|o| &o.expr);
-                if !self.identified(&level.identity, keys) {
+                if self.is_open(level, of, keys) {
                     items.push(order_key());
                 }
                 Ok(())

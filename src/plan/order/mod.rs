@@ -33,12 +33,14 @@ mod calls;
 mod changes;
 mod identity;
 mod key;
-mod raising;
+mod level;
+pub(super) mod raising;
 mod select;
 
 use std::cell::Cell;
 
-use self::identity::{Base, Identity};
+use self::identity::Base;
+use self::level::{Gathers, Level};
 use self::select::names;
 use super::decide::{Decisions, Delivery, Place};
 use crate::analyze::lineage::{Lineage, Source, Uses};
@@ -48,7 +50,7 @@ use crate::policy::Treatment;
 use crate::refusal::Refusal;
 use crate::sql::tree::{
     Assignment, ConflictAction, Expr, InsertSource, Part, Query, RelationId, SelectItem, SetExpr,
-    Statement, TableRef, Walked, Window, With,
+    Statement, TableRef, Walked, With,
 };
 
 /// Who reads a query's rows.
@@ -66,20 +68,6 @@ enum Reader {
     Member,
     /// A loop of WITH RECURSIVE, where PostgreSQL takes no ORDER BY.
     Loop,
-}
-
-/// What a SELECT's calls may look at.
-struct Level {
-    /// The rows may come in an order that tells of protected values.
-    exposed: bool,
-    /// What tells its rows apart.
-    identity: Identity,
-    /// Its named windows.
-    windows: Vec<(Ident, Window)>,
-    /// An aggregate of this level was met.
-    aggregates: Cell<bool>,
-    /// A window function of this level was met.
-    windowed: Cell<bool>,
 }
 
 /// One common table expression in scope.
@@ -391,9 +379,14 @@ impl Order<'_> {
             }
             _ => e.parts(&mut |part| self.part(part, level))?,
         }
+        let of = if self.above && level.reaches_out(e) {
+            Gathers::Above
+        } else {
+            Gathers::Own
+        };
         match e {
-            Expr::Call(call) => self.call(call, level),
-            Expr::Keyword(form) => self.keyword(form, level),
+            Expr::Call(call) => self.call(call, level, of),
+            Expr::Keyword(form) => self.keyword(form, level, of),
             _ => Ok(()),
         }
     }
@@ -408,19 +401,6 @@ impl Order<'_> {
         let source = Source::Column { relation, attnum };
         let decided = self.decisions.columns.get(&source);
         decided.is_some_and(|d| d.place == Place::Stored)
-    }
-}
-
-impl Level {
-    /// No rows.
-    fn outside() -> Self {
-        Self {
-            exposed: false,
-            identity: Identity::default(),
-            windows: Vec::new(),
-            aggregates: Cell::new(false),
-            windowed: Cell::new(false),
-        }
     }
 }
 

@@ -220,6 +220,7 @@ impl Order<'_> {
                 || compared && resorts(s, order_by),
             identity: Identity::of(&s.from, s.filter.as_ref(), reader),
             windows: s.windows.clone(),
+            aliases: s.from.iter().flat_map(TableRef::aliases).cloned().collect(),
             aggregates: Cell::new(false),
             windowed: Cell::new(false),
         };

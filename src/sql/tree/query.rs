@@ -405,6 +405,31 @@ pub enum JoinConstraint {
 }
 
 impl TableRef {
+    /// What its columns may be qualified with, once every relation has an alias.
+    pub fn aliases(&self) -> Vec<&Ident> {
+        let (alias, inner) = match self {
+            Self::Relation(r) => (&r.alias, Vec::new()),
+            Self::Derived { alias, .. } => (alias, Vec::new()),
+            Self::Function(f) => (&f.alias, Vec::new()),
+            Self::Keyword(k) => (&k.alias, Vec::new()),
+            Self::Join {
+                left,
+                right,
+                constraint,
+                alias,
+                ..
+            } => {
+                let mut inner = [left.aliases(), right.aliases()].concat();
+                if let JoinConstraint::Using(_, Some(merged)) = constraint {
+                    inner.push(merged);
+                }
+                (alias, inner)
+            }
+        };
+        let own = alias.iter().map(|alias| &alias.name);
+        own.chain(inner).collect()
+    }
+
     /// A relation by qualified name, without alias.
     pub fn relation(parts: &[&str]) -> Self {
         Self::Relation(Box::new(RelationRef {

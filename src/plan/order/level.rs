@@ -1,0 +1,77 @@
+//! One SELECT, as its calls see it: whether its rows come in an order that tells, and whether they are
+//! what an aggregate gathers.
+
+use std::cell::Cell;
+
+use super::identity::Identity;
+use crate::ident::Ident;
+use crate::sql::tree::{Expr, Part, Window};
+
+/// What a SELECT's calls may look at.
+pub(super) struct Level {
+    /// The rows may come in an order that tells of protected values.
+    pub(super) exposed: bool,
+    /// What tells its rows apart.
+    pub(super) identity: Identity,
+    /// Its named windows.
+    pub(super) windows: Vec<(Ident, Window)>,
+    /// What its columns are qualified with.
+    pub(super) aliases: Vec<Ident>,
+    /// An aggregate of this level was met.
+    pub(super) aggregates: Cell<bool>,
+    /// A window function of this level was met.
+    pub(super) windowed: Cell<bool>,
+}
+
+/// Whose rows an aggregate may gather.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gathers {
+    /// Those of the SELECT it stands in.
+    Own,
+    /// Those of one around it, which is exposed; of them nothing is known here.
+    Above,
+}
+
+impl Level {
+    /// No rows.
+    pub(super) fn outside() -> Self {
+        Self {
+            exposed: false,
+            identity: Identity::default(),
+            windows: Vec::new(),
+            aliases: Vec::new(),
+            aggregates: Cell::new(false),
+            windowed: Cell::new(false),
+        }
+    }
+
+    /// May an aggregate be one of a query around this? It is of the innermost level that it has a column
+    /// of, and of its own if it has none.
+    pub(super) fn reaches_out(&self, aggregate: &mut Expr) -> bool {
+        let (mut own, mut other) = (false, false);
+        self.reads(aggregate, &mut own, &mut other);
+        other && !own
+    }
+
+    fn reads(&self, e: &mut Expr, own: &mut bool, other: &mut bool) {
+        let qualifier = match e {
+            Expr::Column(column) => column.qualifier.as_ref(),
+            Expr::WholeRow { qualifier, .. } => Some(&*qualifier),
+            _ => {
+                let read = e.parts(&mut |part| {
+                    match part {
+                        Part::Expr(inner) => self.reads(inner, own, other),
+                        Part::Query(_) => *other = true,
+                    }
+                    Ok(())
+                });
+                *other |= read.is_err();
+                return;
+            }
+        };
+        match qualifier {
+            Some(alias) if self.aliases.contains(alias) => *own = true,
+            _ => *other = true,
+        }
+    }
+}
