@@ -16,7 +16,7 @@ mod stage;
 use std::time::Duration;
 
 use stage::{Stage, connect, eventually, options};
-use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Client, NoTls, Row, SimpleQueryMessage};
 
 /// One race: statements, DDL against them, and its undoing.
 struct Race {
@@ -128,6 +128,10 @@ const RACES: &[Race] = &[
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Way {
     Simple,
+    /// Run before the DDL; after it parsed and described first, bound then.
+    Parsed,
+    /// The same, all of it at once.
+    Unnamed,
     /// Parsed and run before the DDL, bound and run again after it.
     Prepared,
     /// As `Prepared`, by PREPARE and EXECUTE.
@@ -142,8 +146,10 @@ enum Way {
     Temporary,
 }
 
-const WAYS: [Way; 7] = [
+const WAYS: [Way; 9] = [
     Way::Simple,
+    Way::Parsed,
+    Way::Unnamed,
     Way::Prepared,
     Way::Sql,
     Way::Repeatable,
@@ -175,6 +181,14 @@ async fn shown(client: &Client, sql: &str) -> Result<String, tokio_postgres::Err
     Ok(out)
 }
 
+/// The texts among their values.
+fn texts(rows: Vec<Row>) -> String {
+    let text = |row: &Row, at| row.try_get::<_, Option<String>>(at).ok().flatten();
+    (rows.iter())
+        .flat_map(|row| (0..row.len()).filter_map(move |at| text(row, at)))
+        .collect()
+}
+
 async fn copied(client: &Client, sql: &str) -> Result<String, tokio_postgres::Error> {
     use futures::TryStreamExt;
     let rows = client.copy_out(&format!("COPY ({sql}) TO STDOUT")).await?;
@@ -202,7 +216,7 @@ async fn raced(race: &Race, sql: &str, way: Way, when: When) -> String {
     let (client, _task) = connect("support").await;
     let mut prepared = None;
     match way {
-        Way::Simple | Way::Cursor | Way::Temporary => {
+        Way::Simple | Way::Parsed | Way::Unnamed | Way::Cursor | Way::Temporary => {
             client.simple_query(sql).await.unwrap();
         }
         Way::Prepared => {
@@ -233,15 +247,10 @@ async fn raced(race: &Race, sql: &str, way: Way, when: When) -> String {
             Way::Simple | Way::Repeatable => shown(&client, sql).await,
             Way::Prepared => {
                 let statement = prepared.unwrap();
-                client.query(&statement, &[]).await.map(|rows| {
-                    rows.iter()
-                        .flat_map(|r| {
-                            (0..r.len()).map(|n| r.try_get::<_, Option<String>>(n).ok().flatten())
-                        })
-                        .flatten()
-                        .collect()
-                })
+                client.query(&statement, &[]).await.map(texts)
             }
+            Way::Parsed => client.query(sql, &[]).await.map(texts),
+            Way::Unnamed => client.query_typed(sql, &[]).await.map(texts),
             Way::Sql => shown(&client, "EXECUTE s").await,
             Way::Cursor => match client
                 .simple_query(&format!("BEGIN; DECLARE c CURSOR FOR {sql}"))

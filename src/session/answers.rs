@@ -47,6 +47,9 @@ impl Session {
         if self.is_read(tag) {
             return self.on_read(tag);
         }
+        if self.unheard && is_answer(tag) {
+            return Ok(());
+        }
         if tag == backend::ROW_DESCRIPTION {
             // Mostly it is one that was read before.
             self.on_description(Some(body), io)?;
@@ -322,6 +325,9 @@ impl Session {
         if matches!(fields.severity, "FATAL" | "PANIC") {
             return error_to_client(&fields, io);
         }
+        if self.unheard {
+            return Ok(());
+        }
         let sqlstate = fields.sqlstate;
         match self.replies.head() {
             // A statement's time runs on until Execute or Sync, also while PostgreSQL owes nothing.
@@ -389,6 +395,7 @@ impl Session {
             self.details.retain(|upstream, _| live.contains(upstream));
         }
         self.failed = false;
+        self.unheard = false;
         if let Some(read) = read {
             self.uploads.reading = read.ended()?;
             if let Reading::Done(_) = self.uploads.reading {
@@ -399,6 +406,19 @@ impl Session {
         io.client.extend_from_slice(whole);
         Ok(())
     }
+}
+
+/// What PostgreSQL answers a message of the extended protocol that runs nothing, if it takes it.
+fn is_answer(tag: u8) -> bool {
+    matches!(
+        tag,
+        backend::PARSE_COMPLETE
+            | backend::BIND_COMPLETE
+            | backend::CLOSE_COMPLETE
+            | backend::PARAMETER_DESCRIPTION
+            | backend::ROW_DESCRIPTION
+            | backend::NO_DATA
+    )
 }
 
 fn malformed() -> Fatal {

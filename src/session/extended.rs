@@ -218,9 +218,16 @@ impl Session {
         at: &Moment<'_>,
         io: &mut Io<'_>,
     ) -> Result<Step, Fatal> {
-        let taken = !bind.portal.is_empty()
-            && (self.portals.get(bind.portal).is_some()
-                || ident(bind.portal).is_ok_and(|n| self.speculative.cursors.contains_key(&n)));
+        let named = Some(bind.portal).filter(|name| !name.is_empty());
+        let taken = named.is_some_and(|name| {
+            self.portals.get(name).is_some()
+                || ident(name).is_ok_and(|name| self.speculative.cursors.contains_key(&name))
+        });
+        let portal = named.and_then(|name| self.portals.get(name));
+        if portal.is_some_and(|portal| self.replies.owes_end_of(portal.segment)) {
+            // Its transaction may be over by then.
+            return Ok(Step::Later);
+        }
         let refusal = if taken {
             let name = String::from_utf8_lossy(bind.portal);
             Refusal::error(

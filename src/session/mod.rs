@@ -180,6 +180,9 @@ pub struct Session {
     uploads: Uploads,
     /// PostgreSQL waits for CopyData.
     copy_in: bool,
+    /// The client was told of an error that PostgreSQL knows nothing of: what that answers up to the
+    /// next ReadyForQuery is nobody's.
+    unheard: bool,
     /// PostgreSQL found that its catalog is not the snapshot's.
     moved: bool,
     segment: u64,
@@ -222,6 +225,7 @@ impl Session {
             waits_for: None,
             uploads: Uploads::default(),
             copy_in: false,
+            unheard: false,
             moved: false,
             segment: 0,
             names: Names::default(),

@@ -346,6 +346,26 @@ impl Replies {
         false
     }
 
+    /// ReadyForQuery of this segment, or of a later one, is still to come.
+    pub(super) fn owes_end_of(&self, segment: u64) -> bool {
+        self.queue.iter().any(|expected| match expected {
+            Expected::Query { segment: end, .. }
+            | Expected::Ready { segment: end }
+            | Expected::Sync { segment: end } => *end >= segment,
+            _ => false,
+        })
+    }
+
+    /// Whose portal is the first to be executed before the next ReadyForQuery?
+    pub(super) fn executes(&self) -> Option<&Arc<Prepared>> {
+        (self.queue.iter())
+            .take_while(|expected| !matches!(expected, Expected::Sync { .. }))
+            .find_map(|expected| match expected {
+                Expected::Execute { portal, .. } => Some(&portal.prepared),
+                _ => None,
+            })
+    }
+
     /// A COPY FROM was sent and PostgreSQL has not asked for its data: what the client sends next may be
     /// that data, or, if the COPY fails, data to be ignored. Nothing is sent behind such a statement, so
     /// it is the last one.

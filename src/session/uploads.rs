@@ -65,7 +65,6 @@ pub(super) fn opens(message: &FrontendMessage<'_>) -> Option<bool> {
         | FrontendMessage::Close(_)
         | FrontendMessage::Describe(_)
         | FrontendMessage::Execute(_)
-        | FrontendMessage::Flush
         | FrontendMessage::Parse(_) => Some(true),
         FrontendMessage::FunctionCall(_) | FrontendMessage::Query(_) | FrontendMessage::Sync => {
             Some(false)
@@ -73,6 +72,7 @@ pub(super) fn opens(message: &FrontendMessage<'_>) -> Option<bool> {
         FrontendMessage::CopyData(_)
         | FrontendMessage::CopyDone
         | FrontendMessage::CopyFail(_)
+        | FrontendMessage::Flush
         | FrontendMessage::Terminate => None,
     }
 }

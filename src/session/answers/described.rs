@@ -1,14 +1,17 @@
 //! What PostgreSQL says of a statement's parameters and rows, before there are any: it must be what the
 //! plan said, and goes to the client in the plan's words.
 
-use bytes::Bytes;
+use std::sync::Arc;
 
-use super::super::replies::Expected;
+use bytes::{Bytes, BytesMut};
+
+use super::super::replies::{Expected, Prepared};
 use super::super::rows::{self, Rows};
 use super::super::{Fatal, Io, Session, to_client};
 use super::{malformed, unexpected};
-use crate::pg::Oid;
-use crate::wire::RowDescription;
+use crate::mask::OutputRule;
+use crate::pg::{Oid, sqlstate};
+use crate::wire::{Report, RowDescription};
 
 impl Session {
     pub(in crate::session) fn on_description(
@@ -16,7 +19,8 @@ impl Session {
         body: Option<&[u8]>,
         io: &mut Io<'_>,
     ) -> Result<(), Fatal> {
-        match self.replies.head() {
+        let start = io.client.len();
+        let (fits, of) = match self.replies.head() {
             Some(Expected::Query {
                 running,
                 failed: false,
@@ -41,40 +45,65 @@ impl Session {
                 visible,
                 parameters: true,
             }) => {
-                let described = match (body, prepared.plan.outputs()) {
-                    (Some(body), Some(outputs)) => {
-                        Rows::new(outputs, body)?;
-                        Some((body, outputs))
-                    }
-                    (None, None) => None,
-                    _ => return Err(unexpected()),
-                };
-                let kept = body.map(Bytes::copy_from_slice);
                 // A second Describe of the same statement: PostgreSQL itself keeps the shape fixed.
-                drop(prepared.shape.set(kept));
-                if *visible {
-                    match described {
-                        Some((body, outputs)) => rows::describe(outputs, body, io.client)?,
-                        None => to_client::no_data(io.client),
-                    }
-                }
-            }
-            Some(Expected::DescribePortal { outputs, of }) => match (body, outputs) {
-                (Some(body), Some(outputs)) => {
-                    if let Some(prepared) = of {
-                        prepared.describe(outputs, body, io.client)?;
-                    } else {
+                drop(prepared.shape.set(body.map(Bytes::copy_from_slice)));
+                let fits = tell(
+                    body,
+                    prepared.plan.outputs(),
+                    io.client,
+                    |outputs, body, out| {
                         Rows::new(outputs, body)?;
-                        rows::describe(outputs, body, io.client)?;
-                    }
+                        rows::describe(outputs, body, out)
+                    },
+                );
+                if !*visible {
+                    io.client.truncate(start);
                 }
-                (None, None) => to_client::no_data(io.client),
-                _ => return Err(unexpected()),
-            },
+                (fits, Some(Arc::clone(prepared)))
+            }
+            Some(Expected::DescribePortal { outputs, of }) => {
+                let fits = tell(body, outputs.as_ref(), io.client, |outputs, body, out| {
+                    if let Some(prepared) = of {
+                        return prepared.describe(outputs, body, out);
+                    }
+                    Rows::new(outputs, body)?;
+                    rows::describe(outputs, body, out)
+                });
+                (fits, of.clone())
+            }
             _ => return Err(unexpected()),
-        }
+        };
         self.replies.pop();
-        Ok(())
+        if fits {
+            return Ok(());
+        }
+        io.client.truncate(start);
+        if let Some(body) = body {
+            RowDescription::read(body).map_err(|_| malformed())?;
+        }
+        self.on_misfit(of.as_ref(), io)
+    }
+
+    /// What PostgreSQL described is not what was planned: its catalog is another by now.
+    fn on_misfit(&mut self, of: Option<&Arc<Prepared>>, io: &mut Io<'_>) -> Result<(), Fatal> {
+        self.moved = true;
+        match (self.replies.executes(), of) {
+            // Its own checks fail then; until they do, no row has a place to go.
+            (Some(next), Some(of)) if Arc::ptr_eq(next, of) => Ok(()),
+            // PostgreSQL sees no error, and would do what the client takes for skipped.
+            (Some(_), _) => Err(Fatal {
+                sqlstate: sqlstate::SERIALIZATION_FAILURE,
+                message: CHANGED,
+            }),
+            (None, _) => {
+                let report = Report::error(sqlstate::SERIALIZATION_FAILURE, CHANGED);
+                to_client::error(io.client, &report);
+                self.failed = true;
+                self.unheard = true;
+                self.skipping = !self.replies.skip_to_sync();
+                Ok(())
+            }
+        }
     }
 
     pub(in crate::session) fn on_parameters(
@@ -111,6 +140,26 @@ impl Session {
                 Ok(())
             }
             _ => Err(unexpected()),
+        }
+    }
+}
+
+const CHANGED: &str = "a relation of this statement was changed while it was prepared";
+
+/// Appends what the client is told of a result, and says whether it is the one that was planned. That
+/// there is none fits always: what is executed has its rows checked by the plan.
+fn tell(
+    body: Option<&[u8]>,
+    outputs: Option<&Arc<[OutputRule]>>,
+    out: &mut BytesMut,
+    describe: impl FnOnce(&Arc<[OutputRule]>, &[u8], &mut BytesMut) -> Result<(), Fatal>,
+) -> bool {
+    match (body, outputs) {
+        (Some(body), Some(outputs)) => describe(outputs, body, out).is_ok(),
+        (Some(_), None) => false,
+        (None, _) => {
+            to_client::no_data(out);
+            true
         }
     }
 }
