@@ -36,6 +36,8 @@ mod reload;
 mod restart;
 #[path = "session/restricted.rs"]
 mod restricted;
+#[path = "session/returned.rs"]
+mod returned;
 #[path = "session/rotation.rs"]
 mod rotation;
 #[path = "session/serving.rs"]

@@ -118,6 +118,33 @@ impl Expected {
         }
     }
 
+    /// An error came: what follows is skipped up to the next Sync, unless it was a Query's. True if that
+    /// Sync has not been sent.
+    pub(super) fn fails(&mut self) -> bool {
+        let ends = |due: &Due| matches!(due, Due::Query | Due::Sync);
+        let first = self.0.iter().position(ends).unwrap_or(self.0.len());
+        let of_query = matches!(self.0.get(first), Some(Due::Query));
+        let reached = |due: &Due| matches!(due, Due::Reached);
+        if of_query && !self.0.range(..first).any(reached) {
+            return false;
+        }
+        let sync = |due: &Due| matches!(due, Due::Sync);
+        let sync = self.0.iter().position(sync);
+        let mut skipped = sync.unwrap_or(self.0.len());
+        self.0.retain(|due| {
+            let before = skipped > 0;
+            skipped = skipped.saturating_sub(1);
+            !(before && matches!(due, Due::Query))
+        });
+        sync.is_none()
+    }
+
+    /// What a message that is no end of a segment answers.
+    pub(super) fn answered(&mut self) -> Option<Due> {
+        self.drop_copy_ends();
+        self.pop()
+    }
+
     /// Takes away marks that stand for nothing any more.
     pub(super) fn drop_copy_ends(&mut self) {
         while matches!(self.0.front(), Some(Due::CopyEnd)) {

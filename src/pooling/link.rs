@@ -95,6 +95,8 @@ pub struct Link {
     down_left: usize,
     /// Messages went up that no Sync has closed yet.
     open: bool,
+    /// An error came, and the Sync up to which the server skips has not been sent.
+    skipping: bool,
     /// A Query went up that may drop every statement.
     drops: bool,
     /// What the client said next depends on an answer that is due.
@@ -109,6 +111,9 @@ pub struct Link {
     copying: bool,
     /// A Sync went up among them.
     synced: bool,
+    /// One did, and the COPY failed: how many of them are answered is not known, and the session keeps its
+    /// connection.
+    loose: bool,
     /// Texts are in an encoding or under settings in which their words cannot be told.
     unreadable: bool,
     transactions: u64,
@@ -172,6 +177,11 @@ impl Link {
         self.altered = false;
         self.expected.shrink();
         &self.hidden
+    }
+
+    /// The client's last message has begun and not ended.
+    pub fn is_within(&self) -> bool {
+        self.up_left > 0
     }
 
     /// The server still owes answers. (While it waits for the data of a COPY it owes none.)

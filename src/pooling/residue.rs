@@ -90,6 +90,7 @@ fn read(text: &[u8], routines: &Routines, hidden: &mut dyn FnMut(&str)) -> Resid
         previous: Previous::Start,
         call: None,
         setting: Vec::new(),
+        updates: false,
     };
     for item in Words::new(text) {
         reading.take(&item);
@@ -132,6 +133,8 @@ struct Reading<'a, 't> {
     call: Option<Name<'t>>,
     /// The first part of a setting's name.
     setting: Vec<u8>,
+    /// The word UPDATE was read.
+    updates: bool,
 }
 
 impl<'t> Reading<'_, 't> {
@@ -181,14 +184,10 @@ impl<'t> Reading<'_, 't> {
 
     /// `(`, after what may be a name.
     fn open(&mut self) -> Previous {
-        let is_set_config = |name| match name {
-            Name::Plain(word) => word.eq_ignore_ascii_case(b"set_config"),
-            Name::Quoted(name, _) => name == b"set_config",
-        };
         match (self.call, self.previous) {
             (None, Previous::Start) => Previous::Start,
             (None, _) => Previous::Other,
-            (Some(name), _) if is_set_config(name) => Previous::SetConfig,
+            (Some(name), _) if name.is("set_config") => Previous::SetConfig,
             (Some(name), _) => {
                 self.found |= self.routines.call(name);
                 Previous::Other
@@ -199,6 +198,11 @@ impl<'t> Reading<'_, 't> {
     fn name(&mut self, name: Name<'t>) {
         if self.previous == Previous::Dot {
             self.found |= self.routines.attribute(name);
+        }
+        // The view has a rule that calls set_config.
+        self.updates |= name.is("update");
+        if self.updates && name.is("pg_settings") {
+            self.found |= Residue::UNSEEN;
         }
         self.call = Some(name);
         self.previous = match (self.previous, name) {

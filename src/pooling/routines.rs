@@ -191,3 +191,13 @@ pub(super) enum Name<'t> {
     /// As [`Item::Quoted`](super::words::Item::Quoted).
     Quoted(&'t [u8], bool),
 }
+
+impl Name<'_> {
+    /// Is it this one, which is of lower case?
+    pub(super) fn is(self, name: &str) -> bool {
+        match self {
+            Self::Plain(word) => word.eq_ignore_ascii_case(name.as_bytes()),
+            Self::Quoted(quoted, _) => quoted == name.as_bytes(),
+        }
+    }
+}

@@ -44,7 +44,7 @@ const SUSPECT: &str = r"WITH RECURSIVE own AS MATERIALIZED (
         WHEN lanname IN ('sql', 'plpgsql', 'internal') THEN source ~ (
             'set_config|advisory_(un)?lock|try_advisory|\mlisten\M|\mtemp\M|\mtemporary\M|pg_temp'
             || '|\mprepare\M|\mhold\M|\mexecute\M|\mload\M|\mdiscard\M|\mdeallocate\M|dblink|set_limit'
-            || '|_to_xml|\mts_stat\M|\mts_rewrite\M|replication_|backup_st'
+            || '|\mpg_settings\M|_to_xml|\mts_stat\M|\mts_rewrite\M|replication_|backup_st'
             || '|(^|;|>>|\mbegin|\mthen|\melse|\mloop)\s*(re)?set\s+(?!local\M)')
         WHEN lanname = 'c' THEN NOT extension
         ELSE true END
@@ -63,6 +63,7 @@ SELECT p.proname::text, 'true' FROM pg_catalog.pg_proc p
 WHERE p.oid < 16384 AND p.proname = ANY ({server}) AND EXISTS (SELECT FROM (
     SELECT ev_action::text FROM pg_catalog.pg_rewrite WHERE oid >= 16384
     UNION ALL SELECT adbin::text FROM pg_catalog.pg_attrdef
+    UNION ALL SELECT conbin::text FROM pg_catalog.pg_constraint
     UNION ALL SELECT concat(polqual, polwithcheck) FROM pg_catalog.pg_policy
     UNION ALL SELECT tgqual::text FROM pg_catalog.pg_trigger
 ) AS stored(tree) WHERE tree ~ concat(':(op)?funcid ', p.oid, '\M'))";

@@ -1,8 +1,13 @@
 //! Message by message: the same conversation with PostgreSQL itself, through the proxy as an
-//! unrestricted role, and as a restricted one, must have the same answers in the same order.
+//! unrestricted role and as a restricted one, over connections of their own and over lent ones, must
+//! have the same answers in the same order.
+
+use std::sync::OnceLock;
+
+use pgveil::server::config::PoolMode;
 
 use super::client::{Client, Message};
-use super::stage::{PASSWORD, Stage};
+use super::stage::{Another, PASSWORD, PATIENCE, Stage};
 
 /// One client message: type and body.
 type Sent<'a> = (u8, &'a [u8]);
@@ -26,16 +31,33 @@ fn told(message: &Message) -> String {
     }
 }
 
+/// How a client's messages reach the proxy.
+#[derive(Clone, Copy, Debug)]
+enum Writes {
+    Each,
+    Together,
+}
+
 /// Sends everything, then reads up to as many ReadyForQuery as there are Syncs and Queries.
-fn converse(client: &mut Client, sent: &[Sent<'_>]) -> Vec<String> {
-    for (kind, body) in sent {
-        client.send(*kind, body);
+fn converse(client: &mut Client, writes: Writes, sent: &[Sent<'_>]) -> Vec<String> {
+    match writes {
+        Writes::Together => client.send_at_once(sent),
+        Writes::Each => {
+            for (kind, body) in sent {
+                client.send(*kind, body);
+            }
+        }
     }
-    let mut heard = Vec::new();
     let ready = sent
         .iter()
         .filter(|(kind, _)| matches!(kind, b'S' | b'Q' | b'F'))
         .count();
+    hear(client, ready)
+}
+
+/// Reads up to so many ReadyForQuery, or the end.
+fn hear(client: &mut Client, ready: usize) -> Vec<String> {
+    let mut heard = Vec::new();
     for _ in 0..ready {
         heard.extend(client.until_ready().iter().map(told));
         if heard.last().is_some_and(|last| last == "E CLOSED") {
@@ -45,29 +67,39 @@ fn converse(client: &mut Client, sent: &[Sent<'_>]) -> Vec<String> {
     heard
 }
 
-fn clients() -> [(&'static str, Client); 3] {
+/// The road of PostgreSQL itself is the first.
+fn clients() -> [(&'static str, Client); 5] {
+    // It lives as long as the tests do.
+    static LENDING: OnceLock<Another> = OnceLock::new();
     let stage = Stage::shared();
+    let lending = LENDING.get_or_init(|| {
+        stage.another(|config| {
+            config.pool.mode = PoolMode::Transaction;
+            config.pool.queue_timeout = PATIENCE;
+        })
+    });
     let open = |addr, user| Client::connect(addr, user, PASSWORD, "stage").unwrap();
     [
         ("PostgreSQL", open(stage.cluster.address(), "stage_login")),
         ("app", open(stage.addr, "app")),
         ("support", open(stage.addr, "support")),
+        ("app, lent", open(lending.addr, "app")),
+        ("support, lent", open(lending.addr, "support")),
     ]
 }
 
 #[track_caller]
 fn agree(conversations: &[&[Sent<'_>]]) {
-    let [(_, mut direct), rest @ ..] = clients();
-    let expected: Vec<_> = conversations
-        .iter()
-        .map(|c| converse(&mut direct, c))
-        .collect();
-    for (name, mut client) in rest {
-        let heard: Vec<_> = conversations
-            .iter()
-            .map(|c| converse(&mut client, c))
-            .collect();
-        assert_eq!(heard, expected, "{name}");
+    for writes in [Writes::Each, Writes::Together] {
+        let mut heard = clients().map(|(name, mut client)| {
+            let all = conversations.iter();
+            let heard: Vec<_> = all.map(|c| converse(&mut client, writes, c)).collect();
+            (name, heard)
+        });
+        let [(_, expected), rest @ ..] = &mut heard;
+        for (name, heard) in rest {
+            assert_eq!(heard, expected, "{name}, {writes:?}");
+        }
     }
 }
 
@@ -131,6 +163,59 @@ fn the_extended_protocol() {
             (b'E', b"\0\0\0\0\0"),
             SYNC,
         ],
+    ]);
+}
+
+#[test]
+fn what_depends_on_an_answer_may_come_before_it() {
+    let parse: Sent<'_> = (b'P', b"s\0SELECT 1\0\0\0");
+    let bind: Sent<'_> = (b'B', b"\0s\0\0\0\0\0\0");
+    let run: Sent<'_> = (b'E', b"\0\0\0\0\0");
+    let (describe, close): (Sent<'_>, Sent<'_>) = ((b'D', b"Ss\0"), (b'C', b"Ss\0"));
+    let unnamed: Sent<'_> = (b'P', b"\0SELECT 1\0\0\0");
+    agree(&[
+        &[parse, SYNC, bind, run, SYNC, describe, SYNC, close, SYNC],
+        &[
+            parse, SYNC, close, SYNC, parse, SYNC, parse, SYNC, describe, SYNC,
+        ],
+        &[unnamed, SYNC, (b'B', b"\0\0\0\0\0\0\0\0"), run, SYNC],
+        &[(b'Q', b"DISCARD ALL\0"), parse, SYNC, bind, run, SYNC],
+        &[(b'Q', b"PREPARE t AS SELECT 2\0"), (b'Q', b"EXECUTE t\0")],
+        &[
+            (b'Q', b"SET search_path = c\0"),
+            (b'Q', b"SHOW search_path\0"),
+        ],
+    ]);
+}
+
+#[test]
+fn a_portals_name_is_free_when_its_transaction_is_over() {
+    let parse: Sent<'_> = (b'P', b"s\0SELECT id FROM people ORDER BY id\0\0\0");
+    let bind: Sent<'_> = (b'B', b"p\0s\0\0\0\0\0\0\0");
+    let one: Sent<'_> = (b'E', b"p\0\0\0\0\x01");
+    agree(&[
+        &[parse, bind, one, SYNC, bind, one, one, SYNC, one, SYNC],
+        &[(b'Q', b"BEGIN\0"), bind, one, SYNC, bind, SYNC],
+        &[(b'Q', b"ROLLBACK\0"), bind, bind, SYNC, bind, one, SYNC],
+        // In a block it is there as long as that is, whatever else has been asked for meanwhile.
+        &[(b'Q', b"BEGIN\0"), bind, SYNC],
+        &[(b'D', b"Ss\0"), bind, SYNC, (b'Q', b"COMMIT\0")],
+    ]);
+}
+
+#[test]
+fn a_portal_that_could_not_be_bound_is_described_as_postgresql_does() {
+    let bad: Sent<'_> = (b'B', b"\0\0\0\0\0\x01\0\0\0\x01x\0\0");
+    agree(&[
+        &[(b'Q', b"BEGIN\0")],
+        &[
+            (b'P', b"\0SELECT id FROM people WHERE id = $1\0\0\0"),
+            bad,
+            SYNC,
+            (b'D', b"P\0"),
+            SYNC,
+        ],
+        &[(b'Q', b"ROLLBACK\0"), (b'Q', b"SELECT 1\0")],
     ]);
 }
 
@@ -204,7 +289,11 @@ fn flush_brings_what_is_due_without_ending_anything() {
         assert_eq!(told(&client.receive().unwrap()), "E 42703", "{name}");
         // Discarded: after an error only Sync counts.
         client.send(b'Q', b"SELECT 1\0");
-        assert_eq!(converse(&mut client, &[SYNC]), ["Z I"], "{name}");
+        assert_eq!(
+            converse(&mut client, Writes::Each, &[SYNC]),
+            ["Z I"],
+            "{name}"
+        );
     }
 }
 
@@ -215,16 +304,23 @@ fn a_refusal_is_an_error_like_any_other() {
     client.send(FLUSH.0, FLUSH.1);
     assert_eq!(client.receive().unwrap().kind, b'E');
     client.send(b'B', b"\0\0\0\0\0\0\0\0");
-    assert_eq!(converse(&mut client, &[SYNC]), ["Z I"]);
+    assert_eq!(converse(&mut client, Writes::Each, &[SYNC]), ["Z I"]);
     // The fast path is refused, and answered as PostgreSQL answers its errors.
     let call = b"\0\0\0\x01\0\0\0\0\0\0";
-    assert_eq!(converse(&mut client, &[(b'F', call)]), ["E 42501", "Z I"]);
     assert_eq!(
-        converse(&mut client, &[(b'Q', b"BEGIN\0"), (b'F', call)])[2..],
+        converse(&mut client, Writes::Each, &[(b'F', call)]),
+        ["E 42501", "Z I"]
+    );
+    assert_eq!(
+        converse(
+            &mut client,
+            Writes::Each,
+            &[(b'Q', b"BEGIN\0"), (b'F', call)]
+        )[2..],
         ["E 42501", "Z E"]
     );
     assert_eq!(
-        converse(&mut client, &[(b'Q', b"ROLLBACK\0")]),
+        converse(&mut client, Writes::Each, &[(b'Q', b"ROLLBACK\0")]),
         ["C ROLLBACK", "Z I"]
     );
 }
@@ -260,11 +356,11 @@ fn a_cancel_request_that_is_over_cancels_nothing_more() {
                 &b"SELECT count(*) FROM generate_series(1, 20000)\0"[..],
             )];
             assert_eq!(
-                converse(&mut client, &sent).last().unwrap(),
+                converse(&mut client, Writes::Each, &sent).last().unwrap(),
                 "Z I",
                 "{name}"
             );
-            let again = converse(&mut client, &sent);
+            let again = converse(&mut client, Writes::Each, &sent);
             assert!(!again.contains(&"E 57014".to_owned()), "{name}: {again:?}");
         }
     }
@@ -340,12 +436,9 @@ fn pipelined_agree(due: usize, sent: &[Sent<'_>]) {
     let mut heard = Vec::new();
     for (name, mut client) in clients() {
         client.send_at_once(sent);
-        let answers: Vec<String> = (0..due)
-            .flat_map(|_| client.until_ready())
-            .map(|message| told(&message))
-            .collect();
+        let answers = hear(&mut client, due);
         // Nothing is left over, and the session goes on.
-        let after = converse(&mut client, &[(b'Q', b"SELECT 5\0")]);
+        let after = converse(&mut client, Writes::Each, &[(b'Q', b"SELECT 5\0")]);
         heard.push((name, answers, after));
     }
     let ((_, direct, after), rest) = heard.split_first().unwrap();
@@ -436,6 +529,36 @@ fn copy_data_ahead_of_the_answer_in_the_extended_protocol() {
     );
 }
 
+/// How many of the Syncs stood behind the data that failed is known to PostgreSQL alone.
+#[test]
+fn a_sync_behind_data_that_fails_is_answered() {
+    let copy: Sent<'_> = (b'Q', b"COPY sink FROM STDIN\0");
+    let parse: Sent<'_> = (b'P', b"\0COPY sink FROM STDIN\0\0\0");
+    let (bind, run): (Sent<'_>, Sent<'_>) = ((b'B', b"\0\0\0\0\0\0\0\0"), (b'E', b"\0\0\0\0\0"));
+    let (data, bad): (Sent<'_>, Sent<'_>) = ((b'd', b"1\tone\n"), (b'd', b"x\tone\n"));
+    let conversations: [(usize, &[Sent<'_>]); 6] = [
+        (1, &[parse, bind, run, bad, SYNC]),
+        (1, &[parse, bind, run, SYNC, bad, SYNC]),
+        (1, &[parse, bind, run, SYNC, bad, DONE, SYNC]),
+        (2, &[parse, bind, run, SYNC, data, SYNC, bad, SYNC, SYNC]),
+        (3, &[copy, bad, SYNC, SYNC]),
+        (
+            2,
+            &[copy, SYNC, data, SYNC, bad, DONE, (b'Q', b"SELECT 1\0")],
+        ),
+    ];
+    for (due, sent) in conversations {
+        let [(_, direct), (_, own), _, (_, lent), _] = clients();
+        let [direct, own, lent] = [direct, own, lent].map(|mut client| {
+            client.send_at_once(sent);
+            let answers = hear(&mut client, due);
+            let after = converse(&mut client, Writes::Each, &[(b'Q', b"SELECT 5\0")]);
+            (answers, after)
+        });
+        assert_eq!((&own, &lent), (&direct, &direct), "{due}");
+    }
+}
+
 #[test]
 fn a_refused_copy_takes_its_data_with_it() {
     let mut client = Client::connect(Stage::shared().addr, "support", PASSWORD, "stage").unwrap();
@@ -447,10 +570,7 @@ fn a_refused_copy_takes_its_data_with_it() {
         DONE,
         (b'Q', b"SELECT 6\0"),
     ]);
-    let heard: Vec<String> = (0..2)
-        .flat_map(|_| client.until_ready())
-        .map(|message| told(&message))
-        .collect();
+    let heard = hear(&mut client, 2);
     assert_eq!(heard, expected);
     client.send_at_once(&[
         (b'P', b"\0COPY people FROM STDIN\0\0\0"),
@@ -461,9 +581,6 @@ fn a_refused_copy_takes_its_data_with_it() {
         SYNC,
         (b'Q', b"SELECT 6\0"),
     ]);
-    let heard: Vec<String> = (0..2)
-        .flat_map(|_| client.until_ready())
-        .map(|message| told(&message))
-        .collect();
+    let heard = hear(&mut client, 2);
     assert_eq!(heard, expected);
 }

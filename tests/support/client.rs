@@ -145,8 +145,13 @@ impl Client {
             frames.extend_from_slice(&i32::try_from(body.len() + 4).unwrap().to_be_bytes());
             frames.extend_from_slice(body);
         }
+        self.send_bytes(&frames);
+    }
+
+    /// Sends what may be less than a message.
+    pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
         // A closed connection shows when the answer is read.
-        self.stream.write_all(&frames).unwrap_or_default();
+        self.stream.write_all(bytes).unwrap_or_default();
     }
 
     /// Receives one backend message.

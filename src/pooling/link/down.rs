@@ -101,8 +101,11 @@ impl Link {
                 // that was sent among them: did it come before the error, or after?
                 if self.copying && self.synced {
                     self.note(Residue::UNSEEN);
+                    self.loose = true;
                 }
                 self.copying = false;
+                self.skipping = self.expected.fails();
+                self.open |= self.skipping;
                 match self.in_clients_words(body) {
                     Some(body) => {
                         walk.replace(total, out);
@@ -112,12 +115,12 @@ impl Link {
                     None => walk.pass(total),
                 }
             }
-            backend::PARSE_COMPLETE => match self.expected.pop() {
+            backend::PARSE_COMPLETE => match self.expected.answered() {
                 Some(Due::Made(_)) => walk.replace(total, out),
                 Some(Due::Parsed(..) | Due::Passed | Due::Doomed) => walk.pass(total),
                 _ => return Err(LinkError::Server),
             },
-            _ => match self.expected.pop() {
+            _ => match self.expected.answered() {
                 Some(Due::Unmade(_) | Due::Reached) => walk.replace(total, out),
                 Some(Due::Here(_)) => {
                     walk.replace(total, out);
@@ -132,37 +135,18 @@ impl Link {
 
     /// The end of a segment. What of it was not answered was skipped after an error.
     fn ready(&mut self, status: &[u8], known: &mut Known) -> Result<(), LinkError> {
-        let mut skipped = false;
+        let mut skipped = Vec::new();
         loop {
             match self.expected.pop() {
-                Some(Due::Query) if skipped => {}
                 Some(Due::Query | Due::Sync) => break,
-                Some(Due::Reached) => skipped = true,
-                Some(Due::Made(0) | Due::Unmade(0)) => self.unnamed_here = false,
-                Some(Due::Made(id)) => known.forget(id),
-                Some(Due::Parsed(name, id)) => {
-                    known.forget(id);
-                    self.names.remove(&name);
-                }
-                Some(Due::Here(name)) => {
-                    self.names.remove(&name);
-                }
-                // An unnamed Parse that failed leaves no unnamed statement; one that was skipped leaves
-                // somebody else's, perhaps.
-                Some(Due::Passed) => {
-                    if !self.expected.has_passed() {
-                        self.unnamed = None;
-                        self.unnamed_here = false;
-                    }
-                }
-                Some(Due::Closed(name, Some(statement))) => {
-                    self.names.insert(name, statement);
-                }
-                // Still there, under a name that will be made again: that must not fail.
-                Some(Due::Unmade(id)) => known.keep(id),
-                Some(Due::Closed(_, None) | Due::PortalClosed | Due::CopyEnd | Due::Doomed) => {}
+                Some(due) => skipped.push(due),
+                None if self.loose => break,
                 None => return Err(LinkError::Server),
             }
+        }
+        // The last first, so that a name means in the end what it meant before.
+        for due in skipped.into_iter().rev() {
+            self.undo(due, known);
         }
         // A COPY that never asked for its data leaves the mark of their end.
         self.expected.drop_copy_ends();
@@ -174,6 +158,41 @@ impl Link {
             self.transactions = self.transactions.wrapping_add(1);
         }
         Ok(())
+    }
+
+    /// What was sent was skipped.
+    fn undo(&mut self, due: Due, known: &mut Known) {
+        match due {
+            Due::Made(0) | Due::Unmade(0) => self.unnamed_here = false,
+            Due::Made(id) => known.forget(id),
+            Due::Parsed(name, id) => {
+                known.forget(id);
+                self.names.remove(&name);
+            }
+            Due::Here(name) => {
+                self.names.remove(&name);
+            }
+            // An unnamed Parse that failed leaves no unnamed statement; one that was skipped leaves
+            // somebody else's, perhaps.
+            Due::Passed => {
+                if !self.expected.has_passed() {
+                    self.unnamed = None;
+                    self.unnamed_here = false;
+                }
+            }
+            Due::Closed(name, Some(statement)) => {
+                self.names.insert(name, statement);
+            }
+            // Still there, under a name that will be made again: that must not fail.
+            Due::Unmade(id) => known.keep(id),
+            Due::Closed(_, None)
+            | Due::PortalClosed
+            | Due::CopyEnd
+            | Due::Doomed
+            | Due::Reached
+            | Due::Query
+            | Due::Sync => {}
+        }
     }
 
     /// An error's text with the client's names for its statements, if it names one.

@@ -79,6 +79,7 @@ impl Link {
             self.drops = false;
         }
         match tag {
+            frontend::QUERY | frontend::FUNCTION_CALL if self.skipping => {}
             frontend::QUERY => {
                 match whole {
                     Some(text) => {
@@ -115,6 +116,7 @@ impl Link {
             }
             frontend::SYNC => {
                 self.open = false;
+                self.skipping = false;
                 // In a COPY it means nothing, and nothing answers it.
                 if self.copying {
                     self.synced = true;

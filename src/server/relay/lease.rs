@@ -349,6 +349,8 @@ impl Borrower {
         let hidden = held.link.settled().to_vec();
         let holding = server.holding(&hidden, theirs).await;
         held.from_server.put(&server.take_beginning());
+        // A simple query leaves no unnamed statement.
+        held.link.attached();
         let holding = match holding {
             Ok(holding) => holding,
             // The client's own timeout, or its request to cancel, met the question: asked again after

@@ -145,10 +145,13 @@ impl Pooled {
                     Poll::Pending => client_waits = true,
                 }
             }
-            if flow.left && !flow.held.link.is_owed() {
+            let link = &flow.held.link;
+            if flow.left && (link.is_within() || !link.is_owed()) {
                 return Err(End::Client);
             }
             if !moved {
+                // What moved may have brought it to rest.
+                self.drains(self.lease.client.signal().now(), flow)?;
                 return Ok(None);
             }
         }
@@ -170,8 +173,16 @@ impl Pooled {
             }
             self.lease.renew(&mut flow.held);
         }
-        let idle = flow.held.server.is_none() || matches!(flow.held.link.rest(), Rest::Resting(_));
-        if flags.any(Flags::DRAIN) && idle && flow.from_client.is_empty() {
+        self.drains(flags, flow)
+    }
+
+    /// The process stops, and nothing is under way here.
+    fn drains(&self, flags: Flags, flow: &Flow) -> Result<(), End> {
+        let idle = || {
+            let resting = matches!(flow.held.link.rest(), Rest::Resting(_));
+            (flow.held.server.is_none() || resting) && flow.from_client.is_empty()
+        };
+        if flags.any(Flags::DRAIN) && idle() {
             return Err(End::Drained);
         }
         Ok(())
@@ -213,7 +224,7 @@ impl Pooled {
         flow: &mut Flow,
         scratch: &mut Scratch,
     ) -> Result<Poll<Option<Event>>, End> {
-        let waiting = flow.held.server.is_some() && flow.from_client.take_ready();
+        let waiting = flow.from_client.take_ready();
         let came = if waiting {
             flow.from_client.len()
         } else {

@@ -118,11 +118,12 @@ impl Verbatim {
                     return End::Revoked;
                 }
             }
-            if flags.any(Flags::DRAIN) && shared.at_rest() && down.walk.at_boundary() {
-                return End::Drained;
-            }
             if let Err(end) = self.forward(down, shared).await {
                 return end;
+            }
+            // What came may have brought it to rest.
+            if flags.any(Flags::DRAIN) && shared.at_rest() && down.walk.at_boundary() {
+                return End::Drained;
             }
             let news = Flags::POLICY | (Flags::DRAIN & !flags);
             let mut room = down.buffer.room();
