@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::dml::Target;
 use super::expr::Info;
-use super::lineage::{Source, Uses};
-use super::member::number_form;
+use super::lineage::{Source, Uses, Value};
+use super::member::{constant_form, number_form};
 use super::probe::{Change, Written};
 use super::scope::{CteFrame, Env, Scope};
 use super::{Analyzer, Resolve};
@@ -19,6 +19,10 @@ use crate::sql::tree::{
     Assignment, AssignmentTarget, Expr, ListId, Literal, Query, SelectItem, SetExpr, Step,
     Subscript,
 };
+
+/// Why a column takes no value.
+pub(crate) const IRREVERSIBLE: &str =
+    "The role sees it as irreversible tokens: only NULL or DEFAULT may be written.";
 
 impl Analyzer<'_> {
     pub(super) fn assignments(
@@ -129,7 +133,11 @@ impl Analyzer<'_> {
         let fits = number_form(e).is_none()
             || matches!(self.column_treatment(relation, c)?,
                 Treatment::Token(token) if token.token_type() == TokenType::Integer);
-        if !fits || !self.takes_tokens(target, column)? || !self.member(list, e, false) {
+        // What a parameter holds is known when it is bound, and may be NULL.
+        let takes = self.takes_tokens(target, column)?
+            || self.is_coded(target, column)?
+                && constant_form(e).is_some_and(|m| matches!(m.value, Value::Param(_)));
+        if !fits || !takes || !self.member(list, e, false) {
             return Ok(false);
         }
         if let Some(l) = list.and_then(|id| self.lineage.list_mut(id)) {
@@ -285,9 +293,7 @@ impl Analyzer<'_> {
         ));
         if !self.takes_tokens(target, column)? {
             return Ok(refusal
-                .detail(
-                    "The role sees it as irreversible tokens: only NULL or DEFAULT may be written.",
-                )
+                .detail(IRREVERSIBLE)
                 .hint("Leave the column out, or write as a role that sees it clearly."));
         }
         Ok(refusal
@@ -313,7 +319,11 @@ impl Analyzer<'_> {
 }
 
 pub(super) fn is_null_or_default(value: Option<&Expr>) -> bool {
-    matches!(value, None | Some(Expr::Literal(Literal::Null)))
+    match value {
+        None | Some(Expr::Literal(Literal::Null)) => true,
+        Some(Expr::Cast(inner, _)) => is_null_or_default(Some(inner)),
+        Some(_) => false,
+    }
 }
 
 pub(super) fn query_gives_null(q: &Query, n: usize) -> bool {

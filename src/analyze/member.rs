@@ -20,7 +20,12 @@ pub(super) fn constant_form(e: &Expr) -> Option<Member> {
             let keeps = match (inner.cast, &inner.value) {
                 (None, _) => true,
                 (Some(_), Value::Number { .. }) => !array && integer(cast),
-                (Some(before), _) => inner.array == array && textual(before) && textual(cast),
+                (Some(before), value) => {
+                    let same = before == cast || textual(before) && textual(cast);
+                    // A parameter would be of the first type.
+                    let written = cast == oid::UUID && textual(before);
+                    inner.array == array && (same || written && matches!(value, Value::Text(_)))
+                }
             };
             return keeps.then_some(Member {
                 cast: Some(cast),
@@ -90,6 +95,7 @@ fn kept_type(ty: &TypeName) -> Option<(Oid, bool)> {
 /// the others.
 pub(super) fn push_cast_down(e: &mut Expr) {
     let Expr::Cast(inner, ty) = e else { return };
+    push_cast_down(inner);
     let Expr::Array(items) = inner.as_mut() else {
         return;
     };

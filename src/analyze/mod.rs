@@ -67,6 +67,7 @@ use crate::policy::Grants;
 use crate::refusal::Refusal;
 use crate::sql::tree::{Expr, Query, RelationId, RelationRef, Statement, TypeName};
 
+pub(crate) use self::assign::IRREVERSIBLE;
 pub(crate) use self::call::scrub_sql;
 pub use self::copied::copied_columns;
 pub use self::exposed::exposed_order;

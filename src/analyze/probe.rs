@@ -95,6 +95,8 @@ struct Tested<'a> {
     change: Change<'a>,
     /// Columns to which a token of the role is written, decoded.
     decoded: Vec<AttrNumber>,
+    /// Columns to which it can write nothing but NULL or the default: a parameter has to be NULL.
+    irreversible: Vec<AttrNumber>,
 }
 
 impl Tested<'_> {
@@ -127,11 +129,12 @@ impl Tested<'_> {
         let default = column.has_default;
         match written.iter().find(|w| w.column == column.name) {
             Some(w) => {
-                let decoded = !w.null && self.decoded.contains(&attnum);
+                let null = w.null || self.irreversible.contains(&attnum);
+                let decoded = !null && self.decoded.contains(&attnum);
                 Origin {
-                    given: !w.null && !decoded,
+                    given: !null && !decoded,
                     decoded,
-                    null: w.null,
+                    null,
                     default: w.default && default,
                     kept: false,
                 }
@@ -238,13 +241,16 @@ impl Analyzer<'_> {
         if relation.temporary {
             return Ok(());
         }
-        let mut decoded = Vec::new();
+        let (mut decoded, mut irreversible) = (Vec::new(), Vec::new());
         if let Change::Insert(written) | Change::Update(written) = change {
             for w in written {
-                if let Some(c) = relation.column(&w.column)
-                    && self.takes_tokens(target, &w.column)?
-                {
+                let Some(c) = relation.column(&w.column) else {
+                    continue;
+                };
+                if self.takes_tokens(target, &w.column)? {
                     decoded.push(c.attnum);
+                } else if self.is_coded(target, &w.column)? {
+                    irreversible.push(c.attnum);
                 }
             }
         }
@@ -252,6 +258,7 @@ impl Analyzer<'_> {
             target,
             change,
             decoded,
+            irreversible,
         };
         for constraint in self.grounds.catalog.constraints(relation) {
             let hidden = self.hidden_of(relation, &constraint)?;

@@ -1,5 +1,6 @@
 //! Refusals about a column: what was asked of it, the rule that forbids it, what works instead.
 
+use crate::analyze::IRREVERSIBLE;
 use crate::analyze::lineage::Uses;
 use crate::ident::Ident;
 use crate::mask::TokenColumn;
@@ -270,6 +271,11 @@ pub(super) fn not_decoded(why: NotDecoded, token: &TokenColumn) -> Refusal {
             sqlstate::INVALID_TEXT_REPRESENTATION,
             "invalid input syntax for type integer, or out of range",
         ),
+        NotDecoded::NoToken if !token.is_written() => {
+            Refusal::denied("cannot write this value to a tokenized column")
+                .detail(IRREVERSIBLE)
+                .hint("Bind NULL, leave the column out, or write as a role that sees it clearly.")
+        }
         NotDecoded::NoToken => Refusal::denied(format!(
             "value is not a token of domain \"{}\"",
             token.domain()

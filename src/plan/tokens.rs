@@ -284,7 +284,8 @@ impl Decisions {
     fn fits(&self, list: &TokenList, written: &List, member: &Member) -> Result<(), Refusal> {
         let textual = |t: Oid| matches!(t, oid::TEXT | oid::VARCHAR);
         let fits = match (list.token.token_type(), member.cast) {
-            _ if !list.token.is_written() => false,
+            // Its value has to be NULL.
+            _ if !list.token.is_written() => matches!(member.value, Value::Param(_)),
             (TokenType::Text, Some(cast)) => textual(cast),
             // `unnest('{…}')` has no type of its own.
             (TokenType::Text, None) => {

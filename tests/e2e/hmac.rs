@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use crate::in_any_order;
-use crate::support::client::Answer;
+use crate::support::client::{Answer, Client};
 use crate::support::stage::Role;
 
 const STATEMENTS: &[&str] = &[
@@ -85,6 +85,65 @@ fn irreversible_tokens_mean_the_same_in_every_use() {
         matches!(&whole, Answer::Error(state, _) if state == "42501"),
         "{whole:?}"
     );
+}
+
+/// Binds two texts, or NULL, to a statement of two parameters; the error is its SQLSTATE.
+fn bound(client: &mut Client, sql: &str, values: [Option<&str>; 2]) -> Result<String, String> {
+    client.send(b'P', format!("\0{sql}\0\0\0").as_bytes());
+    let mut bind = b"\0\0\0\0\0\x02".to_vec();
+    for value in values {
+        let length = value.map_or(-1, |v| i32::try_from(v.len()).unwrap());
+        bind.extend_from_slice(&length.to_be_bytes());
+        bind.extend_from_slice(value.unwrap_or_default().as_bytes());
+    }
+    bind.extend_from_slice(b"\0\0");
+    client.send(b'B', &bind);
+    client.send(b'E', b"\0\0\0\0\0");
+    client.send(b'S', b"");
+    let answer = client.until_ready();
+    let error = answer.iter().find(|m| m.kind == b'E');
+    let done = answer.iter().find(|m| m.kind == b'C');
+    match (error, done) {
+        (Some(error), _) => Err(error.error()[0].clone()),
+        (None, done) => Ok(String::from_utf8_lossy(&done.unwrap().body).into_owned()),
+    }
+}
+
+/// Mappers name every column, and give what they do not know as a parameter.
+#[test]
+fn null_may_be_bound_where_no_token_can_be_written() {
+    let mut client = super::clinic().connect(Role::Partner);
+    client.simple("BEGIN");
+    for sql in [
+        "UPDATE staff SET email = $2 WHERE id = $1::int",
+        "UPDATE staff SET email = $2::varchar WHERE id = $1::int",
+        "UPDATE staff SET email = NULL::varchar WHERE id = $1::int OR id = $2::int",
+    ] {
+        let done = bound(&mut client, sql, [Some("1"), None]);
+        assert_eq!(done.as_deref(), Ok("UPDATE 1\0"), "{sql}");
+    }
+    let prepare = "PREPARE p (int, text) AS UPDATE staff SET email = $2 WHERE id = $1";
+    for sql in [prepare, "EXECUTE p (1, NULL)"] {
+        let answer = client.simple(sql);
+        assert!(matches!(answer, Answer::Rows(..)), "{sql}: {answer:?}");
+    }
+    let refused = client.simple("EXECUTE p (1, 'ada')");
+    assert!(
+        matches!(&refused, Answer::Error(state, _) if state == "42501"),
+        "{refused:?}"
+    );
+    client.simple("ROLLBACK");
+    let update = "UPDATE staff SET email = $2 WHERE id = $1::int";
+    let insert = "INSERT INTO staff (id, name, department) VALUES ($1::int, $2, 'x')";
+    for sql in [update, insert] {
+        for value in ["ada", "tok_dddd00"] {
+            let refused = bound(&mut client, sql, [Some("870"), Some(value)]);
+            assert_eq!(refused, Err("42501".to_owned()), "{sql}");
+        }
+    }
+    // PostgreSQL's own word.
+    let missing = bound(&mut client, insert, [Some("870"), None]);
+    assert_eq!(missing, Err("23502".to_owned()));
 }
 
 /// Equal as stored, to the partner they are two: a collation that does not look at capitals.
