@@ -240,18 +240,14 @@ impl Analyzer<'_> {
         scope: &Scope<'_>,
         ctes: Option<&CteFrame<'_>>,
     ) -> Resolve<(bool, Vec<Option<Oid>>)> {
-        let (mut tainted, mut types) = (false, Vec::new());
+        let (mut tainted, mut found) = (false, Vec::new());
         for inner in list {
             let info = self.consumed(inner, scope, ctes, Uses::COMPUTE)?;
             tainted |= info.tainted;
             self.no_hidden_cast(info.ty)?;
-            // A constant NULL takes any type, as a literal does.
-            types.push(if info.null {
-                Some(oid::UNKNOWN)
-            } else {
-                info.ty
-            });
+            found.push((info.null, info.ty));
         }
+        let types = types_among(found.into_iter());
         self.no_hidden_tests_among(types.iter().copied(), false)?;
         Ok((tainted, types))
     }
@@ -345,4 +341,19 @@ fn no_rows() -> Refusal {
         "rows with columns of an extension's type cannot be compared this way",
     )
     .hint("Compare the columns one by one.")
+}
+
+/// The types of several values, of which each is a constant NULL or not, to find what they have in common:
+/// a NULL takes any, as a literal does, and that which a cast gave it where there is nothing else.
+pub(super) fn types_among(
+    values: impl Iterator<Item = (bool, Option<Oid>)> + Clone,
+) -> Vec<Option<Oid>> {
+    let unknown = Some(oid::UNKNOWN);
+    let types = values
+        .clone()
+        .map(|(null, ty)| if null { unknown } else { ty });
+    if types.clone().any(|ty| ty != unknown) {
+        return types.collect();
+    }
+    values.map(|(_, ty)| ty.or(unknown)).collect()
 }

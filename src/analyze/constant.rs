@@ -4,7 +4,7 @@
 //! Each is wrapped in the tree ([`Expr::Constant`]), so that the planner can have another text
 //! printed in its place. Deliberately absent: what a token is, and which lists are of tokens.
 
-use super::compare::Listed;
+use super::compare::{Listed, types_among};
 use super::expr::{At, Info, operator_uses};
 use super::lineage::{List, Source, Uses};
 use super::member::{constant_form, is_null, number_form, push_cast_down};
@@ -313,10 +313,9 @@ impl Analyzer<'_> {
                 info
             })
             .collect();
-        // A constant NULL takes any type, as a literal does.
-        let ty = |v: &Info| if v.null { Some(oid::UNKNOWN) } else { v.ty };
-        self.no_hidden_tests_among(values.iter().map(ty), false)?;
-        let common = self.common(&values.iter().map(ty).collect::<Vec<_>>());
+        let types = types_among(values.iter().map(|v| (v.null, v.ty)));
+        self.no_hidden_tests_among(types.iter().copied(), false)?;
+        let common = self.common(&types);
         if common.is_none() {
             for v in &values {
                 self.no_hidden_cast(v.ty)?;
