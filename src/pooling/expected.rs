@@ -18,6 +18,9 @@ pub(super) enum Due {
     Made(u64),
     /// CloseComplete, of a Close the client did not send. Nothing is shown.
     Unmade(u64),
+    /// CloseComplete, of a Close the client did not send, before it drops its statement of this name by
+    /// SQL. Nothing is shown.
+    Dropped(Box<[u8]>, Arc<Statement>),
     /// ParseComplete, of the client's own Parse under this name.
     Parsed(Box<[u8]>, u64),
     /// CloseComplete, to be shown as the ParseComplete of a statement that was here already.
@@ -78,7 +81,7 @@ impl Expected {
         self.unanswered().any(|due| match due {
             Due::Made(of) | Due::Unmade(of) => id == Some(*of),
             Due::Parsed(of, made) => **of == *name || id == Some(*made),
-            Due::Here(of) | Due::Closed(of, _) => **of == *name,
+            Due::Here(of) | Due::Closed(of, _) | Due::Dropped(of, _) => **of == *name,
             _ => false,
         })
     }

@@ -18,6 +18,9 @@ pub(super) const PREFIX: &[u8] = b"pgveil_s";
 /// A name no connection knows.
 pub(super) const NOWHERE: &[u8] = b"pgveil_s0";
 
+/// A name of a statement that is made to be deallocated.
+pub(super) const GONE: &[u8] = b"pgveil_gone";
+
 /// One text with its parameter types.
 pub struct Statement {
     /// Unique in the process.

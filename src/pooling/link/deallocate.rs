@@ -1,8 +1,11 @@
-//! Statements of SQL that drop prepared statements: `DEALLOCATE name` is answered here, behind others the
-//! client waits.
+//! Statements of SQL that drop prepared statements: `DEALLOCATE name` is answered here, or drops one made
+//! for it; behind others the client waits.
 
 use super::Link;
-use crate::pooling::statements;
+use super::up::close_statement;
+use super::walk::Walk;
+use crate::pooling::expected::Due;
+use crate::pooling::statements::{self, GONE};
 use crate::pooling::words::{Item, Words};
 use crate::wire::TransactionStatus;
 use crate::wire::write::backend as to_client;
@@ -35,6 +38,35 @@ impl Link {
     }
 }
 
+impl Link {
+    /// Which statement the text drops is for an answer to say that is due.
+    pub(super) fn drops_later(&mut self, body: &[u8]) -> bool {
+        let Some(name) = deallocated(statements::text(body)) else {
+            return false;
+        };
+        (self.names.contains_key(name.as_slice()) || self.depends(&name)) && self.later()
+    }
+
+    /// The same in an unnamed Parse: what goes on in its place drops a statement made for that, under a
+    /// name of its own, whatever the connection holds. The client's is forgotten.
+    pub(super) fn drop_by_sql(
+        &mut self,
+        body: &[u8],
+        walk: &mut Walk<'_>,
+        out: &mut Vec<u8>,
+    ) -> Option<Vec<u8>> {
+        let name = deallocated(statements::text(body))?;
+        let statement = self.names.remove(name.as_slice())?;
+        walk.flush(out);
+        close_statement(GONE, out);
+        self.expected.push(Due::Dropped(name.into(), statement));
+        // No statement has this number.
+        statements::parse(GONE, b"\0\0\0", out);
+        self.expected.push(Due::Made(u64::MAX));
+        Some([b"DEALLOCATE ", GONE, b"\0\0\0"].concat())
+    }
+}
+
 /// Does the text drop prepared statements, or may it?
 pub(super) fn drops_statements(text: &[u8]) -> bool {
     let drops: [&[u8]; 2] = [b"deallocate", b"discard"];
@@ -56,6 +88,7 @@ fn deallocated(text: &[u8]) -> Option<Vec<u8>> {
         name = words.next()?;
     }
     let name = match name {
+        Item::Word(word) if word.eq_ignore_ascii_case(b"all") => return None,
         Item::Word(word) => word.to_ascii_lowercase(),
         Item::Quoted(name, true) => name.to_vec(),
         Item::Quoted(name, false) => String::from_utf8_lossy(name).replace("\"\"", "\"").into(),

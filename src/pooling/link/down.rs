@@ -121,7 +121,7 @@ impl Link {
                 _ => return Err(LinkError::Server),
             },
             _ => match self.expected.answered() {
-                Some(Due::Unmade(_) | Due::Reached) => walk.replace(total, out),
+                Some(Due::Unmade(_) | Due::Reached | Due::Dropped(..)) => walk.replace(total, out),
                 Some(Due::Here(_)) => {
                     walk.replace(total, out);
                     statements::head(backend::PARSE_COMPLETE, 0, out);
@@ -180,7 +180,7 @@ impl Link {
                     self.unnamed_here = false;
                 }
             }
-            Due::Closed(name, Some(statement)) => {
+            Due::Closed(name, Some(statement)) | Due::Dropped(name, statement) => {
                 self.names.insert(name, statement);
             }
             // Still there, under a name that will be made again: that must not fail.

@@ -83,6 +83,9 @@ impl Link {
             frontend::QUERY => {
                 match whole {
                     Some(text) => {
+                        if self.drops_later(text) {
+                            return Ok(false);
+                        }
                         if self.deallocate(text, reply) {
                             walk.replace(total, out);
                             return Ok(true);
@@ -158,7 +161,7 @@ impl Link {
     }
 
     /// What comes next has to wait for answers, if any are due.
-    fn later(&mut self) -> bool {
+    pub(super) fn later(&mut self) -> bool {
         self.waits = self.is_owed();
         self.waits
     }
@@ -189,13 +192,18 @@ impl Link {
         out: &mut Vec<u8>,
     ) -> bool {
         if name.is_empty() {
+            if self.drops_later(text) {
+                return false;
+            }
+            let dropping = self.drop_by_sql(text, walk, out);
             self.open = true;
             let mut hidden = Vec::new();
             let remember = &mut |name: &str| remember(&mut hidden, name);
             let residue = residue(statements::text(text), at.routines, remember);
+            let sent = dropping.as_deref().unwrap_or(text);
             let mut kept = self.unnamed.take().map_or_else(Vec::new, |old| old.body);
             kept.clear();
-            kept.extend_from_slice(text);
+            kept.extend_from_slice(sent);
             self.unnamed = Some(Unnamed {
                 body: kept,
                 residue,
@@ -203,7 +211,13 @@ impl Link {
             });
             self.unnamed_here = true;
             self.expected.push(Due::Passed);
-            walk.pass(total);
+            match dropping {
+                Some(sent) => {
+                    walk.replace(total, out);
+                    statements::parse(b"", &sent, out);
+                }
+                None => walk.pass(total),
+            }
             return true;
         }
         if self.depends(name) && self.later() {
@@ -347,7 +361,7 @@ impl Link {
     }
 
     /// What a segment that is not answered yet did to this statement decides which it is.
-    fn depends(&self, name: &[u8]) -> bool {
+    pub(super) fn depends(&self, name: &[u8]) -> bool {
         if name.is_empty() {
             return self.expected.is_unnamed_open();
         }
@@ -426,7 +440,7 @@ fn remember(hidden: &mut Vec<String>, name: &str) {
     }
 }
 
-fn close_statement(name: &[u8], out: &mut Vec<u8>) {
+pub(super) fn close_statement(name: &[u8], out: &mut Vec<u8>) {
     statements::head(frontend::CLOSE, name.len().saturating_add(2), out);
     out.push(b'S');
     out.extend_from_slice(name);
