@@ -83,6 +83,8 @@ pub struct Link {
     unnamed: Option<Unnamed>,
     /// The connection's unnamed statement is this client's.
     unnamed_here: bool,
+    /// The connection has said so of one of them.
+    unnamed_made: bool,
     expected: Expected,
     found: Residue,
     /// Settings may have changed since the last rest: what is prepared now is for nobody else.
@@ -125,6 +127,17 @@ struct Unnamed {
     hidden: Vec<String>,
 }
 
+impl Unnamed {
+    /// One that is on this connection, and whose text is gone.
+    fn lost() -> Self {
+        Self {
+            body: Vec::new(),
+            residue: Residue::UNSEEN,
+            hidden: Vec::new(),
+        }
+    }
+}
+
 /// Text lengths beyond which a Query is passed on in pieces, unread.
 const READ_WHOLE: usize = limits::SQL_TEXT_BYTES;
 
@@ -137,6 +150,7 @@ impl Link {
     /// A connection was given to it.
     pub fn attached(&mut self) {
         self.unnamed_here = false;
+        self.unnamed_made = false;
     }
 
     /// How far it is.

@@ -3,7 +3,7 @@
 
 use super::front::cstr;
 use super::walk::Walk;
-use super::{Link, LinkError, Taken};
+use super::{Link, LinkError, Taken, Unnamed};
 use crate::pooling::expected::Due;
 use crate::pooling::known::Known;
 use crate::pooling::residue::Residue;
@@ -115,20 +115,27 @@ impl Link {
                     None => walk.pass(total),
                 }
             }
-            backend::PARSE_COMPLETE => match self.expected.answered() {
-                Some(Due::Made(_)) => walk.replace(total, out),
-                Some(Due::Parsed(..) | Due::Passed | Due::Doomed) => walk.pass(total),
-                _ => return Err(LinkError::Server),
-            },
-            _ => match self.expected.answered() {
-                Some(Due::Unmade(_) | Due::Reached | Due::Dropped(..)) => walk.replace(total, out),
-                Some(Due::Here(_)) => {
-                    walk.replace(total, out);
-                    statements::head(backend::PARSE_COMPLETE, 0, out);
+            _ => {
+                let due = self.expected.answered().ok_or(LinkError::Server)?;
+                let of_unnamed = matches!(due, Due::Passed | Due::Made(0) | Due::Unmade(0));
+                self.unnamed_made |= of_unnamed;
+                match (tag, due) {
+                    (backend::PARSE_COMPLETE, Due::Made(_))
+                    | (backend::CLOSE_COMPLETE, Due::Unmade(_) | Due::Reached | Due::Dropped(..)) =>
+                    {
+                        walk.replace(total, out);
+                    }
+                    (backend::PARSE_COMPLETE, Due::Parsed(..) | Due::Passed | Due::Doomed)
+                    | (backend::CLOSE_COMPLETE, Due::Closed(..) | Due::PortalClosed) => {
+                        walk.pass(total);
+                    }
+                    (backend::CLOSE_COMPLETE, Due::Here(_)) => {
+                        walk.replace(total, out);
+                        statements::head(backend::PARSE_COMPLETE, 0, out);
+                    }
+                    _ => return Err(LinkError::Server),
                 }
-                Some(Due::Closed(..) | Due::PortalClosed) => walk.pass(total),
-                _ => return Err(LinkError::Server),
-            },
+            }
         }
         Ok(())
     }
@@ -172,12 +179,12 @@ impl Link {
             Due::Here(name) => {
                 self.names.remove(&name);
             }
-            // An unnamed Parse that failed leaves no unnamed statement; one that was skipped leaves
-            // somebody else's, perhaps.
+            // An unnamed Parse that failed leaves no unnamed statement; one that was skipped leaves the
+            // one before, which may be somebody else's, or the client's, of which the text is gone.
             Due::Passed => {
                 if !self.expected.has_passed() {
-                    self.unnamed = None;
-                    self.unnamed_here = false;
+                    self.unnamed = self.unnamed_made.then(Unnamed::lost);
+                    self.unnamed_here = self.unnamed_made;
                 }
             }
             Due::Closed(name, Some(statement)) | Due::Dropped(name, statement) => {

@@ -293,7 +293,7 @@ impl Link {
             return;
         }
         walk.flush(out);
-        if let Some(unnamed) = &self.unnamed {
+        if let Some(unnamed) = self.unnamed.as_ref().filter(|u| !u.body.is_empty()) {
             statements::parse(b"", &unnamed.body, out);
             self.expected.push(Due::Made(0));
         } else {
