@@ -19,6 +19,10 @@ use crate::wire::Diagnostic;
 use crate::wire::backend::{self, BackendMessage, TransactionStatus};
 use crate::wire::frame;
 
+/// Rows that are put together before they are passed on: so few that they are still in the processor's
+/// nearest cache then.
+const AT_HAND: usize = 4 * 1024;
+
 impl Session {
     /// Takes one whole frame of PostgreSQL.
     pub fn on_upstream(
@@ -137,6 +141,9 @@ impl Session {
             rows.row(frame.bytes, &mut masked)?;
             if !encoding.is_same() {
                 rows.recode(&masked, io.client, encoding)?;
+                masked.clear();
+            } else if masked.len() >= AT_HAND {
+                io.client.extend_from_slice(&masked);
                 masked.clear();
             }
             (at, count) = (frame.end(), count.saturating_add(1));
