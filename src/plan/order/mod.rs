@@ -379,6 +379,9 @@ impl Order<'_> {
             }
             _ => e.parts(&mut |part| self.part(part, level))?,
         }
+        if !matches!(e, Expr::Call(_) | Expr::Keyword(_)) {
+            return Ok(());
+        }
         let of = if self.above && level.reaches_out(e) {
             Gathers::Above
         } else {
