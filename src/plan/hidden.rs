@@ -218,20 +218,15 @@ impl Hidden<'_> {
     }
 
     pub(super) fn expr(&mut self, e: &mut Expr, open: &Open) -> Walked {
-        let filters = self.filters;
-        self.filters &= matches!(e, Expr::And(_) | Expr::Or(_) | Expr::Binary(..));
-        let done = self.answered(e, open);
-        self.filters = filters;
-        done
-    }
-
-    fn answered(&mut self, e: &mut Expr, open: &Open) -> Walked {
         if let Some(answer) = self.answer(e, open) {
             *e = answer;
             return Ok(());
         }
-        self.filters &= !matches!(e, Expr::Binary(..));
-        e.parts(&mut |part| self.part(part, open))
+        let filters = self.filters;
+        self.filters &= matches!(e, Expr::And(_) | Expr::Or(_));
+        let done = e.parts(&mut |part| self.part(part, open));
+        self.filters = filters;
+        done
     }
 
     /// What stands for an expression that a hidden column answers.

@@ -38,6 +38,13 @@ pub(super) enum Due {
     Reached,
 }
 
+impl Due {
+    /// ReadyForQuery
+    fn ends(&self) -> bool {
+        matches!(self, Self::Query | Self::Sync)
+    }
+}
+
 /// What was sent of the data of a COPY before PostgreSQL asked for it.
 pub(super) struct CopyBegins {
     /// Its end.
@@ -70,9 +77,7 @@ impl Expected {
 
     /// Some ReadyForQuery is due.
     pub(super) fn is_owed(&self) -> bool {
-        self.0
-            .iter()
-            .any(|due| matches!(due, Due::Query | Due::Sync))
+        self.0.iter().any(Due::ends)
     }
 
     /// A segment that is not answered yet may leave this name or this statement otherwise than is
@@ -90,7 +95,7 @@ impl Expected {
     pub(super) fn is_unnamed_open(&self) -> bool {
         let unnamed = |due: &Due| matches!(due, Due::Passed | Due::Made(0) | Due::Unmade(0));
         let here = self.0.iter().rev();
-        let mut here = here.take_while(|due| !matches!(due, Due::Query | Due::Sync));
+        let mut here = here.take_while(|due| !due.ends());
         !here.any(unnamed) && self.unanswered().any(unnamed)
     }
 
@@ -101,8 +106,7 @@ impl Expected {
 
     /// What is due up to the last end of a segment.
     fn unanswered(&self) -> impl Iterator<Item = &Due> {
-        let ends = |due: &Due| matches!(due, Due::Query | Due::Sync);
-        let last = self.0.iter().rposition(ends).unwrap_or(0);
+        let last = self.0.iter().rposition(Due::ends).unwrap_or(0);
         self.0.range(..last)
     }
 
@@ -124,21 +128,17 @@ impl Expected {
     /// An error came: what follows is skipped up to the next Sync, unless it was a Query's. True if that
     /// Sync has not been sent.
     pub(super) fn fails(&mut self) -> bool {
-        let ends = |due: &Due| matches!(due, Due::Query | Due::Sync);
-        let first = self.0.iter().position(ends).unwrap_or(self.0.len());
+        let first = self.0.iter().position(Due::ends);
+        let first = first.unwrap_or(self.0.len());
         let of_query = matches!(self.0.get(first), Some(Due::Query));
         let reached = |due: &Due| matches!(due, Due::Reached);
         if of_query && !self.0.range(..first).any(reached) {
             return false;
         }
-        let sync = |due: &Due| matches!(due, Due::Sync);
-        let sync = self.0.iter().position(sync);
-        let mut skipped = sync.unwrap_or(self.0.len());
-        self.0.retain(|due| {
-            let before = skipped > 0;
-            skipped = skipped.saturating_sub(1);
-            !(before && matches!(due, Due::Query))
-        });
+        let sync = self.0.iter().position(|due| matches!(due, Due::Sync));
+        let mut behind = self.0.split_off(sync.unwrap_or(self.0.len()));
+        self.0.retain(|due| !matches!(due, Due::Query));
+        self.0.append(&mut behind);
         sync.is_none()
     }
 

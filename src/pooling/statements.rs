@@ -85,6 +85,14 @@ pub(super) fn parse(name: &[u8], body: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(body);
 }
 
+/// Appends a Close of a statement.
+pub(super) fn close(name: &[u8], out: &mut Vec<u8>) {
+    head(frontend::CLOSE, name.len().saturating_add(2), out);
+    out.push(b'S');
+    out.extend_from_slice(name);
+    out.push(0);
+}
+
 /// Appends the header of a message with a body of that length. (Bodies are cut from messages that
 /// arrived whole: their lengths fit.)
 pub(super) fn head(tag: u8, body: usize, out: &mut Vec<u8>) {

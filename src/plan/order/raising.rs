@@ -45,32 +45,36 @@ const COMPARISONS: &[&str] = &[
     "=", "<>", "<", ">", "<=", ">=", "~~", "!~~", "~~*", "!~~*", "||",
 ];
 
+/// What is looked at besides a query's FROM and its conditions.
+#[derive(Clone, Copy)]
+struct Look {
+    /// What is made of rows that are chosen.
+    made: fn(&mut Expr) -> bool,
+    grouped: fn(&mut GroupItem) -> bool,
+}
+
+/// All of it.
+const WHOLE: Look = Look {
+    made: expr,
+    grouped: |_| true,
+};
+
+/// What is made comes after: only the queries in it choose rows of their own.
+const CHOICE: Look = Look {
+    made: asks,
+    grouped: GroupItem::has_query,
+};
+
 /// May a row make this query fail before it is known whether it is among those the query chooses?
 /// PostgreSQL tries a row's conditions in the order of what they cost, and moves those of a subquery
 /// that it takes apart.
 pub(in crate::plan) fn choosing(q: &mut Query) -> bool {
-    ctes(q) || chosen(&mut q.body) || q.order_by.iter_mut().any(|o| asks(&mut o.expr))
+    looked_at(q, CHOICE)
 }
 
-fn chosen(b: &mut SetExpr) -> bool {
-    match b {
-        SetExpr::Select(s) => {
-            let mut items = s.items.iter_mut();
-            s.from.iter_mut().any(table)
-                || s.filter.iter_mut().any(expr)
-                || s.having.iter_mut().any(expr)
-                || items.any(|item| match item {
-                    SelectItem::Expr { expr: e, .. } => asks(e),
-                    SelectItem::Star(_) | SelectItem::FieldStar(_) => false,
-                })
-                || s.group_by.iter_mut().any(GroupItem::has_query)
-        }
-        SetExpr::Query(q) => choosing(q),
-        SetExpr::Values(rows) => rows.iter_mut().flatten().any(asks),
-        SetExpr::Chain { first, rest } => {
-            chosen(first) || rest.iter_mut().any(|(_, _, arm)| chosen(arm))
-        }
-    }
+/// May a row of this query make it fail?
+pub(super) fn query(q: &mut Query) -> bool {
+    looked_at(q, WHOLE)
 }
 
 /// Is there such a query in what is made of rows that are chosen?
@@ -81,38 +85,34 @@ fn asks(e: &mut Expr) -> bool {
     })
 }
 
-/// May a row of this query make it fail?
-pub(super) fn query(q: &mut Query) -> bool {
-    ctes(q) || body(&mut q.body) || q.order_by.iter_mut().any(|o| expr(&mut o.expr))
-}
-
-fn ctes(q: &mut Query) -> bool {
+fn looked_at(q: &mut Query, look: Look) -> bool {
     let mut ctes = q.with.iter_mut().flat_map(|w| &mut w.ctes);
     ctes.any(|cte| match &mut *cte.body {
         Statement::Query(body) => query(body),
         _ => true,
-    })
+    }) || body(&mut q.body, look)
+        || q.order_by.iter_mut().any(|o| (look.made)(&mut o.expr))
 }
 
-fn body(b: &mut SetExpr) -> bool {
+fn body(b: &mut SetExpr, look: Look) -> bool {
     match b {
-        SetExpr::Select(s) => select(s),
-        SetExpr::Query(q) => query(q),
-        SetExpr::Values(rows) => rows.iter_mut().flatten().any(expr),
+        SetExpr::Select(s) => select(s, look),
+        SetExpr::Query(q) => looked_at(q, look),
+        SetExpr::Values(rows) => rows.iter_mut().flatten().any(look.made),
         SetExpr::Chain { first, rest } => {
-            body(first) || rest.iter_mut().any(|(_, _, arm)| body(arm))
+            body(first, look) || rest.iter_mut().any(|(_, _, arm)| body(arm, look))
         }
     }
 }
 
-fn select(s: &mut Select) -> bool {
+fn select(s: &mut Select, look: Look) -> bool {
     let mut items = s.items.iter_mut();
     s.from.iter_mut().any(table)
         || s.filter.iter_mut().any(expr)
-        || !s.group_by.is_empty()
+        || s.group_by.iter_mut().any(look.grouped)
         || s.having.iter_mut().any(expr)
         || items.any(|item| match item {
-            SelectItem::Expr { expr: e, .. } => expr(e),
+            SelectItem::Expr { expr: e, .. } => (look.made)(e),
             SelectItem::Star(_) | SelectItem::FieldStar(_) => false,
         })
 }

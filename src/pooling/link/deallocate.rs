@@ -2,7 +2,6 @@
 //! for it; behind others the client waits.
 
 use super::Link;
-use super::up::close_statement;
 use super::walk::Walk;
 use crate::pooling::expected::Due;
 use crate::pooling::statements::{self, GONE};
@@ -11,16 +10,20 @@ use crate::wire::TransactionStatus;
 use crate::wire::write::backend as to_client;
 
 impl Link {
-    /// `DEALLOCATE name` of a statement of the protocol, as some drivers send it, is answered here:
-    /// the connection at hand may never have known it.
-    pub(super) fn deallocate(&mut self, body: &[u8], reply: &mut Vec<u8>) -> bool {
+    /// The name in `DEALLOCATE name`, if it is, or by an answer that is due may be, that of a statement of
+    /// the protocol.
+    pub(super) fn dropped(&self, body: &[u8]) -> Option<Vec<u8>> {
+        let name = deallocated(statements::text(body))?;
+        (self.names.contains_key(name.as_slice()) || self.depends(&name)).then_some(name)
+    }
+
+    /// A Query of that kind, as some drivers send it, is answered here: the connection at hand may never
+    /// have known the statement.
+    pub(super) fn deallocate(&mut self, name: &[u8], reply: &mut Vec<u8>) -> bool {
         if self.open || self.copying || self.failed || !self.expected.is_empty() {
             return false;
         }
-        let Some(name) = deallocated(statements::text(body)) else {
-            return false;
-        };
-        if self.names.remove(name.as_slice()).is_none() {
+        if self.names.remove(name).is_none() {
             return false;
         }
         let mut out = bytes::BytesMut::new();
@@ -36,29 +39,18 @@ impl Link {
         reply.extend_from_slice(&out);
         true
     }
-}
 
-impl Link {
-    /// Which statement the text drops is for an answer to say that is due.
-    pub(super) fn drops_later(&mut self, body: &[u8]) -> bool {
-        let Some(name) = deallocated(statements::text(body)) else {
-            return false;
-        };
-        (self.names.contains_key(name.as_slice()) || self.depends(&name)) && self.later()
-    }
-
-    /// The same in an unnamed Parse: what goes on in its place drops a statement made for that, under a
+    /// An unnamed Parse of that kind: what goes on in its place drops a statement made for that, under a
     /// name of its own, whatever the connection holds. The client's is forgotten.
     pub(super) fn drop_by_sql(
         &mut self,
-        body: &[u8],
+        name: Vec<u8>,
         walk: &mut Walk<'_>,
         out: &mut Vec<u8>,
     ) -> Option<Vec<u8>> {
-        let name = deallocated(statements::text(body))?;
         let statement = self.names.remove(name.as_slice())?;
         walk.flush(out);
-        close_statement(GONE, out);
+        statements::close(GONE, out);
         self.expected.push(Due::Dropped(name.into(), statement));
         // No statement has this number.
         statements::parse(GONE, b"\0\0\0", out);

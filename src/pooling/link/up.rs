@@ -83,12 +83,14 @@ impl Link {
             frontend::QUERY => {
                 match whole {
                     Some(text) => {
-                        if self.drops_later(text) {
-                            return Ok(false);
-                        }
-                        if self.deallocate(text, reply) {
-                            walk.replace(total, out);
-                            return Ok(true);
+                        if let Some(name) = self.dropped(text) {
+                            if self.later() {
+                                return Ok(false);
+                            }
+                            if self.deallocate(&name, reply) {
+                                walk.replace(total, out);
+                                return Ok(true);
+                            }
                         }
                         let text = statements::text(text);
                         let found = self.judge(text, at.routines);
@@ -170,7 +172,7 @@ impl Link {
     fn reach(&mut self, walk: &mut Walk<'_>, out: &mut Vec<u8>) {
         if self.open && !self.copying {
             walk.flush(out);
-            close_statement(NOWHERE, out);
+            statements::close(NOWHERE, out);
             self.expected.push(Due::Reached);
         }
     }
@@ -192,10 +194,11 @@ impl Link {
         out: &mut Vec<u8>,
     ) -> bool {
         if name.is_empty() {
-            if self.drops_later(text) {
+            let dropped = self.dropped(text);
+            if dropped.is_some() && self.later() {
                 return false;
             }
-            let dropping = self.drop_by_sql(text, walk, out);
+            let dropping = dropped.and_then(|name| self.drop_by_sql(name, walk, out));
             self.open = true;
             let mut hidden = Vec::new();
             let remember = &mut |name: &str| remember(&mut hidden, name);
@@ -244,7 +247,7 @@ impl Link {
         walk.replace(total, out);
         match at.known.touch(&statement) {
             Missing::Nothing => {
-                close_statement(NOWHERE, out);
+                statements::close(NOWHERE, out);
                 self.expected.push(Due::Here(name.into()));
             }
             missing => {
@@ -272,7 +275,7 @@ impl Link {
     /// Closes what has to give way.
     fn evict(&mut self, missing: &Missing, out: &mut Vec<u8>) {
         if let Missing::Instead(old) = missing {
-            close_statement(&statements::name(*old), out);
+            statements::close(&statements::name(*old), out);
             self.expected.push(Due::Unmade(*old));
         }
     }
@@ -297,7 +300,7 @@ impl Link {
             statements::parse(b"", &unnamed.body, out);
             self.expected.push(Due::Made(0));
         } else {
-            close_statement(b"", out);
+            statements::close(b"", out);
             self.expected.push(Due::Unmade(0));
         }
         self.unnamed_here = true;
@@ -405,7 +408,7 @@ impl Link {
                     self.note(Residue::STATE);
                 }
                 // The connection keeps it, for whoever wants it next.
-                close_statement(if own { NOWHERE } else { name }, out);
+                statements::close(if own { NOWHERE } else { name }, out);
                 self.expected.push(Due::Closed(name.into(), statement));
             }
             (_, false) => walk.pass(total),
@@ -438,11 +441,4 @@ fn remember(hidden: &mut Vec<String>, name: &str) {
     if !hidden.iter().any(|known| known == name) {
         hidden.push(name.to_owned());
     }
-}
-
-pub(super) fn close_statement(name: &[u8], out: &mut Vec<u8>) {
-    statements::head(frontend::CLOSE, name.len().saturating_add(2), out);
-    out.push(b'S');
-    out.extend_from_slice(name);
-    out.push(0);
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::super::replies::{Expected, Prepared};
 use super::super::rows::{self, Rows};
@@ -47,28 +47,30 @@ impl Session {
             }) => {
                 // A second Describe of the same statement: PostgreSQL itself keeps the shape fixed.
                 drop(prepared.shape.set(body.map(Bytes::copy_from_slice)));
-                let fits = tell(
-                    body,
-                    prepared.plan.outputs(),
-                    io.client,
-                    |outputs, body, out| {
-                        Rows::new(outputs, body)?;
-                        rows::describe(outputs, body, out)
-                    },
-                );
-                if !*visible {
-                    io.client.truncate(start);
+                let visible = *visible;
+                let fits = fits(body, prepared.plan.outputs(), |outputs, body| {
+                    Rows::new(outputs, body)?;
+                    if visible {
+                        rows::describe(outputs, body, io.client)?;
+                    }
+                    Ok(())
+                });
+                if visible && body.is_none() {
+                    to_client::no_data(io.client);
                 }
                 (fits, Some(Arc::clone(prepared)))
             }
             Some(Expected::DescribePortal { outputs, of }) => {
-                let fits = tell(body, outputs.as_ref(), io.client, |outputs, body, out| {
+                let fits = fits(body, outputs.as_ref(), |outputs, body| {
                     if let Some(prepared) = of {
-                        return prepared.describe(outputs, body, out);
+                        return prepared.describe(outputs, body, io.client);
                     }
                     Rows::new(outputs, body)?;
-                    rows::describe(outputs, body, out)
+                    rows::describe(outputs, body, io.client)
                 });
+                if body.is_none() {
+                    to_client::no_data(io.client);
+                }
                 (fits, of.clone())
             }
             _ => return Err(unexpected()),
@@ -146,20 +148,16 @@ impl Session {
 
 const CHANGED: &str = "a relation of this statement was changed while it was prepared";
 
-/// Appends what the client is told of a result, and says whether it is the one that was planned. That
-/// there is none fits always: what is executed has its rows checked by the plan.
-fn tell(
+/// Is the result that is described the one that was planned? That there is none fits always: what is
+/// executed has its rows checked by the plan.
+fn fits(
     body: Option<&[u8]>,
     outputs: Option<&Arc<[OutputRule]>>,
-    out: &mut BytesMut,
-    describe: impl FnOnce(&Arc<[OutputRule]>, &[u8], &mut BytesMut) -> Result<(), Fatal>,
+    describe: impl FnOnce(&Arc<[OutputRule]>, &[u8]) -> Result<(), Fatal>,
 ) -> bool {
     match (body, outputs) {
-        (Some(body), Some(outputs)) => describe(outputs, body, out).is_ok(),
+        (Some(body), Some(outputs)) => describe(outputs, body).is_ok(),
         (Some(_), None) => false,
-        (None, _) => {
-            to_client::no_data(out);
-            true
-        }
+        (None, _) => true,
     }
 }
