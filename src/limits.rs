@@ -230,5 +230,9 @@ pub const UPLOADED_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes of one of them: a token is not twice as long as what it stands for.
 pub const UPLOADED_TOKEN_BYTES: usize = 8 * 1024;
 
+/// Rows of a column whose tokens PostgreSQL is given to compute with: reading them takes some tenths of a
+/// second.
+pub const TABULATED_ROWS: usize = 1_000_000;
+
 /// Bytes of what they stand for in the text of one statement, which has it once for each comparison.
 pub const UPLOADED_TEXT_BYTES: usize = 64 * 1024 * 1024;

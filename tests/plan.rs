@@ -127,7 +127,11 @@ fn explain_asks_the_planner(stage: &Stage) {
     let (code, text) = explain(&["--role", "analyst", &dropped]);
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("ERROR:  42P01: "), "{text}");
-    let (code, text) = explain(&["--role", "analyst", "SELECT upper(name) FROM patients"]);
+    let (code, text) = explain(&[
+        "--role",
+        "analyst",
+        "PREPARE p AS SELECT upper(name) FROM patients",
+    ]);
     assert_eq!(code, Some(1), "{text}");
     let words = [
         "ERROR:  42501: cannot compute with column name",
@@ -462,6 +466,22 @@ fn abbreviations(stage: &Stage) -> Vec<Abbreviation> {
                 }
             }
         }
+    }
+    // Tokens that are looked up in what was read, where every value has one.
+    for (ty, map) in ["varchar", "uuid", "int4", "int8"]
+        .into_iter()
+        .flat_map(|ty| (1..10).map(move |map| (ty, map)))
+    {
+        let text = format!("CAST({OPERAND} AS \"pg_catalog\".\"text\")");
+        let lookup = format!(
+            "CASE WHEN {OPERAND} IS NULL THEN NULL ELSE CAST(COALESCE(\"pg_catalog\".\
+             \"jsonb_object_field_text\"(${map}, {text}), \"pg_catalog\".\"encode\"(\"pg_catalog\".\
+             \"convert_to\"({text}, 'pgveil.value_not_read'), 'hex')) AS \"pg_catalog\".\"{ty}\") END"
+        );
+        found.push(Abbreviation {
+            name: format!("{ty} in ${map}"),
+            pieces: lookup.split(OPERAND).map(str::to_owned).collect(),
+        });
     }
     // The longest first: one mask's SQL may begin like another's.
     found.sort_by_key(|a| std::cmp::Reverse(a.pieces.iter().map(String::len).sum::<usize>()));

@@ -125,7 +125,7 @@ fn explained(args: &ExplainArgs) -> Result<(String, bool), Errors> {
         prepared: &HashMap::default(),
         cursors: &HashMap::default(),
         temp: &TempTables::default(),
-        given: Given::Written(None),
+        given: Given::Bound,
         fresh_name: Ident::exact("pgveil_1"),
     };
     let read = Shaped::scan(&args.sql).and_then(|shaped| {

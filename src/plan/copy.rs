@@ -9,6 +9,7 @@ use super::plan::{Effect, Facts, Plan, PlanContext};
 use super::rewrite::shared;
 use super::statement::{Read, grounds, named, not_understood, read};
 use super::subject::Subject;
+use super::tabulated::Tabulate;
 use super::uploads::{Given, Uploads};
 use super::utility;
 use crate::analyze::lineage::{Lineage, RelationUse, Uses};
@@ -36,11 +37,11 @@ pub(super) fn copy(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Pl
     }
     let mut inner = copied_query(c, grounds(ctx))?;
     let mut again = inner.clone();
-    let read = match read(&mut inner, Delivery::Stream, ctx) {
+    let read = match read(&mut inner, (Delivery::Stream, Tabulate::No), ctx) {
         Ok(read) => read,
         // What only the proxy can show it shows in rows, and those can be copied too.
         Err(refused) if refused.sqlstate == sqlstate::INSUFFICIENT_PRIVILEGE => {
-            let read = read(&mut again, Delivery::Rows, ctx)?;
+            let read = read(&mut again, (Delivery::Rows, Tabulate::No), ctx)?;
             return exported(statement, again, read, utf8, ctx);
         }
         Err(refused) => return Err(refused),

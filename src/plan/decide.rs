@@ -6,7 +6,7 @@
 //! | identity | source | output (text) or source | output | output |
 //! | presence | source | output or source | output | output |
 //! | equality | source | source | stored values, with the same domain or with tokens (`tokens`); else refuse | stored values, with the same domain; else source |
-//! | order, compute | source | source | refuse | source |
+//! | order, compute | source | source | tabulated (`tabulated`); else refuse | source |
 //!
 //! Of an encrypted column that is being filled no two stored values are compared: search, the weaker half of
 //! equality, is all it allows, with a list that has every text a value may be stored as.
@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use super::held::HeldToken;
 use super::subject::Subject;
+use super::tabulated::{Obstacle, Tabulate};
 use super::tokens::{TokenList, alike, same_type};
 
 use crate::analyze::lineage::{Lineage, OutputColumn, Source, Uses};
@@ -44,6 +45,9 @@ pub(super) enum Place {
 pub(super) struct Decided {
     pub(super) form: ColumnForm,
     pub(super) place: Place,
+    /// PostgreSQL looks its tokens up in a list of them all (`tabulated`); what is said if that is too
+    /// long.
+    pub(super) tabulated: Option<Arc<Refusal>>,
 }
 
 impl Decided {
@@ -92,7 +96,7 @@ pub(super) enum Delivery {
 /// where they go.
 pub(super) fn decide(
     lineage: &mut Lineage,
-    delivery: Delivery,
+    (delivery, tabulate): (Delivery, Tabulate),
     grounds: Grounds<'_>,
 ) -> Result<Decisions, Refusal> {
     let reach = match delivery {
@@ -113,7 +117,12 @@ pub(super) fn decide(
             };
             let form = column_form(&r.relation, *attnum, grounds)?;
             let place = first_place(&form, *uses);
-            columns.insert(source, Decided { form, place });
+            let decided = Decided {
+                form,
+                place,
+                tabulated: None,
+            };
+            columns.insert(source, decided);
         }
     }
     let mut decisions = Decisions {
@@ -122,15 +131,14 @@ pub(super) fn decide(
         held: BTreeMap::new(),
     };
     loop {
-        decisions.settle(lineage);
-        if !decisions.settle_equalities(lineage) {
-            break;
+        let Err(obstacle) = decisions.bind(lineage, grounds) else {
+            return Ok(decisions);
+        };
+        // Which ends, because columns are only ever added to those that are.
+        if tabulate == Tabulate::No || !decisions.tabulate(&obstacle, lineage) {
+            return Err(Arc::unwrap_or_clone(obstacle.refusal));
         }
     }
-    decisions.bind_lists(lineage, grounds)?;
-    decisions.bind_held(lineage)?;
-    decisions.verify(lineage)?;
-    Ok(decisions)
 }
 
 /// The place a column's own uses allow.
@@ -174,6 +182,21 @@ fn has_sql(t: &TokenColumn) -> bool {
 }
 
 impl Decisions {
+    /// Settles the places, and finds what the tokens of the statement are.
+    fn bind(&mut self, lineage: &Lineage, grounds: Grounds<'_>) -> Result<(), Obstacle> {
+        loop {
+            self.settle(lineage);
+            if !self.settle_equalities(lineage) {
+                break;
+            }
+        }
+        self.lists.clear();
+        self.held.clear();
+        self.bind_lists(lineage, grounds)?;
+        self.bind_held(lineage)?;
+        self.verify(lineage)
+    }
+
     /// The columns that meet in one output must be masked in one place and in one way; where they
     /// differ, each is masked where it comes from. Repeats until nothing moves, which ends because
     /// columns only ever move to the source.
@@ -277,8 +300,11 @@ impl Decisions {
     }
 
     /// Refuses what no place allows.
-    fn verify(&self, lineage: &Lineage) -> Result<(), Refusal> {
+    fn verify(&self, lineage: &Lineage) -> Result<(), Obstacle> {
         for (s, d) in &self.columns {
+            if d.tabulated.is_some() {
+                continue;
+            }
             let ColumnForm::Rule(rule) = &d.form else {
                 continue;
             };
@@ -296,23 +322,24 @@ impl Decisions {
                 column: &c.name,
                 rule,
             };
+            let in_the_way = |refusal| Err(Obstacle::of(refusal, vec![*s]));
             match &rule.treatment {
-                Treatment::Deny => return Err(subject.denied()),
+                Treatment::Deny => return Err(subject.denied().into()),
                 Treatment::Token(t) if !has_sql(t) => {
                     let uses = r.columns.get(&attnum).copied().unwrap_or_default();
                     let stored = Uses::IDENTITY.with(Uses::PRESENCE).with(Uses::EQUALITY);
                     if d.place == Place::Source || !uses.within(stored) {
-                        return Err(subject.token_use(uses));
+                        return in_the_way(subject.token_use(uses));
                     }
                     let searched = t.is_reversible() && t.texts() > 1;
                     let compares = t.compares()
                         || searched
                             && uses.within(Uses::IDENTITY.with(Uses::PRESENCE).with(Uses::SEARCH));
                     if uses.has(Uses::EQUALITY) && !compares {
-                        return Err(subject.token_use(uses));
+                        return in_the_way(subject.token_use(uses));
                     }
                     if uses.has(Uses::EQUALITY) && !equal_bytes(c) {
-                        return Err(subject.token_collation());
+                        return in_the_way(subject.token_collation());
                     }
                 }
                 Treatment::Clear

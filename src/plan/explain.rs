@@ -5,6 +5,7 @@ use super::copy::copied_query;
 use super::decide::{Decisions, Delivery, Place, decide};
 use super::plan::PlanContext;
 use super::statement::grounds;
+use super::tabulated::Tabulate;
 use crate::analyze::lineage::{Lineage, OutputColumn};
 use crate::analyze::{ColumnForm, analyze};
 use crate::mask::token::TokenKind;
@@ -24,7 +25,7 @@ pub struct ExplainedColumn {
     /// What the role gets: `clear`, `mask email`, `token person`, `nullify`, `computed from masked
     /// values`.
     pub treatment: String,
-    /// `at the source`, `at the output`, or empty.
+    /// `at the source`, `looked up at the source`, `at the output`, or empty.
     pub place: &'static str,
     /// Where the rule is written, `treat.yaml:12`.
     pub rule: String,
@@ -44,7 +45,7 @@ fn explain_rows(
     statement: Statement,
     ctx: &PlanContext<'_>,
 ) -> Result<Vec<ExplainedColumn>, Refusal> {
-    let (mut reading, delivery) = match statement {
+    let (reading, delivery) = match statement {
         // SELECT INTO returns no rows.
         Statement::Query(mut q) => {
             if super::temp::select_into(&mut q).is_some() {
@@ -63,16 +64,22 @@ fn explain_rows(
         }
         _ => return Ok(Vec::new()),
     };
-    let mut again = reading.clone();
-    let mut lineage = analyze(&mut reading, grounds(ctx))?;
-    let decisions = match decide(&mut lineage, delivery, grounds(ctx)) {
-        // As it is planned: what PostgreSQL cannot make is made of the rows.
-        Err(_) if delivery == Delivery::Stream => {
-            lineage = analyze(&mut again, grounds(ctx))?;
-            decide(&mut lineage, Delivery::Rows, grounds(ctx))?
-        }
-        decided => decided?,
+    // As it is planned: what PostgreSQL cannot make is made of the rows, if there are any.
+    let ways: &[_] = match delivery {
+        Delivery::Stream => &[
+            (Delivery::Stream, Tabulate::No),
+            (Delivery::Rows, Tabulate::No),
+        ],
+        other => &[(other, Tabulate::Yes)],
     };
+    let decide = |way| {
+        let mut lineage = analyze(&mut reading.clone(), grounds(ctx))?;
+        let decisions = decide(&mut lineage, way, grounds(ctx))?;
+        Ok::<_, Refusal>((lineage, decisions))
+    };
+    let mut decided = ways.iter().map(|way| decide(*way));
+    let found = decided.find(Result::is_ok);
+    let (lineage, decisions) = found.unwrap_or_else(|| decide((Delivery::Rows, Tabulate::No)))?;
     Ok(lineage
         .outputs
         .iter()
@@ -116,6 +123,7 @@ fn explain_output(o: &OutputColumn, lineage: &Lineage, decisions: &Decisions) ->
         return explained;
     };
     explained.place = match decided.place {
+        _ if decided.tabulated.is_some() => "looked up at the source",
         Place::Stored => "",
         Place::Source => "at the source",
         Place::Output => "at the output",

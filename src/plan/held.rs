@@ -5,14 +5,15 @@
 //! all their values then has every value that can turn up. Deliberately absent: irreversible tokens, of
 //! which the map would have to hold values.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::decide::Decisions;
 use super::param::Parameters;
 use super::subject::Subject;
+use super::tabulated::Obstacle;
 use super::tokens::{alike, same_type};
-use super::uploads::{Fault, Given, Upload, Uploads, not_read};
+use super::uploads::{Entry, Fault, Given, Upload, Uploads, not_read};
 use crate::analyze::lineage::{Held, Lineage, Source};
 use crate::catalog::Column;
 use crate::ident::Ident;
@@ -23,7 +24,7 @@ use crate::pg::Oid;
 use crate::pg::types::oid;
 use crate::policy::{Rule, Treatment};
 use crate::refusal::Refusal;
-use crate::sql::print::{HeldForm, Rewrite, quote};
+use crate::sql::print::{Rewrite, quote};
 use crate::sql::tree::HeldId;
 
 /// A value of temporary tables that is compared with tokens.
@@ -35,9 +36,11 @@ pub(super) struct HeldToken {
 
 impl Decisions {
     /// Finds what temporary tables hold that is compared with tokens.
-    pub(super) fn bind_held(&mut self, lineage: &Lineage) -> Result<(), Refusal> {
+    pub(super) fn bind_held(&mut self, lineage: &Lineage) -> Result<(), Obstacle> {
         for (id, held) in (0_u32..).map(HeldId).zip(&lineage.held) {
-            if let Some(token) = self.held_token(held, lineage)? {
+            let token = self.held_token(held, lineage);
+            let token = token.map_err(|refusal| Obstacle::of(refusal, held.beside.clone()))?;
+            if let Some(token) = token {
                 self.held.insert(id, token);
             }
         }
@@ -98,11 +101,11 @@ impl Decisions {
             columns.push((Arc::clone(table), attnum));
         }
         let collation = column.collation.clone();
-        let upload = Upload {
-            token: Arc::clone(token),
-            collation: Some(collation.unwrap_or_else(default_collation)),
+        let upload = Upload::new(
+            Arc::clone(token),
+            Entry::Plain(Some(collation.unwrap_or_else(default_collation))),
             columns,
-        };
+        );
         Ok(Some(HeldToken {
             rule: Arc::clone(rule),
             type_oid: column.type_oid,
@@ -110,25 +113,25 @@ impl Decisions {
         }))
     }
 
-    /// What has to be read, and which of it each held value is looked up in.
-    pub(super) fn uploads(&self) -> Option<(Uploads, Vec<(HeldId, usize)>)> {
+    /// What has to be read of temporary tables, and which of it each held value is looked up in.
+    fn held_uploads(&self) -> (Vec<Upload>, Vec<(HeldId, usize)>) {
         let mut found: Vec<(&HeldToken, Upload)> = Vec::new();
         let mut places = Vec::with_capacity(self.held.len());
         for (id, held) in &self.held {
             let same = |(other, upload): &(&HeldToken, Upload)| {
                 alike(&other.rule, &held.rule)
                     && other.type_oid == held.type_oid
-                    && upload.collation == held.upload.collation
+                    && upload.collation() == held.upload.collation()
             };
             let place = found.iter().position(same).unwrap_or(found.len());
             places.push((*id, place));
             match found.get_mut(place) {
-                Some((_, upload)) => held.upload.columns.iter().for_each(|c| upload.add(c)),
+                Some((_, upload)) => upload.add(&held.upload),
                 None => found.push((held, held.upload.clone())),
             }
         }
-        let list: Vec<Upload> = found.into_iter().map(|(_, upload)| upload).collect();
-        (!list.is_empty()).then(|| (Uploads::of(list), places))
+        let list = found.into_iter().map(|(_, upload)| upload).collect();
+        (list, places)
     }
 }
 
@@ -139,8 +142,10 @@ pub(super) struct Placed {
     pub(super) parameters: Option<Arc<Parameters>>,
     /// What has to be read and bound; `None` once it is written.
     pub(super) uploads: Option<Arc<Uploads>>,
-    /// How it would be bound, if it is written.
-    pub(super) unwritten: Option<HashMap<HeldId, HeldForm>>,
+    /// The maps as they would be bound, if they are written.
+    pub(super) unwritten: Option<Vec<String>>,
+    /// The map in which the tokens of a column are looked up.
+    pub(super) tabulated: BTreeMap<Source, usize>,
 }
 
 /// Writes tokens into a statement, constants and uploads.
@@ -150,54 +155,68 @@ pub(super) fn place(
     given: Given<'_>,
     rewrite: &mut Rewrite,
 ) -> Result<Placed, Refusal> {
-    let Some((uploads, places)) = decisions.uploads() else {
+    let (mut list, held) = decisions.held_uploads();
+    let (columns, references) = decisions.tabulated(lineage);
+    let first = list.len();
+    list.extend(columns);
+    if list.is_empty() {
         let numbered = decisions.decode(lineage, rewrite, 0)?;
         return Ok(Placed {
             parameters: numbered.map(|n| Arc::new(n.parameters)),
             ..Placed::default()
         });
+    }
+    let count = list.len();
+    let uploads = Uploads::of(list);
+    let references = references.into_iter();
+    let tabulated = references
+        .map(|(source, place)| (source, first.saturating_add(place)))
+        .collect();
+    let form = |(id, place): &(HeldId, usize), wide: Option<&[bool]>| {
+        let upload = uploads.list.get(*place)?;
+        let wide = wide.map_or(Some(true), |wide| wide.get(*place).copied())?;
+        Some((*id, upload.form(*place, wide)))
     };
-    let bound = |numbers: &[u16]| {
-        let form = |(id, place): &(HeldId, usize)| {
-            let (upload, n) = uploads.list.get(*place).zip(numbers.get(*place))?;
-            Some((*id, upload.form(format!("${n}"), true)))
-        };
-        let forms: Option<HashMap<HeldId, HeldForm>> = places.iter().map(form).collect();
-        forms.ok_or_else(not_read)
-    };
-    let count = uploads.list.len();
     if let Given::Written(Some(uploaded)) = given
         && uploaded.is_of(&uploads)
     {
-        let maps = uploads.decoded(uploaded)?;
-        let bytes = places.iter().filter_map(|(_, place)| maps.get(*place));
-        let bytes: usize = bytes.map(|(map, _)| map.len()).sum();
-        if bytes > limits::UPLOADED_TEXT_BYTES {
+        let made = uploads.made(uploaded)?;
+        let wide: Vec<bool> = made.iter().map(|made| made.wide).collect();
+        let each = held.iter().filter_map(|(_, place)| made.get(*place));
+        if each.map(|made| made.map.len()).sum::<usize>() > limits::UPLOADED_TEXT_BYTES {
             return Err(Fault::Many.refusal());
         }
-        for (id, place) in &places {
-            let (upload, (map, wide)) =
-                (uploads.list.get(*place).zip(maps.get(*place))).ok_or_else(not_read)?;
-            let map = format!("CAST({} AS \"pg_catalog\".\"jsonb\")", quote(map)?);
-            rewrite.held.insert(*id, upload.form(map, *wide));
+        let forms = held.iter().map(|held| form(held, Some(&wide)));
+        rewrite.held = forms.collect::<Option<_>>().ok_or_else(not_read)?;
+        for made in &made {
+            let map = quote(&made.map)?;
+            (rewrite.maps).push(format!("CAST({map} AS \"pg_catalog\".\"jsonb\")"));
         }
         let numbered = decisions.decode(lineage, rewrite, 0)?;
         let unwritten = Parameters::number(&lineage.params, Vec::new(), count)?;
         return Ok(Placed {
             parameters: numbered.map(|n| Arc::new(n.parameters)),
             uploads: None,
-            unwritten: Some(bound(&unwritten.uploads)?),
+            unwritten: Some(bound(&unwritten.uploads)),
+            tabulated,
         });
     }
     let numbered = decisions
         .decode(lineage, rewrite, count)?
         .ok_or_else(not_read)?;
-    rewrite.held = bound(&numbered.uploads)?;
+    let forms = held.iter().map(|held| form(held, None));
+    rewrite.held = forms.collect::<Option<_>>().ok_or_else(not_read)?;
+    rewrite.maps = bound(&numbered.uploads);
     Ok(Placed {
         parameters: Some(Arc::new(numbered.parameters)),
         uploads: Some(Arc::new(uploads)),
         unwritten: None,
+        tabulated,
     })
+}
+
+fn bound(numbers: &[u16]) -> Vec<String> {
+    numbers.iter().map(|n| format!("${n}")).collect()
 }
 
 /// Is it of a type PostgreSQL would compare with the tokens, as what it says?

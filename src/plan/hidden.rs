@@ -383,7 +383,8 @@ impl Hidden<'_> {
     fn exact(&self, c: &Column) -> Option<()> {
         match self.treatment(c)? {
             Treatment::Mask(mask) => (!mask.is_constant()).then_some(()),
-            Treatment::Token(_) => Some(()),
+            // What has no token is NULL.
+            Treatment::Token(token) => (!token.is_guarded()).then_some(()),
             Treatment::Clear | Treatment::Nullify | Treatment::Deny => None,
         }
     }

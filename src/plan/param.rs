@@ -259,6 +259,28 @@ impl Parameters {
         Ok(bound)
     }
 
+    /// The values of uploads, where the client binds nothing.
+    pub(super) fn bind_alone(
+        &self,
+        uploads: &[Zeroizing<String>],
+    ) -> Result<Bound<'static>, Refusal> {
+        if self.client > 0 {
+            return Err(Refusal::error(
+                sqlstate::UNDEFINED_PARAMETER,
+                "there is no parameter $1",
+            ));
+        }
+        let values = self.upstream.iter().map(|(_, use_)| match use_ {
+            Use::Upload(upload) => uploads.get(*upload).ok_or_else(super::uploads::not_read),
+            Use::Plain(_) | Use::Token(_) => Err(super::uploads::not_read()),
+        });
+        let values = values.map(|map| Ok(Some(Cow::Owned(map?.as_bytes().to_vec()))));
+        Ok(Bound {
+            formats: Vec::new(),
+            values: values.collect::<Result<_, Refusal>>()?,
+        })
+    }
+
     /// The arguments of an EXECUTE for PostgreSQL's parameters.
     pub(super) fn decode_arguments(&self, args: &[Expr]) -> Result<Vec<Expr>, Refusal> {
         if args.len() < self.client {

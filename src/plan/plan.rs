@@ -6,8 +6,8 @@ use foldhash::HashMap;
 
 use super::copy_in::CopyTokens;
 use super::copy_out::CopyExport;
-use super::param::Parameters;
-use super::uploads::{Given, Uploads};
+use super::param::{Bound, Parameters};
+use super::uploads::{Given, Uploaded, Uploads};
 use crate::catalog::{Relation, SearchPath, TempTables};
 use crate::ident::Ident;
 use crate::mask::{OutputRule, Transform};
@@ -146,6 +146,8 @@ pub struct Plan {
     parameters: Option<Arc<Parameters>>,
     uploads: Option<Arc<Uploads>>,
     names: Option<Names>,
+    /// It holds what was read for one execution.
+    once: bool,
     effect: Effect,
     facts: Arc<Facts>,
     epoch: u64,
@@ -210,6 +212,7 @@ impl Plan {
             parameters: None,
             uploads: None,
             names: None,
+            once: false,
             effect,
             facts: Arc::new(facts),
             epoch: 0,
@@ -230,6 +233,10 @@ impl Plan {
 
     pub(super) fn set_uploads(&mut self, uploads: Option<Arc<Uploads>>) {
         self.uploads = uploads;
+    }
+
+    pub(super) fn set_once(&mut self, once: bool) {
+        self.once = once;
     }
 
     pub(super) fn set_copy_tokens(&mut self, tokens: Option<Arc<CopyTokens>>) {
@@ -305,6 +312,7 @@ impl Plan {
             parameters: newer.parameters.clone(),
             uploads: newer.uploads.clone(),
             names: newer.names.clone(),
+            once: newer.once,
             effect: newer.effect.clone(),
             facts: Arc::clone(&newer.facts),
             epoch: newer.epoch,
@@ -352,7 +360,12 @@ impl Plan {
         self.names.as_ref()
     }
 
-    /// What has to be read of temporary tables first, and bound with it.
+    /// It holds what was read for one execution, and serves no other.
+    pub fn is_for_once(&self) -> bool {
+        self.once
+    }
+
+    /// What has to be read first, and bound with it.
     pub fn uploads(&self) -> Option<&Arc<Uploads>> {
         self.uploads.as_ref()
     }
@@ -363,6 +376,16 @@ impl Plan {
             None => Ok(named.to_vec()),
             Some(parameters) => parameters.types(named),
         }
+    }
+
+    /// For a statement that the client gives no parameters: the types of PostgreSQL's, and their values.
+    pub fn bound_alone(&self, uploaded: &Uploaded) -> Result<(Vec<Oid>, Bound<'static>), Refusal> {
+        let (Some(parameters), Some(uploads)) = (&self.parameters, &self.uploads) else {
+            return Err(super::uploads::not_read());
+        };
+        let maps = uploads.maps(uploaded)?;
+        let bound = parameters.bind_alone(&maps)?;
+        Ok((parameters.types(&[])?, bound))
     }
 
     fn decodes_like(&self, other: &Self) -> bool {
@@ -418,6 +441,7 @@ pub fn plan_verbatim(grants: &Grants) -> Option<Plan> {
         parameters: None,
         uploads: None,
         names: None,
+        once: false,
         effect: Effect::None,
         facts: Arc::default(),
         epoch: 0,

@@ -4,15 +4,17 @@
 //! operation), so that PostgreSQL pulls it up: indexes on clear columns serve, row locks pass through,
 //! and operators see only the mask.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::decide::{Decided, Decisions, Place};
 use super::subject::Subject;
+use super::tabulated::lookup_sql;
 use crate::analyze::lineage::{Lineage, RelationUse, Source};
 use crate::analyze::{ColumnForm, Generated, Grounds, column_form, scrub_sql};
-use crate::catalog::{Catalog, Column, allow};
+use crate::catalog::{Catalog, Column, RelationKind, allow};
 use crate::ident::Ident;
+use crate::mask::TokenColumn;
 use crate::pg::types::oid;
 use crate::pg::{AttrNumber, sqlstate};
 use crate::policy::Treatment;
@@ -37,12 +39,13 @@ const SYSTEM_COLUMNS: &[(AttrNumber, &str)] = &[
 ];
 
 /// How every base relation of a statement is written.
-pub(super) fn rewrite(
+pub(super) fn relations(
     lineage: &Lineage,
     decisions: &Decisions,
+    tabulated: &BTreeMap<Source, usize>,
     grounds: Grounds<'_>,
-) -> Result<Rewrite, Refusal> {
-    let mut rewrite = Rewrite::default();
+    rewrite: &mut Rewrite,
+) -> Result<(), Refusal> {
     for (index, r) in (0_u32..).zip(&lineage.relations) {
         let id = RelationId(index);
         if let Some(pin) = super::pin::pin(r, grounds.catalog) {
@@ -74,6 +77,7 @@ pub(super) fn rewrite(
             relation: r,
             id,
             decisions,
+            tabulated,
             grounds,
         };
         let form = if r.in_place || r.written {
@@ -86,7 +90,7 @@ pub(super) fn rewrite(
         };
         rewrite.relations.insert(id, form);
     }
-    Ok(rewrite)
+    Ok(())
 }
 
 /// The text columns of a reference that are masked at the source, under collations whose equality is
@@ -132,6 +136,8 @@ struct Writer<'a> {
     relation: &'a RelationUse,
     id: RelationId,
     decisions: &'a Decisions,
+    /// The maps in which tokens are looked up.
+    tabulated: &'a BTreeMap<Source, usize>,
     grounds: Grounds<'a>,
 }
 
@@ -163,6 +169,7 @@ impl Writer<'_> {
             columns,
             whole_row,
             filter,
+            fenced: self.reads_view() && self.looks_up(),
         })
     }
 
@@ -289,10 +296,35 @@ impl Writer<'_> {
                 Treatment::Clear => Ok(operand.to_owned()),
                 Treatment::Nullify => null(),
                 Treatment::Mask(m) => Ok(m.sql(operand)),
-                Treatment::Token(t) => t.sql(operand).ok_or_else(no_sql_form),
+                Treatment::Token(t) => (t.sql(operand))
+                    .or_else(|| self.looked_up(t, attnum, operand))
+                    .ok_or_else(no_sql_form),
                 Treatment::Deny => Err(Refusal::denied("permission denied for column")),
             },
         }
+    }
+
+    /// PostgreSQL may compute with rows of the tables behind a view that the view does not show, and of
+    /// which the list of its tokens knows nothing.
+    fn reads_view(&self) -> bool {
+        self.relation.relation.kind == RelationKind::View
+    }
+
+    /// Are tokens of it looked up?
+    fn looks_up(&self) -> bool {
+        (self.tabulated.keys())
+            .any(|s| matches!(s, Source::Column { relation, .. } if *relation == self.id))
+    }
+
+    /// A token that PostgreSQL cannot make, in the list of them all.
+    fn looked_up(&self, token: &TokenColumn, attnum: AttrNumber, operand: &str) -> Option<String> {
+        let source = Source::Column {
+            relation: self.id,
+            attnum,
+        };
+        let column = self.relation.relation.attribute(attnum)?;
+        let map = *self.tabulated.get(&source)?;
+        Some(lookup_sql(token, column, operand, map))
     }
 
     fn name(&self, attnum: AttrNumber) -> Result<Ident, Refusal> {
@@ -335,7 +367,7 @@ fn generated_sql(
     let mut rewrite = Rewrite::default();
     for (index, r) in (0_u32..).zip(&generated.lineage.relations) {
         let id = RelationId(index);
-        let mut columns = std::collections::BTreeMap::new();
+        let mut columns = BTreeMap::new();
         for attnum in r.columns.keys() {
             let form = column_form(&r.relation, *attnum, grounds)?;
             if let ColumnForm::Rule(rule) = &form
@@ -359,18 +391,23 @@ fn generated_sql(
                     relation: id,
                     attnum: *attnum,
                 },
-                Decided { form, place },
+                Decided {
+                    form,
+                    place,
+                    tabulated: None,
+                },
             );
         }
         let decisions = Decisions {
             columns,
-            lists: std::collections::BTreeMap::new(),
-            held: std::collections::BTreeMap::new(),
+            lists: BTreeMap::new(),
+            held: BTreeMap::new(),
         };
         let writer = Writer {
             relation: r,
             id,
             decisions: &decisions,
+            tabulated: &BTreeMap::new(),
             grounds,
         };
         rewrite

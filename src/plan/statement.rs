@@ -1,32 +1,32 @@
 //! One parsed statement → a plan or a refusal: reading statements here, the rest in `utility`.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::decide::{Delivery, decide};
 use super::facts::facts;
 use super::param::Parameters;
 use super::plan::{CursorEntry, Effect, Facts, Names, Plan, PlanContext, PreparedEntry};
-use super::rewrite::{rewrite, shared};
-use super::uploads::Uploads;
+use super::rewrite::{relations, shared};
+use super::tabulated::Tabulate;
+use super::uploads::{Given, Uploads};
 use super::utility;
 use crate::analyze::{Grounds, analyze, analyze_values};
 use crate::ident::Ident;
 use crate::mask::OutputRule;
 use crate::pg::{Oid, sqlstate};
 use crate::refusal::Refusal;
-use crate::sql::print::{HeldForm, Rewrite, print};
-use crate::sql::tree::{Expr, HeldId, Statement};
+use crate::sql::print::{Rewrite, print};
+use crate::sql::tree::{Expr, Statement};
 
 /// A statement whose relations are decided.
 pub(super) struct Read {
     pub(super) rewrite: Rewrite,
     pub(super) outputs: Vec<OutputRule>,
     pub(super) parameters: Option<Arc<Parameters>>,
-    /// What has to be read of temporary tables first.
+    /// What has to be read first.
     pub(super) uploads: Option<Arc<Uploads>>,
-    /// How that would be bound, if it was read and is written.
-    pub(super) unwritten: Option<HashMap<HeldId, HeldForm>>,
+    /// The maps of what was read as they would be bound, if they are written.
+    pub(super) unwritten: Option<Vec<String>>,
     pub(super) names: Vec<Ident>,
     /// Types of the outputs, as far as they are known.
     pub(super) types: Vec<Option<Oid>>,
@@ -72,7 +72,7 @@ fn plan(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal
             statement: inner, ..
         } => {
             let involved = involves_protected(inner, ctx)?;
-            let read = read(inner, Delivery::Stream, ctx)?;
+            let read = read(inner, (Delivery::Stream, Tabulate::No), ctx)?;
             if involved || !read.facts.columns.is_empty() {
                 return Err(Refusal::denied(
                     "EXPLAIN is refused where a protected column is involved",
@@ -95,10 +95,11 @@ fn plan(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal
 }
 
 fn read_rows(statement: &mut Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
-    let read = read(statement, Delivery::Rows, ctx)?;
+    let read = read(statement, (Delivery::Rows, Tabulate::Yes), ctx)?;
     let mut plan = Plan::decided(print(statement, &read.rewrite)?, Effect::None, read.facts);
     plan.set_parameters(read.parameters);
     plan.set_uploads(read.uploads);
+    plan.set_once(read.unwritten.is_some());
     if returns_rows(statement) {
         plan.set_outputs(shared(read.outputs));
     }
@@ -150,16 +151,28 @@ fn involves_protected(statement: &Statement, ctx: &PlanContext<'_>) -> Result<bo
 /// Analyzes and decides a statement that reads relations.
 pub(super) fn read(
     statement: &mut Statement,
-    delivery: Delivery,
+    (delivery, tabulate): (Delivery, Tabulate),
     ctx: &PlanContext<'_>,
 ) -> Result<Read, Refusal> {
     let grounds = grounds(ctx);
+    // Written they would stand beside their values in the server's log.
+    let tabulate = match ctx.given {
+        Given::Bound => tabulate,
+        Given::Written(_) => Tabulate::No,
+    };
     current_of(statement, ctx)?;
     let mut lineage = analyze(statement, grounds)?;
-    let decisions = decide(&mut lineage, delivery, grounds)?;
+    let decisions = decide(&mut lineage, (delivery, tabulate), grounds)?;
     super::order::settle(statement, delivery, &lineage, &decisions, grounds)?;
-    let mut rewrite = rewrite(&lineage, &decisions, grounds)?;
+    let mut rewrite = Rewrite::default();
     let placed = super::held::place(&decisions, &lineage, ctx.given, &mut rewrite)?;
+    relations(
+        &lineage,
+        &decisions,
+        &placed.tabulated,
+        grounds,
+        &mut rewrite,
+    )?;
     super::hidden::hide(statement, &lineage, &decisions, &mut rewrite)?;
     let mut facts = facts(&lineage, &decisions);
     facts.kind = kind(statement);
@@ -246,7 +259,7 @@ fn prepare(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
     let source = Arc::new(source);
     let declared = crate::analyze::resolve_types(types, grounds(ctx))?;
     let client_name = std::mem::replace(name, ctx.fresh_name.clone());
-    let read = read(inner, Delivery::Rows, ctx)?;
+    let read = read(inner, (Delivery::Rows, Tabulate::No), ctx)?;
     if read.uploads.is_some() || read.unwritten.is_some() {
         return Err(super::uploads::not_prepared());
     }
@@ -326,7 +339,7 @@ fn declare(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
     let (binary, hold) = (*binary, *hold);
     let client_name: Ident = std::mem::replace(name, ctx.fresh_name.clone());
     let mut inner = Statement::Query(query.clone());
-    let read = read(&mut inner, Delivery::Cursor, ctx)?;
+    let read = read(&mut inner, (Delivery::Cursor, Tabulate::Yes), ctx)?;
     if binary
         && read
             .outputs
@@ -344,10 +357,10 @@ fn declare(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
     // What tells whether a newer plan is the same has no room for what was read once.
     let compared = match read.unwritten {
         None => sql.clone(),
-        Some(held) => print(
+        Some(maps) => print(
             &statement,
             &Rewrite {
-                held,
+                maps,
                 ..read.rewrite
             },
         )?,

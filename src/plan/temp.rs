@@ -6,6 +6,7 @@
 use super::decide::Delivery;
 use super::plan::{Effect, Facts, Plan, PlanContext};
 use super::statement::{grounds, named, read};
+use super::tabulated::Tabulate;
 use crate::analyze::Like;
 use crate::catalog::Column;
 use crate::catalog::temp::{SCHEMA, temp_table};
@@ -53,7 +54,7 @@ pub(super) fn create(mut table: Box<CreateTable>, ctx: &PlanContext<'_>) -> Resu
         None => declared,
         Some((query, no_data)) => {
             let mut inner = Statement::Query(query);
-            let read = read(&mut inner, Delivery::Table, ctx)?;
+            let read = read(&mut inner, (Delivery::Table, Tabulate::Yes), ctx)?;
             let names = table
                 .columns
                 .iter()

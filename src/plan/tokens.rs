@@ -1,29 +1,29 @@
-//! Reversible tokens on stored values: what may be compared with them, which constants of a statement
-//! are tokens, and what is printed in their place.
+//! Reversible tokens on stored values: what may be compared with them, and which constants of a statement
+//! are tokens.
 //!
 //! A list of constants that meets a token column (in an equality, or in one output) is a list of
 //! tokens of its domain. Its members are decoded, so that PostgreSQL compares plaintext with plaintext
 //! and an index serves; one that is no token becomes a value that no row has. A list that meets
-//! anything else as well stays what it is, and then the column refuses the comparison.
+//! anything else as well stays what it is, and then the column's tokens are looked up (`tabulated`), or
+//! the comparison is refused.
+//!
+//! Deliberately absent: what is printed in the constants' place (`decoded`).
 
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Range;
 use std::sync::Arc;
 
 use super::decide::{Decisions, Place};
-use super::param::{Numbered, Parameters, TokenParameter};
 use super::subject::Subject;
-use crate::analyze::lineage::{Lineage, List, Member, Source, Uses, Value};
+use super::tabulated::Obstacle;
+use crate::analyze::lineage::{Lineage, List, Source, Uses, Value};
 use crate::analyze::{ColumnForm, Grounds, column_form};
 use crate::catalog::Column;
 use crate::ident::Ident;
 use crate::mask::TokenColumn;
-use crate::mask::token::{NotDecoded, TokenType};
+use crate::mask::token::TokenType;
 use crate::pg::Oid;
-use crate::pg::types::{Format, oid};
+use crate::pg::types::oid;
 use crate::policy::{Rule, Treatment};
-use crate::refusal::Refusal;
-use crate::sql::print::{Rewrite, quote};
 use crate::sql::tree::ListId;
 
 /// A list whose members are tokens.
@@ -31,9 +31,11 @@ pub(super) struct TokenList {
     rule: Arc<Rule>,
     pub(super) token: Arc<TokenColumn>,
     /// Only tokens will do: the value is shown or stored.
-    exact: bool,
+    pub(super) exact: bool,
     /// Nothing beside a member settles its type.
-    placed: bool,
+    pub(super) placed: bool,
+    /// The columns they meet.
+    columns: Arc<[Source]>,
 }
 
 /// Lists that meet, and what they meet.
@@ -45,6 +47,8 @@ struct Group {
     mixed: bool,
     uses: Uses,
     exact: bool,
+    /// The columns of tokens among what they meet.
+    columns: Vec<Source>,
 }
 
 struct Met {
@@ -79,7 +83,7 @@ impl Decisions {
         &mut self,
         lineage: &Lineage,
         grounds: Grounds<'_>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Obstacle> {
         let roots = roots(lineage);
         let mut groups: BTreeMap<ListId, Group> = BTreeMap::new();
         for (sources, foreign) in meetings(lineage) {
@@ -94,7 +98,10 @@ impl Decisions {
                     continue;
                 };
                 match self.stored_token(*s) {
-                    Some(rule) => group.meets(&relation.name, column, rule),
+                    Some(rule) => {
+                        group.meets(&relation.name, column, rule);
+                        group.columns.push(*s);
+                    }
                     None => group.mixed = true,
                 }
             }
@@ -122,15 +129,16 @@ impl Decisions {
             let Treatment::Token(token) = &met.rule.treatment else {
                 continue;
             };
+            let in_the_way = |refusal| Err(Obstacle::of(refusal, group.columns.clone()));
             if !group.uses.within(shown) {
-                return Err(met.subject().token_use(group.uses));
+                return in_the_way(met.subject().token_use(group.uses));
             }
             // What is written to a column is a value there; compared with it, it would be one too.
             let compared = group.uses != Uses::NONE && !token.is_reversible();
             let numbers = token.token_type() != TokenType::Integer
                 && (list.members.iter()).any(|m| matches!(m.value, Value::Number { .. }));
             if group.mixed || compared || numbers {
-                return Err(met.subject().token_compared());
+                return in_the_way(met.subject().token_compared());
             }
             self.lists.insert(
                 id,
@@ -139,15 +147,30 @@ impl Decisions {
                     token: Arc::clone(token),
                     exact: group.exact,
                     placed: list.placed,
+                    columns: group.columns.as_slice().into(),
                 },
             );
+        }
+        self.verify_shown(lineage)
+    }
+
+    /// What is shown among tokens has to be one.
+    fn verify_shown(&self, lineage: &Lineage) -> Result<(), Obstacle> {
+        for (id, list) in self.lists.iter().filter(|(_, list)| list.exact) {
+            let Some(written) = lineage.list(*id) else {
+                continue;
+            };
+            for member in &written.members {
+                self.constant(list, written, member)
+                    .map_err(|refusal| Obstacle::of(refusal, list.columns.to_vec()))?;
+            }
         }
         Ok(())
     }
 
     /// Stored values may be compared only between columns this role sees tokenized in one domain:
     /// joining a tokenized column with a clear one of the same data would undo the tokens.
-    pub(super) fn verify_equalities(&self, lineage: &Lineage) -> Result<(), Refusal> {
+    pub(super) fn verify_equalities(&self, lineage: &Lineage) -> Result<(), Obstacle> {
         for e in &lineage.equalities {
             if e.held.is_some_and(|id| self.held.contains_key(&id)) {
                 continue;
@@ -185,10 +208,11 @@ impl Decisions {
                         };
                         let mut columns = other.iter().filter_map(|o| lineage.column(*o));
                         let temporary = columns.find(|(relation, _)| relation.temporary);
-                        return Err(match temporary {
+                        let refusal = match temporary {
                             Some((relation, _)) => subject.token_in_temporary(&relation.name),
                             None => subject.token_compared(),
-                        });
+                        };
+                        return Err(Obstacle::of(refusal, vec![*s]));
                     }
                 }
             }
@@ -221,154 +245,6 @@ impl Decisions {
             Source::List(id) => self.lists.get(&id).map(|list| list.rule.as_ref()),
             Source::Column { .. } => None,
         }
-    }
-
-    /// Writes the lists of tokens into the rewrite. Parameters are numbered anew when some of them are
-    /// tokens: the same `$n` may be shown elsewhere, as the client sent it. So many more `uploads` follow.
-    pub(super) fn decode(
-        &self,
-        lineage: &Lineage,
-        rewrite: &mut Rewrite,
-        uploads: usize,
-    ) -> Result<Option<Numbered>, Refusal> {
-        let mut used = Vec::new();
-        for (id, list) in &self.lists {
-            let Some(written) = lineage.list(*id) else {
-                continue;
-            };
-            for (number, member) in (0_u32..).zip(&written.members) {
-                self.fits(list, written, member)?;
-                match &member.value {
-                    Value::Param(n) => {
-                        for texts in list.texts(written, member) {
-                            let parameter = TokenParameter {
-                                token: Arc::clone(&list.token),
-                                exact: list.exact,
-                                array: member.array,
-                                cast: member.cast,
-                                placed: written.placed,
-                                texts,
-                            };
-                            used.push(((*id, number), *n, parameter));
-                        }
-                    }
-                    Value::Text(_) | Value::Number { .. } => {
-                        let text = member.value.text();
-                        let texts = list.texts(written, member).into_iter();
-                        let sql = texts
-                            .map(|texts| Ok(written.proven(list.literal(&text, member, texts)?)));
-                        let sql = sql.collect::<Result<Vec<_>, Refusal>>()?;
-                        rewrite.constants.insert((*id, number), sql);
-                    }
-                }
-            }
-        }
-        if used.is_empty() && uploads == 0 {
-            return Ok(None);
-        }
-        let mut numbered = Parameters::number(&lineage.params, used, uploads)?;
-        rewrite.params = Some(std::mem::take(&mut numbered.plain));
-        for (at, n) in &numbered.tokens {
-            let parameter = format!("${n}");
-            let sql = match lineage.list(at.0) {
-                Some(list) => list.proven(parameter),
-                None => parameter,
-            };
-            rewrite.constants.entry(*at).or_default().push(sql);
-        }
-        Ok(Some(numbered))
-    }
-
-    /// A token of the kind `siv` is a varchar, as one of `ff1` that is no uuid and no integer: PostgreSQL would
-    /// compare them with that only.
-    fn fits(&self, list: &TokenList, written: &List, member: &Member) -> Result<(), Refusal> {
-        let textual = |t: Oid| matches!(t, oid::TEXT | oid::VARCHAR);
-        let fits = match (list.token.token_type(), member.cast) {
-            // Its value has to be NULL.
-            _ if !list.token.is_written() => matches!(member.value, Value::Param(_)),
-            (TokenType::Text, Some(cast)) => textual(cast),
-            // `unnest('{…}')` has no type of its own.
-            (TokenType::Text, None) => {
-                !(written.placed && member.array) || matches!(member.value, Value::Param(_))
-            }
-            (TokenType::Uuid, Some(cast)) => cast == oid::UUID,
-            // What is shown must be of the type it was given.
-            (TokenType::Integer, Some(cast)) if list.exact && written.stored.is_none() => {
-                cast == list.token.type_oid() || cast == oid::INT4 && !written.placed
-            }
-            (TokenType::Integer, Some(cast)) => matches!(cast, oid::INT4 | oid::INT8),
-            (TokenType::Uuid | TokenType::Integer, None) => !written.placed,
-        };
-        let _ = self;
-        if fits {
-            Ok(())
-        } else {
-            Err(super::subject::other_type(&list.token))
-        }
-    }
-}
-
-impl List {
-    /// What a token became, where it is stored: it must not get into a column that is another by now.
-    fn proven(&self, sql: String) -> String {
-        match &self.stored {
-            None => sql,
-            Some((relation, attnum)) => {
-                let check = super::pin::stored(relation, *attnum);
-                format!("CASE WHEN {check} THEN {sql} END")
-            }
-        }
-    }
-}
-
-impl Value {
-    /// A constant's text.
-    fn text(&self) -> String {
-        match self {
-            Self::Text(text) => text.value().to_owned(),
-            Self::Number { negative, digits } => {
-                let sign = if *negative { "-" } else { "" };
-                format!("{sign}{}", digits.value())
-            }
-            Self::Param(_) => String::new(),
-        }
-    }
-}
-
-impl TokenList {
-    /// The texts a member is written as, one by one; what is not looked for is what would be stored. An
-    /// array's members are all of them in one array.
-    fn texts(&self, written: &List, member: &Member) -> Vec<Range<usize>> {
-        let texts = if written.searched {
-            self.token.texts()
-        } else {
-            1
-        };
-        let (times, each) = if member.array { (1, texts) } else { (texts, 1) };
-        (0..times).map(|n| n..n.saturating_add(each)).collect()
-    }
-
-    /// The SQL of a constant's plaintext.
-    fn literal(&self, text: &str, member: &Member, texts: Range<usize>) -> Result<String, Refusal> {
-        let decoded = if member.array {
-            (self.token).stored_array(text.as_bytes(), Format::Text, self.exact, texts.len())
-        } else {
-            (self.token).stored_text(texts.start, text.as_bytes(), Format::Text, self.exact)
-        };
-        let stored = decoded.map_err(|why| super::subject::not_decoded(why, &self.token))?;
-        let plain = std::str::from_utf8(&stored.text).map_err(|_e| self.refusal())?;
-        let quoted = quote(plain)?;
-        let ty = self.token.upstream_type(stored.wide);
-        let brackets = if member.array { "[]" } else { "" };
-        Ok(match ty.oid {
-            oid::TEXT if !member.array => quoted,
-            oid::BPCHAR if !member.array && !self.placed => quoted,
-            _ => format!("CAST({quoted} AS \"pg_catalog\".\"{}\"{brackets})", ty.name),
-        })
-    }
-
-    fn refusal(&self) -> Refusal {
-        super::subject::not_decoded(NotDecoded::NoToken, &self.token)
     }
 }
 

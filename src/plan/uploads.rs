@@ -1,6 +1,6 @@
-//! Tokens a client has put into temporary tables of its session: which columns of them a statement
-//! compares with tokens, and what stands for their values there.
+//! Values that are read for a statement right before it, and what stands for them there.
 //!
+//! *Tokens a client has put into temporary tables of its session*, which the statement compares with tokens.
 //! A temporary table holds the tokens' text, and never what they stand for. Only its session can change
 //! it, so the proxy reads the compared columns right before the statement, decodes what it finds, and
 //! gives the statement a map from each text to its plaintext. A compared value is looked up in that map:
@@ -8,14 +8,16 @@
 //! and nowhere else, so nothing of it can be selected, and every text that was read is in it; one that
 //! is no token of the column stands for a value that no row has, as it would in VALUES.
 //!
-//! Deliberately absent: which comparisons allow that (`held`), and the reading itself, which is the
-//! session's.
+//! *Values of a column of tokens*, which the statement computes with: see `tabulated`.
+//!
+//! Deliberately absent: which comparisons allow the one (`held`), and which uses need the other; and the
+//! reading itself, which is the session's.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::plan::Plan;
 use crate::catalog::{Relation, TempTables};
 use crate::ident::Ident;
 use crate::limits;
@@ -35,20 +37,37 @@ pub enum Given<'a> {
     Written(Option<&'a Uploaded>),
 }
 
-/// What a statement needs of temporary tables.
+/// What has to be read for a statement.
 pub struct Uploads {
     pub(super) list: Vec<Upload>,
     read: SqlText,
 }
 
-/// Values that are compared with tokens of one column, or of columns alike.
+/// Values for which something stands, by one column of tokens, or by columns alike.
 #[derive(Clone)]
 pub(super) struct Upload {
-    pub(super) token: Arc<TokenColumn>,
-    /// That of the column of tokens.
-    pub(super) collation: Option<(Ident, Ident)>,
+    token: Arc<TokenColumn>,
+    entry: Entry,
     /// Where the values are.
-    pub(super) columns: Vec<(Arc<Relation>, AttrNumber)>,
+    columns: Vec<(Arc<Relation>, AttrNumber)>,
+}
+
+/// What stands for a value.
+#[derive(Clone)]
+pub(super) enum Entry {
+    /// The value is a token's text, and this the plaintext, of a type and the collation of the column of
+    /// tokens.
+    Plain(Option<(Ident, Ident)>),
+    /// Its token; or this is said, if there are too many.
+    Token(Arc<Refusal>),
+}
+
+/// What stands for the values of an upload.
+pub(super) struct Made {
+    /// As a jsonb object.
+    pub(super) map: Zeroizing<String>,
+    /// Some plaintexts are outside their column's type.
+    pub(super) wide: bool,
 }
 
 /// What was read for a statement.
@@ -57,7 +76,8 @@ pub struct Uploaded {
     values: Vec<Vec<Box<[u8]>>>,
     count: usize,
     bytes: usize,
-    fault: Option<Fault>,
+    /// What is wrong, and with which of them.
+    fault: Option<(Fault, usize)>,
 }
 
 /// A row of what was read: which upload it is of, and a value, if that is not too long.
@@ -82,23 +102,25 @@ impl Uploads {
 
     /// Are these the session's temporary tables still?
     pub fn are_of(&self, temp: &TempTables) -> bool {
-        let mut columns = self.list.iter().flat_map(|upload| &upload.columns);
+        let columns = self.list.iter().flat_map(|upload| &upload.columns);
+        let mut columns = columns.filter(|(table, _)| table.temporary);
         columns.all(|(table, _)| (temp.get(&table.name)).is_some_and(|now| Arc::ptr_eq(now, table)))
     }
 
     /// What the values stand for, as jsonb objects.
     pub fn maps(&self, uploaded: &Uploaded) -> Result<Vec<Zeroizing<String>>, Refusal> {
-        let maps = self.decoded(uploaded)?.into_iter();
-        Ok(maps.map(|(map, _)| map).collect())
+        let maps = self.made(uploaded)?.into_iter();
+        Ok(maps.map(|made| made.map).collect())
     }
 
-    /// The same, and whether some are outside their column's type.
-    pub(super) fn decoded(
-        &self,
-        uploaded: &Uploaded,
-    ) -> Result<Vec<(Zeroizing<String>, bool)>, Refusal> {
+    pub(super) fn made(&self, uploaded: &Uploaded) -> Result<Vec<Made>, Refusal> {
         match uploaded.fault {
-            Some(fault) => return Err(fault.refusal()),
+            Some((fault, number)) => {
+                return Err(match self.list.get(number).map(|upload| &upload.entry) {
+                    Some(Entry::Token(refusal)) => super::tabulated::too_many(refusal),
+                    Some(Entry::Plain(_)) | None => fault.refusal(),
+                });
+            }
             None if !uploaded.is_of(self) => return Err(not_read()),
             None => {}
         }
@@ -124,6 +146,11 @@ impl Uploaded {
         }
     }
 
+    /// Was it read for this statement?
+    pub fn is_for(&self, plan: &Plan) -> bool {
+        plan.uploads().is_some_and(|uploads| self.is_of(uploads))
+    }
+
     /// Was it read for this?
     pub fn is_of(&self, uploads: &Uploads) -> bool {
         self.read == uploads.read && self.values.len() == uploads.list.len()
@@ -134,13 +161,13 @@ impl Uploaded {
         let number: usize = std::str::from_utf8(row.upload).ok()?.parse().ok()?;
         let values = self.values.get_mut(number)?;
         let Some(value) = row.value else {
-            self.fault = Some(Fault::Long);
+            self.fault = Some((Fault::Long, number));
             return Some(());
         };
         self.count = self.count.saturating_add(1);
         self.bytes = self.bytes.saturating_add(value.len());
         if self.count > limits::UPLOADED_TOKENS || self.bytes > limits::UPLOADED_BYTES {
-            self.fault = Some(Fault::Many);
+            self.fault = Some((Fault::Many, number));
             values.clear();
         }
         if self.fault.is_none() {
@@ -151,82 +178,122 @@ impl Uploaded {
 }
 
 impl Upload {
-    fn map(&self, values: &[Box<[u8]>]) -> Result<(Zeroizing<String>, bool), Refusal> {
+    pub(super) fn new(
+        token: Arc<TokenColumn>,
+        entry: Entry,
+        columns: Vec<(Arc<Relation>, AttrNumber)>,
+    ) -> Self {
+        Self {
+            token,
+            entry,
+            columns,
+        }
+    }
+
+    fn map(&self, values: &[Box<[u8]>]) -> Result<Made, Refusal> {
         let room = values.iter().map(|value| value.len().saturating_mul(2));
         let mut map = Zeroizing::new(String::with_capacity(
             room.sum::<usize>().saturating_add(64),
         ));
         let mut wide = false;
         map.push('{');
+        let mut token = Vec::new();
         for value in values {
-            let stored = (self.token).stored_text(0, value, Format::Text, false);
-            let stored = stored.map_err(|why| super::subject::not_decoded(why, &self.token))?;
-            let texts = std::str::from_utf8(value)
-                .ok()
-                .zip(std::str::from_utf8(&stored.text).ok());
-            let (value, plain) = texts.ok_or_else(not_text)?;
-            wide |= stored.wide;
+            let stored;
+            let stands = match &self.entry {
+                Entry::Plain(_) => {
+                    stored = (self.token).stored_text(0, value, Format::Text, false);
+                    let stored = stored
+                        .as_ref()
+                        .map_err(|why| super::subject::not_decoded(*why, &self.token))?;
+                    wide |= stored.wide;
+                    &**stored.text
+                }
+                Entry::Token(_) => {
+                    token.clear();
+                    // What has no token is shown as NULL.
+                    if self.token.encode(value, &mut token).is_err() {
+                        continue;
+                    }
+                    &*token
+                }
+            };
+            let texts = (std::str::from_utf8(value).ok()).zip(std::str::from_utf8(stands).ok());
+            let (value, stands) = texts.ok_or_else(not_text)?;
             if map.len() > 1 {
                 map.push(',');
             }
             push_json(&mut map, value);
             map.push(':');
-            push_json(&mut map, plain);
+            push_json(&mut map, stands);
         }
         map.push('}');
-        Ok((map, wide))
+        Ok(Made { map, wide })
     }
 
-    pub(super) fn form(&self, map: String, wide: bool) -> HeldForm {
+    /// How one of its values is written, if it is a temporary table's.
+    pub(super) fn form(&self, map: usize, wide: bool) -> HeldForm {
         let ty = self.token.upstream_type(wide);
         let textual = matches!(ty.oid, oid::TEXT | oid::BPCHAR);
         HeldForm {
             map,
-            collation: self.collation.clone().filter(|_| textual),
+            collation: self.collation().cloned().filter(|_| textual),
             cast: (ty.oid != oid::TEXT).then_some(ty.name),
         }
     }
 
-    pub(super) fn add(&mut self, column: &(Arc<Relation>, AttrNumber)) {
+    /// That of the column of tokens.
+    pub(super) fn collation(&self) -> Option<&(Ident, Ident)> {
+        match &self.entry {
+            Entry::Plain(collation) => collation.as_ref(),
+            Entry::Token(_) => None,
+        }
+    }
+
+    /// Are the values of the column among its?
+    pub(super) fn is_of(&self, column: &(Arc<Relation>, AttrNumber)) -> bool {
         let same = |(table, attnum): &(Arc<Relation>, AttrNumber)| {
             Arc::ptr_eq(table, &column.0) && *attnum == column.1
         };
-        if !self.columns.iter().any(same) {
-            self.columns.push(column.clone());
+        self.columns.iter().any(same)
+    }
+
+    /// Adds those of another.
+    pub(super) fn add(&mut self, other: &Self) {
+        for column in &other.columns {
+            if !self.is_of(column) {
+                self.columns.push(column.clone());
+            }
         }
     }
 }
 
 /// Every value of the columns, once, with the number of its upload. A value that is too long is NULL.
 fn read_sql(list: &[Upload]) -> SqlText {
-    let mut arms = String::new();
-    for (number, upload) in list.iter().enumerate() {
-        for (table, attnum) in &upload.columns {
-            let Some(column) = table.attribute(*attnum) else {
-                continue;
-            };
-            if !arms.is_empty() {
-                arms.push_str(" UNION ALL ");
-            }
-            // Texts are told apart byte by byte, whatever the column's collation is.
-            let name = column.name.quoted();
-            let value = format!("CAST(\"t\".{name} AS \"pg_catalog\".\"text\")");
-            // Writing to a String cannot fail.
-            write!(
-                arms,
-                "SELECT {number}, {value} COLLATE \"pg_catalog\".\"C\" FROM {}.{} AS \"t\"",
-                table.schema.quoted(),
-                table.name.quoted()
-            )
-            .unwrap_or_default();
-        }
-    }
+    let arms = list.iter().enumerate().flat_map(|(number, upload)| {
+        let columns = upload.columns.iter();
+        columns.filter_map(move |column| match upload.entry {
+            Entry::Plain(_) => held_arm(column, number),
+            Entry::Token(_) => super::tabulated::read_arm(&upload.token, column, number),
+        })
+    });
     SqlText::new(format!(
         "SELECT DISTINCT \"h\".\"n\", CASE WHEN \"pg_catalog\".\"octet_length\"(\"h\".\"v\") \
-         OPERATOR(\"pg_catalog\".<=) {} THEN \"h\".\"v\" END FROM ({arms}) AS \"h\" (\"n\", \"v\") \
-         WHERE \"h\".\"v\" IS NOT NULL LIMIT {}",
+         OPERATOR(\"pg_catalog\".<=) {} THEN \"h\".\"v\" END FROM ({}) AS \"h\" (\"n\", \"v\") LIMIT {}",
         limits::UPLOADED_TOKEN_BYTES,
+        arms.collect::<Vec<_>>().join(" UNION ALL "),
         limits::UPLOADED_TOKENS.saturating_add(1),
+    ))
+}
+
+/// Texts are told apart byte by byte, whatever the column's collation is.
+fn held_arm((table, attnum): &(Arc<Relation>, AttrNumber), number: usize) -> Option<String> {
+    let name = table.attribute(*attnum)?.name.quoted();
+    Some(format!(
+        "(SELECT {number}, CAST(\"t\".{name} AS \"pg_catalog\".\"text\") COLLATE \"pg_catalog\".\"C\" \
+         FROM {}.{} AS \"t\" WHERE \"t\".{name} IS NOT NULL)",
+        table.schema.quoted(),
+        table.name.quoted()
     ))
 }
 
@@ -267,14 +334,14 @@ impl Fault {
 pub(super) fn not_read() -> Refusal {
     Refusal::error(
         sqlstate::INTERNAL_ERROR,
-        "what a temporary table holds was not read",
+        "what a statement needs was not read",
     )
 }
 
 fn not_text() -> Refusal {
     Refusal::error(
         sqlstate::CHARACTER_NOT_IN_REPERTOIRE,
-        "a temporary table that is compared with tokens holds invalid UTF-8",
+        "what was read for a statement is invalid UTF-8",
     )
 }
 
@@ -292,7 +359,7 @@ pub(super) fn not_prepared() -> Refusal {
 pub(super) fn not_bound() -> Refusal {
     Refusal::error(
         sqlstate::FEATURE_NOT_SUPPORTED,
-        "COPY that compares tokens with a temporary table takes the simple query protocol",
+        "COPY that compares or computes with tokens takes the simple query protocol",
     )
     .hint("Send it as a simple query, as psql and COPY interfaces of drivers do.")
 }
@@ -303,7 +370,7 @@ pub(crate) mod tests {
 
     use zeroize::Zeroizing;
 
-    use super::{Upload, UploadRow, Uploaded, Uploads, push_json};
+    use super::{Entry, Upload, UploadRow, Uploaded, Uploads, push_json};
     use crate::catalog::temp::temp_table;
     use crate::ident::Ident;
     use crate::limits;
@@ -330,11 +397,12 @@ pub(crate) mod tests {
             &Ident::exact(table),
             &[(Ident::exact("tok"), Some(oid::TEXT))],
         );
-        Uploads::of(vec![Upload {
-            token: Arc::new(token(type_oid)),
-            collation: None,
-            columns: vec![(table, 1)],
-        }])
+        let token = Arc::new(token(type_oid));
+        Uploads::of(vec![Upload::new(
+            token,
+            Entry::Plain(None),
+            vec![(table, 1)],
+        )])
     }
 
     fn add(uploaded: &mut Uploaded, value: Option<&[u8]>) {
@@ -381,7 +449,7 @@ pub(crate) mod tests {
         let uploads = uploads("up", oid::INT4);
         let mut uploaded = Uploaded::new(&uploads);
         add(&mut uploaded, Some(&encoded(oid::INT4, "12")));
-        let wide = |uploaded: &Uploaded| uploads.decoded(uploaded).expect("decoded")[0].1;
+        let wide = |uploaded: &Uploaded| uploads.made(uploaded).expect("made")[0].wide;
         assert!(!wide(&uploaded));
         add(&mut uploaded, Some(b"12"));
         assert!(wide(&uploaded));

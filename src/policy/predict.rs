@@ -8,6 +8,7 @@ use super::role::RoleKind;
 use super::source::shown;
 use super::tokens::TokenKind;
 use super::treat::{Cell, Word};
+use crate::limits;
 
 impl Policy {
     /// A person who is shown reversible tokens will sort them and put them into functions. Said once of
@@ -42,9 +43,12 @@ impl Policy {
             }
             let message = format!(
                 "role `{}` sees reversible tokens of domain `{}`: it may select, count, group and join \
-                 them; ORDER BY, min and max, functions, json and tables made of them are refused",
+                 them; ORDER BY, min and max, functions, json and tables made of them are refused for \
+                 columns of more than {} rows or {} different values",
                 shown(role),
-                shown(domain)
+                shown(domain),
+                limits::TABULATED_ROWS,
+                limits::UPLOADED_TOKENS
             );
             notes.push(PolicyError::at(span, message).note().help(
                 "with `kind: hmac` every use works, on text and uuid columns; such tokens cannot be \

@@ -167,6 +167,9 @@ impl Session {
     }
 
     fn on_parsed(&mut self, whole: &[u8], io: &mut Io<'_>) -> Result<(), Fatal> {
+        if self.is_bound_query() {
+            return Ok(());
+        }
         let Some(Expected::Parse {
             name,
             prepared,
@@ -183,6 +186,9 @@ impl Session {
     }
 
     fn on_bound(&mut self, whole: &[u8], io: &mut Io<'_>) -> Result<(), Fatal> {
+        if self.is_bound_query() {
+            return Ok(());
+        }
         let Some(Expected::Bind) = self.replies.pop() else {
             return Err(unexpected());
         };

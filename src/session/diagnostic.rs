@@ -127,6 +127,13 @@ fn pin_failed(fields: &Fields<'_>) -> Option<[&'static str; 3]> {
             "The catalog changed after the statement was planned. Try again.",
         ]);
     }
+    if fields.sqlstate == "22023" && fields.message.contains(crate::sql::print::UNREAD) {
+        return Some([
+            sqlstate::SERIALIZATION_FAILURE,
+            "could not serialize access due to concurrent update",
+            "A value was written while the statement's tokens were being made. Try again.",
+        ]);
+    }
     let unproven = fields.message.contains(crate::sql::print::UNPROVEN);
     (fields.sqlstate == "42704" && unproven).then_some([
         sqlstate::FEATURE_NOT_SUPPORTED,

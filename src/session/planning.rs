@@ -82,6 +82,7 @@ pub(super) fn plan(
             prepared: &prepared,
             cursors: &cursors,
             temp: &temp,
+            given,
             fresh_name: Ident::exact(""),
             ..*context
         };
@@ -136,7 +137,7 @@ pub(super) fn observe(
 ) -> (Result<Plan, Refusal>, Facts) {
     in_context(role, snapshot, state, names.fresh(), |context| {
         let context = PlanContext {
-            given: Given::Written(None),
+            given: Given::Bound,
             fresh_name: context.fresh_name.clone(),
             ..*context
         };

@@ -214,6 +214,8 @@ pub(super) enum Expected {
         segment: u64,
         /// An error ended it: only ReadyForQuery is missing.
         failed: bool,
+        /// It was sent as Parse, Bind, Describe, Execute and Sync, with what it was given.
+        bound: bool,
     },
     /// A fixed failing statement: its error is replaced by the refusal it stands for.
     Refusal {

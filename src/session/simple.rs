@@ -15,7 +15,7 @@ use crate::plan::{Given, Plan, Refusal, Uploaded, stands_alone};
 use crate::sql::Shaped;
 use crate::sql::tree::Statement;
 use crate::wire::backend::TransactionStatus;
-use crate::wire::frontend::Query;
+use crate::wire::frontend::{Query, Target};
 
 /// A plan to be sent.
 struct Planned {
@@ -75,7 +75,13 @@ impl Session {
                     if let Some(before) = before {
                         self.speculative = before;
                     }
-                    return self.read_for_query(&plan, io);
+                    return match uploaded {
+                        Some(uploaded) if uploaded.is_for(&plan) => {
+                            self.send_bound(&plan, &uploaded, at, io)?;
+                            Ok(Step::Continue)
+                        }
+                        _ => self.read_for_query(&plan, io),
+                    };
                 }
                 if let (Some(shaped), [only]) = (shaped.filter(|_| alone), &*plans) {
                     at.plans.keep(&self.key, &shaped, &looked, &only.plan);
@@ -125,6 +131,8 @@ impl Session {
         at: &Moment<'_>,
     ) -> Result<Vec<Planned>, Refusal> {
         let mut plans: Vec<Planned> = Vec::with_capacity(statements.len());
+        // COPY takes no parameters, and a string of several takes none either.
+        let binds = matches!(&*statements, [only] if !matches!(only, Statement::Copy(_)));
         for statement in statements {
             if let Some(last) = plans.last() {
                 self.assume(&Arc::clone(&last.plan));
@@ -137,7 +145,11 @@ impl Session {
                     at.snapshot,
                     &self.speculative,
                     &mut self.names,
-                    Given::Written(uploaded.filter(|_| plans.is_empty())),
+                    if binds {
+                        Given::Bound
+                    } else {
+                        Given::Written(uploaded.filter(|_| plans.is_empty()))
+                    },
                 )?;
                 if plan.uploads().is_some() && !plans.is_empty() {
                     return Err(not_first());
@@ -200,12 +212,45 @@ impl Session {
         Ok(())
     }
 
+    /// Sends the only statement of a Query with what was read for it: as parameters, so that nothing of
+    /// it stands in a text that PostgreSQL may log.
+    fn send_bound(
+        &mut self,
+        plan: &Arc<Plan>,
+        uploaded: &Uploaded,
+        at: &Moment<'_>,
+        io: &mut Io<'_>,
+    ) -> Result<(), Fatal> {
+        let sent = plan
+            .bound_alone(uploaded)
+            .and_then(|(types, bound)| Ok((types, bound, self.running(plan, at)?)));
+        let (types, bound, running) = match sent {
+            Ok(sent) => sent,
+            Err(refusal) => return self.refuse_query(&refusal, "", io),
+        };
+        self.assume(plan);
+        to_upstream::parse(io.upstream, b"", plan.sql().as_str(), &types)?;
+        let values = bound.values.iter().map(Option::as_deref);
+        to_upstream::bind(io.upstream, b"", b"", &bound.formats, values, &[])?;
+        to_upstream::describe(io.upstream, Target::Portal, b"")?;
+        to_upstream::execute(io.upstream, b"", 0)?;
+        to_upstream::sync(io.upstream);
+        self.uploads.executed = self.uploads.executed.saturating_add(1);
+        self.expect(VecDeque::from([running]), true);
+        Ok(())
+    }
+
     fn expect_query(&mut self, running: VecDeque<Running>) {
+        self.expect(running, false);
+    }
+
+    fn expect(&mut self, running: VecDeque<Running>, bound: bool) {
         let segment = self.next_segment();
         self.replies.push(Expected::Query {
             running,
             segment,
             failed: false,
+            bound,
         });
     }
 

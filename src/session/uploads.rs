@@ -1,7 +1,9 @@
-//! What temporary tables hold, read right before the statement that compares it with tokens.
+//! What is read right before a statement: what temporary tables hold that it compares with tokens, and
+//! the values whose tokens PostgreSQL is to look up.
 //!
 //! Nobody but the session changes its temporary tables, and nothing is sent between the reading and the
-//! statement, so what was read is what the statement finds. The message that needs it waits until all
+//! statement, so what was read is what the statement finds. Of other tables somebody may change a value in
+//! between; the statement then fails when it meets it. The message that needs it waits until all
 //! before it is answered, is offered again when the answer is here, and is then sent with it. Before a
 //! Query the reading is a Query of its own: what it reads is the same in the transaction that follows.
 //! Before a Bind it is part of the client's own pipeline, and fails as its Bind would have.
@@ -228,6 +230,19 @@ impl Session {
         Ok(())
     }
 
+    /// Is a Query due that was not sent as one?
+    pub(super) fn is_bound_query(&mut self) -> bool {
+        let head = self.replies.head();
+        matches!(
+            head,
+            Some(Expected::Query {
+                bound: true,
+                failed: false,
+                ..
+            })
+        )
+    }
+
     /// Is the message one of a reading's own?
     pub(super) fn is_read(&mut self, tag: u8) -> bool {
         let anywhere = [
@@ -292,16 +307,16 @@ impl Session {
 pub(super) fn not_first() -> Refusal {
     Refusal::error(
         sqlstate::FEATURE_NOT_SUPPORTED,
-        "a statement that compares tokens with a temporary table must be the first of its query string",
+        "a statement that is given tokens must be the first of its query string",
     )
-    .detail("What the table holds is read and decoded before the string is sent.")
+    .detail("They are read, and decoded or made, before the string is sent.")
     .hint("Send the statements one by one.")
 }
 
 fn not_synced() -> Refusal {
     Refusal::error(
         sqlstate::FEATURE_NOT_SUPPORTED,
-        "a query that compares tokens with a temporary table cannot follow a pipeline without Sync",
+        "a query that is given tokens cannot follow a pipeline without Sync",
     )
     .hint("Send Sync first.")
 }
@@ -309,7 +324,7 @@ fn not_synced() -> Refusal {
 fn not_bound_now() -> Refusal {
     Refusal::error(
         sqlstate::INVALID_CURSOR_STATE,
-        "portal compares tokens with what a temporary table held before another statement was executed",
+        "portal was given tokens of what was stored before another statement was executed",
     )
     .hint("Bind it again, and execute it next.")
 }

@@ -77,6 +77,7 @@ fn from_items_print() {
         ["3"]
     );
     let derived = DerivedRelation {
+        fenced: false,
         filter: None,
         columns: vec![DerivedColumn {
             name: id("id"),
@@ -149,6 +150,7 @@ fn whole_rows_come_from_the_masked_form() {
         r#"{"id":1,"email":"ada@x.org","city":"Paris","n":[1,2,3],"score":1.5}"#
     );
     let derived = DerivedRelation {
+        fenced: false,
         filter: None,
         columns: vec![DerivedColumn {
             name: id("id"),

@@ -95,6 +95,14 @@ const STATEMENTS: &[&str] = &[
     "SELECT id FROM shaped WHERE phone = 'PHONE' FOR UPDATE",
     "SELECT id, CASE WHEN id < 5 THEN phone END FROM shaped",
     "SELECT coalesce(a.phone, b.phone) FROM shaped a JOIN shaped b ON b.id = a.id - 3",
+    // What PostgreSQL looks up: NULL where there is no token, as on the copy.
+    "SELECT phone, second FROM shaped ORDER BY phone, id",
+    "SELECT id, upper(phone), coalesce(second, 'none'), length(card) FROM shaped",
+    "SELECT id FROM shaped WHERE phone > '1' OR second IS NULL",
+    "SELECT id FROM shaped WHERE NOT phone LIKE '138%'",
+    "SELECT id FROM shaped WHERE phone = account OR length(card) = 16",
+    "SELECT id FROM shaped WHERE phone = 'PHONE' AND left(second, 3) = '+86'",
+    "SELECT min(phone), max(number), count(account || '') FROM shaped",
     "INSERT INTO shaped (id, phone) VALUES (1, 'PHONE') ON CONFLICT (id) DO UPDATE SET account = 'ACCOUNT' WHERE shaped.phone = 'PHONE' RETURNING id, account, phone",
     "INSERT INTO shaped (id, phone) VALUES (5, 'PHONE') ON CONFLICT (id) DO UPDATE SET phone = excluded.phone RETURNING id, phone",
     "UPDATE shaped SET account = 'ACCOUNT' WHERE phone = 'PHONE' RETURNING id, phone, account",
@@ -105,12 +113,6 @@ const STATEMENTS: &[&str] = &[
 ];
 
 const REFUSED: &[(&str, &str)] = &[
-    ("SELECT phone FROM shaped ORDER BY phone", "42501"),
-    ("SELECT upper(phone) FROM shaped", "42501"),
-    ("SELECT id FROM shaped WHERE phone > '1'", "42501"),
-    ("SELECT id FROM shaped WHERE phone LIKE '138%'", "42501"),
-    ("SELECT id FROM shaped WHERE phone = account", "42501"),
-    ("SELECT id FROM shaped WHERE length(card) = 16", "42501"),
     ("SELECT to_json(s) FROM shaped s", "42501"),
     ("COPY (SELECT upper(phone) FROM shaped) TO STDOUT", "42501"),
     (

@@ -9,6 +9,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -89,6 +90,8 @@ pub(crate) struct Stage {
     proxy: SocketAddr,
     taps: HashMap<Role, Tap>,
     sealed: bool,
+    /// The database that is the analyst's masked copy, once there is one.
+    pub(crate) analysts: OnceLock<&'static str>,
     folder: tempfile::TempDir,
     _leash: Child,
 }
@@ -190,6 +193,7 @@ impl Stage {
             proxy,
             taps,
             sealed,
+            analysts: OnceLock::new(),
             folder,
             _leash: leash,
         };
@@ -204,6 +208,7 @@ impl Stage {
     pub(crate) fn masked_copy(&self, role: Role) -> Option<&'static str> {
         match role {
             Role::Owner if self.sealed => Some("clinic_plain"),
+            Role::Analyst => self.analysts.get().copied(),
             role => role.masked_copy(),
         }
     }

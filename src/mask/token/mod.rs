@@ -402,31 +402,14 @@ impl TokenColumn {
         }
     }
 
+    /// Are tokens of older keys taken too, which are other texts?
+    pub fn takes_older(&self) -> bool {
+        self.kind().says_its_key() && !self.others.is_empty()
+    }
+
     /// A token can be turned back.
     pub fn is_reversible(&self) -> bool {
         self.kind().is_reversible()
-    }
-
-    /// What stands for the column before anything else is done with it: NULL where a value has no
-    /// token. `None` if every value has one.
-    pub fn guarded_sql(&self, operand: &str) -> Option<String> {
-        match &self.cipher {
-            Cipher::Shaped(shaped) => {
-                let fits = shaped.fits_sql(operand);
-                Some(format!("CASE WHEN {fits} THEN {operand} END"))
-            }
-            Cipher::Siv(_)
-            | Cipher::Ff1Uuid(_)
-            | Cipher::Ff1Integer(_)
-            | Cipher::Hmac(_)
-            | Cipher::Clear
-            | Cipher::Masked(_) => None,
-        }
-    }
-
-    /// Not every value has a token.
-    pub fn is_guarded(&self) -> bool {
-        matches!(self.cipher, Cipher::Shaped(_))
     }
 
     /// There is a Rust form; true of every kind.

@@ -1,5 +1,5 @@
 //! Tokens that PostgreSQL computes: the SQL form of `kind: hmac`, and the settings its keys are read
-//! from. Of encrypted cells it can compute nothing.
+//! from; and what it is asked of values of which not every one has a token. Of encrypted cells it can compute nothing.
 
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
@@ -83,5 +83,30 @@ impl TokenColumn {
             Cipher::Hmac(hmac) if self.at_source() => Some(hmac.pads()),
             _ => None,
         }
+    }
+
+    /// What stands for the column before anything else is done with it: NULL where a value has no
+    /// token. `None` if every value has one.
+    pub fn guarded_sql(&self, operand: &str) -> Option<String> {
+        let fits = self.fits_sql(operand)?;
+        Some(format!("CASE WHEN {fits} THEN {operand} END"))
+    }
+
+    /// Has a value a token? `None` if every value has one.
+    pub fn fits_sql(&self, operand: &str) -> Option<String> {
+        match &self.cipher {
+            Cipher::Shaped(shaped) => Some(shaped.fits_sql(operand)),
+            Cipher::Siv(_)
+            | Cipher::Ff1Uuid(_)
+            | Cipher::Ff1Integer(_)
+            | Cipher::Hmac(_)
+            | Cipher::Clear
+            | Cipher::Masked(_) => None,
+        }
+    }
+
+    /// Not every value has a token.
+    pub fn is_guarded(&self) -> bool {
+        matches!(self.cipher, Cipher::Shaped(_))
     }
 }

@@ -40,7 +40,7 @@ impl<'a> Printer<'a> {
         };
         self.push(if form.cast.is_some() { "(CAST(" } else { "(" });
         self.push("\"pg_catalog\".\"jsonb_object_field_text\"(");
-        self.push(&form.map);
+        self.map(form.map)?;
         self.push(", CAST(");
         self.expr(expr)?;
         self.push(" AS \"pg_catalog\".\"text\"))");

@@ -192,7 +192,7 @@ impl Printer<'_> {
         {
             let operand = self.out.split_off(start);
             self.push("(");
-            self.push(&mask.apply(&operand));
+            self.form(&mask.apply(&operand))?;
             self.push(")");
         }
         Ok(())
@@ -215,7 +215,7 @@ impl Printer<'_> {
             return Ok(());
         }
         if let Some(row) = base.and_then(|id| rewrite.rows.get(&id)) {
-            self.push(&row.apply(&qualifier.quoted()));
+            self.form(&row.apply(&qualifier.quoted()))?;
             return Ok(());
         }
         match form {

@@ -96,7 +96,7 @@ impl Printer<'_> {
             }
             self.push(separator);
             separator = ", ";
-            self.push(&column.sql);
+            self.form(&column.sql)?;
             // A column's name is its own.
             if !column.is_stored() {
                 self.push(" AS ");
@@ -105,7 +105,7 @@ impl Printer<'_> {
         }
         if let Some(row) = &derived.whole_row {
             self.push(separator);
-            self.push(row);
+            self.form(row)?;
             self.push(" AS ");
             self.ident(&Ident::exact(WHOLE_ROW))?;
         }
@@ -117,7 +117,10 @@ impl Printer<'_> {
         self.sample(relation.sample.as_ref())?;
         if let Some(filter) = &derived.filter {
             self.push(" WHERE ");
-            self.push(filter);
+            self.form(filter)?;
+        }
+        if derived.fenced {
+            self.push(" OFFSET 0");
         }
         self.push(") AS ");
         self.ident(&alias.name)

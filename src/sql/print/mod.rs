@@ -28,7 +28,7 @@ mod write;
 
 use self::reads::Reads;
 
-pub use self::pinned::{MOVED, UNPROVEN, proven};
+pub use self::pinned::{MOVED, UNPROVEN, UNREAD, proven};
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -41,6 +41,12 @@ use crate::pg::AttrNumber;
 /// The alias of a base relation inside its derived table, and so the qualifier of the SQL in
 /// [`DerivedColumn::sql`].
 pub const INNER_ALIAS: &str = "t";
+
+/// What stands for one of [`Rewrite::maps`] in the SQL of a form. It has NULs in it, which no SQL and no
+/// name has.
+pub fn map_mark(number: usize) -> String {
+    format!("\0{number}\0")
+}
 
 /// The name of the hidden last column of a derived table that carries whole-row references. A space
 /// is in it so that no tool makes such a column by accident; the planner refuses relations that have
@@ -64,6 +70,8 @@ pub struct Rewrite {
     pub constants: HashMap<(ListId, u32), Vec<String>>,
     /// How values of temporary tables are written that are compared with tokens.
     pub held: HashMap<HeldId, HeldForm>,
+    /// SQL of the jsonb objects that something is looked up in ([`map_mark`]).
+    pub maps: Vec<String>,
     /// New numbers of parameters; `None`: they keep theirs.
     pub params: Option<HashMap<u16, u16>>,
 }
@@ -80,8 +88,8 @@ pub struct Pin {
 /// What is written for a value of a temporary table: what it stands for, looked up by its text.
 #[derive(Clone)]
 pub struct HeldForm {
-    /// SQL of a jsonb object: what stands for what.
-    pub map: String,
+    /// What stands for what: its place among [`Rewrite::maps`].
+    pub map: usize,
     /// The collation of the column it is compared with, whatever its own is; none of what is no text.
     pub collation: Option<(Ident, Ident)>,
     /// The type, in `pg_catalog`, of what it stands for; `None` for text.
@@ -107,6 +115,8 @@ pub struct DerivedRelation {
     pub whole_row: Option<String>,
     /// SQL over the relation aliased [`INNER_ALIAS`], of the rows that are shown; all, if there is none.
     pub filter: Option<String>,
+    /// Its columns are computed of these rows and no others: PostgreSQL is not to pull it up.
+    pub fenced: bool,
 }
 
 /// One column of a masked form.
@@ -273,6 +283,27 @@ impl<'a> Printer<'a> {
 
     fn push(&mut self, text: &str) {
         self.out.push_str(text);
+    }
+
+    fn map(&mut self, number: usize) -> Printed {
+        let rewrite = self.rewrite;
+        let map = rewrite.maps.get(number);
+        let map = map.ok_or_else(|| unresolved("a lookup in nothing"))?;
+        self.push(map);
+        Ok(())
+    }
+
+    /// The SQL of a form, with the maps it looks something up in.
+    fn form(&mut self, sql: &str) -> Printed {
+        for (n, piece) in sql.split('\0').enumerate() {
+            if n & 1 == 0 {
+                self.push(piece);
+            } else {
+                let number = piece.parse().map_err(|_| unresolved("a mark"))?;
+                self.map(number)?;
+            }
+        }
+        Ok(())
     }
 
     /// Leaves room for a constant. The mark has NULs in it, which nothing else that is printed can have,

@@ -20,6 +20,9 @@ pub const MOVED: &str = "pgveil.catalog_moved";
 /// The same, for a view in a transaction whose snapshot is older than the statement.
 pub const UNPROVEN: &str = "pgveil.view_not_proven";
 
+/// An encoding that does not exist, for a value that was not there when its column was read.
+pub const UNREAD: &str = "pgveil.value_not_read";
+
 /// Where the checks go.
 #[derive(Clone, Copy)]
 pub(super) enum Place {

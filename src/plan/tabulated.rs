@@ -1,0 +1,228 @@
+//! Reversible tokens that PostgreSQL is to compute with: it cannot make them, so it is given all those of
+//! a column, and looks them up.
+//!
+//! Right before the statement the proxy reads the column, makes its tokens, and gives the statement a map
+//! from each value's text to its token. The masked relation looks up each value there, as it would hash
+//! it for a token of kind `hmac`, and everything above it has the token's text: it is ordered, cut, matched
+//! and joined as on the masked copy. A value that another session wrote after the reading is not in the
+//! map, and nobody can say what its token is: the statement fails, and is tried again.
+//!
+//! It costs a reading of the column, so it is done where nothing else will do, and for columns whose
+//! values are not too many (`limits`).
+//!
+//! Deliberately absent: columns that the statement writes to, which have to be what they were read; and
+//! encrypted columns, of which PostgreSQL's text is not a value's only one.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use super::decide::{Decisions, Place};
+use super::uploads::{Entry, Upload};
+use crate::analyze::ColumnForm;
+use crate::analyze::lineage::{Lineage, Source};
+use crate::catalog::{Column, Relation};
+use crate::limits;
+use crate::mask::TokenColumn;
+use crate::mask::token::TokenType;
+use crate::pg::AttrNumber;
+use crate::pg::types::oid;
+use crate::policy::Treatment;
+use crate::refusal::Refusal;
+use crate::sql::print::{UNREAD, map_mark};
+
+/// A refusal, and the columns of tokens without which it would not be.
+pub(super) struct Obstacle {
+    pub(super) refusal: Arc<Refusal>,
+    columns: Vec<Source>,
+}
+
+impl Obstacle {
+    pub(super) fn of(refusal: Refusal, columns: Vec<Source>) -> Self {
+        Self {
+            refusal: Arc::new(refusal),
+            columns,
+        }
+    }
+}
+
+impl From<Refusal> for Obstacle {
+    fn from(refusal: Refusal) -> Self {
+        Self::of(refusal, Vec::new())
+    }
+}
+
+/// May PostgreSQL be given lists of tokens to look up what it is to compute with?
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tabulate {
+    /// Where nothing else will do.
+    Yes,
+    /// The statement has no place for them, or there is another way.
+    No,
+}
+
+impl Decisions {
+    /// Has PostgreSQL look up the tokens of the columns that are in the way. Were there any?
+    pub(super) fn tabulate(&mut self, obstacle: &Obstacle, lineage: &Lineage) -> bool {
+        let mut any = false;
+        for source in &obstacle.columns {
+            let Some(decided) = self.columns.get_mut(source) else {
+                continue;
+            };
+            if decided.tabulated.is_some() || !tabulable(*source, &decided.form, lineage) {
+                continue;
+            }
+            decided.place = Place::Source;
+            decided.tabulated = Some(Arc::clone(&obstacle.refusal));
+            any = true;
+        }
+        any
+    }
+
+    /// The columns whose tokens are looked up, those of one relation once, and which of them each
+    /// reference is.
+    pub(super) fn tabulated(&self, lineage: &Lineage) -> (Vec<Upload>, Vec<(Source, usize)>) {
+        let mut list: Vec<Upload> = Vec::new();
+        let mut places = Vec::new();
+        for (source, decided) in &self.columns {
+            let (Some(refusal), Some(token)) = (&decided.tabulated, token(&decided.form)) else {
+                continue;
+            };
+            let (Some((relation, _)), Source::Column { attnum, .. }) =
+                (lineage.column(*source), *source)
+            else {
+                continue;
+            };
+            let column = (Arc::clone(relation), attnum);
+            let same = |upload: &Upload| upload.is_of(&column);
+            let place = list.iter().position(same).unwrap_or(list.len());
+            if place == list.len() {
+                list.push(Upload::new(
+                    Arc::clone(token),
+                    Entry::Token(Arc::clone(refusal)),
+                    vec![column],
+                ));
+            }
+            places.push((*source, place));
+        }
+        (list, places)
+    }
+}
+
+/// Can all that the column shows be looked up by what it holds?
+fn tabulable(source: Source, form: &ColumnForm, lineage: &Lineage) -> bool {
+    let Source::Column { relation: id, .. } = source else {
+        return false;
+    };
+    let (Some(used), Some(token)) = (lineage.relation(id), token(form)) else {
+        return false;
+    };
+    let changed = |r: &crate::analyze::lineage::RelationUse| {
+        (r.written || r.inserted) && !r.relation.temporary
+    };
+    let of_two_keys = token.takes_older() && is_given(source, lineage);
+    token.is_reversible()
+        && keeps_type(token)
+        && !(token.is_encrypted()
+            || used.relation.temporary
+            || of_two_keys
+            || lineage.relations.iter().any(changed))
+}
+
+/// Is it compared with tokens that the client gives? One of an older key is good too, and is another text.
+fn is_given(source: Source, lineage: &Lineage) -> bool {
+    lineage.equalities.iter().any(|e| {
+        let mut both = e.left.iter().chain(&e.right);
+        let list = || {
+            let mut both = e.left.iter().chain(&e.right);
+            both.any(|s| matches!(s, Source::List(_)))
+        };
+        both.any(|s| *s == source) && (e.held.is_some() || list())
+    })
+}
+
+/// What is printed is typed as what was analyzed.
+fn keeps_type(token: &TokenColumn) -> bool {
+    match token.token_type() {
+        TokenType::Text => matches!(token.type_oid(), oid::TEXT | oid::VARCHAR | oid::BPCHAR),
+        TokenType::Uuid => token.type_oid() == oid::UUID,
+        TokenType::Integer => token.type_oid() == token.output_type().0,
+    }
+}
+
+fn token(form: &ColumnForm) -> Option<&Arc<TokenColumn>> {
+    match form {
+        ColumnForm::Rule(rule) => match &rule.treatment {
+            Treatment::Token(token) => Some(token),
+            Treatment::Clear | Treatment::Mask(_) | Treatment::Nullify | Treatment::Deny => None,
+        },
+        _ => None,
+    }
+}
+
+/// The token of an operand, looked up in a map. NULL is NULL, and so is what has no token; another value
+/// that the map has not fails, by a function that is asked for what it has not: no planner calls it before
+/// there is a value, and it says nothing of that.
+pub(super) fn lookup_sql(
+    token: &TokenColumn,
+    column: &Column,
+    operand: &str,
+    map: usize,
+) -> String {
+    let map = map_mark(map);
+    let text = format!("CAST({operand} AS \"pg_catalog\".\"text\")");
+    let unread = format!(
+        "\"pg_catalog\".\"encode\"(\"pg_catalog\".\"convert_to\"({text}, '{UNREAD}'), 'hex')"
+    );
+    let found =
+        format!("COALESCE(\"pg_catalog\".\"jsonb_object_field_text\"({map}, {text}), {unread})");
+    let (ty, collation) = match token.token_type() {
+        TokenType::Text => ("varchar", column.collation.as_ref()),
+        TokenType::Uuid => ("uuid", None),
+        TokenType::Integer if token.type_oid() == oid::INT4 => ("int4", None),
+        TokenType::Integer => ("int8", None),
+    };
+    let mut typed = format!("CAST({found} AS \"pg_catalog\".\"{ty}\")");
+    if let Some((schema, name)) = collation {
+        // Writing to a String cannot fail.
+        write!(typed, " COLLATE {}.{}", schema.quoted(), name.quoted()).unwrap_or_default();
+    }
+    match token.fits_sql(operand) {
+        Some(fits) => format!("CASE WHEN {fits} THEN {typed} END"),
+        None => format!("CASE WHEN {operand} IS NULL THEN NULL ELSE {typed} END"),
+    }
+}
+
+/// What reads every value of a column, but no more rows than may be: a row too many has NULL for its
+/// value, as a value that is too long has.
+///
+/// What has no token is not read: nothing may follow from values that the role sees as NULL.
+pub(super) fn read_arm(
+    token: &TokenColumn,
+    (relation, attnum): &(Arc<Relation>, AttrNumber),
+    number: usize,
+) -> Option<String> {
+    let name = relation.attribute(*attnum)?.name.quoted();
+    let value = format!("\"r\".{name}");
+    let shown = (token.fits_sql(&value)).unwrap_or_else(|| format!("{value} IS NOT NULL"));
+    Some(format!(
+        "(SELECT {number}, CASE WHEN \"pg_catalog\".\"row_number\"() OVER () \
+         OPERATOR(\"pg_catalog\".<=) {rows} THEN CAST(\"t\".{name} AS \"pg_catalog\".\"text\") \
+         COLLATE \"pg_catalog\".\"C\" END FROM (SELECT {value} FROM {schema}.{table} AS \"r\" \
+         WHERE {shown} LIMIT {limit}) AS \"t\")",
+        rows = limits::TABULATED_ROWS,
+        schema = relation.schema.quoted(),
+        table = relation.name.quoted(),
+        limit = limits::TABULATED_ROWS.saturating_add(1),
+    ))
+}
+
+/// A column has too many values for it.
+pub(super) fn too_many(refusal: &Refusal) -> Refusal {
+    let detail = refusal.detail.clone().unwrap_or_default();
+    refusal.clone().detail(format!(
+        "{detail} PostgreSQL is given the tokens of a column's values to do so, of at most {} different \
+         ones in {} rows; it has more, or longer ones.",
+        limits::UPLOADED_TOKENS,
+        limits::TABULATED_ROWS,
+    ))
+}
