@@ -14,6 +14,8 @@ mod changes;
 mod lists;
 #[path = "catalog/reading.rs"]
 mod reading;
+#[path = "catalog/settings.rs"]
+mod settings;
 #[path = "catalog/types.rs"]
 mod types;
 
@@ -28,6 +30,7 @@ use pgveil::catalog::{
 };
 use pgveil::cli::cluster::{Cluster, ClusterOptions, SUPERUSER, TcpAuth};
 use pgveil::ident::Ident;
+use pgveil::pg::setting::Kind;
 use pgveil::upstream::introspect::{Introspected, introspect, probe};
 use pgveil::upstream::{TlsMode, UpstreamConnection, UpstreamOptions, UpstreamTls, connect};
 use tokio::runtime::Runtime;

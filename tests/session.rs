@@ -42,6 +42,8 @@ mod returned;
 mod rotation;
 #[path = "session/serving.rs"]
 mod serving;
+#[path = "session/settings.rs"]
+mod settings;
 #[path = "session/shaped.rs"]
 mod shaped;
 #[path = "session/stage.rs"]

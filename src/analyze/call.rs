@@ -77,6 +77,15 @@ impl Analyzer<'_> {
             return Err(Refusal::error(sqlstate::INTERNAL_ERROR, "not a call"));
         };
         let (chosen, tainted) = self.resolve_call(call, at)?;
+        if chosen.is_builtin("current_setting") && !self.shows_settings() {
+            let theirs = std::mem::replace(e, Expr::Literal(Literal::Null));
+            *e = self.kept_setting(theirs);
+            return Ok(Info {
+                tainted,
+                ty: chosen.result,
+                ..Info::default()
+            });
+        }
         if chosen.scrub {
             let inner = std::mem::replace(e, Expr::Literal(Literal::Null));
             let definition = if chosen.is_builtin("pg_get_functiondef") {
@@ -116,6 +125,10 @@ impl Analyzer<'_> {
         for (info, wanted) in infos.iter().zip(&chosen.args) {
             self.convertible(info, *wanted, CastContext::Implicit)?;
         }
+        // What stands for `pg_settings` is the proxy's own.
+        if chosen.is_builtin("current_setting") && !self.shows_settings() {
+            self.current_setting(call)?;
+        }
         if POPULATES.iter().any(|f| chosen.is_builtin(f)) {
             chosen.result = infos.first().and_then(|i| i.ty);
             chosen.result.map_or(Ok(()), |ty| self.no_hidden_test(ty))?;
@@ -130,9 +143,6 @@ impl Analyzer<'_> {
             if uses == Uses::EQUALITY {
                 self.compare(&info.sources, &info.sources);
             }
-        }
-        if chosen.is_builtin("current_setting") {
-            self.current_setting(call)?;
         }
         let role_first = NAMES_ROLE_FIRST.iter().find(|(f, _)| chosen.is_builtin(f));
         let named = match role_first {

@@ -177,6 +177,9 @@ impl Analyzer<'_> {
             return Ok(single(derived_item(alias.name, printed, outputs)));
         }
         let relation = self.find_relation(&r.name)?;
+        if let Some(query) = self.settings_query(&relation)? {
+            return self.expand_view(table, &relation, &query, scope);
+        }
         if let RelationKind::View | RelationKind::MaterializedView = relation.kind {
             let form = super::view::view_form(&relation, self.grounds)?;
             if let ViewForm::Expand(query) = form.as_ref() {

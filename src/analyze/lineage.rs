@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::catalog::allow::Unheeded;
 use crate::catalog::{Column, Relation};
 use crate::ident::Ident;
 use crate::pg::types::oid;
@@ -206,6 +207,8 @@ pub struct Lineage {
     pub held: Vec<Held>,
     /// How often each parameter is written.
     pub params: BTreeMap<u16, u32>,
+    /// Parameters that are values for settings which are kept and not obeyed.
+    pub settings: Vec<(u16, &'static Unheeded)>,
 }
 
 impl Lineage {

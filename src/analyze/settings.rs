@@ -1,16 +1,19 @@
 //! `current_setting` and `set_config`: SHOW and SET as functions, for the same settings.
 //!
 //! Dotted names belong to extensions and applications, which may keep secrets there, and to the
-//! proxy, which keeps its pinned settings and token keys there.
+//! proxy, which keeps there its pinned settings, token keys, and what clients set that is not obeyed.
 
 use super::expr::{At, Info};
 use super::own_state::{catalog_type, text};
 use super::{Analyzer, Resolve};
-use crate::catalog::allow::{SETTABLE, UNHEEDED};
+use crate::catalog::Relation;
+use crate::catalog::allow::{SETTABLE, Unheeded, all_unheeded, unheeded};
 use crate::ident::Ident;
 use crate::pg::types::oid;
 use crate::refusal::Refusal;
-use crate::sql::tree::{Call, CallArg, Expr, Literal, Name};
+use crate::sql::tree::{
+    Call, CallArg, Expr, Literal, Name, Operator, Quantifier, Query, Statement,
+};
 
 impl Analyzer<'_> {
     /// `set_config('name', value, is_local)` in an expression, value and flag literal or parameter.
@@ -41,8 +44,12 @@ impl Analyzer<'_> {
             return Err(denied("A restricted role names the setting literally."));
         };
         let known = name.value().to_ascii_lowercase();
-        if UNHEEDED.contains(&known.as_str()) {
-            *name = format!("pgveil.{known}").into();
+        let kept = unheeded(&known);
+        if let Some(setting) = kept {
+            if !setting.is_known(self.grounds.catalog.version) {
+                return Err(setting.unknown().at(position));
+            }
+            *name = kept_name(setting).into();
         } else if !SETTABLE.contains(&known.as_str()) {
             return Err(denied(if known == "search_path" {
                 "It sets search_path where it is all of a SELECT, with literal arguments."
@@ -54,13 +61,47 @@ impl Analyzer<'_> {
             if !constant(&arg.value) {
                 return Err(denied("A setting takes a literal or a parameter."));
             }
+        }
+        if let (Some(setting), [_, value, _]) = (kept, call.args.as_mut_slice()) {
+            self.kept_value(&mut value.value, setting, position)?;
+        }
+        for arg in call.args.iter_mut().skip(1) {
             self.expr(&mut arg.value, at.scope, at.ctes)?;
         }
         call.function = catalog(&call.function, "set_config");
+        if let Some(setting) = kept {
+            let set = std::mem::replace(e, Expr::Literal(Literal::Null));
+            *e = Expr::Coalesce(vec![none_if_empty(set), in_force(setting)]);
+        }
         Ok(Some(Info {
             ty: Some(oid::TEXT),
             ..Info::default()
         }))
+    }
+
+    /// The value for a setting that is kept: a text, as SHOW would show it, or a parameter, which is read
+    /// when it is bound.
+    fn kept_value(
+        &mut self,
+        value: &mut Expr,
+        setting: &'static Unheeded,
+        position: usize,
+    ) -> Resolve<()> {
+        match value {
+            Expr::Literal(Literal::String(given)) => {
+                *given = setting
+                    .shown(given.value())
+                    .map_err(|refusal| refusal.at(position))?
+                    .into();
+            }
+            Expr::Param(n) => self.lineage.settings.push((*n, setting)),
+            Expr::Cast(inner, ty) if is_text(ty) => {
+                return self.kept_value(inner, setting, position);
+            }
+            // NULL is the default; what is no text has no such function.
+            _ => {}
+        }
+        Ok(())
     }
 
     /// `current_setting(name)`: a dotted name is refused where it stands literally, and NULL where it
@@ -94,6 +135,189 @@ impl Analyzer<'_> {
         let function = catalog(&call.function, "substring");
         *value = Expr::Call(Box::new(Call::plain(function, [as_text, text("^[^.]*$")])));
         Ok(())
+    }
+
+    /// The same call, or what is kept for the client under that name. A name that may change from one
+    /// look to the next finds what PostgreSQL has.
+    pub(super) fn kept_setting(&self, theirs: Expr) -> Expr {
+        let Expr::Call(call) = &theirs else {
+            return theirs;
+        };
+        match call.args.first().map(|arg| &arg.value) {
+            Some(Expr::Literal(Literal::String(name))) => {
+                let known = unheeded(&name.value().to_ascii_lowercase());
+                let version = self.grounds.catalog.version;
+                match known.filter(|s| s.is_known(version)) {
+                    Some(s) => Expr::Coalesce(vec![kept(text(&kept_name(s))), in_force(s)]),
+                    None => theirs,
+                }
+            }
+            Some(Expr::Call(without_dots)) => match without_dots.args.first().map(|a| &a.value) {
+                Some(name) if is_steady(name) => {
+                    Expr::Coalesce(vec![kept_by(name.clone()), theirs])
+                }
+                _ => theirs,
+            },
+            _ => theirs,
+        }
+    }
+
+    /// What is analyzed is what stands for `pg_settings`.
+    pub(super) fn shows_settings(&self) -> bool {
+        let inside = self.expanding.last();
+        let relation = inside.and_then(|oid| self.grounds.catalog.relation_by_oid(*oid));
+        relation.is_some_and(|r| is_settings_view(r))
+    }
+
+    /// `pg_settings` shows what the client set of the settings that are not obeyed. Inside of what stands
+    /// for it, it is itself.
+    pub(super) fn settings_query(&self, relation: &Relation) -> Resolve<Option<Box<Query>>> {
+        if !is_settings_view(relation) || self.shows_settings() {
+            return Ok(None);
+        }
+        let parsed = crate::sql::parse::parse(&shown_settings())?;
+        Ok(parsed.into_iter().find_map(|p| match p.statement {
+            Statement::Query(query) => Some(query),
+            _ => None,
+        }))
+    }
+}
+
+fn is_settings_view(relation: &Relation) -> bool {
+    relation.schema == "pg_catalog" && relation.name == "pg_settings"
+}
+
+/// The proxy's name for what is kept of a setting.
+pub fn kept_name(setting: &Unheeded) -> String {
+    format!("pgveil.{}", setting.name)
+}
+
+/// Its value in SQL.
+pub fn kept_sql(setting: &Unheeded) -> String {
+    let own = format!(
+        "NULLIF(\"pg_catalog\".\"current_setting\"('{}', true), '')",
+        kept_name(setting)
+    );
+    match setting.unpinned() {
+        Some(value) => format!("COALESCE({own}, '{value}')"),
+        None => format!(
+            "COALESCE({own}, \"pg_catalog\".\"current_setting\"('{}'))",
+            setting.name
+        ),
+    }
+}
+
+/// What SHOW ALL shows, by the name of a column: what is kept, else NULL.
+pub fn kept_by_sql(name: &str) -> String {
+    format!(
+        "CASE WHEN {name} OPERATOR(pg_catalog.=) ANY ('{}'::pg_catalog.text[]) \
+         THEN NULLIF(pg_catalog.current_setting('pgveil.' OPERATOR(pg_catalog.||) {name}, true), '') END",
+        names()
+    )
+}
+
+/// A pinned setting is shown as if it was not.
+pub fn unpinned_sql(name: &str, setting: &str) -> String {
+    let unpinned = all_unheeded().filter_map(|s| Some((s.name, s.unpinned()?)));
+    let branches: Vec<String> = unpinned
+        .map(|(known, value)| format!("WHEN '{known}' THEN '{value}'"))
+        .collect();
+    format!("CASE {name} {} ELSE {setting} END", branches.join(" "))
+}
+
+fn names() -> String {
+    let names: Vec<&str> = all_unheeded().map(|s| s.name).collect();
+    format!("{{{}}}", names.join(","))
+}
+
+/// The query for the columns of `pg_settings`; there a setting's value is in its own unit.
+fn shown_settings() -> String {
+    format!(
+        "SELECT s.name, COALESCE(CASE s.unit \
+         WHEN 'kB' THEN (pg_catalog.pg_size_bytes(s.kept) OPERATOR(pg_catalog./) 1024)::pg_catalog.text \
+         WHEN '8kB' THEN (pg_catalog.pg_size_bytes(s.kept) OPERATOR(pg_catalog./) 8192)::pg_catalog.text \
+         ELSE s.kept END, {setting}) AS setting, s.unit, s.category, s.short_desc, s.extra_desc, \
+         s.context, s.vartype, CASE WHEN s.kept IS NOT NULL THEN 'session' ELSE {source} END AS source, \
+         s.min_val, s.max_val, s.enumvals, s.boot_val, {reset} AS reset_val, s.sourcefile, \
+         s.sourceline, s.pending_restart \
+         FROM (SELECT g.*, {kept} AS kept FROM pg_catalog.pg_settings AS g) AS s",
+        setting = unpinned_sql("s.name", "s.setting"),
+        reset = unpinned_sql("s.name", "s.reset_val"),
+        source = "CASE s.name WHEN 'enable_mergejoin' THEN 'default' ELSE s.source END",
+        kept = kept_by_sql("g.name"),
+    )
+}
+
+/// What is kept under a name of the proxy's.
+fn kept(name: Expr) -> Expr {
+    let function = catalog(&no_name(), "current_setting");
+    let missing_ok = Expr::Literal(Literal::Bool(true));
+    let call = Call::plain(function, [name, missing_ok]);
+    none_if_empty(Expr::Call(Box::new(call)))
+}
+
+/// The same of the setting whose name this says, if it is such a one.
+fn kept_by(name: Expr) -> Expr {
+    let operator = |symbol: &str| Operator {
+        schema: Some(Ident::exact("pg_catalog")),
+        symbol: symbol.into(),
+    };
+    let lower = || {
+        let name = Expr::Cast(Box::new(name.clone()), catalog_type("text", 0));
+        Expr::Call(Box::new(Call::plain(catalog(&no_name(), "lower"), [name])))
+    };
+    let list = Expr::Cast(Box::new(text(&names())), catalog_type("text", 1));
+    let listed = Expr::QuantifiedArray {
+        left: Box::new(lower()),
+        op: operator("="),
+        quantifier: Quantifier::Any,
+        array: Box::new(list),
+    };
+    let own = Expr::Binary(Box::new(text("pgveil.")), operator("||"), Box::new(lower()));
+    Expr::Case {
+        operand: None,
+        branches: vec![(listed, kept(own))],
+        otherwise: None,
+    }
+}
+
+/// What the setting is where the client has set nothing.
+fn in_force(setting: &Unheeded) -> Expr {
+    if let Some(value) = setting.unpinned() {
+        return text(value);
+    }
+    let function = catalog(&no_name(), "current_setting");
+    Expr::Call(Box::new(Call::plain(function, [text(setting.name)])))
+}
+
+/// A setting of an unknown name that was reset is empty, and so is one of which another client of the
+/// connection knew.
+fn none_if_empty(e: Expr) -> Expr {
+    Expr::NullIf(Box::new(e), Box::new(text("")))
+}
+
+/// Evaluated twice it says the same.
+fn is_steady(e: &Expr) -> bool {
+    match e {
+        Expr::Literal(_) | Expr::Param(_) | Expr::Column(_) => true,
+        Expr::Cast(inner, _) => is_steady(inner),
+        _ => false,
+    }
+}
+
+fn is_text(ty: &crate::sql::tree::TypeName) -> bool {
+    let named = match ty.name.parts.as_slice() {
+        [name] => name,
+        [schema, name] if *schema == "pg_catalog" => name,
+        _ => return false,
+    };
+    ty.array_dims == 0 && (*named == "text" || *named == "varchar") && ty.typmods.is_empty()
+}
+
+fn no_name() -> Name {
+    Name {
+        parts: Vec::new(),
+        position: 0,
     }
 }
 

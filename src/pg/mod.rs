@@ -1,7 +1,8 @@
-//! Facts fixed by PostgreSQL, not by us: type OIDs, SQLSTATEs, format codes, character sets. No
-//! behaviour beyond looking them up.
+//! Facts fixed by PostgreSQL, not by us: type OIDs, SQLSTATEs, format codes, character sets, the form of
+//! settings. No behaviour beyond looking them up.
 
 pub mod encoding;
+pub mod setting;
 pub mod sqlstate;
 pub mod types;
 

@@ -23,6 +23,7 @@ mod plan;
 mod rewrite;
 mod served;
 mod set_config;
+mod settings;
 mod statement;
 mod subject;
 mod tabulated;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use crate::catalog::Catalog;
+use crate::catalog::allow::Unheeded;
 use crate::mask::TokenColumn;
 use crate::mask::token::TokenType;
 use crate::pg::types::{Format, oid};
@@ -44,6 +45,8 @@ pub struct Parameters {
 enum Use {
     /// As the client sends it; the type it has, if nothing else says so.
     Plain(Option<Oid>),
+    /// As a value of this setting.
+    Setting(&'static Unheeded),
     Token(TokenParameter),
     /// What the tokens stand for that temporary tables hold; no parameter of the client's.
     Upload(usize),
@@ -130,13 +133,23 @@ impl Parameters {
         })
     }
 
+    /// Reads the values of a parameter as a setting's. It is nothing else in the statement.
+    pub(super) fn set(&mut self, n: u16, setting: &'static Unheeded) -> Result<(), Refusal> {
+        let mut uses = self.upstream.iter_mut().filter(|(of, _)| *of == n);
+        match (uses.next(), uses.next()) {
+            (Some((_, use_ @ Use::Plain(None))), None) => *use_ = Use::Setting(setting),
+            _ => return Err(super::settings::shared(setting.name)),
+        }
+        Ok(())
+    }
+
     /// The types of PostgreSQL's parameters, given those the client names; 0 leaves one open.
     pub fn types(&self, declared: &[Oid]) -> Result<Vec<Oid>, Refusal> {
         let types = self.upstream.iter().map(|(n, use_)| {
             let named = declared.get(index(*n)).copied().unwrap_or(0);
             match use_ {
                 Use::Plain(Some(beside)) if named == 0 => Ok(*beside),
-                Use::Plain(_) => Ok(named),
+                Use::Plain(_) | Use::Setting(_) => Ok(named),
                 Use::Token(t) => t.upstream(named),
                 Use::Upload(_) => Ok(oid::JSONB),
             }
@@ -183,7 +196,7 @@ impl Parameters {
             }
             let ty = types.get_mut(index(*n))?;
             match use_ {
-                Use::Plain(_) => *ty = *found,
+                Use::Plain(_) | Use::Setting(_) => *ty = *found,
                 Use::Token(t) if *ty == 0 => *ty = t.shown(),
                 Use::Token(_) | Use::Upload(_) => {}
             }
@@ -197,6 +210,7 @@ impl Parameters {
             n == m
                 && match (a, b) {
                     (Use::Plain(_), Use::Plain(_)) => true,
+                    (Use::Setting(a), Use::Setting(b)) => a.name == b.name,
                     (Use::Token(a), Use::Token(b)) => a.used_like(b),
                     (Use::Upload(a), Use::Upload(b)) => a == b,
                     _ => false,
@@ -248,6 +262,11 @@ impl Parameters {
             let (format, value) = match (use_, value) {
                 (_, None) | (Use::Upload(_), _) => (Format::Text, None),
                 (Use::Plain(_), Some(value)) => (format, Some(Cow::Borrowed(value))),
+                // A text is the same in both formats.
+                (Use::Setting(s), Some(value)) => {
+                    let shown = s.shown(&String::from_utf8_lossy(value))?;
+                    (format, Some(Cow::Owned(shown.into_bytes())))
+                }
                 (Use::Token(t), Some(value)) => {
                     let plain = t.stored(value, format)?;
                     (Format::Text, Some(Cow::Owned(plain.to_vec())))
@@ -299,6 +318,7 @@ impl Parameters {
             match use_ {
                 Use::Plain(_) => arg().cloned(),
                 Use::Token(t) => t.argument(arg()?),
+                Use::Setting(s) => super::settings::argument(s, arg()?),
                 Use::Upload(_) => Err(super::uploads::not_prepared()),
             }
         });

@@ -174,6 +174,7 @@ pub(super) fn read(
         &mut rewrite,
     )?;
     super::hidden::hide(statement, &lineage, &decisions, &mut rewrite)?;
+    let parameters = super::settings::parameters(placed.parameters, &lineage, delivery)?;
     let mut facts = facts(&lineage, &decisions);
     facts.kind = kind(statement);
     let names = lineage.outputs.iter().map(|o| o.name.clone()).collect();
@@ -181,7 +182,7 @@ pub(super) fn read(
     Ok(Read {
         rewrite,
         outputs: decisions.output_rules(&lineage),
-        parameters: placed.parameters,
+        parameters,
         uploads: placed.uploads,
         unwritten: placed.unwritten,
         names,

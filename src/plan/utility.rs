@@ -1,7 +1,8 @@
 //! Statements that read no relation: transaction control, settings, cursors' ends, DISCARD.
 
 use super::plan::{Effect, Facts, Plan, PlanContext};
-use crate::catalog::allow::{SETTABLE, UNHEEDED};
+use crate::analyze::{kept_by_sql, kept_name, kept_sql, unpinned_sql};
+use crate::catalog::allow::{SETTABLE, Unheeded, unheeded};
 use crate::ident::Ident;
 use crate::pg::encoding::Encoding;
 use crate::pg::sqlstate;
@@ -33,9 +34,9 @@ pub(super) fn plan(statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, 
             local,
             name,
             values,
-        } => return set(*local, name, values, &statement),
+        } => return set(*local, name, values, &statement, ctx),
         Statement::Show(name) => return show(name, &statement, ctx),
-        Statement::Reset(name) => return reset(name, &statement),
+        Statement::Reset(name) => return reset(name, &statement, ctx),
         Statement::Deallocate(name) => return deallocate(name.as_ref(), statement.clone(), ctx),
         Statement::Close(name) => return close(name.as_ref(), statement.clone(), ctx),
         Statement::Discard(what) => {
@@ -113,6 +114,7 @@ fn set(
     name: &str,
     values: &[Box<str>],
     statement: &Statement,
+    ctx: &PlanContext<'_>,
 ) -> Result<Plan, Refusal> {
     let only = match values {
         [v] => Some(&**v),
@@ -137,10 +139,16 @@ fn set(
         // Pinned: what is in force already may be set again.
         "standard_conforming_strings" if only.is_some_and(|v| is_bool(v, true)) => {}
         "transform_null_equals" if only.is_some_and(|v| is_bool(v, false)) => {}
+        // What a dump says of the texts of XML and of where its tables go.
+        "xmloption" if only.is_some_and(|v| v.eq_ignore_ascii_case("content")) => {}
+        "default_tablespace" if only == Some("") => {}
+        "default_table_access_method" if only == Some("heap") => {}
         "names" => {}
-        _ if UNHEEDED.contains(&name) => return unheeded(local, name, values),
-        _ if SETTABLE.contains(&name) => {}
-        _ => return Err(not_settable(name)),
+        _ => match unheeded(name) {
+            Some(setting) => return keep(local, setting, values, ctx),
+            None if SETTABLE.contains(&name) => {}
+            None => return Err(not_settable(name)),
+        },
     }
     Ok(Plan::decided(
         print(statement, &Rewrite::default())?,
@@ -200,15 +208,41 @@ fn show(name: &str, statement: &Statement, ctx: &PlanContext<'_>) -> Result<Plan
                 .detail("Settings of extensions and applications may hold secrets."),
         );
     }
+    if name == "all" {
+        return Ok(show_all(ctx));
+    }
+    if let Some(setting) = unheeded(name) {
+        known(setting, ctx)?;
+        let sql = SqlText::new(format!("SELECT {} AS \"{name}\"", kept_sql(setting)));
+        return Ok(Plan::decided(sql, Effect::None, facts("SHOW")).passing(1));
+    }
     Ok(Plan::decided(
         print(statement, &Rewrite::default())?,
         Effect::None,
         facts("SHOW"),
     )
-    .passing(if name == "all" { 3 } else { 1 }))
+    .passing(1))
 }
 
-fn reset(name: &str, statement: &Statement) -> Result<Plan, Refusal> {
+/// What PostgreSQL shows, and what it does not know of the session.
+fn show_all(ctx: &PlanContext<'_>) -> Plan {
+    let quoted = |text: &str| text.replace('\'', "''");
+    let theirs = format!(
+        "CASE s.name WHEN 'search_path' THEN '{}' WHEN 'client_encoding' THEN '{}' \
+         ELSE pg_catalog.current_setting(s.name) END",
+        quoted(ctx.search_path_text),
+        quoted(ctx.client_encoding.name())
+    );
+    let sql = format!(
+        "SELECT s.name, COALESCE({}, {}) AS setting, s.short_desc AS description \
+         FROM pg_catalog.pg_settings AS s",
+        kept_by_sql("s.name"),
+        unpinned_sql("s.name", &theirs),
+    );
+    Plan::decided(SqlText::new(sql), Effect::None, facts("SHOW")).passing(3)
+}
+
+fn reset(name: &str, statement: &Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
     match name {
         "search_path" => {
             let effect = Effect::SearchPath {
@@ -233,14 +267,21 @@ fn reset(name: &str, statement: &Statement) -> Result<Plan, Refusal> {
             plan.set_effect(Effect::ResetAll);
             return Ok(plan);
         }
-        "standard_conforming_strings" | "transform_null_equals" => {}
-        _ if UNHEEDED.contains(&name) => {
-            let own = Statement::Reset(format!("pgveil.{name}").into());
-            let sql = print(&own, &Rewrite::default())?;
-            return Ok(Plan::decided(sql, Effect::None, facts("RESET")));
-        }
-        _ if SETTABLE.contains(&name) => {}
-        _ => return Err(not_settable(name)),
+        "standard_conforming_strings"
+        | "transform_null_equals"
+        | "xmloption"
+        | "default_tablespace"
+        | "default_table_access_method" => {}
+        _ => match unheeded(name) {
+            Some(setting) => {
+                known(setting, ctx)?;
+                let own = Statement::Reset(kept_name(setting).into());
+                let sql = print(&own, &Rewrite::default())?;
+                return Ok(Plan::decided(sql, Effect::None, facts("RESET")));
+            }
+            None if SETTABLE.contains(&name) => {}
+            None => return Err(not_settable(name)),
+        },
     }
     Ok(Plan::decided(
         print(statement, &Rewrite::default())?,
@@ -250,14 +291,38 @@ fn reset(name: &str, statement: &Statement) -> Result<Plan, Refusal> {
 }
 
 /// PostgreSQL's own setting stays; the value is kept under a name of ours.
-fn unheeded(local: bool, name: &str, values: &[Box<str>]) -> Result<Plan, Refusal> {
+fn keep(
+    local: bool,
+    setting: &Unheeded,
+    values: &[Box<str>],
+    ctx: &PlanContext<'_>,
+) -> Result<Plan, Refusal> {
+    known(setting, ctx)?;
+    let values = match values {
+        [] => Vec::new(),
+        [one] => vec![setting.shown(one)?.into()],
+        _ => {
+            return Err(Refusal::error(
+                sqlstate::INVALID_PARAMETER_VALUE,
+                format!("SET {} takes only one argument", setting.name),
+            ));
+        }
+    };
     let own = Statement::Set {
         local,
-        name: format!("pgveil.{name}").into(),
-        values: values.to_vec(),
+        name: kept_name(setting).into(),
+        values,
     };
     let sql = print(&own, &Rewrite::default())?;
     Ok(Plan::decided(sql, Effect::None, facts("SET")))
+}
+
+/// The server has the setting.
+fn known(setting: &Unheeded, ctx: &PlanContext<'_>) -> Result<(), Refusal> {
+    if setting.is_known(ctx.snapshot.catalog.version) {
+        return Ok(());
+    }
+    Err(setting.unknown())
 }
 
 /// A boolean setting's value, as PostgreSQL reads the common spellings of it.

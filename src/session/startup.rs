@@ -6,6 +6,8 @@
 //! allow-list elsewhere. Deliberately absent: the user and password (`client`), and sockets.
 
 use super::settings::Elements;
+use crate::analyze::kept_name;
+use crate::catalog::allow::unheeded;
 use crate::catalog::split_search_path;
 use crate::pg::encoding::Encoding;
 use crate::pg::sqlstate;
@@ -135,7 +137,10 @@ fn setting(
         "standard_conforming_strings" if is_true(&value) => {}
         "transform_null_equals" if is_false(&value) => {}
         _ if allowed(lower.as_str()) => out.push((lower, value)),
-        _ => return Err(refused(&lower)),
+        _ => match unheeded(&lower) {
+            Some(setting) => out.push((kept_name(setting), setting.shown(&value)?)),
+            None => return Err(refused(&lower)),
+        },
     }
     Ok(())
 }

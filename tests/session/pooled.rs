@@ -16,7 +16,7 @@ use super::stage::{Another, PATIENCE, Stage, code, eventually, options, until_it
 pub(crate) static DATABASE: RwLock<()> = RwLock::const_new(());
 
 /// A proxy that lends `size` connections.
-fn lending(size: u32) -> Another {
+pub(crate) fn lending(size: u32) -> Another {
     with(size, |_| {})
 }
 
@@ -34,12 +34,12 @@ async fn client(running: &Another) -> Client {
 }
 
 /// A client whose role is restricted.
-async fn restricted(running: &Another) -> Client {
+pub(crate) async fn restricted(running: &Another) -> Client {
     started(running, "support", "").await
 }
 
 /// With `options` in the startup packet.
-async fn started(running: &Another, user: &str, with: &str) -> Client {
+pub(crate) async fn started(running: &Another, user: &str, with: &str) -> Client {
     let mut options = options(running.addr, user);
     options.options(with);
     let (client, connection) = options.connect(NoTls).await.unwrap();
@@ -48,7 +48,7 @@ async fn started(running: &Another, user: &str, with: &str) -> Client {
 }
 
 /// The one value a simple query answers.
-async fn value(client: &Client, sql: &str) -> String {
+pub(crate) async fn value(client: &Client, sql: &str) -> String {
     let rows = client.simple_query(sql).await.unwrap();
     rows.into_iter()
         .find_map(|message| match message {

@@ -10,10 +10,12 @@
 mod columns;
 mod functions;
 mod settings;
+mod unheeded;
 
 pub use self::columns::{CatalogColumn, catalog_column, catalog_relation, hidden_rows};
 pub use self::columns::{considered_column, considered_relation};
 pub use self::functions::{
     FunctionUse, builtin_function, considered_function, extension_function, system_function,
 };
-pub use self::settings::{SETTABLE, UNHEEDED};
+pub use self::settings::SETTABLE;
+pub use self::unheeded::{Unheeded, all_unheeded, unheeded};

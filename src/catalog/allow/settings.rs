@@ -17,6 +17,7 @@ pub const SETTABLE: &[&str] = &[
     "idle_session_timeout",
     "intervalstyle",
     "lock_timeout",
+    "row_security",
     "statement_timeout",
     "timezone",
     "transaction_deferrable",
@@ -24,9 +25,3 @@ pub const SETTABLE: &[&str] = &[
     "transaction_read_only",
     "transaction_timeout",
 ];
-
-/// Settings a client may set to any value and which stay as they are: drivers switch them for speed
-/// (asyncpg turns `jit` off while it asks for types) and give up when refused. They change no answer,
-/// but which plan PostgreSQL chooses is not a restricted role's to say. What the client sets is kept
-/// under the same name in the proxy's own namespace.
-pub const UNHEEDED: &[&str] = &["jit"];
