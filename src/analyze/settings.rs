@@ -1,7 +1,8 @@
 //! `current_setting` and `set_config`: SHOW and SET as functions, for the same settings.
 //!
 //! Dotted names belong to extensions and applications, which may keep secrets there, and to the
-//! proxy, which keeps there its pinned settings, token keys, and what clients set that is not obeyed.
+//! proxy, which keeps there its pinned settings, token keys, and what clients set that is not obeyed. A
+//! role has those that its policy names.
 
 use super::expr::{At, Info};
 use super::own_state::{catalog_type, text};
@@ -9,7 +10,9 @@ use super::{Analyzer, Resolve};
 use crate::catalog::Relation;
 use crate::catalog::allow::{SETTABLE, Unheeded, all_unheeded, unheeded};
 use crate::ident::Ident;
+use crate::pg::sqlstate;
 use crate::pg::types::oid;
+use crate::policy::{SettingPattern, is_setting_name};
 use crate::refusal::Refusal;
 use crate::sql::tree::{
     Call, CallArg, Expr, Literal, Name, Operator, Quantifier, Query, Statement,
@@ -50,9 +53,12 @@ impl Analyzer<'_> {
                 return Err(setting.unknown().at(position));
             }
             *name = kept_name(setting).into();
+        } else if known.contains('.') {
+            self.may_set(&known)
+                .map_err(|refusal| refusal.at(position))?;
         } else if !SETTABLE.contains(&known.as_str()) {
             return Err(denied(if known == "search_path" {
-                "It sets search_path where it is all of a SELECT, with literal arguments."
+                "It sets search_path where a SELECT is such calls and nothing else."
             } else {
                 "It is not among the settings a restricted role may change."
             }));
@@ -120,20 +126,43 @@ impl Analyzer<'_> {
             );
         };
         if let Expr::Literal(Literal::String(name)) = value {
-            let name = name.value();
-            if !name.contains('.') {
+            let name = name.value().to_ascii_lowercase();
+            if !name.contains('.') || self.grounds.grants.may_set(&name) {
                 return Ok(());
             }
-            return Err(
-                Refusal::denied(format!("permission denied to show parameter \"{name}\""))
-                    .detail("Settings of extensions and applications may hold secrets.")
-                    .at(position),
-            );
+            return Err(not_shown(&name, &self.grounds.grants.role).at(position));
         }
         let name = std::mem::replace(value, Expr::Literal(Literal::Null));
         let as_text = Expr::Cast(Box::new(name), catalog_type("text", 0));
         let function = catalog(&call.function, "substring");
-        *value = Expr::Call(Box::new(Call::plain(function, [as_text, text("^[^.]*$")])));
+        let named = self.named_settings();
+        *value = Expr::Call(Box::new(Call::plain(function, [as_text, text(&named)])));
+        Ok(())
+    }
+
+    /// A regular expression of the names that may turn up in a row.
+    fn named_settings(&self) -> String {
+        let listed = &self.grounds.grants.settings;
+        if listed.is_empty() {
+            return "^[^.]*$".to_owned();
+        }
+        let listed: Vec<String> = listed.iter().map(SettingPattern::expression).collect();
+        format!("(?i)^(?:[^.]*|{})$", listed.join("|"))
+    }
+
+    fn may_set(&self, name: &str) -> Resolve<()> {
+        if !self.grounds.grants.may_set(name) {
+            return Err(not_listed(name, &self.grounds.grants.role));
+        }
+        if !is_setting_name(name) {
+            return Err(Refusal::error(
+                sqlstate::INVALID_NAME,
+                format!("invalid configuration parameter name \"{name}\""),
+            )
+            .detail(
+                "Custom parameter names must be two or more simple identifiers separated by dots.",
+            ));
+        }
         Ok(())
     }
 
@@ -185,6 +214,27 @@ impl Analyzer<'_> {
 
 fn is_settings_view(relation: &Relation) -> bool {
     relation.schema == "pg_catalog" && relation.name == "pg_settings"
+}
+
+/// A custom setting that the policy does not name for the role.
+pub fn not_listed(name: &str, role: &str) -> Refusal {
+    Refusal::denied(format!("permission denied to set parameter \"{name}\""))
+        .detail("The owner's row security may read it: a role sets the custom settings its policy names.")
+        .hint(listing(name, role))
+}
+
+/// The same, to be shown.
+pub fn not_shown(name: &str, role: &str) -> Refusal {
+    Refusal::denied(format!("permission denied to show parameter \"{name}\""))
+        .detail("Settings of extensions and applications may hold secrets.")
+        .hint(listing(name, role))
+}
+
+fn listing(name: &str, role: &str) -> String {
+    if name.starts_with("pgveil.") {
+        return "Set it without \"pgveil\": the proxy keeps there what is its own.".to_owned();
+    }
+    format!("If it is the application's, list it in the policy: roles.{role}.settings: [{name}]")
 }
 
 /// The proxy's name for what is kept of a setting.
@@ -305,7 +355,8 @@ fn is_steady(e: &Expr) -> bool {
     }
 }
 
-fn is_text(ty: &crate::sql::tree::TypeName) -> bool {
+/// `text` or `varchar`, as PostgreSQL has it.
+pub fn is_text(ty: &crate::sql::tree::TypeName) -> bool {
     let named = match ty.name.parts.as_slice() {
         [name] => name,
         [schema, name] if *schema == "pg_catalog" => name,

@@ -24,6 +24,8 @@ pub const DUPLICATE_COLUMN: &str = "42701";
 pub const WRONG_OBJECT_TYPE: &str = "42809";
 /// `duplicate_alias`
 pub const DUPLICATE_ALIAS: &str = "42712";
+/// `invalid_name`
+pub const INVALID_NAME: &str = "42602";
 /// `name_too_long`
 pub const NAME_TOO_LONG: &str = "42622";
 /// `invalid_sql_statement_name`: a prepared statement that does not exist

@@ -165,6 +165,7 @@ impl Plan {
             && match self.effect() {
                 Effect::None | Effect::Begin | Effect::Commit | Effect::Rollback => true,
                 Effect::SearchPath { .. }
+                | Effect::BoundSearchPath { .. }
                 | Effect::ClientEncoding { .. }
                 | Effect::ResetAll
                 | Effect::Savepoint(_)

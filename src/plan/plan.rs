@@ -33,6 +33,16 @@ pub enum Effect {
         local: bool,
         /// The new value.
         path: Option<Vec<Ident>>,
+        /// How `set_config` wrote it, which is how it is shown.
+        written: Option<Box<str>>,
+    },
+    /// The same with the value of a parameter, which is known when it is bound: the plan of the portal
+    /// says what it is.
+    BoundSearchPath {
+        /// `is_local`
+        local: bool,
+        /// `$n`
+        parameter: u16,
     },
     /// `SET [LOCAL] client_encoding`; `None` returns to the session's default. A stand-in, too.
     ClientEncoding {

@@ -1,7 +1,7 @@
 //! Statements that read no relation: transaction control, settings, cursors' ends, DISCARD.
 
 use super::plan::{Effect, Facts, Plan, PlanContext};
-use crate::analyze::{kept_by_sql, kept_name, kept_sql, unpinned_sql};
+use crate::analyze::{kept_by_sql, kept_name, kept_sql, not_listed, not_shown, unpinned_sql};
 use crate::catalog::allow::{SETTABLE, Unheeded, unheeded};
 use crate::ident::Ident;
 use crate::pg::encoding::Encoding;
@@ -100,6 +100,16 @@ fn transaction(t: &Transaction) -> (&'static str, Effect) {
     }
 }
 
+/// One that is set, and a custom one that the role's policy names.
+fn settable(name: &str, ctx: &PlanContext<'_>) -> Result<(), Refusal> {
+    match name.contains('.') {
+        true if ctx.grants.may_set(name) => Ok(()),
+        true => Err(not_listed(name, &ctx.grants.role)),
+        false if SETTABLE.contains(&name) => Ok(()),
+        false => Err(not_settable(name)),
+    }
+}
+
 fn not_settable(name: &str) -> Refusal {
     Refusal::denied(format!("permission denied to set parameter \"{name}\""))
         .detail("It is not among the settings a restricted role may change.")
@@ -124,7 +134,11 @@ fn set(
         "search_path" => {
             let path = (!values.is_empty())
                 .then(|| values.iter().map(|v| Ident::exact(v)).collect::<Vec<_>>());
-            let effect = Effect::SearchPath { local, path };
+            let effect = Effect::SearchPath {
+                local,
+                path,
+                written: None,
+            };
             return Ok(stand_in("search_path", local, false, effect));
         }
         "client_encoding" => {
@@ -146,8 +160,7 @@ fn set(
         "names" => {}
         _ => match unheeded(name) {
             Some(setting) => return keep(local, setting, values, ctx),
-            None if SETTABLE.contains(&name) => {}
-            None => return Err(not_settable(name)),
+            None => settable(name, ctx)?,
         },
     }
     Ok(Plan::decided(
@@ -202,11 +215,8 @@ fn show(name: &str, statement: &Statement, ctx: &PlanContext<'_>) -> Result<Plan
         ));
         return Ok(Plan::decided(sql, Effect::None, facts("SHOW")).passing(1));
     }
-    if name.contains('.') {
-        return Err(
-            Refusal::denied(format!("permission denied to show parameter \"{name}\""))
-                .detail("Settings of extensions and applications may hold secrets."),
-        );
+    if name.contains('.') && !ctx.grants.may_set(name) {
+        return Err(not_shown(name, &ctx.grants.role));
     }
     if name == "all" {
         return Ok(show_all(ctx));
@@ -248,6 +258,7 @@ fn reset(name: &str, statement: &Statement, ctx: &PlanContext<'_>) -> Result<Pla
             let effect = Effect::SearchPath {
                 local: false,
                 path: None,
+                written: None,
             };
             return Ok(stand_in("search_path", false, true, effect));
         }
@@ -279,8 +290,7 @@ fn reset(name: &str, statement: &Statement, ctx: &PlanContext<'_>) -> Result<Pla
                 let sql = print(&own, &Rewrite::default())?;
                 return Ok(Plan::decided(sql, Effect::None, facts("RESET")));
             }
-            None if SETTABLE.contains(&name) => {}
-            None => return Err(not_settable(name)),
+            None => settable(name, ctx)?,
         },
     }
     Ok(Plan::decided(

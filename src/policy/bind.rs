@@ -249,6 +249,7 @@ impl<'a> Binder<'a> {
             system_relations: Arc::clone(system),
             functions: Arc::clone(functions),
             write,
+            settings: Arc::clone(&role.settings),
             memo: super::memo::Memo::default(),
         };
         probes(self.policy, &grants, self.catalog, &mut self.faults);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::settings::SettingPattern;
 use super::time::Date;
 use crate::catalog::ColumnId;
 use crate::ident::Ident;
@@ -138,6 +139,8 @@ pub struct Grants {
     pub functions: Arc<HashSet<(Ident, Ident)>>,
     /// Writable tables.
     pub write: HashMap<Oid, WriteGrant>,
+    /// Custom settings the role may set and read.
+    pub settings: Arc<[SettingPattern]>,
     /// What follows from all this and the catalog.
     pub memo: super::memo::Memo,
 }
@@ -173,8 +176,14 @@ impl Grants {
             system_relations: Arc::default(),
             functions: Arc::default(),
             write: HashMap::new(),
+            settings: Arc::default(),
             memo: super::memo::Memo::default(),
         }
+    }
+
+    /// May the role set and read this custom setting (lower case)?
+    pub fn may_set(&self, name: &str) -> bool {
+        self.settings.iter().any(|pattern| pattern.means(name))
     }
 
     /// What the role sees of a column. Total; system columns (negative attnum) are clear.

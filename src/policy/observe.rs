@@ -106,6 +106,7 @@ impl Grants {
                 .keys()
                 .map(|oid| (*oid, everything.clone()))
                 .collect(),
+            settings: Arc::clone(&self.settings),
             memo: Memo::default(),
         }
     }

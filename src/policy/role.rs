@@ -12,6 +12,7 @@ use super::bound::DefaultTreatment;
 use super::error::{Faults, PolicyError};
 use super::network::Network;
 use super::read::{Fields, text, texts, word};
+use super::settings::{self, SettingPattern};
 use super::source::{Span, shown};
 use super::time::{Date, date};
 use super::yaml::{Key, Node};
@@ -65,6 +66,8 @@ pub struct Role {
     pub expires: Option<Date>,
     /// `console`: the role reads pgveil's own records and never data.
     pub console: bool,
+    /// `settings`: custom settings the role may set and read.
+    pub settings: Arc<[SettingPattern]>,
     pub(crate) matching: Match,
     /// Keys that are accepted but not enforced yet.
     pub(crate) unenforced: Vec<(&'static str, Span)>,
@@ -222,6 +225,7 @@ pub(super) fn read(key: &Key, node: &Node, faults: &mut Faults) -> Option<Role> 
     let console = fields
         .take("console")
         .map(|n| word(n, "console", &[("audit", ())], faults));
+    let settings = fields.take("settings").map(|n| settings::read(n, faults));
     let unenforced = read_unenforced(&mut fields, faults);
     fields.finish(faults);
     if kind == Some(RoleKind::ThirdParty) && expires.is_none() {
@@ -242,6 +246,7 @@ pub(super) fn read(key: &Key, node: &Node, faults: &mut Faults) -> Option<Role> 
         unclassified,
         expires: expires.flatten(),
         console: console.is_some(),
+        settings: settings.unwrap_or_default().into(),
         matching: matching.unwrap_or_default(),
         unenforced,
     })

@@ -171,7 +171,7 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
     let asked = asked::parameters(&client.startup);
     let start = match plan {
         Some(_) => session::unrestricted(&asked),
-        None => session::restricted(&asked)?,
+        None => session::restricted(&asked, &grants.settings)?,
     };
     let UpstreamStartup {
         mut parameters,
@@ -179,7 +179,7 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
         client_encoding: mut encoding,
     } = start;
     if grants.observe
-        && let Ok(start) = session::restricted(&asked)
+        && let Ok(start) = session::restricted(&asked, &grants.settings)
     {
         (search_path, encoding) = (start.search_path, start.client_encoding);
     }

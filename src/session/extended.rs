@@ -275,6 +275,10 @@ impl Session {
             Ok(bound) => bound,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        let told = match prepared.plan.with_values(&bind.values) {
+            Ok(told) => told,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
         let formats = Formats::of(bind.result_formats.iter());
         let upstream = if bind.portal.is_empty() {
             Vec::new()
@@ -293,6 +297,13 @@ impl Session {
                 formats.as_slice(),
             )?,
         }
+        let prepared = match told {
+            Some(plan) => {
+                let search_path = prepared.search_path.clone();
+                Arc::new(prepared.renewed(&Arc::new(plan), search_path))
+            }
+            None => prepared,
+        };
         let portal = Portal {
             upstream,
             prepared,

@@ -301,17 +301,20 @@ impl Session {
             Some(&prepared.search_path),
         );
         match planned {
-            Ok(plan) if plan.accepts(&prepared.plan) => Ok(Arc::new(Portal {
-                upstream: portal.upstream.clone(),
-                prepared: Arc::new(prepared.renewed(
-                    &Arc::new(prepared.plan.carried_to(&plan)),
-                    prepared.search_path.clone(),
-                )),
-                formats: portal.formats.clone(),
-                segment: portal.segment,
-                after: portal.after,
-                begun: portal.begun.clone(),
-            })),
+            // What was bound into it is not in the new plan.
+            Ok(plan) if plan.accepts(&prepared.plan) && !plan.is_completed_by_values() => {
+                Ok(Arc::new(Portal {
+                    upstream: portal.upstream.clone(),
+                    prepared: Arc::new(prepared.renewed(
+                        &Arc::new(prepared.plan.carried_to(&plan)),
+                        prepared.search_path.clone(),
+                    )),
+                    formats: portal.formats.clone(),
+                    segment: portal.segment,
+                    after: portal.after,
+                    begun: portal.begun.clone(),
+                }))
+            }
             Err(refusal) if !at.last && planning::is_unknown_name(&refusal) => Err(refusal),
             _ => Err(closed("portal", "Bind it")),
         }

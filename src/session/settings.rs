@@ -39,12 +39,12 @@ struct Path {
 
 impl Path {
     /// `user` is whom `$user` stands for.
-    fn new(elements: &Elements, user: &Ident) -> Arc<Self> {
+    fn new(elements: &Elements, written: Option<&str>, user: &Ident) -> Arc<Self> {
         let listed: Vec<Ident> = (elements.iter())
             .map(|e| if *e == "$user" { user } else { e }.clone())
             .collect();
         Arc::new(Self {
-            text: text(elements),
+            text: written.map_or_else(|| text(elements), ToOwned::to_owned),
             resolved: SearchPath::new(&listed),
         })
     }
@@ -139,15 +139,15 @@ impl Settings {
     /// A session that starts with these defaults, acting as `user` upstream.
     pub(crate) fn new(path: Elements, encoding: Encoding, user: Ident) -> Self {
         Self {
-            path: Setting::new(Path::new(&path, &user)),
+            path: Setting::new(Path::new(&path, None, &user)),
             user,
             encoding: Setting::new(encoding),
         }
     }
 
     /// `SET [LOCAL] search_path`, `RESET search_path` (`path` is `None`).
-    pub(crate) fn set(&mut self, local: bool, path: Option<Elements>) {
-        let path = path.map(|elements| Path::new(&elements, &self.user));
+    pub(crate) fn set(&mut self, local: bool, path: Option<Elements>, written: Option<&str>) {
+        let path = path.map(|elements| Path::new(&elements, written, &self.user));
         self.path.set(local, path);
     }
 
@@ -272,15 +272,15 @@ mod tests {
     #[test]
     fn set_is_undone_by_rollback_and_kept_by_commit() {
         let mut s = settings();
-        s.set(false, Some(path(&["a"])));
+        s.set(false, Some(path(&["a"])), None);
         s.rollback();
         assert_eq!(s.text(), "\"$user\", public");
-        s.set(false, Some(path(&["a"])));
+        s.set(false, Some(path(&["a"])), None);
         s.commit();
-        s.set(false, Some(path(&["b"])));
+        s.set(false, Some(path(&["b"])), None);
         s.rollback();
         assert_eq!(s.text(), "a");
-        s.set(false, None);
+        s.set(false, None, None);
         s.commit();
         assert_eq!(s.text(), "\"$user\", public");
     }
@@ -288,13 +288,13 @@ mod tests {
     #[test]
     fn local_lasts_until_the_transaction_ends_and_the_last_set_wins() {
         let mut s = settings();
-        s.set(false, Some(path(&["kept"])));
-        s.set(true, Some(path(&["local"])));
+        s.set(false, Some(path(&["kept"])), None);
+        s.set(true, Some(path(&["local"])), None);
         assert_eq!(s.text(), "local");
         s.commit();
         assert_eq!(s.text(), "kept");
-        s.set(true, Some(path(&["local"])));
-        s.set(false, Some(path(&["later"])));
+        s.set(true, Some(path(&["local"])), None);
+        s.set(false, Some(path(&["later"])), None);
         assert_eq!(s.text(), "later");
         s.commit();
         assert_eq!(s.text(), "later");
@@ -303,11 +303,11 @@ mod tests {
     #[test]
     fn savepoints_nest_and_the_innermost_of_equal_names_is_meant() {
         let mut s = settings();
-        s.set(false, Some(path(&["a"])));
+        s.set(false, Some(path(&["a"])), None);
         s.savepoint(Ident::exact("s"));
-        s.set(false, Some(path(&["b"])));
+        s.set(false, Some(path(&["b"])), None);
         s.savepoint(Ident::exact("s"));
-        s.set(true, Some(path(&["c"])));
+        s.set(true, Some(path(&["c"])), None);
         s.rollback_to(&Ident::exact("s"));
         assert_eq!(s.text(), "b");
         s.release(&Ident::exact("s"));

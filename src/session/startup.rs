@@ -12,6 +12,7 @@ use crate::catalog::split_search_path;
 use crate::pg::encoding::Encoding;
 use crate::pg::sqlstate;
 use crate::plan::{Refusal, SETTABLE, encoding};
+use crate::policy::{SettingPattern, is_setting_name};
 
 /// Settings of a restricted session that PostgreSQL must not take from the client: every name is
 /// printed qualified, every text is UTF-8, every backslash is itself, `= NULL` is `= NULL`.
@@ -84,12 +85,17 @@ pub fn unrestricted(parameters: &[(String, String)]) -> UpstreamStartup {
     }
 }
 
-/// A restricted session: pins, allow-list, search path kept by the proxy.
-pub fn restricted(parameters: &[(String, String)]) -> Result<UpstreamStartup, Refusal> {
+/// A restricted session: pins, allow-list, search path kept by the proxy, and the custom settings its
+/// policy names.
+pub fn restricted(
+    parameters: &[(String, String)],
+    custom: &[SettingPattern],
+) -> Result<UpstreamStartup, Refusal> {
     let mut out: Vec<(String, String)> = Vec::new();
     let mut own = Own {
         search_path: None,
         encoding: Encoding::utf8(),
+        custom,
     };
     for (name, value) in parameters {
         match name.as_str() {
@@ -115,16 +121,17 @@ pub fn restricted(parameters: &[(String, String)]) -> Result<UpstreamStartup, Re
 }
 
 /// Settings the proxy keeps itself.
-struct Own {
+struct Own<'a> {
     search_path: Option<Elements>,
     encoding: Encoding,
+    custom: &'a [SettingPattern],
 }
 
 fn setting(
     name: &str,
     value: String,
     out: &mut Vec<(String, String)>,
-    own: &mut Own,
+    own: &mut Own<'_>,
 ) -> Result<(), Refusal> {
     let lower = name.to_ascii_lowercase();
     match lower.as_str() {
@@ -137,6 +144,9 @@ fn setting(
         "standard_conforming_strings" if is_true(&value) => {}
         "transform_null_equals" if is_false(&value) => {}
         _ if allowed(lower.as_str()) => out.push((lower, value)),
+        name if own.custom.iter().any(|c| c.means(name)) && is_setting_name(name) => {
+            out.push((lower, value));
+        }
         _ => match unheeded(&lower) {
             Some(setting) => out.push((kept_name(setting), setting.shown(&value)?)),
             None => return Err(refused(&lower)),
@@ -225,7 +235,7 @@ fn split_words(text: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_reported, restricted, unrestricted};
+    use super::{Refusal, UpstreamStartup, is_reported, restricted, unrestricted};
 
     fn params(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
         pairs
@@ -234,9 +244,13 @@ mod tests {
             .collect()
     }
 
+    fn restricted_by_none(parameters: &[(String, String)]) -> Result<UpstreamStartup, Refusal> {
+        restricted(parameters, &[])
+    }
+
     #[test]
     fn pins_come_last_so_nothing_overrides_them() {
-        let s = restricted(&params(&[("user", "u"), ("application_name", "x")])).unwrap();
+        let s = restricted_by_none(&params(&[("user", "u"), ("application_name", "x")])).unwrap();
         assert_eq!(s.parameters[0], ("application_name".into(), "x".into()));
         assert!(
             s.parameters
@@ -257,7 +271,7 @@ mod tests {
 
     #[test]
     fn options_are_read_as_the_backend_reads_them() {
-        let s = restricted(&params(&[(
+        let s = restricted_by_none(&params(&[(
             "options",
             r"-c search_path=crm,\ public  --statement-timeout=5s -cDateStyle=ISO",
         )]))
@@ -285,15 +299,15 @@ mod tests {
             ("standard_conforming_strings", "off"),
             ("replication", "database"),
         ] {
-            let refusal = restricted(&params(&[(name, value)])).err().unwrap();
+            let refusal = restricted_by_none(&params(&[(name, value)])).err().unwrap();
             assert_eq!(refusal.sqlstate, "42501", "{name}");
         }
-        let refusal = restricted(&params(&[("options", "-c log_statement=all")]))
+        let refusal = restricted_by_none(&params(&[("options", "-c log_statement=all")]))
             .err()
             .unwrap();
         assert!(refusal.message.contains("log_statement"));
         assert_eq!(
-            restricted(&params(&[("options", "-B 1")]))
+            restricted_by_none(&params(&[("options", "-B 1")]))
                 .err()
                 .unwrap()
                 .sqlstate,
@@ -303,7 +317,7 @@ mod tests {
 
     #[test]
     fn an_encoding_is_the_proxys_own_and_one_it_cannot_convert_is_refused() {
-        let refusal = restricted(&params(&[("client_encoding", "BIG5")]))
+        let refusal = restricted_by_none(&params(&[("client_encoding", "BIG5")]))
             .err()
             .unwrap();
         assert_eq!(refusal.sqlstate, "0A000");
@@ -316,7 +330,7 @@ mod tests {
             ("", "UTF8"),
             ("latin1", "LATIN1"),
         ] {
-            let started = restricted(&params(&[("client_encoding", name)])).unwrap();
+            let started = restricted_by_none(&params(&[("client_encoding", name)])).unwrap();
             assert_eq!(started.client_encoding.name(), want);
             let pinned = ("client_encoding".to_owned(), "UTF8".to_owned());
             assert!(started.parameters.contains(&pinned), "{name}");

@@ -58,14 +58,19 @@ impl State {
     pub(crate) fn apply(&mut self, effect: &Effect, completion: Completion) {
         self.changed |= !matches!(effect, Effect::None);
         match effect {
-            Effect::None => {}
+            // Its portal's plan has what it is.
+            Effect::None | Effect::BoundSearchPath { .. } => {}
             Effect::CreateTemp {
                 table,
                 drop_on_commit,
             } => self.temp.create(table, *drop_on_commit),
             Effect::DropTemp(names) => self.temp.drop(names),
             Effect::DiscardTemp => self.temp.discard(),
-            Effect::SearchPath { local, path } => self.settings.set(*local, path.clone()),
+            Effect::SearchPath {
+                local,
+                path,
+                written,
+            } => self.settings.set(*local, path.clone(), written.as_deref()),
             Effect::ClientEncoding { local, encoding } => {
                 self.settings.set_encoding(*local, *encoding);
             }
@@ -109,7 +114,7 @@ impl State {
     }
 
     fn reset(&mut self) {
-        self.settings.set(false, None);
+        self.settings.set(false, None, None);
         self.settings.set_encoding(false, None);
     }
 
@@ -197,6 +202,7 @@ mod tests {
         Effect::SearchPath {
             local: false,
             path: Some(vec![Ident::exact(name)]),
+            written: None,
         }
     }
 

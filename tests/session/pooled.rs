@@ -29,7 +29,7 @@ fn with(size: u32, change: impl FnOnce(&mut Config)) -> Another {
     })
 }
 
-async fn client(running: &Another) -> Client {
+pub(crate) async fn client(running: &Another) -> Client {
     started(running, "app", "").await
 }
 

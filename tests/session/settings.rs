@@ -1,9 +1,12 @@
-//! Settings of a restricted session: those that are kept for it and not obeyed, over connections of its
-//! own and over lent ones. `corpus/tools/settings.test` holds them against PostgreSQL's.
+//! Settings of a restricted session: those that are kept for it and not obeyed, and custom ones, over
+//! connections of its own and over lent ones. `corpus/tools/settings.test` holds them against PostgreSQL's.
 
-use tokio_postgres::NoTls;
+use std::net::SocketAddr;
 
-use super::pooled::{DATABASE, lending, restricted, started, value};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+
+use super::pooled::{DATABASE, client, lending, restricted, started, value};
 use super::stage::{Stage, code, options};
 
 /// What the server itself works with, whatever the client sees.
@@ -118,4 +121,200 @@ async fn what_is_kept_may_be_a_parameter() {
         );
     }
     assert_eq!(value(&a, "SHOW work_mem").await, "2MB");
+}
+
+/// Lines of one session, with parameters behind `|`.
+const CUSTOM: &[&str] = &[
+    "SELECT count(*) FROM leases",
+    "SET app.tenant = 'acme'",
+    "SHOW app.tenant",
+    "SELECT id, tenant FROM leases",
+    "SELECT current_setting('app.tenant'), current_setting('APP.Tenant', true)",
+    "BEGIN",
+    "SET LOCAL app.tenant TO zeta",
+    "SELECT id FROM leases",
+    "SAVEPOINT a",
+    "SET app.tenant = 'none'",
+    "SELECT count(*) FROM leases",
+    "ROLLBACK TO a",
+    "SELECT id FROM leases",
+    "COMMIT",
+    "SELECT id FROM leases",
+    "BEGIN",
+    "SET app.tenant = 'zeta'",
+    "SELECT 1/0",
+    "ROLLBACK",
+    "SHOW app.tenant",
+    "RESET app.tenant",
+    "SELECT count(*) FROM leases",
+    "SELECT set_config('app.tenant', $1, false), set_config('request.method', $2, false)|zeta|GET",
+    "SELECT current_setting('request.method'), id FROM leases",
+    "SELECT current_setting($1, true)|request.method",
+    "SELECT name, current_setting(name, true) FROM (VALUES ('app.tenant'), ('Request.Method')) v (name)",
+    "SET app.tenant TO DEFAULT",
+    // What PostgREST says before a request, and the request.
+    "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY",
+    "select set_config('search_path', $1, true), set_config('request.jwt.claims', $2, true), \
+     set_config('request.method', $3, true), set_config('request.headers', '{}', true)\
+     |\"public\", \"extensions\"|{\"tenant\": \"acme\"}|GET",
+    "SHOW search_path",
+    "SELECT id, current_setting('request.jwt.claims', true)::json ->> 'tenant' FROM leases",
+    "SELECT current_setting('request.headers', true), current_schema()",
+    "COMMIT",
+    "SHOW search_path",
+    "SELECT set_config('search_path', $1, false)|pg_catalog",
+    "SELECT count(*) FROM leases",
+    "SELECT set_config('search_path', 'public', false), set_config('app.tenant', 'acme', false)",
+    "SELECT id FROM leases",
+    "SELECT set_config('search_path', $1, false)|a,",
+    "BEGIN",
+    "SELECT set_config('search_path', $1, true), set_config('app.tenant', $2, true)|pg_catalog|zeta",
+    "SELECT 1/0",
+    "ROLLBACK",
+    "SELECT id FROM leases",
+    "SELECT set_config('request.a b', 'x', false)",
+    "SELECT set_config('request.', 'x', false)",
+    "SHOW request.never",
+    "SELECT current_setting('request.never')",
+    "DISCARD ALL",
+    "SELECT count(*) FROM leases",
+];
+
+/// What a line is answered: rows, or an SQLSTATE.
+async fn answer(client: &Client, line: &str) -> String {
+    let mut parts = line.split('|');
+    let sql = parts.next().unwrap();
+    let given: Vec<&str> = parts.collect();
+    let shown = |values: Vec<Option<&str>>| {
+        let values: Vec<_> = values.into_iter().map(|v| v.unwrap_or("NULL")).collect();
+        values.join(", ")
+    };
+    if given.is_empty() {
+        return match client.simple_query(sql).await {
+            Err(error) => code(&error),
+            Ok(messages) => (messages.iter())
+                .filter_map(|message| match message {
+                    SimpleQueryMessage::Row(row) => {
+                        Some(shown((0..row.len()).map(|n| row.get(n)).collect()) + "; ")
+                    }
+                    _ => None,
+                })
+                .collect(),
+        };
+    }
+    let values: Vec<_> = given.iter().map(|v| v as &(dyn ToSql + Sync)).collect();
+    match client.query(sql, &values).await {
+        Err(error) => code(&error),
+        Ok(rows) => (rows.iter())
+            .map(|row| shown((0..row.len()).map(|n| row.get(n)).collect()) + "; ")
+            .collect(),
+    }
+}
+
+async fn session(addr: SocketAddr, user: &str) -> Client {
+    let (client, connection) = options(addr, user).connect(NoTls).await.unwrap();
+    drop(tokio::spawn(connection));
+    client
+}
+
+/// Custom settings that the policy names reach row security, and are what they are without a proxy.
+#[tokio::test]
+async fn custom_settings_of_the_policy_are_the_sessions() {
+    let _database = DATABASE.read().await;
+    let stage = Stage::shared();
+    let lent = lending(1);
+    let direct = session(stage.cluster.address(), "stage_login").await;
+    let own = session(stage.addr, "support").await;
+    let (a, b) = (restricted(&lent).await, restricted(&lent).await);
+    let app = client(&lent).await;
+    let mut inside = false;
+    for line in CUSTOM {
+        let said = answer(&direct, line).await;
+        assert_eq!(answer(&own, line).await, said, "{line}");
+        let lent = answer(&a, line).await;
+        // README: '' where another client of the connection has set it.
+        if lent != said {
+            let undefined = said == "42704" && lent == "; ";
+            assert!(
+                undefined || said.contains("NULL"),
+                "{line}: {lent}, not {said}"
+            );
+        }
+        inside = match line.split(' ').next() {
+            Some("BEGIN") => true,
+            Some("COMMIT" | "ROLLBACK") if !line.contains(" TO ") => false,
+            _ => inside,
+        };
+        if !inside {
+            for other in [&b, &app] {
+                let seen = value(other, "SELECT current_setting('app.tenant', true)").await;
+                assert!(seen.is_empty() || seen == "NULL", "{line}: {seen}");
+                let tenants = value(other, "SELECT count(*) FROM leases").await;
+                assert_eq!(tenants, "0", "{line}");
+            }
+        }
+    }
+    // Nor does one that leaves in the middle leave anything.
+    a.batch_execute("SET app.tenant = 'acme'").await.unwrap();
+    drop(a);
+    assert_eq!(value(&b, "SELECT count(*) FROM leases").await, "0");
+}
+
+/// At startup they are the session's defaults.
+#[tokio::test]
+async fn custom_settings_may_be_given_at_startup() {
+    let lent = lending(1);
+    for addr in [Stage::shared().addr, lent.addr] {
+        let mut with = options(addr, "support");
+        with.options("-c app.tenant=acme -c Request.Method=GET");
+        let (client, connection) = with.connect(NoTls).await.unwrap();
+        drop(tokio::spawn(connection));
+        let ids = "SELECT id FROM leases";
+        assert_eq!(value(&client, ids).await, "1");
+        client
+            .batch_execute("SET app.tenant = 'zeta'")
+            .await
+            .unwrap();
+        assert_eq!(value(&client, ids).await, "2");
+        client.batch_execute("RESET app.tenant").await.unwrap();
+        assert_eq!(value(&client, ids).await, "1");
+        assert_eq!(value(&client, "SHOW request.method").await, "GET");
+        let mut bad = options(addr, "support");
+        bad.options("-c app.tenants=acme");
+        assert_eq!(code(&bad.connect(NoTls).await.err().unwrap()), "42501");
+    }
+}
+
+/// Without the policy's word nothing is set or shown, and the hint says which word.
+#[tokio::test]
+async fn custom_settings_need_the_policys_word() {
+    let client = session(Stage::shared().addr, "support").await;
+    for sql in [
+        "SET app.tenants = 'x'",
+        "SET LOCAL \"app.tenant.x\" = 'x'",
+        "RESET plpgsql.variable_conflict",
+        "SHOW app.tenants",
+        "SELECT current_setting('app.tenants', true)",
+        "SELECT set_config('app.tenants', 'x', false)",
+        "SELECT set_config('search_path', 'public', false), set_config('app.tenants', 'x', false)",
+    ] {
+        let error = client.batch_execute(sql).await.unwrap_err();
+        assert_eq!(code(&error), "42501", "{sql}");
+        let hint = error.as_db_error().unwrap().hint().unwrap().to_owned();
+        assert!(hint.contains("roles.support.settings: ["), "{sql}: {hint}");
+    }
+    for sql in [
+        "SET pgveil.work_mem = 'x'",
+        "SHOW pgveil.work_mem",
+        "SELECT set_config('app.tenant', email, false) FROM people",
+        "SELECT set_config('app.tenant', (SELECT email FROM people LIMIT 1), false)",
+        "SELECT set_config('app.' || 'tenant', 'x', false)",
+    ] {
+        let error = client.batch_execute(sql).await.unwrap_err();
+        assert_eq!(code(&error), "42501", "{sql}");
+    }
+    let hidden =
+        "SELECT current_setting(x, true) FROM (VALUES ('pgveil.work_mem'), ('app.tenants')) v (x)";
+    client.batch_execute("SET work_mem = '1MB'").await.unwrap();
+    assert_eq!(answer(&client, hidden).await, "NULL; NULL; ");
 }

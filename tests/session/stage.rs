@@ -38,14 +38,15 @@ columns:
   public.vip: {note: email}
   public.letters: {email: email}
   public.posts: {email: email}
+  public.leases: {email: email}
 masks: {email: {keep_first: 1, stop_at: '@'}}
 roles:
   app: {match: {login: app}, kind: service}
-  support: {match: {login: support}, kind: human}
+  support: {match: {login: support}, kind: human, settings: [app.tenant, 'Request.*']}
   watched: {match: {login: watched}, kind: service, mode: observe}
 treat:
   class: {email: {app: clear, support: mask(email), watched: mask(email)}}
-write: {support: {public.sink: all, public.inbox: all, public.posts: all, public.halls: all}}
+write: {support: {public.sink: all, public.leases: all, public.inbox: all, public.posts: all, public.halls: all}}
 ";
 
 const SCHEMA: &str = "
@@ -80,6 +81,11 @@ CREATE FUNCTION is_known(text) RETURNS bool LANGUAGE sql STABLE SECURITY DEFINER
   AS 'SELECT $1 IN (SELECT email FROM public.people)';
 CREATE DOMAIN known AS text CHECK (is_known(VALUE));
 CREATE DOMAIN short AS text CHECK (length(VALUE) < 9);
+CREATE TABLE leases (id int, tenant text, email text);
+INSERT INTO leases VALUES (1, 'acme', 'ada@example.com'), (2, 'zeta', 'grace@example.com');
+ALTER TABLE leases ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON leases USING (tenant = current_setting('app.tenant', true)
+  OR tenant = nullif(current_setting('request.jwt.claims', true), '')::json ->> 'tenant');
 CREATE VIEW places AS SELECT id, city FROM people;
 CREATE VIEW more_places AS SELECT * FROM places;
 ";
