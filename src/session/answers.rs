@@ -5,6 +5,7 @@ mod described;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::copy_in::Came;
 use super::diagnostic;
 use super::errors::{error_to_client, fields, notice_to_client};
 use super::replies::{Expected, Running};
@@ -300,6 +301,7 @@ impl Session {
                 let utf8 = running.plan.copies_utf8();
                 self.copy_tokens = running.plan.copy_tokens().map(CopyTokens::decoder);
                 self.copy_in = true;
+                self.copy_last = Came::Nothing;
                 let encoding = self.confirmed.settings.encoding();
                 self.copy_encoding = Some(encoding).filter(|e| !e.is_same() && !utf8);
                 self.copy_rest.clear();
@@ -363,6 +365,7 @@ impl Session {
                     running.finish(Outcome::Error, Some(sqlstate), now);
                 }
                 *failed = true;
+                self.copy_failed(sqlstate, io);
             }
             Some(Expected::Read(_)) => self.read_failed(sqlstate, now),
             // ReadyForQuery follows in any case: a deferred constraint failed at the commit.
@@ -370,6 +373,7 @@ impl Session {
             Some(Expected::Execute { running, .. }) => {
                 running.finish(Outcome::Error, Some(sqlstate), now);
                 self.skipping = !self.replies.skip_to_sync();
+                self.copy_failed(sqlstate, io);
             }
             Some(_) => self.skipping = !self.replies.skip_to_sync(),
         }

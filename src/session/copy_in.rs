@@ -1,15 +1,99 @@
 //! The data of COPY FROM STDIN on its way to PostgreSQL: in UTF-8, and its tokens decoded.
 //!
-//! Deliberately absent: what the data means (`plan::CopyDecoder`), and when it may come (`mod`).
+//! Deliberately absent: what the data means (`plan::CopyDecoder`).
 
 use super::encoding::unreadable;
+use super::replies::Expected;
 use super::{Fatal, Io, Session, to_upstream};
 use crate::pg::encoding::Unconvertible;
+use crate::pg::sqlstate;
 use crate::plan::Refusal;
+use crate::wire::frontend::FrontendMessage;
+
+/// What of a COPY's data came last.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Came {
+    /// None has come, or all.
+    Nothing,
+    Data,
+    /// Data, and so many Syncs behind it, which PostgreSQL ignores while it copies. If it has failed by
+    /// then, it answers each, and skips up to the first where the COPY was executed.
+    Syncs(usize),
+}
+
+impl Came {
+    fn then_sync(self) -> Self {
+        match self {
+            Self::Nothing => Self::Nothing,
+            Self::Data => Self::Syncs(1),
+            Self::Syncs(n) => Self::Syncs(n.saturating_add(1)),
+        }
+    }
+}
 
 impl Session {
+    /// Between CopyInResponse and its end only COPY's own messages mean something.
+    pub(super) fn on_copy(
+        &mut self,
+        message: &FrontendMessage<'_>,
+        io: &mut Io<'_>,
+    ) -> Result<(), Fatal> {
+        match message {
+            FrontendMessage::CopyData(data) => {
+                self.copy_last = Came::Data;
+                self.copy_data(data, io)?;
+            }
+            FrontendMessage::CopyDone => {
+                self.copy_last = Came::Nothing;
+                self.copy_done(io)?;
+            }
+            FrontendMessage::CopyFail(_) => {
+                self.copy_last = Came::Nothing;
+                self.copy_in = false;
+                self.copy_tokens = None;
+                to_upstream::copy_fail(io.upstream, "COPY was cancelled by the client")?;
+            }
+            // PostgreSQL ignores these two; the client means them for after the copy.
+            FrontendMessage::Flush => {}
+            FrontendMessage::Sync => self.copy_last = self.copy_last.then_sync(),
+            FrontendMessage::Query(_)
+            | FrontendMessage::Parse(_)
+            | FrontendMessage::Bind(_)
+            | FrontendMessage::Describe(_)
+            | FrontendMessage::Execute(_)
+            | FrontendMessage::Close(_)
+            | FrontendMessage::FunctionCall(_)
+            | FrontendMessage::Terminate => {
+                return Err(Fatal::protocol(
+                    "unexpected message type during COPY from stdin",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// PostgreSQL failed the COPY: the Syncs that came behind its data are answered. Where time was up, or
+    /// somebody cancelled it, it had ignored them.
+    pub(super) fn copy_failed(&mut self, sqlstate: &str, io: &mut Io<'_>) {
+        let last = std::mem::replace(&mut self.copy_last, Came::Nothing);
+        let of_data = !matches!(
+            sqlstate,
+            sqlstate::QUERY_CANCELED | sqlstate::LOCK_NOT_AVAILABLE
+        );
+        let count = match last {
+            Came::Syncs(count) if of_data => count,
+            Came::Syncs(_) | Came::Data | Came::Nothing => 0,
+        };
+        for _ in 0..count {
+            self.skipping = false;
+            to_upstream::sync(io.upstream);
+            let segment = self.next_segment();
+            self.replies.push(Expected::Sync { segment });
+        }
+    }
+
     /// A piece of a COPY's data, which need not end with a character.
-    pub(super) fn copy_data(&mut self, data: &[u8], io: &mut Io<'_>) -> Result<(), Fatal> {
+    fn copy_data(&mut self, data: &[u8], io: &mut Io<'_>) -> Result<(), Fatal> {
         let Some(encoding) = self.copy_encoding else {
             return self.copy_decoded(data, io);
         };
@@ -26,7 +110,7 @@ impl Session {
     }
 
     /// The end of a COPY's data.
-    pub(super) fn copy_done(&mut self, io: &mut Io<'_>) -> Result<(), Fatal> {
+    fn copy_done(&mut self, io: &mut Io<'_>) -> Result<(), Fatal> {
         if let Some(encoding) = self.copy_encoding
             && !self.copy_rest.is_empty()
         {

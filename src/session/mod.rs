@@ -38,6 +38,7 @@ use std::time::Instant;
 use bytes::BytesMut;
 use foldhash::HashMap;
 
+use self::copy_in::Came;
 pub use self::observe::{Observer, Seen, Verdict};
 use self::planning::Names;
 use self::portals::Portals;
@@ -180,6 +181,8 @@ pub struct Session {
     uploads: Uploads,
     /// PostgreSQL waits for CopyData.
     copy_in: bool,
+    /// What came of it last.
+    copy_last: Came,
     /// The client was told of an error that PostgreSQL knows nothing of: what that answers up to the
     /// next ReadyForQuery is nobody's.
     unheard: bool,
@@ -225,6 +228,7 @@ impl Session {
             waits_for: None,
             uploads: Uploads::default(),
             copy_in: false,
+            copy_last: Came::Nothing,
             unheard: false,
             moved: false,
             segment: 0,
@@ -352,34 +356,6 @@ impl Session {
         }
         self.replies.locals(io.client);
         Ok(step)
-    }
-
-    /// Between CopyInResponse and its end only COPY's own messages mean something.
-    fn on_copy(&mut self, message: &FrontendMessage<'_>, io: &mut Io<'_>) -> Result<(), Fatal> {
-        match message {
-            FrontendMessage::CopyData(data) => self.copy_data(data, io)?,
-            FrontendMessage::CopyDone => self.copy_done(io)?,
-            FrontendMessage::CopyFail(_) => {
-                self.copy_in = false;
-                self.copy_tokens = None;
-                to_upstream::copy_fail(io.upstream, "COPY was cancelled by the client")?;
-            }
-            // PostgreSQL ignores these two; the client means them for after the copy.
-            FrontendMessage::Flush | FrontendMessage::Sync => {}
-            FrontendMessage::Query(_)
-            | FrontendMessage::Parse(_)
-            | FrontendMessage::Bind(_)
-            | FrontendMessage::Describe(_)
-            | FrontendMessage::Execute(_)
-            | FrontendMessage::Close(_)
-            | FrontendMessage::FunctionCall(_)
-            | FrontendMessage::Terminate => {
-                return Err(Fatal::protocol(
-                    "unexpected message type during COPY from stdin",
-                ));
-            }
-        }
-        Ok(())
     }
 
     fn next_segment(&mut self) -> u64 {
