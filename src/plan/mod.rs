@@ -3,6 +3,7 @@
 //! [`Plan`] is sealed: only `decide` makes one, and only a plan can become an upstream request.
 
 mod cache;
+mod constraints;
 mod copy;
 mod copy_in;
 mod copy_options;

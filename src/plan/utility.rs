@@ -30,6 +30,9 @@ pub(super) fn plan(statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, 
         Statement::Empty => ("EMPTY", Effect::None),
         Statement::Transaction(t) => transaction(t),
         Statement::SetTransaction { .. } => ("SET", Effect::None),
+        Statement::SetConstraints { names, deferred } => {
+            return super::constraints::set(names, *deferred, ctx);
+        }
         Statement::Set {
             local,
             name,

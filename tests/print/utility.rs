@@ -116,6 +116,13 @@ fn utility_statements_print() {
             },
             0,
         ),
+        (
+            S::SetConstraints {
+                names: Vec::new(),
+                deferred: true,
+            },
+            0,
+        ),
         (set("statement_timeout", &["30s"], true), 0),
         (S::Transaction(Transaction::Savepoint(savepoint())), 0),
         (S::Transaction(Transaction::RollbackTo(savepoint())), 0),

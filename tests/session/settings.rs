@@ -318,3 +318,55 @@ async fn custom_settings_need_the_policys_word() {
     client.batch_execute("SET work_mem = '1MB'").await.unwrap();
     assert_eq!(answer(&client, hidden).await, "NULL; NULL; ");
 }
+
+const CONSTRAINTS: &[&str] = &[
+    "SET CONSTRAINTS ALL DEFERRED",
+    "INSERT INTO children VALUES (1, 7)",
+    "BEGIN",
+    "SET CONSTRAINTS children_parent_fkey DEFERRED",
+    "INSERT INTO children VALUES (1, 7)",
+    "INSERT INTO parents VALUES (7)",
+    "SET CONSTRAINTS ALL IMMEDIATE",
+    "SELECT count(*) FROM children",
+    "ROLLBACK",
+    "BEGIN; SET CONSTRAINTS public.children_parent_fkey DEFERRED; INSERT INTO children VALUES (2, 8)",
+    "COMMIT",
+    "BEGIN; SET CONSTRAINTS ALL DEFERRED; INSERT INTO children VALUES (2, 8)",
+    "SET CONSTRAINTS public.children_parent_fkey, public.children_parent_fkey IMMEDIATE",
+    "SELECT 1",
+    "ROLLBACK",
+    "SET CONSTRAINTS nothing DEFERRED",
+    "SET CONSTRAINTS parents_pkey DEFERRED",
+    "SET CONSTRAINTS nowhere.nothing IMMEDIATE",
+    "SELECT count(*) FROM children",
+];
+
+#[tokio::test]
+async fn constraints_are_deferred_as_without_a_proxy() {
+    let stage = Stage::shared();
+    let lent = lending(1);
+    let direct = session(stage.cluster.address(), "stage_login").await;
+    let own = session(stage.addr, "support").await;
+    let a = restricted(&lent).await;
+    // One after the other: they would wait for each other's keys.
+    let mut all = Vec::new();
+    for client in [&direct, &own, &a] {
+        let mut said = Vec::new();
+        for line in CONSTRAINTS {
+            said.push(format!("{line}: {}", answer(client, line).await));
+        }
+        all.push(said);
+    }
+    assert!(all[0].contains(&"COMMIT: 23503".to_owned()), "{:?}", all[0]);
+    assert_eq!(all[1], all[0]);
+    assert_eq!(all[2], all[0]);
+    // Where the name may be of several schemas, the client says of which.
+    own.batch_execute("SET search_path = public, information_schema")
+        .await
+        .unwrap();
+    let error = own
+        .batch_execute("SET CONSTRAINTS children_parent_fkey DEFERRED")
+        .await
+        .unwrap_err();
+    assert_eq!(code(&error), "0A000");
+}

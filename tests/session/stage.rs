@@ -39,6 +39,7 @@ columns:
   public.letters: {email: email}
   public.posts: {email: email}
   public.leases: {email: email}
+  public.parents: {email: email}
 masks: {email: {keep_first: 1, stop_at: '@'}}
 roles:
   app: {match: {login: app}, kind: service}
@@ -46,7 +47,7 @@ roles:
   watched: {match: {login: watched}, kind: service, mode: observe}
 treat:
   class: {email: {app: clear, support: mask(email), watched: mask(email)}}
-write: {support: {public.sink: all, public.leases: all, public.inbox: all, public.posts: all, public.halls: all}}
+write: {support: {public.sink: all, public.leases: all, public.parents: all, public.children: all, public.inbox: all, public.posts: all, public.halls: all}}
 ";
 
 const SCHEMA: &str = "
@@ -86,6 +87,8 @@ INSERT INTO leases VALUES (1, 'acme', 'ada@example.com'), (2, 'zeta', 'grace@exa
 ALTER TABLE leases ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON leases USING (tenant = current_setting('app.tenant', true)
   OR tenant = nullif(current_setting('request.jwt.claims', true), '')::json ->> 'tenant');
+CREATE TABLE parents (id int PRIMARY KEY, email text);
+CREATE TABLE children (id int, parent int REFERENCES parents DEFERRABLE);
 CREATE VIEW places AS SELECT id, city FROM people;
 CREATE VIEW more_places AS SELECT * FROM places;
 ";

@@ -151,11 +151,11 @@ impl Front<'_, '_> {
         if self.eat_all(&["session", "characteristics", "as", "transaction"]) {
             return self.set_transaction(true);
         }
-        if self.is("constraints") {
-            return self.unsupported("SET CONSTRAINTS");
-        }
         // `SET session = …` would be a setting of that name.
         let scoped = !matches!(self.symbol_at(1), Some("=")) && !self.is_at(1, "to");
+        if scoped && self.eat("constraints") {
+            return self.set_constraints();
+        }
         let local = scoped && self.eat("local");
         if scoped && !local {
             self.eat("session");
@@ -199,6 +199,19 @@ impl Front<'_, '_> {
             name,
             values,
         })
+    }
+
+    fn set_constraints(&mut self) -> Lowered<Statement> {
+        let names = if self.eat("all") {
+            Vec::new()
+        } else {
+            self.list(Self::qualified_name)?
+        };
+        let deferred = self.eat("deferred");
+        if !deferred {
+            self.expect("immediate")?;
+        }
+        Ok(Statement::SetConstraints { names, deferred })
     }
 
     fn set_transaction(&mut self, session: bool) -> Lowered<Statement> {

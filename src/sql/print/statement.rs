@@ -34,6 +34,16 @@ impl Printer<'_> {
                 self.modes(modes);
                 Ok(())
             }
+            Statement::SetConstraints { names, deferred } => {
+                self.push("SET CONSTRAINTS ");
+                if names.is_empty() {
+                    self.push("ALL");
+                } else {
+                    self.separated(names, ", ", |p, name| p.qualified(name, "a constraint"))?;
+                }
+                self.push(if *deferred { " DEFERRED" } else { " IMMEDIATE" });
+                Ok(())
+            }
             Statement::Show(name) => self.setting("SHOW ", name),
             Statement::Reset(name) => self.setting("RESET ", name),
             Statement::Prepare {

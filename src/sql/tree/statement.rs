@@ -47,6 +47,13 @@ pub enum Statement {
         /// Modes.
         modes: Vec<TransactionMode>,
     },
+    /// `SET CONSTRAINTS names DEFERRED|IMMEDIATE`; no names are ALL.
+    SetConstraints {
+        /// Constraints.
+        names: Vec<Name>,
+        /// `DEFERRED`
+        deferred: bool,
+    },
     /// `SHOW name`; `SHOW ALL` is `all`
     Show(Box<str>),
     /// `RESET name`; `RESET ALL` is `all`

@@ -143,6 +143,20 @@ fn settings() {
         matches!(one("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"), Statement::SetTransaction { session: true, modes } if modes.len() == 1)
     );
     assert!(refusal("SET ROLE x").starts_with("0A000"));
+    assert!(
+        matches!(one("SET CONSTRAINTS ALL DEFERRED"), Statement::SetConstraints { names, deferred: true } if names.is_empty())
+    );
+    assert!(
+        matches!(one("SET CONSTRAINTS a, s.b IMMEDIATE"), Statement::SetConstraints { names, deferred: false } if names.len() == 2 && names[1].parts.len() == 2)
+    );
+    assert_eq!(set("SET constraints = 1"), "false constraints [1]");
+    for wrong in [
+        "SET CONSTRAINTS DEFERRED",
+        "SET CONSTRAINTS ALL",
+        "SET CONSTRAINTS a b DEFERRED",
+    ] {
+        assert!(refusal(wrong).starts_with("42601"), "{wrong}");
+    }
 }
 
 #[test]
