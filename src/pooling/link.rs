@@ -203,6 +203,16 @@ impl Link {
         !self.copying && self.expected.is_owed()
     }
 
+    /// All that was asked is answered; of a transaction that is under way, so far.
+    pub fn is_answered(&self) -> bool {
+        !self.copying && !self.open && !self.expected.is_owed()
+    }
+
+    /// The last ReadyForQuery was outside a transaction.
+    pub fn is_outside(&self) -> bool {
+        !self.in_transaction
+    }
+
     /// The last thing the server said was why it fails.
     pub fn is_told(&self) -> bool {
         self.told

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use pgveil::server::config::PoolMode;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
 use super::stage::{
@@ -46,6 +47,49 @@ async fn find(console: &Client, command: &str, column: &str, value: &str) -> Sim
 
 fn another() -> Another {
     Stage::shared().another(|_| {})
+}
+
+/// Whatever its role, and whether its connection is lent.
+#[tokio::test]
+async fn times_and_states_are_those_of_the_client() {
+    const THINKS: Duration = Duration::from_millis(80);
+    for (user, mode) in [
+        ("app", PoolMode::Session),
+        ("support", PoolMode::Session),
+        ("app", PoolMode::Transaction),
+        ("support", PoolMode::Transaction),
+    ] {
+        let running = Stage::shared().another(|config| config.pool.mode = mode);
+        let what = format!("{user}, {mode:?}");
+        let console = console(running.addr, "support").await;
+        let one = client(running.addr, user, "timed").await;
+        one.simple_query("SELECT 1").await.unwrap();
+        one.simple_query("BEGIN").await.unwrap();
+        one.query("SELECT count(*) FROM people", &[]).await.unwrap();
+        tokio::time::sleep(THINKS).await;
+        one.simple_query("COMMIT").await.unwrap();
+        let stats = find(&console, "SHOW STATS", "database", "stage").await;
+        let number = |name: &str| stats.get(name).unwrap().parse::<u128>().unwrap();
+        let (transactions, queries) = (number("total_xact_time"), number("total_query_time"));
+        assert!(queries > 0, "{what}");
+        assert!(
+            transactions >= queries + THINKS.as_micros(),
+            "{what}: {transactions}, {queries}"
+        );
+        // The client knows of an error before ReadyForQuery has come.
+        let idle = || {
+            eventually("it stays active", async || {
+                let shown = find(&console, "SHOW CLIENTS", "application_name", "timed").await;
+                shown.get("state") == Some("idle")
+            })
+        };
+        for wrong in ["DO $$ BEGIN END $$ x", "SELECT 1/0"] {
+            assert!(one.simple_query(wrong).await.is_err());
+            idle().await;
+        }
+        assert!(one.query("SELECT nothing", &[]).await.is_err());
+        idle().await;
+    }
 }
 
 #[tokio::test]

@@ -259,6 +259,17 @@ impl Entry {
 
     /// A ReadyForQuery came, outside a transaction or in one. Reads the clock once.
     pub(crate) fn ready(&self, idle: bool) {
+        self.answered(idle);
+        if idle {
+            self.counters.transaction();
+        }
+    }
+
+    /// The same where transactions are counted by somebody else.
+    pub(crate) fn answered(&self, idle: bool) {
+        if self.query.load(Relaxed) == 0 && self.transaction.load(Relaxed) == 0 {
+            return;
+        }
         let now = self.stamp();
         let ends = |began: &AtomicU64, sum: &AtomicU64| match began.swap(0, Relaxed) {
             0 => {}
@@ -267,7 +278,6 @@ impl Entry {
         ends(&self.query, &self.counters.query_us);
         if idle {
             ends(&self.transaction, &self.counters.transaction_us);
-            self.counters.transaction();
             self.set_state(State::Idle);
         }
     }

@@ -206,7 +206,11 @@ impl Pooled {
 
     /// The conversation may have come to rest.
     fn after(&self, flow: &mut Flow, rested: Rested) -> Option<Event> {
-        let transactions = flow.held.link.take_transactions();
+        let link = &mut flow.held.link;
+        if link.is_answered() {
+            self.lease.client.answered(link.is_outside());
+        }
+        let transactions = link.take_transactions();
         if transactions > 0 {
             self.lease.client.counters.transactions(transactions);
         }
@@ -267,7 +271,10 @@ impl Pooled {
             return Ok(Poll::Pending);
         };
         flow.left |= taken.left;
-        self.lease.client.counters.queries(taken.queries);
+        if taken.queries > 0 {
+            self.lease.client.begins();
+            self.lease.client.counters.queries(taken.queries);
+        }
         flow.from_client.keep(input, came, taken.used);
         if !reply.is_empty() {
             flow.to_client.write(cx, client, reply)?;

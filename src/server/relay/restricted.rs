@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::lease::Borrower;
 use super::road::{Lent, Own, Road};
@@ -323,6 +323,10 @@ impl Restricted {
             {
                 self.client.begins();
                 self.client.counters.queries(1);
+                if self.session.is_idle() {
+                    // It was refused, and PostgreSQL has nothing to answer.
+                    self.client.ready(true);
+                }
             }
             match step {
                 Step::Continue => {}
@@ -380,7 +384,7 @@ impl Restricted {
         }
         if flow.leaving == Leaving::No
             && self.takes_client(flow)
-            && let Poll::Ready(read) = poll_read(client, &mut flow.from_client, cx)
+            && let Poll::Ready(read) = pin!(client.read_buf(&mut flow.from_client.room())).poll(cx)
         {
             match read? {
                 0 => flow.leaving = Leaving::Soon,
@@ -409,14 +413,6 @@ impl Outgoing {
         }
         Ok(was_full && !self.is_full())
     }
-}
-
-fn poll_read(
-    socket: &mut (impl AsyncRead + Unpin),
-    buffer: &mut FrameBuffer,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<usize>> {
-    pin!(socket.read_buf(&mut buffer.room())).poll(cx)
 }
 
 fn fault(fatal: Fatal) -> End {
