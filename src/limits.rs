@@ -36,6 +36,10 @@ pub const STARTUP_FRAME_BYTES: usize = 10_000;
 /// A frame after authentication: PostgreSQL's PQ_LARGE_MESSAGE_LIMIT is 1 GiB less one.
 pub const FRAME_BYTES: usize = 1024 * 1024 * 1024 - 1;
 
+/// Settings of unknown names that PostgreSQL is asked for, by name, when a lent connection comes back. Who
+/// sets more keeps its connection.
+pub const HIDDEN_SETTINGS: usize = 256;
+
 /// Prepared statements and portals of one restricted session.
 pub const STATEMENTS_PER_SESSION: usize = 10_000;
 

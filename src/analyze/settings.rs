@@ -104,6 +104,14 @@ impl Analyzer<'_> {
             Expr::Cast(inner, ty) if is_text(ty) => {
                 return self.kept_value(inner, setting, position);
             }
+            Expr::Cast(inner, _) if !matches!(**inner, Expr::Literal(Literal::Null)) => {
+                return Err(Refusal::error(
+                    sqlstate::FEATURE_NOT_SUPPORTED,
+                    "the value of this setting is cast, and read before that",
+                )
+                .hint("Write it as a string.")
+                .at(position));
+            }
             // NULL is the default; what is no text has no such function.
             _ => {}
         }

@@ -163,6 +163,8 @@ impl Link {
             || !self.expected.is_empty();
         if busy {
             Rest::Busy
+        } else if self.hidden.len() > limits::HIDDEN_SETTINGS {
+            Rest::Resting(self.found | Residue::UNSEEN)
         } else {
             Rest::Resting(self.found)
         }

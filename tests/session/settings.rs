@@ -2,7 +2,10 @@
 //! connections of its own and over lent ones. `corpus/tools/settings.test` holds them against PostgreSQL's.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use pgveil::limits;
+use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
@@ -101,6 +104,8 @@ async fn what_is_kept_may_be_a_parameter() {
     assert_eq!(value(&b, "SHOW work_mem").await, "1MB");
     for sql in [
         "SELECT set_config('work_mem', $1, false), $1::text",
+        "SELECT set_config('work_mem', 'lots'::varchar(3), false)",
+        "SELECT set_config('work_mem', $1::name::text, false)",
         "SELECT set_config('work_mem', $1, false) FROM people WHERE email = $1",
     ] {
         let error = a.prepare(sql).await.unwrap_err();
@@ -369,4 +374,40 @@ async fn constraints_are_deferred_as_without_a_proxy() {
         .await
         .unwrap_err();
     assert_eq!(code(&error), "0A000");
+}
+
+/// Each has to be asked for when a connection comes back; who sets too many keeps it.
+#[tokio::test]
+async fn too_many_custom_settings_keep_their_connection() {
+    let _database = DATABASE.read().await;
+    let proxy = lending(2);
+    let (a, b) = (restricted(&proxy).await, restricted(&proxy).await);
+    let set = |n: usize| format!("SET request.n{n} = '{n}'");
+    let pid = "SELECT pg_backend_pid()";
+    let some: Vec<String> = (0..limits::HIDDEN_SETTINGS).map(set).collect();
+    for some in some.chunks(64) {
+        a.batch_execute(&some.join(";")).await.unwrap();
+    }
+    // It goes with the session still, to whichever connection.
+    a.batch_execute("BEGIN").await.unwrap();
+    let (of_a, of_b) = (value(&a, pid).await, value(&b, pid).await);
+    assert_ne!(of_a, of_b);
+    a.batch_execute("COMMIT").await.unwrap();
+    b.batch_execute("BEGIN").await.unwrap();
+    assert_eq!(value(&a, "SHOW request.n255").await, "255");
+    b.batch_execute("COMMIT").await.unwrap();
+    // One more, and both are taken.
+    a.batch_execute(&set(limits::HIDDEN_SETTINGS))
+        .await
+        .unwrap();
+    b.batch_execute("BEGIN").await.unwrap();
+    value(&b, pid).await;
+    let c = restricted(&proxy).await;
+    let waits = timeout(Duration::from_millis(300), c.simple_query(pid)).await;
+    assert!(waits.is_err());
+    assert_eq!(value(&a, "SHOW request.n256").await, "256");
+    drop(a);
+    b.batch_execute("COMMIT").await.unwrap();
+    let left = "SELECT current_setting('request.n256', true)";
+    assert_eq!(value(&b, left).await, "NULL");
 }

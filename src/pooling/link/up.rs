@@ -7,6 +7,7 @@ use super::deallocate::drops_statements;
 use super::front::{cstr, missing, names};
 use super::walk::Walk;
 use super::{Link, LinkError, READ_WHOLE, Taken, Unnamed, Upward};
+use crate::limits;
 use crate::pooling::expected::Due;
 use crate::pooling::known::{Known, Missing};
 use crate::pooling::residue::{Residue, residue};
@@ -438,7 +439,8 @@ impl Link {
 }
 
 fn remember(hidden: &mut Vec<String>, name: &str) {
-    if !hidden.iter().any(|known| known == name) {
+    // One more than may be says that there are too many.
+    if hidden.len() <= limits::HIDDEN_SETTINGS && !hidden.iter().any(|known| known == name) {
         hidden.push(name.to_owned());
     }
 }
