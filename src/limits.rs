@@ -136,6 +136,10 @@ pub const PLANS_OF_ONE_SHAPE: usize = 16;
 /// fetched for it.
 pub const PENDING_BYTES: usize = 64 * 1024;
 
+/// Defaults of columns that a role is shown as they stand: their OIDs are in the text of each statement
+/// that reads any, some 60 KiB of it. With more of them, literals are hidden in all.
+pub const SHOWN_DEFAULTS: usize = 10_000;
+
 /// Between two looks at whether the catalog changed. The probe reads a few counters.
 pub const CATALOG_POLL: Duration = Duration::from_secs(1);
 

@@ -536,12 +536,40 @@ fn without_pins(catalog: &pgveil::catalog::Catalog, sql: &str) -> String {
 }
 
 /// `<email of "p"."email">` for each mask.
+/// `<defaults beds.state, …>` for the OIDs of defaults that are shown as they stand.
+fn with_defaults_named(catalog: &pgveil::catalog::Catalog, sql: &str) -> String {
+    const START: &str = "\"oid\" OPERATOR(\"pg_catalog\".=) ANY (CAST('{";
+    let mut out = sql.to_owned();
+    let mut from = 0;
+    while let Some(at) = out[from..]
+        .find(START)
+        .map(|at| from + at + START.len() - 2)
+    {
+        let end = out[at..].find("}'").unwrap() + at + 2;
+        let listed: Vec<&str> = out[at + 2..end - 2].split(',').collect();
+        let mut names = Vec::new();
+        for relation in catalog.relations.values() {
+            for c in relation.columns.iter().filter(|c| c.default_oid != 0) {
+                if listed.contains(&c.default_oid.to_string().as_str()) {
+                    names.push(format!("{}.{}", relation.name, c.name));
+                }
+            }
+        }
+        assert_eq!(names.len(), listed.len(), "{sql}");
+        names.sort();
+        let named = format!("<defaults {}>", names.join(", "));
+        out.replace_range(at..end, &named);
+        from = at + named.len();
+    }
+    out
+}
+
 fn abbreviated(
     abbreviations: &[Abbreviation],
     catalog: &pgveil::catalog::Catalog,
     sql: &str,
 ) -> String {
-    let mut out = without_pins(catalog, sql);
+    let mut out = with_defaults_named(catalog, &without_pins(catalog, sql));
     for a in abbreviations {
         let (Some(first), Some(second)) = (a.pieces.first(), a.pieces.get(1)) else {
             continue;

@@ -3,31 +3,15 @@
 use super::expr::{At, Info};
 use super::functions::Chosen;
 use super::lineage::{OutputColumn, Uses};
-use super::own_state::{catalog_type, text};
 use super::query::rename;
 use super::scope::{CteFrame, Scope};
-use super::{Analyzer, Grounds, Resolve};
+use super::{Analyzer, Resolve};
 use crate::catalog::CastContext;
 use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::pg::types::oid;
 use crate::refusal::Refusal;
-use crate::sql::tree::{Call, CallArg, Expr, Literal, Name, TableAlias, TableFunction};
-
-/// A literal in the text of a definition, with what stands before it: quoted strings, but not the names
-/// in `'seq'::regclass`, nor what is quoted in an identifier. Those are passed over whole, or their
-/// quotes would be taken for the ends of literals.
-const LITERALS: &str =
-    r#"((?:[^'"]|"(?:[^"]|"")*"|'(?:[^']|'')*'::regclass)*)'(?:[^']|'')*'(?!'|::regclass)"#;
-
-/// What stays of it.
-const SCRUBBED: &str = r"\1'…'";
-
-/// A literal at the end of each text, so that one is always there to come to.
-const LAST: &str = "''";
-
-/// Characters that are left of it.
-const SCRUBBED_LAST: &str = "3";
+use crate::sql::tree::{Call, CallArg, Expr, Name, TableAlias, TableFunction};
 
 /// Functions whose first argument, a literal, names a relation.
 const NAMES_RELATION: &[&str] = &[
@@ -87,18 +71,7 @@ impl Analyzer<'_> {
             });
         }
         if chosen.scrub {
-            let inner = std::mem::replace(e, Expr::Literal(Literal::Null));
-            let definition = if chosen.is_builtin("pg_get_functiondef") {
-                scrubbed(without_body(inner))
-            } else {
-                scrubbed(inner)
-            };
-            *e = match home(self.grounds) {
-                Some(home) if !chosen.is_builtin("pg_get_indexdef") => {
-                    replaced(definition, &qualified(&home), UNQUALIFIED)
-                }
-                _ => definition,
-            };
+            self.scrub(e, &chosen, at.scope);
             return Ok(Info {
                 tainted,
                 ty: Some(oid::TEXT),
@@ -371,73 +344,4 @@ fn argument_uses(chosen: &Chosen, call: &Call) -> Uses {
         return Uses::ORDER;
     }
     Uses::COMPUTE
-}
-
-/// The call with the literals of its text replaced.
-fn scrubbed(call: Expr) -> Expr {
-    let as_text = Expr::Cast(Box::new(call), catalog_type("text", 0));
-    let whole = catalog_call("textcat", [as_text, text(LAST)]);
-    let without = Expr::Literal(Literal::Number(format!("-{SCRUBBED_LAST}").into()));
-    catalog_call("left", [replaced(whole, LITERALS, SCRUBBED), without])
-}
-
-/// The schema whose relations are called by their names alone, whatever others there are: the first of
-/// the client's search path. PostgreSQL has another path upstream, and qualifies them.
-fn home(grounds: Grounds<'_>) -> Option<Ident> {
-    let path = grounds.search_path.schemas().iter();
-    let mut own = path.filter(|schema| **schema != "pg_catalog");
-    let known = |schema: &&Ident| grounds.catalog.schemas.values().any(|s| s == *schema);
-    own.find(known).cloned()
-}
-
-/// Where a definition names a relation of a schema: as what a foreign key refers to, or as a constant.
-fn qualified(schema: &Ident) -> String {
-    let quoted = schema.as_str().replace('"', "\"\"");
-    let escaped: String = (quoted.chars())
-        .flat_map(|c| [(!c.is_alphanumeric()).then_some('\\'), Some(c)])
-        .flatten()
-        .collect();
-    format!(r#"(REFERENCES |\(')"?{escaped}"?\."#)
-}
-
-/// The same without the schema.
-const UNQUALIFIED: &str = r"\1";
-
-/// The definition of a function up to its body: where a literal of a body ends is for the function's
-/// own language to say, and a comment with an apostrophe misleads any search for quotes. Bodies in
-/// standard SQL (`BEGIN ATOMIC`) are PostgreSQL's own words, as views are, and stay.
-fn without_body(call: Expr) -> Expr {
-    replaced(call, "\nAS .*$", "\nAS …")
-}
-
-fn replaced(call: Expr, pattern: &str, by: &str) -> Expr {
-    let as_text = Expr::Cast(Box::new(call), catalog_type("text", 0));
-    catalog_call(
-        "regexp_replace",
-        [as_text, text(pattern), text(by), text("g")],
-    )
-}
-
-fn catalog_call<const N: usize>(function: &str, args: [Expr; N]) -> Expr {
-    let name = Name {
-        parts: vec![Ident::exact("pg_catalog"), Ident::exact(function)],
-        position: 0,
-    };
-    Expr::Call(Box::new(Call::plain(name, args)))
-}
-
-/// The same, over SQL text, for catalog columns that hold definitions.
-pub(crate) fn scrub_sql(operand: &str, grounds: Grounds<'_>) -> String {
-    let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
-    let [literals, scrubbed, last, bare] = [LITERALS, SCRUBBED, LAST, UNQUALIFIED].map(quoted);
-    let scrubbed = format!(
-        "\"pg_catalog\".\"left\"(\"pg_catalog\".\"regexp_replace\"(\
-         \"pg_catalog\".\"textcat\"({operand}, {last}), {literals}, {scrubbed}, 'g'), \
-         -{SCRUBBED_LAST})"
-    );
-    let Some(home) = home(grounds) else {
-        return scrubbed;
-    };
-    let qualified = quoted(&qualified(&home));
-    format!("\"pg_catalog\".\"regexp_replace\"({scrubbed}, {qualified}, {bare}, 'g')")
 }

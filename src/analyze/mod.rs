@@ -51,6 +51,7 @@ mod query;
 mod relation;
 mod row;
 mod scope;
+mod scrub;
 mod select;
 mod settings;
 mod view;
@@ -68,13 +69,13 @@ use crate::refusal::Refusal;
 use crate::sql::tree::{Expr, Query, RelationId, RelationRef, Statement, TypeName};
 
 pub(crate) use self::assign::IRREVERSIBLE;
-pub(crate) use self::call::scrub_sql;
 pub use self::copied::copied_columns;
 pub use self::exposed::exposed_order;
 pub use self::generated::{ColumnForm, Generated, column_form};
 pub use self::new_table::{Like, analyze_checks, like};
 pub use self::settings::{is_text, not_listed, not_shown};
 pub use self::settings::{kept_by_sql, kept_name, kept_sql, unpinned_sql};
+pub(crate) use self::scrub::scrub_sql;
 pub use self::view::{ViewForm, is_system, view_form};
 
 /// The result of resolving something.
@@ -177,6 +178,8 @@ struct Analyzer<'a> {
     top_level: bool,
     /// A MERGE was met.
     merges: bool,
+    /// The query being walked has GROUP BY: what it does not name is not one value.
+    groups: bool,
     /// What is analyzed is what will be sent: what a view or a generated column says, PostgreSQL computes
     /// of the stored values.
     prints: bool,
@@ -195,6 +198,7 @@ impl<'a> Analyzer<'a> {
             top_level: true,
             hidden: 0,
             merges: false,
+            groups: false,
             prints: false,
         }
     }

@@ -37,6 +37,7 @@ impl Analyzer<'_> {
             )
             .hint("Use the query itself, or a common table expression."));
         }
+        let outside = std::mem::replace(&mut self.groups, !s.group_by.is_empty());
         let (items, columns) = self.tables(&mut s.from, env)?;
         let scope = Scope {
             parent: env.outer,
@@ -83,6 +84,7 @@ impl Analyzer<'_> {
         for lock in locking {
             Self::locking(lock, &items)?;
         }
+        self.groups = outside;
         Ok(outputs)
     }
 

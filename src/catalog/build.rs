@@ -293,6 +293,7 @@ impl<'a> Builder<'a> {
                 not_null: row.boolean(7)?,
                 generated: row.optional(8)?.map(Arc::from),
                 has_default: row.boolean(9)?,
+                default_oid: row.number(13)?,
                 counting_default: row.boolean(10)?,
                 inputs: row.attributes(11)?,
                 computed_when_written: row.boolean(12)?,

@@ -143,7 +143,9 @@ SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod,
                        pg_catalog.regexp_matches(d.adbin::pg_catalog.text, ':varattno (-?[0-9]+)', 'g')
                          AS m (found)
                   WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum) END,
-       a.attgenerated = 's'
+       a.attgenerated = 's',
+       COALESCE((SELECT d.oid FROM pg_catalog.pg_attrdef d
+                 WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum), 0)
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND c.relpersistence <> 't'

@@ -121,6 +121,9 @@ pub struct Column {
     pub generated: Option<Arc<str>>,
     /// Has a default, an identity or a generation expression.
     pub has_default: bool,
+    /// `pg_attrdef.oid` of its default or generation expression, 0 without one. A default that is set
+    /// again gets another.
+    pub default_oid: Oid,
     /// The default may be another value for each row, and tell in which order they got it: an identity,
     /// `nextval`, `clock_timestamp`.
     pub counting_default: bool,

@@ -75,6 +75,7 @@ pub fn temp_table(name: &Ident, columns: &[(Ident, Option<Oid>)]) -> Arc<Relatio
                 not_null: false,
                 generated: None,
                 has_default: false,
+                default_oid: 0,
                 counting_default: false,
                 inputs: Vec::new(),
                 computed_when_written: false,
