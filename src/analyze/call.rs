@@ -13,28 +13,6 @@ use crate::pg::types::oid;
 use crate::refusal::Refusal;
 use crate::sql::tree::{Call, CallArg, Expr, Name, TableAlias, TableFunction};
 
-/// Functions whose first argument, a literal, names a relation.
-const NAMES_RELATION: &[&str] = &[
-    "nextval",
-    "currval",
-    "to_regclass",
-    "pg_relation_size",
-    "pg_total_relation_size",
-    "pg_table_size",
-    "pg_indexes_size",
-    "pg_get_serial_sequence",
-    "pg_get_viewdef",
-];
-
-/// Functions to which a role may be said before the relation, with how many arguments they have if it is
-/// not.
-const NAMES_ROLE_FIRST: &[(&str, usize)] = &[
-    ("has_table_privilege", 2),
-    ("has_any_column_privilege", 2),
-    ("has_sequence_privilege", 2),
-    ("has_column_privilege", 3),
-];
-
 /// Functions that return the row type of their first argument.
 const POPULATES: &[&str] = &[
     "json_populate_record",
@@ -117,17 +95,9 @@ impl Analyzer<'_> {
                 self.compare(&info.sources, &info.sources);
             }
         }
-        let role_first = NAMES_ROLE_FIRST.iter().find(|(f, _)| chosen.is_builtin(f));
-        let named = match role_first {
-            Some((_, without)) => call.args.len().checked_sub(*without),
-            None => NAMES_RELATION
-                .iter()
-                .any(|f| chosen.is_builtin(f))
-                .then_some(0),
-        };
-        if let Some(relation) = named.and_then(|at| call.args.get_mut(at)) {
-            const REGCLASS: crate::pg::Oid = 2205;
-            self.object_literal(&mut relation.value, REGCLASS);
+        if chosen.schema == "pg_catalog" {
+            let types: Vec<_> = infos.iter().map(|i| i.ty).collect();
+            self.named_argument(&chosen.name, &mut call.args, &types);
         }
         // count() of rows is as clear as the rows; everything else carries its arguments' taint.
         let mut tainted = infos.iter().any(|i| i.tainted);

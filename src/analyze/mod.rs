@@ -41,6 +41,7 @@ mod member;
 mod merge;
 mod names;
 mod new_table;
+mod object_name;
 mod operators;
 mod order;
 mod own_state;

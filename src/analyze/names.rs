@@ -12,7 +12,7 @@ use crate::ident::Ident;
 use crate::pg::types::oid;
 use crate::pg::{Oid, sqlstate};
 use crate::refusal::Refusal;
-use crate::sql::tree::{Expr, Literal, Name, TypeName};
+use crate::sql::tree::{Expr, Name, TypeName};
 
 impl Analyzer<'_> {
     /// Resolves a type's name in place; array dimensions are counted in the OID.
@@ -61,9 +61,7 @@ impl Analyzer<'_> {
         let target = self.converted(ty, info.tainted)?;
         self.convertible(&info, target, CastContext::Explicit)?;
         let catalog = self.grounds.catalog;
-        if matches!(inner, Expr::Literal(Literal::String(_))) {
-            self.object_literal(inner, target);
-        }
+        self.named_cast(inner, info.ty, target);
         let base = info.ty.map(|t| catalog.base_type(t));
         let textual = |t: Oid| matches!(t, oid::TEXT | oid::VARCHAR);
         let keeps = ty.typmods.is_empty()
@@ -101,32 +99,6 @@ impl Analyzer<'_> {
             return Err(tests_value(ty.name.parts.last()));
         }
         Ok(target)
-    }
-
-    /// `'customers'::regclass` means the client's search path, but runs under ours: the name is
-    /// written out.
-    pub(super) fn object_literal(&self, inner: &mut Expr, target: Oid) {
-        const REGCLASS: Oid = 2205;
-        if target != REGCLASS {
-            return;
-        }
-        let Expr::Literal(Literal::String(text)) = inner else {
-            return;
-        };
-        let Some(name) = simple_name(text.value()) else {
-            return;
-        };
-        let name = Name {
-            parts: vec![name],
-            position: 0,
-        };
-        if let Ok(relation) = self.find_relation(&name) {
-            let mut qualified = String::new();
-            relation.schema.quote_into(&mut qualified);
-            qualified.push('.');
-            relation.name.quote_into(&mut qualified);
-            *text = qualified.into();
-        }
     }
 
     /// Resolves a collation in place.
@@ -184,19 +156,4 @@ fn no_type(name: &Name) -> Refusal {
         format!("type \"{}\" does not exist", written.join(".")),
     )
     .at(name.position)
-}
-
-/// An unqualified name inside a string literal, folded as `regclassin` does; `None` for anything with
-/// dots, quotes or digits only.
-fn simple_name(text: &str) -> Option<Ident> {
-    let quoted = text.strip_prefix('"').and_then(|t| t.strip_suffix('"'));
-    if let Some(q) = quoted {
-        return (!q.contains('"')).then(|| Ident::exact(q));
-    }
-    let plain = !text.is_empty()
-        && !text.starts_with(|c: char| c.is_ascii_digit())
-        && text
-            .chars()
-            .all(|c| c.is_alphanumeric() || c == '_' || c == '$');
-    plain.then(|| Ident::folded(text))
 }

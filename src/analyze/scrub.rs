@@ -205,7 +205,7 @@ fn replaced(call: Expr, pattern: &str, by: &str) -> Expr {
     )
 }
 
-fn catalog_call<const N: usize>(function: &str, args: [Expr; N]) -> Expr {
+pub(super) fn catalog_call<const N: usize>(function: &str, args: [Expr; N]) -> Expr {
     let name = Name {
         parts: vec![Ident::exact("pg_catalog"), Ident::exact(function)],
         position: 0,

@@ -1,0 +1,378 @@
+//! Names of relations, types and functions that come as text: `to_regtype($1)`, `'customers'::regclass`.
+//!
+//! They mean the client's search path, but PostgreSQL looks them up by ours. A constant that the
+//! catalog knows is written out with its schema. What else there is becomes an expression that tries
+//! the schemas of the path in their order, for PostgreSQL to say what they hold when the statement
+//! runs: an index, or a table of this moment. It asks for no more than the role could by writing the
+//! schema, and passes over schemas that PostgreSQL would pass over for want of USAGE.
+//!
+//! Deliberately absent: functions that are found by a name that comes at run time, because which are meant
+//! takes all of one name together; and parameters of the type itself, which are read when they are bound.
+
+use super::Analyzer;
+use super::own_state::{catalog_type, text};
+use super::scrub::catalog_call;
+use crate::ident::Ident;
+use crate::pg::Oid;
+use crate::pg::types::oid;
+use crate::sql::tree::{Call, CallArg, Expr, Literal, Name, Operator};
+
+/// What is named.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// `regproc`
+    Function,
+    /// `regclass`
+    Relation,
+    /// `regtype`
+    Type,
+}
+
+impl Kind {
+    /// Of the OID type of that name.
+    fn of(ty: Oid) -> Option<Self> {
+        match ty {
+            24 => Some(Self::Function),
+            2205 => Some(Self::Relation),
+            2206 => Some(Self::Type),
+            _ => None,
+        }
+    }
+
+    /// The OID type, and the function that finds by a text.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Function => ("regproc", "to_regproc"),
+            Self::Relation => ("regclass", "to_regclass"),
+            Self::Type => ("regtype", "to_regtype"),
+        }
+    }
+}
+
+/// How a function takes a name.
+#[derive(Clone, Copy)]
+enum Taken {
+    /// As a text.
+    Text,
+    /// As a text, or as an OID in its place.
+    TextOrOid,
+    /// As the OID type: a text is converted first.
+    Converted,
+}
+
+/// Functions to which something is named, what, by which argument, and how.
+const NAMED: &[(&str, Kind, usize, Taken)] = &[
+    ("to_regclass", Kind::Relation, 0, Taken::Text),
+    ("to_regtype", Kind::Type, 0, Taken::Text),
+    ("to_regproc", Kind::Function, 0, Taken::Text),
+    ("pg_get_serial_sequence", Kind::Relation, 0, Taken::Text),
+    ("pg_get_viewdef", Kind::Relation, 0, Taken::TextOrOid),
+    ("nextval", Kind::Relation, 0, Taken::Converted),
+    ("currval", Kind::Relation, 0, Taken::Converted),
+    ("pg_relation_size", Kind::Relation, 0, Taken::Converted),
+    (
+        "pg_total_relation_size",
+        Kind::Relation,
+        0,
+        Taken::Converted,
+    ),
+    ("pg_table_size", Kind::Relation, 0, Taken::Converted),
+    ("pg_indexes_size", Kind::Relation, 0, Taken::Converted),
+];
+
+/// Functions to which a role may be said before the relation, with how many arguments they have if it is
+/// not.
+const ROLE_FIRST: &[(&str, usize)] = &[
+    ("has_table_privilege", 2),
+    ("has_any_column_privilege", 2),
+    ("has_sequence_privilege", 2),
+    ("has_column_privilege", 3),
+];
+
+/// An unqualified name of a relation, as `regclassin` reads it.
+const BARE_RELATION: &str = r#"^\s*("([^"]|"")+"|[^\s."]+)\s*$"#;
+
+/// An unqualified name of a type, with its modifiers and as an array.
+const BARE_TYPE: &str =
+    r#"^\s*("([^"]|"")+"|[^\s."()\[\],]+)\s*(\([-0-9, ]*\)\s*)?(\[[0-9]*\]\s*)*$"#;
+
+/// Words that are types before anybody looks for one of that name.
+const KEYWORDS: &[&str] = &[
+    "bigint",
+    "bit",
+    "boolean",
+    "char",
+    "character",
+    "dec",
+    "decimal",
+    "float",
+    "int",
+    "integer",
+    "interval",
+    "national",
+    "nchar",
+    "numeric",
+    "real",
+    "smallint",
+    "time",
+    "timestamp",
+    "varchar",
+];
+
+/// How deep a name may be computed and still be written several times.
+const DEPTH: usize = 8;
+
+impl Analyzer<'_> {
+    /// The argument by which a builtin function is told what is meant, if one is, `types` being those of
+    /// its arguments.
+    pub(super) fn named_argument(
+        &self,
+        function: &Ident,
+        args: &mut [CallArg],
+        types: &[Option<Oid>],
+    ) {
+        let count = args.len();
+        let role_first = ROLE_FIRST.iter().find(|(f, _)| function == f);
+        let found = match role_first {
+            Some((_, without)) => {
+                (count.checked_sub(*without)).map(|at| (Kind::Relation, at, Taken::TextOrOid))
+            }
+            None => (NAMED.iter().find(|(f, ..)| function == f))
+                .map(|(_, kind, at, taken)| (*kind, *at, *taken)),
+        };
+        let Some((kind, at, taken)) = found else {
+            return;
+        };
+        let (Some(arg), Some(ty)) = (args.get_mut(at), types.get(at)) else {
+            return;
+        };
+        let name = &mut arg.value;
+        if self.constant_name(kind, name) || !textual(name, *ty) {
+            return;
+        }
+        // PostgreSQL gives it that type.
+        if matches!((taken, &*name), (Taken::Converted, Expr::Param(_))) {
+            return;
+        }
+        let Some(found) = self.found_by_path(kind, name) else {
+            return;
+        };
+        *name = match taken {
+            Taken::Text => Expr::Coalesce(vec![as_text(found), as_text(name.clone())]),
+            Taken::TextOrOid => {
+                let found = Expr::Coalesce(vec![found, converted(kind, name)]);
+                Expr::Cast(Box::new(found), catalog_type("oid", 0))
+            }
+            Taken::Converted => Expr::Coalesce(vec![found, converted(kind, name)]),
+        };
+    }
+
+    /// What a text is converted to an OID type by, in place of the text.
+    pub(super) fn named_cast(&self, name: &mut Expr, from: Option<Oid>, to: Oid) {
+        let Some(kind) = Kind::of(to) else {
+            return;
+        };
+        if self.constant_name(kind, name) || !textual(name, from) || matches!(name, Expr::Param(_))
+        {
+            return;
+        }
+        if let Some(found) = self.found_by_path(kind, name) {
+            *name = Expr::Coalesce(vec![found, converted(kind, name)]);
+        }
+    }
+
+    /// Writes a constant out, with its schema. Is there nothing left to look up?
+    fn constant_name(&self, kind: Kind, name: &mut Expr) -> bool {
+        let Expr::Literal(Literal::String(constant)) = name else {
+            return matches!(name, Expr::Literal(Literal::Null));
+        };
+        // What is qualified means what it says.
+        let Some((bare, rest)) = split_name(kind, constant.value()) else {
+            return true;
+        };
+        let keyword = |k: &&str| !constant.value().contains('"') && bare == **k;
+        if kind == Kind::Type && KEYWORDS.iter().any(keyword) {
+            return true;
+        }
+        let named = Name {
+            parts: vec![bare.clone()],
+            position: 0,
+        };
+        let schema = match kind {
+            Kind::Relation => (self.find_relation(&named).ok()).map(|r| r.schema.clone()),
+            Kind::Type => (self.find_type(&named).ok()).map(|t| t.schema.clone()),
+            Kind::Function => self.only_function(&bare),
+        };
+        let Some(schema) = schema else {
+            return false;
+        };
+        if schema != "pg_catalog" || kind == Kind::Relation {
+            let mut qualified = String::new();
+            schema.quote_into(&mut qualified);
+            qualified.push('.');
+            bare.quote_into(&mut qualified);
+            qualified.push_str(rest);
+            *constant = qualified.into();
+        }
+        true
+    }
+
+    /// The schema of the one function of a name that the search path finds: of two with the same
+    /// arguments the first hides the second.
+    fn only_function(&self, name: &Ident) -> Option<Ident> {
+        let catalog = self.grounds.catalog;
+        let mut found: Option<(&Ident, &[Oid])> = None;
+        let all = catalog.functions.get(name)?;
+        for schema in self.grounds.search_path.schemas() {
+            for function in all.iter().filter(|f| f.schema == *schema) {
+                match found {
+                    None => found = Some((&function.schema, &function.args)),
+                    Some((_, args)) if *args == *function.args => {}
+                    Some(_) => return None,
+                }
+            }
+        }
+        found.map(|(schema, _)| schema.clone())
+    }
+
+    /// What an unqualified name means by the client's search path: NULL if it is qualified, or names
+    /// nothing. `None` if the name cannot be written several times, or the path has nothing that ours has
+    /// not.
+    fn found_by_path(&self, kind: Kind, name: &Expr) -> Option<Expr> {
+        if kind == Kind::Function || !repeatable(name, DEPTH) {
+            return None;
+        }
+        let catalog = self.grounds.catalog;
+        let mut found = Vec::new();
+        for schema in self.grounds.search_path.schemas() {
+            // Ours has PostgreSQL's own schema, and then the session's temporary one.
+            if *schema == "pg_catalog" {
+                found.push(find(kind, as_text(name.clone())));
+            } else if let Some((schema_oid, _)) = catalog.schemas.iter().find(|(_, n)| *n == schema)
+            {
+                found.push(within(kind, *schema_oid, schema, name));
+            }
+        }
+        if found.len() < 2 {
+            return None;
+        }
+        let bare = match kind {
+            Kind::Type => BARE_TYPE,
+            Kind::Relation | Kind::Function => BARE_RELATION,
+        };
+        let matches = Operator {
+            schema: Some(Ident::exact("pg_catalog")),
+            symbol: "~".into(),
+        };
+        let is_bare = Expr::Binary(
+            Box::new(as_text(name.clone())),
+            matches,
+            Box::new(Expr::Cast(Box::new(text(bare)), catalog_type("text", 0))),
+        );
+        Some(Expr::Case {
+            operand: None,
+            branches: vec![(is_bare, Expr::Coalesce(found))],
+            otherwise: None,
+        })
+    }
+}
+
+/// What a name means in one schema, if the role may look there.
+fn within(kind: Kind, schema_oid: Oid, schema: &Ident, name: &Expr) -> Expr {
+    let number = Expr::Literal(Literal::Number(schema_oid.to_string().into()));
+    let allowed = [
+        Expr::Cast(Box::new(number), catalog_type("oid", 0)),
+        text("USAGE"),
+    ];
+    let mut prefix = schema.quoted();
+    prefix.push('.');
+    let qualified = catalog_call("textcat", [text(&prefix), as_text(name.clone())]);
+    Expr::Case {
+        operand: None,
+        branches: vec![(
+            catalog_call("has_schema_privilege", allowed),
+            find(kind, qualified),
+        )],
+        otherwise: None,
+    }
+}
+
+fn find(kind: Kind, name: Expr) -> Expr {
+    catalog_call(kind.names().1, [name])
+}
+
+fn as_text(e: Expr) -> Expr {
+    if let Expr::Cast(_, ty) = &e
+        && ty.array_dims == 0
+        && ty.name.parts == catalog_type("text", 0).name.parts
+    {
+        return e;
+    }
+    Expr::Cast(Box::new(e), catalog_type("text", 0))
+}
+
+/// The text as PostgreSQL itself reads it, when the statement runs: a constant would be read at once.
+fn converted(kind: Kind, name: &Expr) -> Expr {
+    Expr::Cast(
+        Box::new(as_text(name.clone())),
+        catalog_type(kind.names().0, 0),
+    )
+}
+
+/// May it be a name? Of the types that are not known, those of parameters are open.
+fn textual(e: &Expr, ty: Option<Oid>) -> bool {
+    const NAME: Oid = 19;
+    match ty {
+        Some(ty) => matches!(ty, oid::TEXT | oid::VARCHAR | oid::UNKNOWN | NAME),
+        None => matches!(e, Expr::Param(_)),
+    }
+}
+
+/// Is the expression the same value wherever it is written in one row, and soon computed?
+fn repeatable(e: &Expr, depth: usize) -> bool {
+    let Some(depth) = depth.checked_sub(1) else {
+        return false;
+    };
+    match e {
+        Expr::Param(_) | Expr::Column(_) | Expr::Literal(_) => true,
+        Expr::Cast(inner, _) => repeatable(inner, depth),
+        Expr::Binary(left, op, right) => {
+            &*op.symbol == "||" && repeatable(left, depth) && repeatable(right, depth)
+        }
+        Expr::Call(call) => {
+            let Call { function, args, .. } = &**call;
+            let quotes = matches!(function.parts.as_slice(), [s, f]
+                if *s == "pg_catalog" && ["quote_ident", "lower", "format", "concat"].contains(&f.as_str()));
+            quotes && args.iter().all(|a| repeatable(&a.value, depth))
+        }
+        _ => false,
+    }
+}
+
+/// An unqualified name, folded as PostgreSQL does, and what follows that of a type.
+fn split_name(kind: Kind, constant: &str) -> Option<(Ident, &str)> {
+    let constant = constant.trim();
+    let end = match kind {
+        Kind::Type => constant.find(['(', '[']).unwrap_or(constant.len()),
+        Kind::Relation | Kind::Function => constant.len(),
+    };
+    let (name, rest) = constant.split_at_checked(end)?;
+    let modifiers = |c: char| c.is_ascii_digit() || "()[], ".contains(c);
+    let name = simple_name(name.trim_end())?;
+    rest.chars().all(modifiers).then_some((name, rest))
+}
+
+/// An unqualified name inside a string literal, folded as `regclassin` does; `None` for anything with
+/// dots, quotes or digits only.
+fn simple_name(text: &str) -> Option<Ident> {
+    let quoted = text.strip_prefix('"').and_then(|t| t.strip_suffix('"'));
+    if let Some(q) = quoted {
+        return (!q.contains('"')).then(|| Ident::exact(q));
+    }
+    let plain = !text.is_empty()
+        && !text.starts_with(|c: char| c.is_ascii_digit())
+        && text
+            .chars()
+            .all(|c| c.is_alphanumeric() || c == '_' || c == '$');
+    plain.then(|| Ident::folded(text))
+}
