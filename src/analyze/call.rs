@@ -11,7 +11,7 @@ use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::pg::types::oid;
 use crate::refusal::Refusal;
-use crate::sql::tree::{Call, CallArg, Expr, Name, TableAlias, TableFunction};
+use crate::sql::tree::{Call, CallArg, Expr, Literal, Name, TableAlias, TableFunction};
 
 /// Functions that return the row type of their first argument.
 const POPULATES: &[&str] = &[

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::object_name::ObjectKind;
 use crate::catalog::allow::Unheeded;
 use crate::catalog::{Column, Relation};
 use crate::ident::Ident;
@@ -209,6 +210,8 @@ pub struct Lineage {
     pub params: BTreeMap<u16, u32>,
     /// Parameters that are values for settings which are kept and not obeyed.
     pub settings: Vec<(u16, &'static Unheeded)>,
+    /// What parameters name where they are of an OID type, and how often.
+    pub named: BTreeMap<u16, (ObjectKind, u32)>,
 }
 
 impl Lineage {

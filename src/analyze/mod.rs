@@ -74,9 +74,11 @@ pub use self::copied::copied_columns;
 pub use self::exposed::exposed_order;
 pub use self::generated::{ColumnForm, Generated, column_form};
 pub use self::new_table::{Like, analyze_checks, like};
+pub use self::object_name::ObjectKind;
+pub(crate) use self::object_name::qualified_name;
+pub(crate) use self::scrub::scrub_sql;
 pub use self::settings::{is_text, not_listed, not_shown};
 pub use self::settings::{kept_by_sql, kept_name, kept_sql, unpinned_sql};
-pub(crate) use self::scrub::scrub_sql;
 pub use self::view::{ViewForm, is_system, view_form};
 
 /// The result of resolving something.

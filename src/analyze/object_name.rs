@@ -6,12 +6,14 @@
 //! runs: an index, or a table of this moment. It asks for no more than the role could by writing the
 //! schema, and passes over schemas that PostgreSQL would pass over for want of USAGE.
 //!
+//! A parameter of such a type itself is read as it is bound, and gets its schema then.
+//!
 //! Deliberately absent: functions that are found by a name that comes at run time, because which are meant
-//! takes all of one name together; and parameters of the type itself, which are read when they are bound.
+//! takes all of one name together.
 
-use super::Analyzer;
 use super::own_state::{catalog_type, text};
 use super::scrub::catalog_call;
+use super::{Analyzer, Grounds};
 use crate::ident::Ident;
 use crate::pg::Oid;
 use crate::pg::types::oid;
@@ -19,7 +21,7 @@ use crate::sql::tree::{Call, CallArg, Expr, Literal, Name, Operator};
 
 /// What is named.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum ObjectKind {
     /// `regproc`
     Function,
     /// `regclass`
@@ -28,7 +30,7 @@ pub(super) enum Kind {
     Type,
 }
 
-impl Kind {
+impl ObjectKind {
     /// Of the OID type of that name.
     fn of(ty: Oid) -> Option<Self> {
         match ty {
@@ -61,23 +63,33 @@ enum Taken {
 }
 
 /// Functions to which something is named, what, by which argument, and how.
-const NAMED: &[(&str, Kind, usize, Taken)] = &[
-    ("to_regclass", Kind::Relation, 0, Taken::Text),
-    ("to_regtype", Kind::Type, 0, Taken::Text),
-    ("to_regproc", Kind::Function, 0, Taken::Text),
-    ("pg_get_serial_sequence", Kind::Relation, 0, Taken::Text),
-    ("pg_get_viewdef", Kind::Relation, 0, Taken::TextOrOid),
-    ("nextval", Kind::Relation, 0, Taken::Converted),
-    ("currval", Kind::Relation, 0, Taken::Converted),
-    ("pg_relation_size", Kind::Relation, 0, Taken::Converted),
+const NAMED: &[(&str, ObjectKind, usize, Taken)] = &[
+    ("to_regclass", ObjectKind::Relation, 0, Taken::Text),
+    ("to_regtype", ObjectKind::Type, 0, Taken::Text),
+    ("to_regproc", ObjectKind::Function, 0, Taken::Text),
     (
-        "pg_total_relation_size",
-        Kind::Relation,
+        "pg_get_serial_sequence",
+        ObjectKind::Relation,
+        0,
+        Taken::Text,
+    ),
+    ("pg_get_viewdef", ObjectKind::Relation, 0, Taken::TextOrOid),
+    ("nextval", ObjectKind::Relation, 0, Taken::Converted),
+    ("currval", ObjectKind::Relation, 0, Taken::Converted),
+    (
+        "pg_relation_size",
+        ObjectKind::Relation,
         0,
         Taken::Converted,
     ),
-    ("pg_table_size", Kind::Relation, 0, Taken::Converted),
-    ("pg_indexes_size", Kind::Relation, 0, Taken::Converted),
+    (
+        "pg_total_relation_size",
+        ObjectKind::Relation,
+        0,
+        Taken::Converted,
+    ),
+    ("pg_table_size", ObjectKind::Relation, 0, Taken::Converted),
+    ("pg_indexes_size", ObjectKind::Relation, 0, Taken::Converted),
 ];
 
 /// Functions to which a role may be said before the relation, with how many arguments they have if it is
@@ -126,7 +138,7 @@ impl Analyzer<'_> {
     /// The argument by which a builtin function is told what is meant, if one is, `types` being those of
     /// its arguments.
     pub(super) fn named_argument(
-        &self,
+        &mut self,
         function: &Ident,
         args: &mut [CallArg],
         types: &[Option<Oid>],
@@ -135,7 +147,7 @@ impl Analyzer<'_> {
         let role_first = ROLE_FIRST.iter().find(|(f, _)| function == f);
         let found = match role_first {
             Some((_, without)) => {
-                (count.checked_sub(*without)).map(|at| (Kind::Relation, at, Taken::TextOrOid))
+                (count.checked_sub(*without)).map(|at| (ObjectKind::Relation, at, Taken::TextOrOid))
             }
             None => (NAMED.iter().find(|(f, ..)| function == f))
                 .map(|(_, kind, at, taken)| (*kind, *at, *taken)),
@@ -150,8 +162,8 @@ impl Analyzer<'_> {
         if self.constant_name(kind, name) || !textual(name, *ty) {
             return;
         }
-        // PostgreSQL gives it that type.
-        if matches!((taken, &*name), (Taken::Converted, Expr::Param(_))) {
+        if let (Taken::Converted, Expr::Param(n)) = (taken, &*name) {
+            self.named_parameter(*n, kind);
             return;
         }
         let Some(found) = self.found_by_path(kind, name) else {
@@ -168,12 +180,15 @@ impl Analyzer<'_> {
     }
 
     /// What a text is converted to an OID type by, in place of the text.
-    pub(super) fn named_cast(&self, name: &mut Expr, from: Option<Oid>, to: Oid) {
-        let Some(kind) = Kind::of(to) else {
+    pub(super) fn named_cast(&mut self, name: &mut Expr, from: Option<Oid>, to: Oid) {
+        let Some(kind) = ObjectKind::of(to) else {
             return;
         };
-        if self.constant_name(kind, name) || !textual(name, from) || matches!(name, Expr::Param(_))
-        {
+        if let Expr::Param(n) = name {
+            self.named_parameter(*n, kind);
+            return;
+        }
+        if self.constant_name(kind, name) || !textual(name, from) {
             return;
         }
         if let Some(found) = self.found_by_path(kind, name) {
@@ -181,40 +196,60 @@ impl Analyzer<'_> {
         }
     }
 
+    /// PostgreSQL gives a parameter the OID type, and reads the name when it is bound.
+    fn named_parameter(&mut self, n: u16, kind: ObjectKind) {
+        let (known, times) = self.lineage.named.entry(n).or_insert((kind, 0));
+        if *known == kind {
+            *times = times.saturating_add(1);
+        }
+    }
+
     /// Writes a constant out, with its schema. Is there nothing left to look up?
-    fn constant_name(&self, kind: Kind, name: &mut Expr) -> bool {
+    fn constant_name(&self, kind: ObjectKind, name: &mut Expr) -> bool {
         let Expr::Literal(Literal::String(constant)) = name else {
             return matches!(name, Expr::Literal(Literal::Null));
         };
+        match self.qualified(kind, constant.value()) {
+            Qualified::AsItIs => true,
+            Qualified::Found(qualified) => {
+                *constant = qualified.into();
+                true
+            }
+            Qualified::Unknown => false,
+        }
+    }
+
+    /// What the catalog knows of a name.
+    fn qualified(&self, kind: ObjectKind, text: &str) -> Qualified {
         // What is qualified means what it says.
-        let Some((bare, rest)) = split_name(kind, constant.value()) else {
-            return true;
+        let Some((bare, rest)) = split_name(kind, text) else {
+            return Qualified::AsItIs;
         };
-        let keyword = |k: &&str| !constant.value().contains('"') && bare == **k;
-        if kind == Kind::Type && KEYWORDS.iter().any(keyword) {
-            return true;
+        let keyword = |k: &&str| !text.contains('"') && bare == **k;
+        if kind == ObjectKind::Type && KEYWORDS.iter().any(keyword) {
+            return Qualified::AsItIs;
         }
         let named = Name {
             parts: vec![bare.clone()],
             position: 0,
         };
         let schema = match kind {
-            Kind::Relation => (self.find_relation(&named).ok()).map(|r| r.schema.clone()),
-            Kind::Type => (self.find_type(&named).ok()).map(|t| t.schema.clone()),
-            Kind::Function => self.only_function(&bare),
+            ObjectKind::Relation => (self.find_relation(&named).ok()).map(|r| r.schema.clone()),
+            ObjectKind::Type => (self.find_type(&named).ok()).map(|t| t.schema.clone()),
+            ObjectKind::Function => self.only_function(&bare),
         };
         let Some(schema) = schema else {
-            return false;
+            return Qualified::Unknown;
         };
-        if schema != "pg_catalog" || kind == Kind::Relation {
-            let mut qualified = String::new();
-            schema.quote_into(&mut qualified);
-            qualified.push('.');
-            bare.quote_into(&mut qualified);
-            qualified.push_str(rest);
-            *constant = qualified.into();
+        if schema == "pg_catalog" && kind != ObjectKind::Relation {
+            return Qualified::AsItIs;
         }
-        true
+        let mut qualified = String::new();
+        schema.quote_into(&mut qualified);
+        qualified.push('.');
+        bare.quote_into(&mut qualified);
+        qualified.push_str(rest);
+        Qualified::Found(qualified)
     }
 
     /// The schema of the one function of a name that the search path finds: of two with the same
@@ -238,8 +273,8 @@ impl Analyzer<'_> {
     /// What an unqualified name means by the client's search path: NULL if it is qualified, or names
     /// nothing. `None` if the name cannot be written several times, or the path has nothing that ours has
     /// not.
-    fn found_by_path(&self, kind: Kind, name: &Expr) -> Option<Expr> {
-        if kind == Kind::Function || !repeatable(name, DEPTH) {
+    fn found_by_path(&self, kind: ObjectKind, name: &Expr) -> Option<Expr> {
+        if kind == ObjectKind::Function || !repeatable(name, DEPTH) {
             return None;
         }
         let catalog = self.grounds.catalog;
@@ -257,8 +292,8 @@ impl Analyzer<'_> {
             return None;
         }
         let bare = match kind {
-            Kind::Type => BARE_TYPE,
-            Kind::Relation | Kind::Function => BARE_RELATION,
+            ObjectKind::Type => BARE_TYPE,
+            ObjectKind::Relation | ObjectKind::Function => BARE_RELATION,
         };
         let matches = Operator {
             schema: Some(Ident::exact("pg_catalog")),
@@ -277,8 +312,26 @@ impl Analyzer<'_> {
     }
 }
 
+/// A name with its schema, if it has none and the catalog knows what it means.
+pub(crate) fn qualified_name(kind: ObjectKind, text: &str, grounds: Grounds<'_>) -> Option<String> {
+    match Analyzer::new(grounds).qualified(kind, text) {
+        Qualified::Found(qualified) => Some(qualified),
+        Qualified::AsItIs | Qualified::Unknown => None,
+    }
+}
+
+/// What became of a name.
+enum Qualified {
+    /// It means the same by any path.
+    AsItIs,
+    /// With its schema.
+    Found(String),
+    /// The catalog does not know it.
+    Unknown,
+}
+
 /// What a name means in one schema, if the role may look there.
-fn within(kind: Kind, schema_oid: Oid, schema: &Ident, name: &Expr) -> Expr {
+fn within(kind: ObjectKind, schema_oid: Oid, schema: &Ident, name: &Expr) -> Expr {
     let number = Expr::Literal(Literal::Number(schema_oid.to_string().into()));
     let allowed = [
         Expr::Cast(Box::new(number), catalog_type("oid", 0)),
@@ -297,7 +350,7 @@ fn within(kind: Kind, schema_oid: Oid, schema: &Ident, name: &Expr) -> Expr {
     }
 }
 
-fn find(kind: Kind, name: Expr) -> Expr {
+fn find(kind: ObjectKind, name: Expr) -> Expr {
     catalog_call(kind.names().1, [name])
 }
 
@@ -312,7 +365,7 @@ fn as_text(e: Expr) -> Expr {
 }
 
 /// The text as PostgreSQL itself reads it, when the statement runs: a constant would be read at once.
-fn converted(kind: Kind, name: &Expr) -> Expr {
+fn converted(kind: ObjectKind, name: &Expr) -> Expr {
     Expr::Cast(
         Box::new(as_text(name.clone())),
         catalog_type(kind.names().0, 0),
@@ -350,11 +403,11 @@ fn repeatable(e: &Expr, depth: usize) -> bool {
 }
 
 /// An unqualified name, folded as PostgreSQL does, and what follows that of a type.
-fn split_name(kind: Kind, constant: &str) -> Option<(Ident, &str)> {
+fn split_name(kind: ObjectKind, constant: &str) -> Option<(Ident, &str)> {
     let constant = constant.trim();
     let end = match kind {
-        Kind::Type => constant.find(['(', '[']).unwrap_or(constant.len()),
-        Kind::Relation | Kind::Function => constant.len(),
+        ObjectKind::Type => constant.find(['(', '[']).unwrap_or(constant.len()),
+        ObjectKind::Relation | ObjectKind::Function => constant.len(),
     };
     let (name, rest) = constant.split_at_checked(end)?;
     let modifiers = |c: char| c.is_ascii_digit() || "()[], ".contains(c);

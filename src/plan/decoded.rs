@@ -70,10 +70,10 @@ impl Decisions {
                 }
             }
         }
-        if used.is_empty() && uploads == 0 {
+        if used.is_empty() && uploads == 0 && lineage.named.is_empty() {
             return Ok(None);
         }
-        let mut numbered = Parameters::number(&lineage.params, used, uploads)?;
+        let mut numbered = Parameters::number(lineage, used, uploads)?;
         rewrite.params = Some(std::mem::take(&mut numbered.plain));
         for (at, n) in &numbered.tokens {
             let parameter = format!("${n}");

@@ -193,7 +193,7 @@ pub(super) fn place(
             (rewrite.maps).push(format!("CAST({map} AS \"pg_catalog\".\"jsonb\")"));
         }
         let numbered = decisions.decode(lineage, rewrite, 0)?;
-        let unwritten = Parameters::number(&lineage.params, Vec::new(), count)?;
+        let unwritten = Parameters::number(lineage, Vec::new(), count)?;
         return Ok(Placed {
             parameters: numbered.map(|n| Arc::new(n.parameters)),
             uploads: None,

@@ -38,11 +38,11 @@ pub use self::copy_in::{CopyDecoder, CopyTokens};
 pub use self::copy_out::{CopyEncoder, CopyExport, UnplannedRows};
 pub use self::explain::{ExplainedColumn, explain_statement};
 pub use self::observe::observe_statement;
-pub use self::param::{Bound, Parameters};
+pub use self::param::{Bound, Parameters, Qualify};
 pub use self::plan::{
     CursorEntry, Effect, Facts, Names, Plan, PlanContext, PreparedEntry, Told, plan_verbatim,
 };
-pub use self::statement::{check_parameter_types, plan_statement};
+pub use self::statement::{check_parameter_types, plan_statement, qualified_name};
 #[cfg(test)]
 pub(crate) use self::uploads::tests as upload_tests;
 pub use self::uploads::{Given, UploadRow, Uploaded, Uploads};

@@ -4,12 +4,14 @@
 //! its own parameters. Deliberately absent: the messages, which are the session's.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use crate::analyze::ObjectKind;
+use crate::analyze::lineage::Lineage;
 use crate::catalog::Catalog;
 use crate::catalog::allow::Unheeded;
 use crate::mask::TokenColumn;
@@ -47,10 +49,15 @@ enum Use {
     Plain(Option<Oid>),
     /// As a value of this setting.
     Setting(&'static Unheeded),
+    /// As the client sends it, but for the schema of what it names.
+    Named(ObjectKind),
     Token(TokenParameter),
     /// What the tokens stand for that temporary tables hold; no parameter of the client's.
     Upload(usize),
 }
+
+/// What gives a name the schema of what it means, if it needs one.
+pub type Qualify<'q> = dyn Fn(ObjectKind, &str) -> Option<String> + 'q;
 
 /// The values of one Bind for PostgreSQL.
 pub struct Bound<'v> {
@@ -75,10 +82,11 @@ impl Parameters {
     /// Numbers PostgreSQL's parameters: those the client's text names otherwise than as tokens, and
     /// one for each way the others are used.
     pub(super) fn number(
-        written: &BTreeMap<u16, u32>,
+        lineage: &Lineage,
         used: Vec<(At, u16, TokenParameter)>,
         uploads: usize,
     ) -> Result<Numbered, Refusal> {
+        let written = &lineage.params;
         let last = written.keys().next_back().copied().unwrap_or(0);
         // How often each is a token, and the type it then has.
         let mut as_token: HashMap<u16, (u32, Oid)> = HashMap::new();
@@ -93,7 +101,11 @@ impl Parameters {
         for n in 1..=last {
             let token = as_token.get(&n);
             let times = written.get(&n).copied().unwrap_or(0);
-            if token.is_none_or(|(as_token, _)| times > *as_token) {
+            let named = lineage.named.get(&n).filter(|(_, named)| *named == times);
+            if let Some((kind, _)) = named {
+                upstream.push((n, Use::Named(*kind)));
+                plain.insert(n, number(upstream.len())?);
+            } else if token.is_none_or(|(as_token, _)| times > *as_token) {
                 // Beside a token it is of the token's type: PostgreSQL has one type for one `$n`.
                 upstream.push((n, Use::Plain(token.map(|(_, shown)| *shown))));
                 plain.insert(n, number(upstream.len())?);
@@ -149,7 +161,7 @@ impl Parameters {
             let named = declared.get(index(*n)).copied().unwrap_or(0);
             match use_ {
                 Use::Plain(Some(beside)) if named == 0 => Ok(*beside),
-                Use::Plain(_) | Use::Setting(_) => Ok(named),
+                Use::Plain(_) | Use::Setting(_) | Use::Named(_) => Ok(named),
                 Use::Token(t) => t.upstream(named),
                 Use::Upload(_) => Ok(oid::JSONB),
             }
@@ -196,7 +208,7 @@ impl Parameters {
             }
             let ty = types.get_mut(index(*n))?;
             match use_ {
-                Use::Plain(_) | Use::Setting(_) => *ty = *found,
+                Use::Plain(_) | Use::Setting(_) | Use::Named(_) => *ty = *found,
                 Use::Token(t) if *ty == 0 => *ty = t.shown(),
                 Use::Token(_) | Use::Upload(_) => {}
             }
@@ -211,6 +223,7 @@ impl Parameters {
                 && match (a, b) {
                     (Use::Plain(_), Use::Plain(_)) => true,
                     (Use::Setting(a), Use::Setting(b)) => a.name == b.name,
+                    (Use::Named(a), Use::Named(b)) => a == b,
                     (Use::Token(a), Use::Token(b)) => a.used_like(b),
                     (Use::Upload(a), Use::Upload(b)) => a == b,
                     _ => false,
@@ -221,12 +234,13 @@ impl Parameters {
     }
 
     /// The values for PostgreSQL of the values a client binds, and what the tokens stand for that were
-    /// uploaded.
+    /// uploaded. Names get the schemas that `qualified` finds for them.
     pub fn bind<'v>(
         &self,
         declared: usize,
         (formats, values): (Formats<'v>, Values<'v>),
         uploads: &[Zeroizing<String>],
+        qualified: &Qualify<'_>,
     ) -> Result<Bound<'v>, Refusal> {
         let wanted = self.client.max(declared);
         if values.len() != wanted {
@@ -267,6 +281,14 @@ impl Parameters {
                     let shown = s.shown(&String::from_utf8_lossy(value))?;
                     (format, Some(Cow::Owned(shown.into_bytes())))
                 }
+                (Use::Named(kind), Some(value)) => {
+                    // In binary it is an OID.
+                    let text = std::str::from_utf8(value).ok();
+                    let name = text.filter(|_| format == Format::Text);
+                    let name = name.and_then(|text| qualified(*kind, text));
+                    let value = name.map_or(Cow::Borrowed(value), |n| Cow::Owned(n.into_bytes()));
+                    (format, Some(value))
+                }
                 (Use::Token(t), Some(value)) => {
                     let plain = t.stored(value, format)?;
                     (Format::Text, Some(Cow::Owned(plain.to_vec())))
@@ -291,7 +313,7 @@ impl Parameters {
         }
         let values = self.upstream.iter().map(|(_, use_)| match use_ {
             Use::Upload(upload) => uploads.get(*upload).ok_or_else(super::uploads::not_read),
-            Use::Plain(_) | Use::Token(_) => Err(super::uploads::not_read()),
+            _ => Err(super::uploads::not_read()),
         });
         let values = values.map(|map| Ok(Some(Cow::Owned(map?.as_bytes().to_vec()))));
         Ok(Bound {
@@ -316,7 +338,7 @@ impl Parameters {
         let arguments = self.upstream.iter().map(|(n, use_)| {
             let arg = || args.get(index(*n)).ok_or_else(not_constant);
             match use_ {
-                Use::Plain(_) => arg().cloned(),
+                Use::Plain(_) | Use::Named(_) => arg().cloned(),
                 Use::Token(t) => t.argument(arg()?),
                 Use::Setting(s) => super::settings::argument(s, arg()?),
                 Use::Upload(_) => Err(super::uploads::not_prepared()),

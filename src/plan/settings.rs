@@ -25,7 +25,7 @@ pub(super) fn parameters(
     if !plain {
         return Err(not_bound());
     }
-    let mut parameters = Parameters::number(&lineage.params, Vec::new(), 0)?.parameters;
+    let mut parameters = Parameters::number(lineage, Vec::new(), 0)?.parameters;
     for (n, setting) in &lineage.settings {
         if lineage.params.get(n) != Some(&1) {
             return Err(shared(setting.name));

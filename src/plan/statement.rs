@@ -10,7 +10,7 @@ use super::rewrite::{relations, shared};
 use super::tabulated::Tabulate;
 use super::uploads::{Given, Uploads};
 use super::utility;
-use crate::analyze::{Grounds, analyze, analyze_values};
+use crate::analyze::{Grounds, ObjectKind, analyze, analyze_values};
 use crate::ident::Ident;
 use crate::mask::OutputRule;
 use crate::pg::{Oid, sqlstate};
@@ -237,6 +237,11 @@ pub fn check_parameter_types(types: &[Oid], ctx: &PlanContext<'_>) -> Result<(),
         ));
     }
     crate::analyze::constructible(named, grounds(ctx))
+}
+
+/// What a parameter names, with its schema, if the catalog knows it without one.
+pub fn qualified_name(kind: ObjectKind, text: &str, ctx: &PlanContext<'_>) -> Option<String> {
+    crate::analyze::qualified_name(kind, text, grounds(ctx))
 }
 
 /// `PREPARE name (types) AS …`: created upstream under a fresh name, so that the name's masks are the

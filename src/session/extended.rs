@@ -248,7 +248,7 @@ impl Session {
                     } else {
                         None
                     };
-                    match self.send_bind(bind, prepared, uploaded.as_ref(), io)? {
+                    match self.send_bind(bind, prepared, uploaded.as_ref(), at, io)? {
                         Ok(()) => return Ok(Step::Continue),
                         Err(refusal) => refusal,
                     }
@@ -269,9 +269,13 @@ impl Session {
         bind: &Bind<'_>,
         prepared: Arc<Prepared>,
         uploaded: Option<&Uploaded>,
+        at: &Moment<'_>,
         io: &mut Io<'_>,
     ) -> Result<Result<(), Refusal>, WriteError> {
-        let bound = match prepared.bound(bind, uploaded) {
+        let qualified = |kind, text: &str| {
+            planning::qualified_name(kind, text, &self.role, at.snapshot, &self.speculative)
+        };
+        let bound = match prepared.bound(bind, uploaded, &qualified) {
             Ok(bound) => bound,
             Err(refusal) => return Ok(Err(refusal)),
         };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use foldhash::HashMap;
 
 use super::transaction::State;
+use crate::analyze::ObjectKind;
 use crate::catalog::{SearchPath, TempTables};
 use crate::ident::Ident;
 use crate::limits;
@@ -193,6 +194,20 @@ pub(super) fn again(
         };
         plan_statement(source.clone(), &context)
     })?
+}
+
+/// What a parameter names, with its schema.
+pub(super) fn qualified_name(
+    kind: ObjectKind,
+    text: &str,
+    role: &str,
+    snapshot: &Snapshot,
+    state: &State,
+) -> Option<String> {
+    in_context(role, snapshot, state, Ident::exact(""), |context| {
+        crate::plan::qualified_name(kind, text, context)
+    })
+    .ok()?
 }
 
 /// A refusal that a newer catalog might not give: the name may have been created a moment ago.

@@ -20,7 +20,7 @@ use crate::ident::Ident;
 use crate::mask::OutputRule;
 use crate::pg::Oid;
 use crate::pg::types::Format;
-use crate::plan::{Bound, Effect, Plan, PreparedEntry, Refusal, Uploaded};
+use crate::plan::{Bound, Effect, Plan, PreparedEntry, Qualify, Refusal, Uploaded};
 use crate::sql::tree::{CopyDirection, Statement};
 use crate::wire::frontend::Bind;
 
@@ -125,6 +125,7 @@ impl Prepared {
         &self,
         bind: &Bind<'v>,
         uploaded: Option<&Uploaded>,
+        qualified: &Qualify<'_>,
     ) -> Result<Option<Bound<'v>>, Refusal> {
         let Some(parameters) = self.plan.parameters() else {
             return Ok(None);
@@ -133,9 +134,9 @@ impl Prepared {
             Some((uploads, uploaded)) => uploads.maps(uploaded)?,
             None => Vec::new(),
         };
-        parameters
-            .bind(self.declared().len(), (bind.formats, bind.values), &maps)
-            .map(Some)
+        let (declared, values) = (self.declared().len(), (bind.formats, bind.values));
+        let bound = parameters.bind(declared, values, &maps, qualified);
+        bound.map(Some)
     }
 
     pub(super) fn entry(&self) -> PreparedEntry {
