@@ -264,7 +264,7 @@ impl Session<'_> {
             .iter()
             .zip(plan.outputs().into_iter().flat_map(|o| o.iter()))
         {
-            let made = !matches!(rule.transform, Transform::Pass);
+            let made = !matches!(rule.transform, Transform::Pass | Transform::Name(_));
             assert_eq!(told.place.contains("at the output"), made, "{}", told.name);
         }
         let width = explained

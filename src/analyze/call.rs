@@ -3,6 +3,7 @@
 use super::expr::{At, Info};
 use super::functions::Chosen;
 use super::lineage::{OutputColumn, Uses};
+use super::object_name::ObjectKind;
 use super::query::rename;
 use super::scope::{CteFrame, Scope};
 use super::{Analyzer, Resolve};
@@ -55,6 +56,9 @@ impl Analyzer<'_> {
                 ty: Some(oid::TEXT),
                 ..Info::default()
             });
+        }
+        if chosen.is_builtin("format_type") {
+            self.shown_name(ObjectKind::Type, e);
         }
         Ok(Info {
             tainted,

@@ -230,7 +230,10 @@ impl Analyzer<'_> {
             }
             Expr::Cast(inner, ty) => {
                 let info = self.expr(inner, scope, ctes)?;
-                self.cast(inner, info, ty)
+                let from = info.ty;
+                let info = self.cast(inner, info, ty)?;
+                self.shown_cast(inner, from, info.ty);
+                Ok(info)
             }
             Expr::Collate(inner, collation) => {
                 let info = self.consumed(inner, scope, ctes, Uses::COMPUTE)?;

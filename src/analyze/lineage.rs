@@ -5,13 +5,14 @@
 //! wrapping a query in a subquery or CTE can add uses, never lose one. Deliberately absent:
 //! treatments; what a use means for a role is `plan::decide`'s business.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::object_name::ObjectKind;
 use crate::catalog::allow::Unheeded;
 use crate::catalog::{Column, Relation};
 use crate::ident::Ident;
+use crate::mask::{BareNames, Transform};
 use crate::pg::types::oid;
 use crate::pg::{AttrNumber, Oid};
 use crate::sql::tree::{Constant, HeldId, ListId, RelationId};
@@ -212,6 +213,8 @@ pub struct Lineage {
     pub settings: Vec<(u16, &'static Unheeded)>,
     /// What parameters name where they are of an OID type, and how often.
     pub named: BTreeMap<u16, (ObjectKind, u32)>,
+    /// What names are shown without, of each kind that is shown.
+    pub bare: HashMap<ObjectKind, Arc<BareNames>>,
 }
 
 impl Lineage {
@@ -250,6 +253,17 @@ impl Lineage {
     /// One list of constants, to add to.
     pub fn list_mut(&mut self, id: ListId) -> Option<&mut List> {
         self.lists.get_mut(usize::try_from(id.0).ok()?)
+    }
+
+    /// What is done to a column of the result that nothing is hidden of: names lose schemas that the
+    /// client's path finds them in.
+    pub fn shown(&self, output: &OutputColumn) -> Transform {
+        let kind = output.ty.and_then(ObjectKind::of);
+        let names = kind.and_then(|kind| self.bare.get(&kind));
+        match names.filter(|names| !names.is_empty()) {
+            Some(names) => Transform::Name(Arc::clone(names)),
+            None => Transform::Pass,
+        }
     }
 
     /// Is one side of a comparison constants that the other is looked for in?

@@ -55,6 +55,7 @@ mod scope;
 mod scrub;
 mod select;
 mod settings;
+mod shown_name;
 mod view;
 mod with;
 
@@ -123,6 +124,7 @@ pub fn analyze(statement: &mut Statement, grounds: Grounds<'_>) -> Resolve<Linea
     if analyzer.merges {
         analyzer.nothing_protected()?;
     }
+    analyzer.shown_outputs(&outputs);
     analyzer.lineage.outputs = outputs;
     Ok(analyzer.lineage)
 }

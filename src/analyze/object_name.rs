@@ -20,7 +20,7 @@ use crate::pg::types::oid;
 use crate::sql::tree::{Call, CallArg, Expr, Literal, Name, Operator};
 
 /// What is named.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ObjectKind {
     /// `regproc`
     Function,
@@ -32,11 +32,11 @@ pub enum ObjectKind {
 
 impl ObjectKind {
     /// Of the OID type of that name.
-    fn of(ty: Oid) -> Option<Self> {
+    pub(crate) fn of(ty: Oid) -> Option<Self> {
         match ty {
-            24 => Some(Self::Function),
-            2205 => Some(Self::Relation),
-            2206 => Some(Self::Type),
+            oid::REGPROC => Some(Self::Function),
+            oid::REGCLASS => Some(Self::Relation),
+            oid::REGTYPE => Some(Self::Type),
             _ => None,
         }
     }
@@ -395,7 +395,7 @@ fn repeatable(e: &Expr, depth: usize) -> bool {
         Expr::Call(call) => {
             let Call { function, args, .. } = &**call;
             let quotes = matches!(function.parts.as_slice(), [s, f]
-                if *s == "pg_catalog" && ["quote_ident", "lower", "format", "concat"].contains(&f.as_str()));
+                if *s == "pg_catalog" && ["quote_ident", "lower", "format", "concat", "regexp_replace"].contains(&f.as_str()));
             quotes && args.iter().all(|a| repeatable(&a.value, depth))
         }
         _ => false,

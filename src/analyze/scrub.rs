@@ -180,11 +180,15 @@ const NAMED_BARE: &str = r"\1\2";
 /// What stands before the name of what is in a schema.
 fn prefix(schema: &Ident) -> String {
     let quoted = schema.as_str().replace('"', "\"\"");
-    let escaped: String = (quoted.chars())
+    format!(r#""?{}"?\."#, escaped(&quoted))
+}
+
+/// A text as a regular expression for itself.
+pub(super) fn escaped(text: &str) -> String {
+    (text.chars())
         .flat_map(|c| [(!c.is_alphanumeric()).then_some('\\'), Some(c)])
         .flatten()
-        .collect();
-    format!(r#""?{escaped}"?\."#)
+        .collect()
 }
 
 /// The same without the schema.

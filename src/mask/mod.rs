@@ -5,6 +5,7 @@
 //! only, every name qualified, and masks of text also have a Rust form ([`CompiledMask::apply`]) for
 //! the wire. The two agree on every input; `tests/mask.rs` proves it against PostgreSQL.
 
+mod bare;
 mod column_type;
 mod constant;
 mod decimal;
@@ -24,6 +25,7 @@ mod sql_text;
 mod temporal;
 pub mod token;
 
+pub use self::bare::BareNames;
 pub use self::column_type::{ColumnType, null_sql};
 pub use self::description::{
     FieldShape, ShapeMismatch, parse_row_description, rewrite_row_description,

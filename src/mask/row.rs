@@ -11,7 +11,7 @@ use bytes::BytesMut;
 use super::description::{FieldShape, ShapeMismatch};
 use super::short::append;
 use super::token::CellState;
-use super::{CompiledMask, TokenColumn};
+use super::{BareNames, CompiledMask, TokenColumn};
 use crate::limits::FRAME_BYTES;
 use crate::pg::types::{Format, oid};
 use crate::pg::{AttrNumber, Oid};
@@ -24,6 +24,8 @@ pub enum Transform {
     Pass,
     /// Masked at the output.
     Mask(Arc<CompiledMask>),
+    /// A name, without the schema that the client's search path finds it in.
+    Name(Arc<BareNames>),
     /// Tokenized at the output; described as `varchar` without a length.
     Token(Arc<TokenColumn>),
 }
@@ -34,8 +36,9 @@ impl Transform {
         match (self, older) {
             (Self::Pass, Self::Pass) => true,
             (Self::Mask(a), Self::Mask(b)) => a.same(b),
+            (Self::Name(a), Self::Name(b)) => a == b,
             (Self::Token(a), Self::Token(b)) => a.accepts(b),
-            (Self::Pass | Self::Mask(_) | Self::Token(_), _) => false,
+            (Self::Pass | Self::Mask(_) | Self::Name(_) | Self::Token(_), _) => false,
         }
     }
 }
@@ -98,6 +101,7 @@ struct Step {
 /// What is done to it.
 enum Touch {
     Mask(Arc<CompiledMask>),
+    Name(Arc<BareNames>),
     Token(Arc<TokenColumn>),
 }
 
@@ -113,7 +117,10 @@ impl RowMasker {
         let (mut steps, mut passed) = (Vec::new(), 0_usize);
         for (column, rule) in rules.iter().enumerate() {
             let touch = match &rule.transform {
-                Transform::Pass => {
+                Transform::Name(names) if is_name(fields.get(column)) => {
+                    Touch::Name(Arc::clone(names))
+                }
+                Transform::Pass | Transform::Name(_) => {
                     passed = passed.saturating_add(1);
                     continue;
                 }
@@ -181,6 +188,15 @@ impl RowMasker {
             let start = out.len();
             match &step.touch {
                 Touch::Mask(mask) => mask.apply_in(from, length, out),
+                Touch::Name(names) => {
+                    let format = self.formats.get(step.column).ok_or(MalformedRow)?;
+                    let value = from.get(..length).ok_or(MalformedRow)?;
+                    out.extend_from_slice(match format {
+                        Format::Text => names.strip(value),
+                        // An OID.
+                        Format::Binary => value,
+                    });
+                }
                 Touch::Token(token) => {
                     let format = self.formats.get(step.column).ok_or(MalformedRow)?;
                     let value = from.get(..length).ok_or(MalformedRow)?;
@@ -202,7 +218,7 @@ impl RowMasker {
     /// Is an encrypted cell among the values that does not open?
     pub fn is_broken(&self, values: &[Option<&[u8]>]) -> bool {
         self.steps.iter().any(|step| match &step.touch {
-            Touch::Mask(_) => false,
+            Touch::Mask(_) | Touch::Name(_) => false,
             Touch::Token(token) => {
                 let value = values.get(step.column).copied().flatten();
                 let cells = token.cells().zip(value);
@@ -266,7 +282,7 @@ fn check(rule: &OutputRule, field: &FieldShape) -> Result<(), &'static str> {
         _ => {}
     }
     let fits = match &rule.transform {
-        Transform::Pass => true,
+        Transform::Pass | Transform::Name(_) => true,
         Transform::Mask(mask) => {
             mask.at_output() && same_text(mask.column_type().oid, field.type_oid)
         }
@@ -279,6 +295,11 @@ fn check(rule: &OutputRule, field: &FieldShape) -> Result<(), &'static str> {
     } else {
         Err("its type differs")
     }
+}
+
+/// Is it shown as a name, with a schema perhaps?
+fn is_name(field: Option<&FieldShape>) -> bool {
+    field.is_some_and(|f| matches!(f.type_oid, oid::REGCLASS | oid::REGTYPE))
 }
 
 /// text and varchar are the same bytes; char(n) is padded, so only itself.

@@ -57,6 +57,10 @@ pub mod oid {
     pub const INTERVAL: Oid = 1186;
     /// `numeric`
     pub const NUMERIC: Oid = 1700;
+    /// `regclass`
+    pub const REGCLASS: Oid = 2205;
+    /// `regtype`
+    pub const REGTYPE: Oid = 2206;
     /// `record`
     pub const RECORD: Oid = 2249;
     /// `uuid`

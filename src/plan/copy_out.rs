@@ -135,7 +135,7 @@ impl CopyEncoder {
             let Some(stored) = value else { continue };
             let mut shown = Vec::with_capacity(stored.len());
             match &rule.transform {
-                Transform::Pass => continue,
+                Transform::Pass | Transform::Name(_) => continue,
                 Transform::Mask(mask) => mask.apply(stored, &mut shown),
                 Transform::Token(token) => token.encode_wire(stored, format, &mut shown)?,
             }

@@ -362,7 +362,7 @@ impl Decisions {
 
     fn output_rule(&self, o: &OutputColumn, lineage: &Lineage) -> OutputRule {
         let mut rule = OutputRule {
-            transform: Transform::Pass,
+            transform: lineage.shown(o),
             expect: None,
             origin: None,
             name: None,

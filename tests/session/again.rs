@@ -56,7 +56,7 @@ async fn a_plan_is_no_wider_than_what_it_was_made_from() {
         assert_eq!(code(&error), "42P10");
         let class = |name: &str| format!("SELECT '{name}'::regclass::text");
         let people = column(&client, &class("people")).await;
-        assert_eq!(people, ["public.people"]);
+        assert_eq!(people, ["people"]);
         let error = client.simple_query(&class("pg_catalog.nothing")).await;
         assert_eq!(code(&error.unwrap_err()), "42P01");
         // An int8 where there was an int4.
