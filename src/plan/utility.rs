@@ -206,16 +206,16 @@ fn stand_in(name: &str, local: bool, is_reset: bool, effect: Effect) -> Plan {
 }
 
 fn show(name: &str, statement: &Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
-    let own = match name {
-        "search_path" => Some(ctx.search_path_text),
-        "client_encoding" => Some(ctx.client_encoding.name()),
-        _ => None,
+    let text = |value: &str| {
+        let quoted = value.replace('\'', "''");
+        format!("'{quoted}'::\"pg_catalog\".\"text\"")
     };
-    if let Some(own) = own {
-        let quoted = own.replace('\'', "''");
-        let sql = SqlText::new(format!(
-            "SELECT '{quoted}'::\"pg_catalog\".\"text\" AS \"{name}\""
-        ));
+    let own = [
+        ("search_path", text(ctx.search_path_text)),
+        ("client_encoding", text(ctx.client_encoding.name())),
+    ];
+    if let Some((_, value)) = own.iter().find(|(own, _)| name == *own) {
+        let sql = SqlText::new(format!("SELECT {value} AS \"{name}\""));
         return Ok(Plan::decided(sql, Effect::None, facts("SHOW")).passing(1));
     }
     if name.contains('.') && !ctx.grants.may_set(name) {
@@ -248,7 +248,8 @@ fn show_all(ctx: &PlanContext<'_>) -> Plan {
     );
     let sql = format!(
         "SELECT s.name, COALESCE({}, {}) AS setting, s.short_desc AS description \
-         FROM pg_catalog.pg_settings AS s",
+         FROM pg_catalog.pg_settings AS s \
+         ORDER BY pg_catalog.lower(s.name) COLLATE pg_catalog.\"C\"",
         kept_by_sql("s.name"),
         unpinned_sql("s.name", &theirs),
     );

@@ -6,6 +6,7 @@ use pgveil::limits;
 use tokio_postgres::NoTls;
 use tokio_postgres::types::{Kind, Type};
 
+use super::client::{Answer, Client};
 use super::pooled::DATABASE;
 use super::stage::{PASSWORD, Stage, code, connect, eventually, options, records, until_it_runs};
 
@@ -507,4 +508,34 @@ async fn what_a_trigger_makes_of_a_row_is_not_told() {
     app.batch_execute("DROP TRIGGER routes ON sink")
         .await
         .unwrap();
+}
+
+#[test]
+fn show_all_shows_the_settings_of_the_client() {
+    let settings = |client: &mut Client| {
+        client.simple("SET search_path = \"Odd\", public");
+        let Answer::Rows(rows, tag) = client.simple("SHOW ALL") else {
+            unreachable!("SHOW ALL is refused")
+        };
+        (rows, tag)
+    };
+    let mut direct = super::reload::as_owner();
+    let mut client = Client::connect(Stage::shared().addr, "support", PASSWORD, "stage").unwrap();
+    let ((theirs, tag), (ours, our_tag)) = (settings(&mut direct), settings(&mut client));
+    assert_eq!(tag, our_tag);
+    assert_eq!(theirs.len(), ours.len());
+    assert!(
+        ours.iter()
+            .any(|row| row.starts_with("search_path | \"Odd\", public | "))
+    );
+    let differ: Vec<&String> = (theirs.iter().zip(&ours))
+        .filter(|(a, b)| a != b)
+        .map(|(_, b)| b)
+        .collect();
+    // What restricted sessions are started with stays PostgreSQL's own to tell.
+    let names: Vec<&str> = differ
+        .iter()
+        .filter_map(|row| row.split(" | ").next())
+        .collect();
+    assert_eq!(names, ["enable_mergejoin"]);
 }
