@@ -69,6 +69,7 @@ impl Analyzer<'_> {
 
     /// Resolves a call's name, arguments and clauses.
     fn resolve_call(&mut self, call: &mut Call, at: At<'_, '_>) -> Resolve<(Chosen, bool)> {
+        self.counted_rows(call, at.scope)?;
         let mut infos = Vec::with_capacity(call.args.len());
         for arg in &mut call.args {
             infos.push(self.expr(&mut arg.value, at.scope, at.ctes)?);

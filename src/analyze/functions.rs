@@ -45,6 +45,12 @@ impl Analyzer<'_> {
             .any(|f| f.schema != "pg_catalog" || arity(f, 1) && takes_rows(f))
     }
 
+    /// Can only a function of PostgreSQL's own be meant?
+    pub(super) fn is_only_builtin(&self, name: &Name) -> bool {
+        let mut found = self.candidates(name).into_iter();
+        found.all(|f| f.schema == "pg_catalog")
+    }
+
     fn candidates(&self, name: &Name) -> Vec<&Function> {
         let (schema, function) = match name.parts.as_slice() {
             [f] => (None, f),

@@ -480,8 +480,7 @@ async fn what_a_trigger_makes_of_a_row_is_not_told() {
     .await
     .unwrap();
     let stage = Stage::shared();
-    let mut client =
-        super::client::Client::connect(stage.addr, "support", PASSWORD, "stage").unwrap();
+    let mut client = Client::connect(stage.addr, "support", PASSWORD, "stage").unwrap();
     client.take_received();
     let insert = "INSERT INTO sink SELECT $, lower('CANARY OF A ROW')";
     for (id, state) in [
@@ -496,8 +495,8 @@ async fn what_a_trigger_makes_of_a_row_is_not_told() {
         let sql = insert.replace('$', &id.to_string());
         for answer in [client.simple(&sql), client.extended(&sql)] {
             let got = match answer {
-                super::client::Answer::Error(state, _) => state,
-                super::client::Answer::Rows(..) => String::new(),
+                Answer::Error(state, _) => state,
+                Answer::Rows(..) => String::new(),
             };
             assert_eq!(got, state, "{id}");
         }
