@@ -107,6 +107,7 @@ fn kind(statement: &Statement) -> &'static str {
         Statement::Fetch { .. } => "FETCH",
         Statement::CreateTable(_) => "CREATE TABLE",
         Statement::DropTable { .. } => "DROP TABLE",
+        Statement::Truncate { .. } => "TRUNCATE TABLE",
         Statement::Set { .. } => "SET",
         Statement::Reset(_) => "RESET",
         Statement::Show(_) => "SHOW",

@@ -60,6 +60,11 @@ fn plan(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal
         } => {
             return super::temp::drop(if_exists, names, cascade, ctx);
         }
+        Statement::Truncate {
+            names,
+            restart,
+            cascade,
+        } => return super::temp::truncate(names, restart, cascade, ctx),
         _ => {}
     }
     match &mut statement {

@@ -231,10 +231,8 @@ pub(super) fn drop(
 ) -> Result<Plan, Refusal> {
     let mut dropped = Vec::with_capacity(names.len());
     for name in &mut names {
-        let table = match name.parts.as_slice() {
-            [table] => table.clone(),
-            [schema, table] if *schema == SCHEMA => table.clone(),
-            _ => return Err(not_temporary(name)),
+        let Some(table) = own_name(name) else {
+            return Err(not_temporary(name));
         };
         let known = ctx.temp.get(&table).is_some();
         if !known && !if_exists {
@@ -254,6 +252,50 @@ pub(super) fn drop(
         ..Facts::default()
     };
     Ok(Plan::decided(sql, Effect::DropTemp(dropped), facts))
+}
+
+/// Temporary tables of the session's own are nobody else's, and have no triggers.
+pub(super) fn truncate(
+    mut names: Vec<Name>,
+    restart: bool,
+    cascade: bool,
+    ctx: &PlanContext<'_>,
+) -> Result<Plan, Refusal> {
+    for name in &mut names {
+        let own = own_name(name).filter(|table| ctx.temp.get(table).is_some());
+        let Some(table) = own else {
+            let table = name.parts.last().map_or("", Ident::as_str);
+            return Err(
+                Refusal::denied(format!("permission denied for table {table}"))
+                    .detail(
+                        "A restricted role may truncate the temporary tables of its own session.",
+                    )
+                    .hint("DELETE FROM empties a table, where the policy grants it.")
+                    .at(name.position),
+            );
+        };
+        name.parts = vec![Ident::exact(SCHEMA), table];
+    }
+    let statement = Statement::Truncate {
+        names,
+        restart,
+        cascade,
+    };
+    let sql = print(&statement, &Rewrite::default())?;
+    let facts = Facts {
+        kind: "TRUNCATE TABLE",
+        ..Facts::default()
+    };
+    Ok(Plan::decided(sql, Effect::None, facts))
+}
+
+/// What a temporary table is called, if it is one that is meant.
+fn own_name(name: &Name) -> Option<Ident> {
+    match name.parts.as_slice() {
+        [table] => Some(table.clone()),
+        [schema, table] if *schema == SCHEMA => Some(table.clone()),
+        _ => None,
+    }
 }
 
 fn not_temporary(name: &Name) -> Refusal {

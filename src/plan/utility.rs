@@ -66,6 +66,7 @@ pub(super) fn plan(statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, 
         | Statement::Copy(_)
         | Statement::CreateTable(_)
         | Statement::DropTable { .. }
+        | Statement::Truncate { .. }
         | Statement::Explain { .. }
         | Statement::Prepare { .. }
         | Statement::Execute { .. }

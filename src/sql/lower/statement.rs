@@ -32,6 +32,7 @@ impl Front<'_, '_> {
             "deallocate" => self.deallocate(),
             "create" => self.create(),
             "drop" => self.drop_table(),
+            "truncate" => self.truncate(),
             "discard" => self.discard(),
             "listen" | "unlisten" | "notify" => self.notification(&word),
             _ => Err(self.unknown_statement(&word)),
@@ -58,7 +59,6 @@ impl Front<'_, '_> {
                 | "reindex"
                 | "revoke"
                 | "security"
-                | "truncate"
                 | "vacuum"
         );
         if known {
@@ -256,7 +256,6 @@ fn instead(word: &str) -> Option<&'static str> {
         "alter" => {
             Some("CREATE TEMP TABLE … AS SELECT … makes a temporary table of another shape.")
         }
-        "truncate" => Some("DELETE FROM empties a table."),
         _ => None,
     }
 }

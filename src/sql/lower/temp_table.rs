@@ -1,4 +1,4 @@
-//! CREATE TABLE (of which only temporary ones will be allowed) and DROP TABLE.
+//! CREATE TABLE, DROP TABLE and TRUNCATE, of which only those of temporary tables will be allowed.
 //!
 //! Deliberately absent: every clause a scratch table does not need (REFERENCES, generated columns,
 //! options of sequences, inheritance, partitioning, storage).
@@ -279,6 +279,26 @@ impl Front<'_, '_> {
         Ok(Statement::DropTable {
             if_exists,
             names,
+            cascade,
+        })
+    }
+
+    /// `TRUNCATE [TABLE] [ONLY] a [*], …`; nothing inherits from a temporary table.
+    pub(super) fn truncate(&mut self) -> Lowered<Statement> {
+        self.advance();
+        self.eat("table");
+        let names = self.list(|p| Ok(p.relation_expr()?.0))?;
+        let restart = self.eat_all(&["restart", "identity"]);
+        if !restart {
+            self.eat_all(&["continue", "identity"]);
+        }
+        let cascade = self.eat("cascade");
+        if !cascade {
+            self.eat("restrict");
+        }
+        Ok(Statement::Truncate {
+            names,
+            restart,
             cascade,
         })
     }

@@ -95,6 +95,17 @@ impl Printer<'_> {
                 self.push(if *cascade { " CASCADE" } else { "" });
                 Ok(())
             }
+            Statement::Truncate {
+                names,
+                restart,
+                cascade,
+            } => {
+                self.push("TRUNCATE TABLE ");
+                self.separated(names, ", ", |p, n| p.qualified(n, "a table to truncate"))?;
+                self.push(if *restart { " RESTART IDENTITY" } else { "" });
+                self.push(if *cascade { " CASCADE" } else { "" });
+                Ok(())
+            }
             Statement::Discard(what) => self.discard(what),
             Statement::Listen(channel) => self.named("LISTEN ", Some(channel), ""),
             Statement::Unlisten(channel) => self.named("UNLISTEN ", channel.as_ref(), "*"),

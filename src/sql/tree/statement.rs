@@ -113,6 +113,15 @@ pub enum Statement {
         /// `CASCADE`
         cascade: bool,
     },
+    /// `TRUNCATE a, b [RESTART IDENTITY] [CASCADE]`
+    Truncate {
+        /// Tables.
+        names: Vec<Name>,
+        /// `RESTART IDENTITY`
+        restart: bool,
+        /// `CASCADE`
+        cascade: bool,
+    },
     /// `DISCARD ALL|PLANS|SEQUENCES|TEMP` (lower case)
     Discard(Box<str>),
     /// `LISTEN channel`
