@@ -43,7 +43,8 @@ impl Analyzer<'_> {
 
     /// A FROM item as one value.
     fn item_row(&mut self, e: &mut Expr, item: &Item) -> Resolve<Info> {
-        if item.kind != ItemKind::Plain {
+        let twins = || (item.columns.iter()).any(|c| c.reference.name != c.name);
+        if item.kind != ItemKind::Plain || item.fields && item.relation.is_none() && twins() {
             return Err(Refusal::error(
                 sqlstate::FEATURE_NOT_SUPPORTED,
                 format!(

@@ -90,12 +90,16 @@ impl Analyzer<'_> {
                 };
                 let outputs = rename(outputs, &named.columns, &named.name)?;
                 let printed = self.unique(&named.name, &lateral_scope);
-                // Names differ from the query's own only by the alias list, printed as such.
+                // Names differ from the query's own only by the alias list, printed as such, and where
+                // two are the same, of which `*` means both.
+                let mut item = derived_item(named.name, printed.clone(), outputs);
+                number_twins(&mut item.columns);
+                let columns = item.columns.iter().map(|c| c.reference.name.clone());
                 *alias = Some(TableAlias {
-                    name: printed.clone(),
-                    columns: outputs.iter().map(|o| o.name.clone()).collect(),
+                    name: printed,
+                    columns: columns.collect(),
                 });
-                Ok(single(derived_item(named.name, printed, outputs)))
+                Ok(single(item))
             }
             TableRef::Function(f) => {
                 let (alias, outputs) = self.table_function(f, &lateral_scope, env.ctes)?;
@@ -169,12 +173,14 @@ impl Analyzer<'_> {
             });
             let outputs = rename(cte.columns.clone(), &alias.columns, &alias.name)?;
             let printed = self.unique(&alias.name, scope);
-            let own = outputs.iter().take(cte.own);
+            let mut item = derived_item(alias.name, printed.clone(), outputs);
+            number_twins(&mut item.columns);
+            let own = item.columns.iter().take(cte.own);
             r.alias = Some(TableAlias {
-                name: printed.clone(),
-                columns: own.map(|o| o.name.clone()).collect(),
+                name: printed,
+                columns: own.map(|c| c.reference.name.clone()).collect(),
             });
-            return Ok(single(derived_item(alias.name, printed, outputs)));
+            return Ok(single(item));
         }
         let relation = self.find_relation(&r.name)?;
         if let Some(query) = self.settings_query(&relation)? {

@@ -182,8 +182,9 @@ pub(super) fn place(
     {
         let made = uploads.made(uploaded)?;
         let wide: Vec<bool> = made.iter().map(|made| made.wide).collect();
-        let each = held.iter().filter_map(|(_, place)| made.get(*place));
-        if each.map(|made| made.map.len()).sum::<usize>() > limits::UPLOADED_TEXT_BYTES {
+        // What the client has put there is bounded: how long the text gets tells of what it stands for.
+        let each = held.iter().map(|(_, place)| uploaded.bytes_of(*place));
+        if each.sum::<usize>() > limits::UPLOADED_TEXT_BYTES {
             return Err(Fault::Many.refusal());
         }
         let forms = held.iter().map(|held| form(held, Some(&wide)));

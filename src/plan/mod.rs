@@ -2,6 +2,7 @@
 //!
 //! [`Plan`] is sealed: only `decide` makes one, and only a plan can become an upstream request.
 
+mod bound;
 mod cache;
 mod constraints;
 mod copy;
@@ -33,12 +34,13 @@ mod tokens;
 mod uploads;
 mod utility;
 
+pub use self::bound::{Bound, Qualify};
 pub use self::cache::{PlanKey, Planned, Plans, Scope, stands_alone};
 pub use self::copy_in::{CopyDecoder, CopyTokens};
 pub use self::copy_out::{CopyEncoder, CopyExport, UnplannedRows};
 pub use self::explain::{ExplainedColumn, explain_statement};
 pub use self::observe::observe_statement;
-pub use self::param::{Bound, Parameters, Qualify};
+pub use self::param::Parameters;
 pub use self::plan::{
     CursorEntry, Effect, Facts, Names, Plan, PlanContext, PreparedEntry, Told, plan_verbatim,
 };

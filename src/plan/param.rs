@@ -3,7 +3,6 @@
 //! A use as a token gets the plaintext; any other gets what the client sent. The client keeps seeing
 //! its own parameters. Deliberately absent: the messages, which are the session's.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -20,7 +19,6 @@ use crate::pg::types::{Format, oid};
 use crate::pg::{Oid, sqlstate};
 use crate::refusal::Refusal;
 use crate::sql::tree::{Expr, ListId, Literal, Name, TypeName};
-use crate::wire::{Formats, Values};
 
 /// Where a constant stands: its list and number.
 type At = (ListId, u32);
@@ -39,12 +37,12 @@ pub(super) struct TokenParameter {
 
 /// What PostgreSQL's parameters are made of.
 pub struct Parameters {
-    upstream: Vec<(u16, Use)>,
+    pub(super) upstream: Vec<(u16, Use)>,
     /// How many the text names.
-    client: usize,
+    pub(super) client: usize,
 }
 
-enum Use {
+pub(super) enum Use {
     /// As the client sends it; the type it has, if nothing else says so.
     Plain(Option<Oid>),
     /// As a value of this setting.
@@ -54,17 +52,6 @@ enum Use {
     Token(TokenParameter),
     /// What the tokens stand for that temporary tables hold; no parameter of the client's.
     Upload(usize),
-}
-
-/// What gives a name the schema of what it means, if it needs one.
-pub type Qualify<'q> = dyn Fn(ObjectKind, &str) -> Option<String> + 'q;
-
-/// The values of one Bind for PostgreSQL.
-pub struct Bound<'v> {
-    /// Their formats.
-    pub formats: Vec<Format>,
-    /// `None` is NULL.
-    pub values: Vec<Option<Cow<'v, [u8]>>>,
 }
 
 /// What a statement's parameters became.
@@ -233,95 +220,6 @@ impl Parameters {
             && self.upstream.iter().zip(&other.upstream).all(same)
     }
 
-    /// The values for PostgreSQL of the values a client binds, and what the tokens stand for that were
-    /// uploaded. Names get the schemas that `qualified` finds for them.
-    pub fn bind<'v>(
-        &self,
-        declared: usize,
-        (formats, values): (Formats<'v>, Values<'v>),
-        uploads: &[Zeroizing<String>],
-        qualified: &Qualify<'_>,
-    ) -> Result<Bound<'v>, Refusal> {
-        let wanted = self.client.max(declared);
-        if values.len() != wanted {
-            return Err(Refusal::error(
-                sqlstate::PROTOCOL_VIOLATION,
-                format!(
-                    "bind message supplies {} parameters, but the prepared statement requires {wanted}",
-                    values.len()
-                ),
-            ));
-        }
-        let values: Vec<Option<&[u8]>> = values.iter().collect();
-        // No code is text for all, one is everybody's, else one each.
-        let codes: Vec<Format> = formats.iter().collect();
-        let format = |n: usize| match codes.as_slice() {
-            [] => Format::Text,
-            [one] => *one,
-            each => each.get(n).copied().unwrap_or(Format::Text),
-        };
-        let mut bound = Bound {
-            formats: Vec::with_capacity(self.upstream.len()),
-            values: Vec::with_capacity(self.upstream.len()),
-        };
-        for (n, use_) in &self.upstream {
-            if let Use::Upload(upload) = use_ {
-                let map = uploads.get(*upload).ok_or_else(super::uploads::not_read)?;
-                bound.formats.push(Format::Text);
-                bound.values.push(Some(Cow::Owned(map.as_bytes().to_vec())));
-                continue;
-            }
-            let format = format(index(*n));
-            let value = values.get(index(*n)).copied().flatten();
-            let (format, value) = match (use_, value) {
-                (_, None) | (Use::Upload(_), _) => (Format::Text, None),
-                (Use::Plain(_), Some(value)) => (format, Some(Cow::Borrowed(value))),
-                // A text is the same in both formats.
-                (Use::Setting(s), Some(value)) => {
-                    let shown = s.shown(&String::from_utf8_lossy(value))?;
-                    (format, Some(Cow::Owned(shown.into_bytes())))
-                }
-                (Use::Named(kind), Some(value)) => {
-                    // In binary it is an OID.
-                    let text = std::str::from_utf8(value).ok();
-                    let name = text.filter(|_| format == Format::Text);
-                    let name = name.and_then(|text| qualified(*kind, text));
-                    let value = name.map_or(Cow::Borrowed(value), |n| Cow::Owned(n.into_bytes()));
-                    (format, Some(value))
-                }
-                (Use::Token(t), Some(value)) => {
-                    let plain = t.stored(value, format)?;
-                    (Format::Text, Some(Cow::Owned(plain.to_vec())))
-                }
-            };
-            bound.formats.push(format);
-            bound.values.push(value);
-        }
-        Ok(bound)
-    }
-
-    /// The values of uploads, where the client binds nothing.
-    pub(super) fn bind_alone(
-        &self,
-        uploads: &[Zeroizing<String>],
-    ) -> Result<Bound<'static>, Refusal> {
-        if self.client > 0 {
-            return Err(Refusal::error(
-                sqlstate::UNDEFINED_PARAMETER,
-                "there is no parameter $1",
-            ));
-        }
-        let values = self.upstream.iter().map(|(_, use_)| match use_ {
-            Use::Upload(upload) => uploads.get(*upload).ok_or_else(super::uploads::not_read),
-            _ => Err(super::uploads::not_read()),
-        });
-        let values = values.map(|map| Ok(Some(Cow::Owned(map?.as_bytes().to_vec()))));
-        Ok(Bound {
-            formats: Vec::new(),
-            values: values.collect::<Result<_, Refusal>>()?,
-        })
-    }
-
     /// The arguments of an EXECUTE for PostgreSQL's parameters.
     pub(super) fn decode_arguments(&self, args: &[Expr]) -> Result<Vec<Expr>, Refusal> {
         if args.len() < self.client {
@@ -440,7 +338,11 @@ impl TokenParameter {
     }
 
     /// The plaintext.
-    fn stored(&self, value: &[u8], format: Format) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+    pub(super) fn stored(
+        &self,
+        value: &[u8],
+        format: Format,
+    ) -> Result<Zeroizing<Vec<u8>>, Refusal> {
         let decoded = if self.array {
             (self.token).stored_array(value, format, self.exact, self.texts.len())
         } else {
@@ -462,7 +364,7 @@ fn not_constant() -> Refusal {
 }
 
 /// `$n` as an index.
-fn index(n: u16) -> usize {
+pub(super) fn index(n: u16) -> usize {
     usize::from(n).saturating_sub(1)
 }
 

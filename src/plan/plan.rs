@@ -6,8 +6,8 @@ use foldhash::HashMap;
 
 use super::copy_in::CopyTokens;
 use super::copy_out::CopyExport;
-use super::param::{Bound, Parameters};
-use super::uploads::{Given, Uploaded, Uploads};
+use super::param::Parameters;
+use super::uploads::{Given, Uploads};
 use crate::catalog::{Relation, SearchPath, TempTables};
 use crate::ident::Ident;
 use crate::mask::{OutputRule, Transform};
@@ -386,16 +386,6 @@ impl Plan {
             None => Ok(named.to_vec()),
             Some(parameters) => parameters.types(named),
         }
-    }
-
-    /// For a statement that the client gives no parameters: the types of PostgreSQL's, and their values.
-    pub fn bound_alone(&self, uploaded: &Uploaded) -> Result<(Vec<Oid>, Bound<'static>), Refusal> {
-        let (Some(parameters), Some(uploads)) = (&self.parameters, &self.uploads) else {
-            return Err(super::uploads::not_read());
-        };
-        let maps = uploads.maps(uploaded)?;
-        let bound = parameters.bind_alone(&maps)?;
-        Ok((parameters.types(&[])?, bound))
     }
 
     fn decodes_like(&self, other: &Self) -> bool {

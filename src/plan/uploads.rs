@@ -146,6 +146,12 @@ impl Uploaded {
         }
     }
 
+    /// Bytes of the values of one upload.
+    pub(super) fn bytes_of(&self, number: usize) -> usize {
+        let values = self.values.get(number).into_iter().flatten();
+        values.map(|value| value.len()).sum()
+    }
+
     /// Was it read for this statement?
     pub fn is_for(&self, plan: &Plan) -> bool {
         plan.uploads().is_some_and(|uploads| self.is_of(uploads))

@@ -332,6 +332,16 @@ mod tests {
         out
     }
 
+    /// `'ada '` and `'ada'` are one char(n), and two tokens of a text: only the second is the char(n)'s.
+    #[test]
+    fn a_token_of_blanks_at_the_end_is_no_char() {
+        let (text, padded) = (column("d", oid::TEXT, 7), column("d", oid::BPCHAR, 7));
+        let [with, without] = ["ada ", "ada"].map(|plain| token(&text, plain));
+        assert_eq!(token(&padded, "ada "), without);
+        assert!(text.decode(&with).is_some() && padded.decode(&without).is_some());
+        assert!(padded.decode(&with).is_none());
+    }
+
     #[test]
     fn only_a_token_of_the_column_becomes_its_value() {
         let text = column("d", oid::TEXT, 7);

@@ -269,7 +269,10 @@ impl TokenColumn {
     /// The same as one of [`TokenColumn::texts`]; the first is what is written.
     fn decode_text(&self, number: usize, token: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let Some(cells) = &self.cells else {
-            return self.decode_plain(token);
+            let plain = self.decode_plain(token)?;
+            // No char(n) ends with blanks: PostgreSQL would find the text without them, of another token.
+            let padded = self.type_oid == oid::BPCHAR && plain.ends_with(b" ");
+            return (!padded).then_some(plain);
         };
         let mut text = Zeroizing::new(Vec::new());
         match &self.cipher {
