@@ -125,20 +125,12 @@ pub(super) fn decide(
             columns.insert(source, decided);
         }
     }
-    let mut decisions = Decisions {
+    let decisions = Decisions {
         columns,
         lists: BTreeMap::new(),
         held: BTreeMap::new(),
     };
-    loop {
-        let Err(obstacle) = decisions.bind(lineage, grounds) else {
-            return Ok(decisions);
-        };
-        // Which ends, because columns are only ever added to those that are.
-        if tabulate == Tabulate::No || !decisions.tabulate(&obstacle, lineage) {
-            return Err(Arc::unwrap_or_clone(obstacle.refusal));
-        }
-    }
+    decisions.bound(lineage, tabulate, grounds)
 }
 
 /// The place a column's own uses allow.
@@ -183,7 +175,7 @@ fn has_sql(t: &TokenColumn) -> bool {
 
 impl Decisions {
     /// Settles the places, and finds what the tokens of the statement are.
-    fn bind(&mut self, lineage: &Lineage, grounds: Grounds<'_>) -> Result<(), Obstacle> {
+    pub(super) fn bind(&mut self, lineage: &Lineage, grounds: Grounds<'_>) -> Result<(), Obstacle> {
         loop {
             self.settle(lineage);
             if !self.settle_equalities(lineage) {

@@ -18,8 +18,8 @@ use std::sync::Arc;
 
 use super::decide::{Decisions, Place};
 use super::uploads::{Entry, Upload};
-use crate::analyze::ColumnForm;
 use crate::analyze::lineage::{Lineage, Source};
+use crate::analyze::{ColumnForm, Grounds};
 use crate::catalog::{Column, Relation};
 use crate::limits;
 use crate::mask::TokenColumn;
@@ -32,7 +32,7 @@ use crate::sql::print::{UNREAD, map_mark};
 
 /// A refusal, and the columns of tokens without which it would not be.
 pub(super) struct Obstacle {
-    pub(super) refusal: Arc<Refusal>,
+    refusal: Arc<Refusal>,
     columns: Vec<Source>,
 }
 
@@ -61,8 +61,34 @@ pub(super) enum Tabulate {
 }
 
 impl Decisions {
+    /// Binds, and has PostgreSQL look up the tokens of what is in the way until nothing is. That ends,
+    /// because columns are only ever added to those that it looks up.
+    pub(super) fn bound(
+        mut self,
+        lineage: &Lineage,
+        tabulate: Tabulate,
+        grounds: Grounds<'_>,
+    ) -> Result<Self, Refusal> {
+        loop {
+            match self.bind(lineage, grounds) {
+                Ok(()) => {
+                    let unsure = self.unsure(lineage);
+                    let unsure = unsure.filter(|_| tabulate == Tabulate::Yes);
+                    if !unsure.is_some_and(|obstacle| self.tabulate(&obstacle, lineage)) {
+                        return Ok(self);
+                    }
+                }
+                Err(obstacle) => {
+                    if tabulate == Tabulate::No || !self.tabulate(&obstacle, lineage) {
+                        return Err(Arc::unwrap_or_clone(obstacle.refusal));
+                    }
+                }
+            }
+        }
+    }
+
     /// Has PostgreSQL look up the tokens of the columns that are in the way. Were there any?
-    pub(super) fn tabulate(&mut self, obstacle: &Obstacle, lineage: &Lineage) -> bool {
+    fn tabulate(&mut self, obstacle: &Obstacle, lineage: &Lineage) -> bool {
         let mut any = false;
         for source in &obstacle.columns {
             let Some(decided) = self.columns.get_mut(source) else {

@@ -15,12 +15,12 @@ use std::sync::Arc;
 use super::decide::{Decisions, Place};
 use super::subject::Subject;
 use super::tabulated::Obstacle;
-use crate::analyze::lineage::{Lineage, List, Source, Uses, Value};
+use crate::analyze::lineage::{Lineage, List, Member, Source, Uses, Value};
 use crate::analyze::{ColumnForm, Grounds, column_form};
 use crate::catalog::Column;
 use crate::ident::Ident;
 use crate::mask::TokenColumn;
-use crate::mask::token::TokenType;
+use crate::mask::token::{NotDecoded, TokenType};
 use crate::pg::Oid;
 use crate::pg::types::oid;
 use crate::policy::{Rule, Treatment};
@@ -152,6 +152,20 @@ impl Decisions {
             );
         }
         self.verify_shown(lineage)
+    }
+
+    /// Columns beside which a parameter is shown: of those that drivers bind there, few are tokens. What
+    /// is compared as well is an uploaded list, which an index serves.
+    pub(super) fn unsure(&self, lineage: &Lineage) -> Option<Obstacle> {
+        let shown = |(id, list): &(&ListId, &TokenList)| {
+            let written = lineage.list(**id);
+            let written = written.filter(|l| l.stored.is_none() && !l.uses.has(Uses::EQUALITY));
+            let param = |m: &Member| matches!(m.value, Value::Param(_));
+            list.exact && written.is_some_and(|l| l.members.iter().any(param))
+        };
+        let (_, list) = self.lists.iter().find(shown)?;
+        let refusal = super::subject::not_decoded(NotDecoded::NoToken, &list.token);
+        Some(Obstacle::of(refusal, list.columns.to_vec()))
     }
 
     /// What is shown among tokens has to be one.

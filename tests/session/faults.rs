@@ -24,9 +24,18 @@ fn connect(addr: SocketAddr, user: &str) -> Result<Client, String> {
     Client::connect(addr, user, PASSWORD, "stage")
 }
 
-/// One number that PostgreSQL answers.
+/// One number that PostgreSQL answers, as soon as it has recovered if it has to.
 fn ask(cluster: &Cluster, sql: &str) -> i64 {
-    cluster.run("stage", sql).unwrap().trim().parse().unwrap()
+    let started = Instant::now();
+    let answer = loop {
+        match cluster.run("stage", sql) {
+            Err(error) if started.elapsed() < PATIENCE && error.to_string().contains("FATAL") => {
+                thread::sleep(Duration::from_millis(50));
+            }
+            answer => break answer.unwrap(),
+        }
+    };
+    answer.trim().parse().unwrap()
 }
 
 /// xorshift64*: enough to cut connections with, and the same for the same seed.
