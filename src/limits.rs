@@ -149,6 +149,10 @@ pub const CATALOG_RETRY: Duration = Duration::from_secs(2);
 /// How long a login waits for the first snapshot of its database, and a statement for a newer one.
 pub const SNAPSHOT_WAIT: Duration = Duration::from_secs(10);
 
+/// How old the catalog may be on which a session's first statement is decided. Asking whether it is still
+/// so takes PostgreSQL about a millisecond.
+pub const CATALOG_RECENT: Duration = Duration::from_millis(100);
+
 /// How long a statement with an unknown name waits for a fresh catalog.
 pub const REFRESH_WAIT: Duration = Duration::from_secs(2);
 
@@ -228,8 +232,9 @@ pub const ENCRYPT_PAUSE: Duration = Duration::from_millis(200);
 /// have in common.
 pub const ENCRYPT_FAULTS: usize = 10;
 
-/// Different values of temporary tables that one statement compares with tokens: all of them are decoded,
-/// which takes about a microsecond each, before the session does anything else.
+/// Different values that are read for one statement, of temporary tables that it compares with tokens, or
+/// of columns whose tokens PostgreSQL is given: all of them are decoded or made tokens, which takes about a
+/// microsecond each, before the session does anything else.
 pub const UPLOADED_TOKENS: usize = 100_000;
 
 /// Bytes of them.

@@ -50,7 +50,7 @@ pub(super) enum Use {
     /// As the client sends it, but for the schema of what it names.
     Named(ObjectKind),
     Token(TokenParameter),
-    /// What the tokens stand for that temporary tables hold; no parameter of the client's.
+    /// What was read for the statement, as a map; no parameter of the client's.
     Upload(usize),
 }
 

@@ -135,7 +135,7 @@ pub struct PlanContext<'a> {
     pub prepared: &'a HashMap<Ident, PreparedEntry>,
     /// Cursors.
     pub cursors: &'a HashMap<Ident, CursorEntry>,
-    /// How it gets what the tokens in temporary tables stand for.
+    /// How it gets what was read for it.
     pub given: Given<'a>,
     /// A name for a prepared statement or cursor this statement may create upstream, unused so far.
     pub fresh_name: Ident,

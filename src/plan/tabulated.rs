@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use super::decide::{Decisions, Place};
 use super::uploads::{Entry, Upload};
-use crate::analyze::lineage::{Lineage, Source};
+use crate::analyze::lineage::{Lineage, RelationUse, Source};
 use crate::analyze::{ColumnForm, Grounds};
 use crate::catalog::{Column, Relation};
 use crate::limits;
@@ -142,9 +142,7 @@ fn tabulable(source: Source, form: &ColumnForm, lineage: &Lineage) -> bool {
     let (Some(used), Some(token)) = (lineage.relation(id), token(form)) else {
         return false;
     };
-    let changed = |r: &crate::analyze::lineage::RelationUse| {
-        (r.written || r.inserted) && !r.relation.temporary
-    };
+    let changed = |r: &RelationUse| (r.written || r.inserted) && !r.relation.temporary;
     let of_two_keys = token.takes_older() && is_given(source, lineage);
     token.is_reversible()
         && keeps_type(token)
@@ -157,12 +155,9 @@ fn tabulable(source: Source, form: &ColumnForm, lineage: &Lineage) -> bool {
 /// Is it compared with tokens that the client gives? One of an older key is good too, and is another text.
 fn is_given(source: Source, lineage: &Lineage) -> bool {
     lineage.equalities.iter().any(|e| {
-        let mut both = e.left.iter().chain(&e.right);
-        let list = || {
-            let mut both = e.left.iter().chain(&e.right);
-            both.any(|s| matches!(s, Source::List(_)))
-        };
-        both.any(|s| *s == source) && (e.held.is_some() || list())
+        let both = || e.left.iter().chain(&e.right);
+        let given = e.held.is_some() || both().any(|s| matches!(s, Source::List(_)));
+        given && both().any(|s| *s == source)
     })
 }
 

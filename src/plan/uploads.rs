@@ -28,7 +28,7 @@ use crate::refusal::Refusal;
 use crate::sql::SqlText;
 use crate::sql::print::HeldForm;
 
-/// How a statement gets what the tokens in temporary tables stand for.
+/// How a statement gets what was read for it.
 #[derive(Clone, Copy)]
 pub enum Given<'a> {
     /// As parameters, when it is bound.

@@ -168,6 +168,9 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
         )
     })?;
     let plan = plan_verbatim(grants);
+    if plan.is_none() {
+        database.recent().await;
+    }
     let asked = asked::parameters(&client.startup);
     let start = match plan {
         Some(_) => session::unrestricted(&asked),

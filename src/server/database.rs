@@ -68,6 +68,8 @@ impl Failure {
 struct Progress {
     /// The newest request that was served.
     served: u64,
+    /// When the last reading that succeeded began.
+    as_of: Option<Instant>,
     failure: Option<Failure>,
 }
 
@@ -127,6 +129,15 @@ impl Database {
         timeout(limits::REFRESH_WAIT, served).await.is_ok()
     }
 
+    /// A session begins whose statements are decided on the catalog: what was done to it a moment ago, in
+    /// another session, is to be known to its first. Logins that follow each other share one reading.
+    pub(super) async fn recent(&self) {
+        let as_of = self.progress.borrow().as_of;
+        if as_of.is_none_or(|at| at.elapsed() > limits::CATALOG_RECENT) {
+            self.refresh().await;
+        }
+    }
+
     /// The first snapshot, waited for. A failure is never an old one: the database may have been
     /// created, or the server started, a moment ago.
     pub(super) async fn ready(&self) -> Result<Arc<Published>, Failure> {
@@ -168,7 +179,7 @@ pub(super) async fn keep(shared: Arc<Shared>, database: Arc<Database>) {
     let mut uses = None;
     loop {
         let wanted = database.wanted.load(Ordering::Acquire);
-        let epoch = last.epoch;
+        let (epoch, began) = (last.epoch, Instant::now());
         let failure = match step(&shared, &database, &mut last).await {
             Ok(()) => None,
             Err(failure) => {
@@ -194,6 +205,9 @@ pub(super) async fn keep(shared: Arc<Shared>, database: Arc<Database>) {
         }
         database.progress.send_modify(|p| {
             p.served = wanted;
+            if failure.is_none() {
+                p.as_of = Some(began);
+            }
             p.failure = failure;
         });
         let deadline = Instant::now() + pause;

@@ -530,3 +530,22 @@ fn show_all_shows_the_settings_of_the_client() {
     // That restricted sessions are started with enable_mergejoin off changes no answer, and is not shown.
     assert_eq!(theirs, ours);
 }
+
+/// A table that is made anew has another OID, and a statement that was decided on the old one fails.
+#[test]
+fn what_was_done_before_a_login_is_known_to_its_first_statement() {
+    let stage = Stage::shared();
+    let mut owner = super::reload::as_owner();
+    for _ in 0..6 {
+        let made = owner.simple("DROP TABLE IF EXISTS reborn; CREATE TABLE reborn (id int)");
+        assert!(matches!(made, Answer::Rows(..)), "{made:?}");
+        let mut client = Client::connect(stage.addr, "support", PASSWORD, "stage").unwrap();
+        let counted = client.simple("SELECT count(*) FROM reborn");
+        assert!(
+            matches!(&counted, Answer::Rows(rows, _) if *rows == ["0"]),
+            "{counted:?}"
+        );
+        // Longer than a login takes for recent what another has read.
+        std::thread::sleep(limits::CATALOG_RECENT * 2);
+    }
+}
