@@ -27,13 +27,12 @@ pub struct Bound<'v> {
 }
 
 impl Parameters {
-    /// The values for PostgreSQL of the values a client binds, and what the tokens stand for that were
-    /// uploaded. Names get the schemas that `qualified` finds for them.
+    /// The values for PostgreSQL of the values a client binds, and what was read for the statement. Names get the schemas that `qualified` finds for them.
     pub fn bind<'v>(
         &self,
         declared: usize,
         (formats, values): (Formats<'v>, Values<'v>),
-        uploads: &[Zeroizing<String>],
+        mut uploads: Vec<Zeroizing<String>>,
         qualified: &Qualify<'_>,
     ) -> Result<Bound<'v>, Refusal> {
         let wanted = self.client.max(declared);
@@ -60,9 +59,8 @@ impl Parameters {
         };
         for (n, use_) in &self.upstream {
             if let Use::Upload(upload) = use_ {
-                let map = uploads.get(*upload).ok_or_else(super::uploads::not_read)?;
                 bound.formats.push(Format::Text);
-                bound.values.push(Some(Cow::Owned(map.as_bytes().to_vec())));
+                bound.values.push(Some(taken(&mut uploads, *upload)?));
                 continue;
             }
             let format = format(index(*n));
@@ -95,7 +93,7 @@ impl Parameters {
     }
 
     /// The values of uploads, where the client binds nothing.
-    fn bind_alone(&self, uploads: &[Zeroizing<String>]) -> Result<Bound<'static>, Refusal> {
+    fn bind_alone(&self, mut uploads: Vec<Zeroizing<String>>) -> Result<Bound<'static>, Refusal> {
         if self.client > 0 {
             return Err(Refusal::error(
                 sqlstate::UNDEFINED_PARAMETER,
@@ -103,15 +101,21 @@ impl Parameters {
             ));
         }
         let values = self.upstream.iter().map(|(_, use_)| match use_ {
-            Use::Upload(upload) => uploads.get(*upload).ok_or_else(super::uploads::not_read),
+            Use::Upload(upload) => taken(&mut uploads, *upload).map(Some),
             _ => Err(super::uploads::not_read()),
         });
-        let values = values.map(|map| Ok(Some(Cow::Owned(map?.as_bytes().to_vec()))));
         Ok(Bound {
             formats: Vec::new(),
             values: values.collect::<Result<_, Refusal>>()?,
         })
     }
+}
+
+/// A map, which stands for one parameter. It may be long, and is not copied.
+fn taken(uploads: &mut [Zeroizing<String>], number: usize) -> Result<Cow<'static, [u8]>, Refusal> {
+    let map = uploads.get_mut(number);
+    let map = map.ok_or_else(super::uploads::not_read)?;
+    Ok(Cow::Owned(std::mem::take(&mut **map).into_bytes()))
 }
 
 impl Plan {
@@ -121,7 +125,7 @@ impl Plan {
             return Err(super::uploads::not_read());
         };
         let maps = uploads.maps(uploaded)?;
-        let bound = parameters.bind_alone(&maps)?;
+        let bound = parameters.bind_alone(maps)?;
         Ok((parameters.types(&[])?, bound))
     }
 }

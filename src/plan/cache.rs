@@ -161,7 +161,6 @@ impl Plan {
     /// It says nothing of one session or one moment but what its text says.
     fn is_reusable(&self) -> bool {
         self.copy().is_none()
-            && !self.is_for_once()
             && match self.effect() {
                 Effect::None | Effect::Begin | Effect::Commit | Effect::Rollback => true,
                 Effect::SearchPath { .. }

@@ -1,6 +1,7 @@
 //! SET CONSTRAINTS: each is named with its schema, for the search path is not PostgreSQL's.
 
-use super::plan::{Effect, Facts, Plan, PlanContext};
+use super::plan::{Effect, Plan, PlanContext};
+use super::utility::facts;
 use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::refusal::Refusal;
@@ -15,12 +16,8 @@ pub(super) fn set(names: &[Name], deferred: bool, ctx: &PlanContext<'_>) -> Resu
         names: named.collect::<Result<_, _>>()?,
         deferred,
     };
-    let facts = Facts {
-        kind: "SET CONSTRAINTS",
-        ..Facts::default()
-    };
     let sql = print(&statement, &Rewrite::default())?;
-    Ok(Plan::decided(sql, Effect::None, facts))
+    Ok(Plan::decided(sql, Effect::None, facts("SET CONSTRAINTS")))
 }
 
 /// With its schema. Which of several has it, the proxy does not know.

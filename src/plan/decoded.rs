@@ -17,24 +17,6 @@ use crate::refusal::Refusal;
 use crate::sql::print::{Rewrite, quote};
 
 impl Decisions {
-    /// The SQL of a member that is a constant, and no parameter: of each text it is written as.
-    pub(super) fn constant(
-        &self,
-        list: &TokenList,
-        written: &List,
-        member: &Member,
-    ) -> Result<Vec<String>, Refusal> {
-        self.fits(list, written, member)?;
-        if let Value::Param(_) = member.value {
-            return Ok(Vec::new());
-        }
-        let text = member.value.text();
-        let texts = list.texts(written, member).into_iter();
-        texts
-            .map(|texts| Ok(written.proven(list.literal(&text, member, texts)?)))
-            .collect()
-    }
-
     /// Writes the lists of tokens into the rewrite. Parameters are numbered anew when some of them are
     /// tokens: the same `$n` may be shown elsewhere, as the client sent it. So many more `uploads` follow.
     pub(super) fn decode(
@@ -49,7 +31,7 @@ impl Decisions {
                 continue;
             };
             for (number, member) in (0_u32..).zip(&written.members) {
-                let constants = self.constant(list, written, member)?;
+                let constants = list.constant(written, member)?;
                 match &member.value {
                     Value::Param(n) => {
                         for texts in list.texts(written, member) {
@@ -85,34 +67,6 @@ impl Decisions {
         }
         Ok(Some(numbered))
     }
-
-    /// A token of the kind `siv` is a varchar, as one of `ff1` that is no uuid and no integer: PostgreSQL would
-    /// compare them with that only.
-    fn fits(&self, list: &TokenList, written: &List, member: &Member) -> Result<(), Refusal> {
-        let textual = |t: Oid| matches!(t, oid::TEXT | oid::VARCHAR);
-        let fits = match (list.token.token_type(), member.cast) {
-            // Its value has to be NULL.
-            _ if !list.token.is_written() => matches!(member.value, Value::Param(_)),
-            (TokenType::Text, Some(cast)) => textual(cast),
-            // `unnest('{…}')` has no type of its own.
-            (TokenType::Text, None) => {
-                !(written.placed && member.array) || matches!(member.value, Value::Param(_))
-            }
-            (TokenType::Uuid, Some(cast)) => cast == oid::UUID,
-            // What is shown must be of the type it was given.
-            (TokenType::Integer, Some(cast)) if list.exact && written.stored.is_none() => {
-                cast == list.token.type_oid() || cast == oid::INT4 && !written.placed
-            }
-            (TokenType::Integer, Some(cast)) => matches!(cast, oid::INT4 | oid::INT8),
-            (TokenType::Uuid | TokenType::Integer, None) => !written.placed,
-        };
-        let _ = self;
-        if fits {
-            Ok(())
-        } else {
-            Err(super::subject::other_type(&list.token))
-        }
-    }
 }
 
 impl List {
@@ -143,6 +97,46 @@ impl Value {
 }
 
 impl TokenList {
+    /// The SQL of a member that is a constant, and no parameter: of each text it is written as.
+    pub(super) fn constant(&self, written: &List, member: &Member) -> Result<Vec<String>, Refusal> {
+        self.fits(written, member)?;
+        if let Value::Param(_) = member.value {
+            return Ok(Vec::new());
+        }
+        let text = member.value.text();
+        let texts = self.texts(written, member).into_iter();
+        texts
+            .map(|texts| Ok(written.proven(self.literal(&text, member, texts)?)))
+            .collect()
+    }
+
+    /// A token of the kind `siv` is a varchar, as one of `ff1` that is no uuid and no integer: PostgreSQL would
+    /// compare them with that only.
+    fn fits(&self, written: &List, member: &Member) -> Result<(), Refusal> {
+        let textual = |t: Oid| matches!(t, oid::TEXT | oid::VARCHAR);
+        let fits = match (self.token.token_type(), member.cast) {
+            // Its value has to be NULL.
+            _ if !self.token.is_written() => matches!(member.value, Value::Param(_)),
+            (TokenType::Text, Some(cast)) => textual(cast),
+            // `unnest('{…}')` has no type of its own.
+            (TokenType::Text, None) => {
+                !(written.placed && member.array) || matches!(member.value, Value::Param(_))
+            }
+            (TokenType::Uuid, Some(cast)) => cast == oid::UUID,
+            // What is shown must be of the type it was given.
+            (TokenType::Integer, Some(cast)) if self.exact && written.stored.is_none() => {
+                cast == self.token.type_oid() || cast == oid::INT4 && !written.placed
+            }
+            (TokenType::Integer, Some(cast)) => matches!(cast, oid::INT4 | oid::INT8),
+            (TokenType::Uuid | TokenType::Integer, None) => !written.placed,
+        };
+        if fits {
+            Ok(())
+        } else {
+            Err(super::subject::other_type(&self.token))
+        }
+    }
+
     /// The texts a member is written as, one by one; what is not looked for is what would be stored. An
     /// array's members are all of them in one array.
     fn texts(&self, written: &List, member: &Member) -> Vec<Range<usize>> {

@@ -64,22 +64,17 @@ fn explain_rows(
         }
         _ => return Ok(Vec::new()),
     };
-    // As it is planned: what PostgreSQL cannot make is made of the rows, if there are any.
-    let ways: &[_] = match delivery {
-        Delivery::Stream => &[
-            (Delivery::Stream, Tabulate::No),
-            (Delivery::Rows, Tabulate::No),
-        ],
-        other => &[(other, Tabulate::Yes)],
-    };
     let decide = |way| {
         let mut lineage = analyze(&mut reading.clone(), grounds(ctx))?;
         let decisions = decide(&mut lineage, way, grounds(ctx))?;
         Ok::<_, Refusal>((lineage, decisions))
     };
-    let mut decided = ways.iter().map(|way| decide(*way));
-    let found = decided.find(Result::is_ok);
-    let (lineage, decisions) = found.unwrap_or_else(|| decide((Delivery::Rows, Tabulate::No)))?;
+    let (lineage, decisions) = match delivery {
+        // As it is planned: what PostgreSQL cannot make is made of the rows.
+        Delivery::Stream => decide((Delivery::Stream, Tabulate::No))
+            .or_else(|_| decide((Delivery::Rows, Tabulate::No))),
+        other => decide((other, Tabulate::Yes)),
+    }?;
     Ok(lineage
         .outputs
         .iter()

@@ -156,8 +156,6 @@ pub struct Plan {
     parameters: Option<Arc<Parameters>>,
     uploads: Option<Arc<Uploads>>,
     names: Option<Names>,
-    /// It holds what was read for one execution.
-    once: bool,
     effect: Effect,
     facts: Arc<Facts>,
     epoch: u64,
@@ -222,7 +220,6 @@ impl Plan {
             parameters: None,
             uploads: None,
             names: None,
-            once: false,
             effect,
             facts: Arc::new(facts),
             epoch: 0,
@@ -243,10 +240,6 @@ impl Plan {
 
     pub(super) fn set_uploads(&mut self, uploads: Option<Arc<Uploads>>) {
         self.uploads = uploads;
-    }
-
-    pub(super) fn set_once(&mut self, once: bool) {
-        self.once = once;
     }
 
     pub(super) fn set_copy_tokens(&mut self, tokens: Option<Arc<CopyTokens>>) {
@@ -322,7 +315,6 @@ impl Plan {
             parameters: newer.parameters.clone(),
             uploads: newer.uploads.clone(),
             names: newer.names.clone(),
-            once: newer.once,
             effect: newer.effect.clone(),
             facts: Arc::clone(&newer.facts),
             epoch: newer.epoch,
@@ -368,11 +360,6 @@ impl Plan {
     /// The cursor or prepared statement it names.
     pub fn names(&self) -> Option<&Names> {
         self.names.as_ref()
-    }
-
-    /// It holds what was read for one execution, and serves no other.
-    pub fn is_for_once(&self) -> bool {
-        self.once
     }
 
     /// What has to be read first, and bound with it.
@@ -441,7 +428,6 @@ pub fn plan_verbatim(grants: &Grants) -> Option<Plan> {
         parameters: None,
         uploads: None,
         names: None,
-        once: false,
         effect: Effect::None,
         facts: Arc::default(),
         epoch: 0,

@@ -109,7 +109,6 @@ fn read_rows(statement: &mut Statement, ctx: &PlanContext<'_>) -> Result<Plan, R
     let mut plan = Plan::decided(print(statement, &read.rewrite)?, Effect::None, read.facts);
     plan.set_parameters(read.parameters);
     plan.set_uploads(read.uploads);
-    plan.set_once(read.unwritten.is_some());
     if returns_rows(statement) {
         plan.set_outputs(shared(read.outputs));
     }

@@ -4,9 +4,10 @@
 //! source. Deliberately absent: tables that are not temporary; they would be read by others.
 
 use super::decide::Delivery;
-use super::plan::{Effect, Facts, Plan, PlanContext};
+use super::plan::{Effect, Plan, PlanContext};
 use super::statement::{grounds, named, read};
 use super::tabulated::Tabulate;
+use super::utility::facts;
 use crate::analyze::Like;
 use crate::catalog::Column;
 use crate::catalog::temp::{SCHEMA, temp_table};
@@ -43,10 +44,7 @@ pub(super) fn create(mut table: Box<CreateTable>, ctx: &PlanContext<'_>) -> Resu
     let drop_on_commit = table.on_commit.as_deref() == Some("drop");
     let declared = declared(&mut table, ctx)?;
     conditions(&name, &declared, &mut table, ctx)?;
-    let mut facts = Facts {
-        kind: "CREATE TABLE",
-        ..Facts::default()
-    };
+    let mut facts = facts("CREATE TABLE");
     let mut rewrite = Rewrite::default();
     let mut parameters = None;
     let mut uploads = None;
@@ -247,11 +245,11 @@ pub(super) fn drop(
         cascade,
     };
     let sql = print(&statement, &Rewrite::default())?;
-    let facts = Facts {
-        kind: "DROP TABLE",
-        ..Facts::default()
-    };
-    Ok(Plan::decided(sql, Effect::DropTemp(dropped), facts))
+    Ok(Plan::decided(
+        sql,
+        Effect::DropTemp(dropped),
+        facts("DROP TABLE"),
+    ))
 }
 
 /// Temporary tables of the session's own are nobody else's, and have no triggers.
@@ -282,11 +280,7 @@ pub(super) fn truncate(
         cascade,
     };
     let sql = print(&statement, &Rewrite::default())?;
-    let facts = Facts {
-        kind: "TRUNCATE TABLE",
-        ..Facts::default()
-    };
-    Ok(Plan::decided(sql, Effect::None, facts))
+    Ok(Plan::decided(sql, Effect::None, facts("TRUNCATE TABLE")))
 }
 
 /// What a temporary table is called, if it is one that is meant.

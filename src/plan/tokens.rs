@@ -175,7 +175,7 @@ impl Decisions {
                 continue;
             };
             for member in &written.members {
-                self.constant(list, written, member)
+                list.constant(written, member)
                     .map_err(|refusal| Obstacle::of(refusal, list.columns.to_vec()))?;
             }
         }

@@ -85,7 +85,7 @@ pub(super) fn plan(statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, 
     ))
 }
 
-fn facts(kind: &'static str) -> Facts {
+pub(super) fn facts(kind: &'static str) -> Facts {
     Facts {
         kind,
         ..Facts::default()

@@ -135,7 +135,7 @@ impl Prepared {
             None => Vec::new(),
         };
         let (declared, values) = (self.declared().len(), (bind.formats, bind.values));
-        let bound = parameters.bind(declared, values, &maps, qualified);
+        let bound = parameters.bind(declared, values, maps, qualified);
         bound.map(Some)
     }
 

@@ -179,9 +179,7 @@ impl Session {
         io: &mut Io<'_>,
     ) -> Result<Option<Uploaded>, Fatal> {
         if let Reading::Done(uploaded) = std::mem::take(&mut self.uploads.reading)
-            && plan
-                .uploads()
-                .is_some_and(|uploads| uploaded.is_of(uploads))
+            && uploaded.is_for(plan)
         {
             return Ok(Some(uploaded));
         }

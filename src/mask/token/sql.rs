@@ -1,5 +1,6 @@
 //! Tokens that PostgreSQL computes: the SQL form of `kind: hmac`, and the settings its keys are read
-//! from; and what it is asked of values of which not every one has a token. Of encrypted cells it can compute nothing.
+//! from; and what it is asked of values of which not every one has a token. Of encrypted cells it can
+//! compute nothing.
 
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
