@@ -20,6 +20,8 @@ mod hmac;
 mod integers;
 #[path = "e2e/later.rs"]
 mod later;
+#[path = "e2e/narrowed.rs"]
+mod narrowed;
 #[path = "e2e/sealed.rs"]
 mod sealed;
 #[path = "e2e/siv.rs"]

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::param::{Parameters, Use, index};
 use super::plan::Plan;
-use super::uploads::Uploaded;
+use super::uploads::{Uploaded, Uploads};
 use crate::analyze::ObjectKind;
 use crate::pg::types::Format;
 use crate::pg::{Oid, sqlstate};
@@ -46,13 +46,7 @@ impl Parameters {
             ));
         }
         let values: Vec<Option<&[u8]>> = values.iter().collect();
-        // No code is text for all, one is everybody's, else one each.
         let codes: Vec<Format> = formats.iter().collect();
-        let format = |n: usize| match codes.as_slice() {
-            [] => Format::Text,
-            [one] => *one,
-            each => each.get(n).copied().unwrap_or(Format::Text),
-        };
         let mut bound = Bound {
             formats: Vec::with_capacity(self.upstream.len()),
             values: Vec::with_capacity(self.upstream.len()),
@@ -63,7 +57,7 @@ impl Parameters {
                 bound.values.push(Some(taken(&mut uploads, *upload)?));
                 continue;
             }
-            let format = format(index(*n));
+            let format = format_of(&codes, index(*n));
             let value = values.get(index(*n)).copied().flatten();
             let (format, value) = match (use_, value) {
                 (_, None) | (Use::Upload(_), _) => (Format::Text, None),
@@ -108,6 +102,36 @@ impl Parameters {
             formats: Vec::new(),
             values: values.collect::<Result<_, Refusal>>()?,
         })
+    }
+}
+
+impl Uploads {
+    /// The types and values of the reading's parameters, of those the client declares and binds.
+    pub fn bind<'v>(
+        &self,
+        declared: &[Oid],
+        (formats, values): (Formats<'v>, Values<'v>),
+    ) -> (Vec<Oid>, Bound<'v>) {
+        let values: Vec<Option<&[u8]>> = values.iter().collect();
+        let codes: Vec<Format> = formats.iter().collect();
+        let places = || self.params.iter().copied().map(index);
+        let types = places().map(|n| declared.get(n).copied().unwrap_or(0));
+        let bound = Bound {
+            formats: places().map(|n| format_of(&codes, n)).collect(),
+            // One that is missing is missed when the statement is bound.
+            values: (places().map(|n| values.get(n).copied().flatten().map(Cow::Borrowed)))
+                .collect(),
+        };
+        (types.collect(), bound)
+    }
+}
+
+/// No code is text for all, one is everybody's, else one each.
+fn format_of(codes: &[Format], n: usize) -> Format {
+    match codes {
+        [] => Format::Text,
+        [one] => *one,
+        each => each.get(n).copied().unwrap_or(Format::Text),
     }
 }
 

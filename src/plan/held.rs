@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::decide::Decisions;
+use super::narrowed::Narrowed;
 use super::param::Parameters;
 use super::subject::Subject;
 use super::tabulated::Obstacle;
@@ -146,17 +147,20 @@ pub(super) struct Placed {
     pub(super) unwritten: Option<Vec<String>>,
     /// The map in which the tokens of a column are looked up.
     pub(super) tabulated: BTreeMap<Source, usize>,
+    /// Of which rows of a reference they are.
+    pub(super) narrowed: Narrowed,
 }
 
 /// Writes tokens into a statement, constants and uploads.
 pub(super) fn place(
     decisions: &Decisions,
     lineage: &Lineage,
+    narrowed: Narrowed,
     given: Given<'_>,
     rewrite: &mut Rewrite,
 ) -> Result<Placed, Refusal> {
     let (mut list, held) = decisions.held_uploads();
-    let (columns, references) = decisions.tabulated(lineage);
+    let (columns, references) = decisions.tabulated(lineage, &narrowed);
     let first = list.len();
     list.extend(columns);
     if list.is_empty() {
@@ -167,7 +171,7 @@ pub(super) fn place(
         });
     }
     let count = list.len();
-    let uploads = Uploads::of(list);
+    let uploads = Uploads::of(list)?;
     let references = references.into_iter();
     let tabulated = references
         .map(|(source, place)| (source, first.saturating_add(place)))
@@ -200,6 +204,7 @@ pub(super) fn place(
             uploads: None,
             unwritten: Some(bound(&unwritten.uploads)),
             tabulated,
+            narrowed,
         });
     }
     let numbered = decisions
@@ -213,6 +218,7 @@ pub(super) fn place(
         uploads: Some(Arc::new(uploads)),
         unwritten: None,
         tabulated,
+        narrowed,
     })
 }
 

@@ -16,6 +16,7 @@ mod facts;
 mod held;
 mod hidden;
 mod joined;
+mod narrowed;
 mod observe;
 mod once;
 mod order;

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::decide::{Decided, Decisions, Place};
+use super::held::Placed;
 use super::subject::Subject;
 use super::tabulated::lookup_sql;
 use crate::analyze::lineage::{Lineage, RelationUse, Source};
@@ -42,7 +43,7 @@ const SYSTEM_COLUMNS: &[(AttrNumber, &str)] = &[
 pub(super) fn relations(
     lineage: &Lineage,
     decisions: &Decisions,
-    tabulated: &BTreeMap<Source, usize>,
+    placed: &Placed,
     grounds: Grounds<'_>,
     rewrite: &mut Rewrite,
 ) -> Result<(), Refusal> {
@@ -77,7 +78,11 @@ pub(super) fn relations(
             relation: r,
             id,
             decisions,
-            tabulated,
+            placed,
+            among: match placed.narrowed.get(&id) {
+                Some(among) => Some(print_expr(among, rewrite)?),
+                None => None,
+            },
             grounds,
         };
         let form = if r.in_place || r.written {
@@ -137,7 +142,9 @@ struct Writer<'a> {
     id: RelationId,
     decisions: &'a Decisions,
     /// The maps in which tokens are looked up.
-    tabulated: &'a BTreeMap<Source, usize>,
+    placed: &'a Placed,
+    /// Of which rows they are.
+    among: Option<String>,
     grounds: Grounds<'a>,
 }
 
@@ -312,7 +319,7 @@ impl Writer<'_> {
 
     /// Are tokens of it looked up?
     fn looks_up(&self) -> bool {
-        (self.tabulated.keys())
+        (self.placed.tabulated.keys())
             .any(|s| matches!(s, Source::Column { relation, .. } if *relation == self.id))
     }
 
@@ -323,8 +330,9 @@ impl Writer<'_> {
             attnum,
         };
         let column = self.relation.relation.attribute(attnum)?;
-        let map = *self.tabulated.get(&source)?;
-        Some(lookup_sql(token, column, operand, map))
+        let map = *self.placed.tabulated.get(&source)?;
+        let among = self.among.as_deref();
+        Some(lookup_sql(token, column, operand, (map, among)))
     }
 
     fn name(&self, attnum: AttrNumber) -> Result<Ident, Refusal> {
@@ -407,7 +415,8 @@ fn generated_sql(
             relation: r,
             id,
             decisions: &decisions,
-            tabulated: &BTreeMap::new(),
+            placed: &Placed::default(),
+            among: None,
             grounds,
         };
         rewrite

@@ -172,16 +172,11 @@ pub(super) fn read(
     current_of(statement, ctx)?;
     let mut lineage = analyze(statement, grounds)?;
     let decisions = decide(&mut lineage, (delivery, tabulate), grounds)?;
+    let narrowed = super::narrowed::narrowed(statement, &lineage, &decisions);
     super::order::settle(statement, delivery, &lineage, &decisions, grounds)?;
     let mut rewrite = Rewrite::default();
-    let placed = super::held::place(&decisions, &lineage, ctx.given, &mut rewrite)?;
-    relations(
-        &lineage,
-        &decisions,
-        &placed.tabulated,
-        grounds,
-        &mut rewrite,
-    )?;
+    let placed = super::held::place(&decisions, &lineage, narrowed, ctx.given, &mut rewrite)?;
+    relations(&lineage, &decisions, &placed, grounds, &mut rewrite)?;
     super::hidden::hide(statement, &lineage, &decisions, &mut rewrite)?;
     let parameters = super::settings::parameters(placed.parameters, &lineage, delivery)?;
     let mut facts = facts(&lineage, &decisions);

@@ -17,10 +17,12 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::decide::{Decisions, Place};
+use super::narrowed::Narrowed;
 use super::uploads::{Entry, Upload};
 use crate::analyze::lineage::{Lineage, RelationUse, Source};
 use crate::analyze::{ColumnForm, Grounds};
 use crate::catalog::{Column, Relation};
+use crate::ident::Ident;
 use crate::limits;
 use crate::mask::TokenColumn;
 use crate::mask::token::TokenType;
@@ -28,7 +30,7 @@ use crate::pg::AttrNumber;
 use crate::pg::types::oid;
 use crate::policy::Treatment;
 use crate::refusal::Refusal;
-use crate::sql::print::{UNREAD, map_mark};
+use crate::sql::print::{INNER_ALIAS, UNREAD, map_mark};
 
 /// A refusal, and the columns of tokens without which it would not be.
 pub(super) struct Obstacle {
@@ -106,27 +108,38 @@ impl Decisions {
 
     /// The columns whose tokens are looked up, those of one relation once, and which of them each
     /// reference is.
-    pub(super) fn tabulated(&self, lineage: &Lineage) -> (Vec<Upload>, Vec<(Source, usize)>) {
+    pub(super) fn tabulated(
+        &self,
+        lineage: &Lineage,
+        narrowed: &Narrowed,
+    ) -> (Vec<Upload>, Vec<(Source, usize)>) {
         let mut list: Vec<Upload> = Vec::new();
         let mut places = Vec::new();
         for (source, decided) in &self.columns {
             let (Some(refusal), Some(token)) = (&decided.tabulated, token(&decided.form)) else {
                 continue;
             };
-            let (Some((relation, _)), Source::Column { attnum, .. }) =
-                (lineage.column(*source), *source)
+            let (
+                Some((relation, _)),
+                Source::Column {
+                    relation: id,
+                    attnum,
+                },
+            ) = (lineage.column(*source), *source)
             else {
                 continue;
             };
+            let among = narrowed.get(&id);
             let column = (Arc::clone(relation), attnum);
             let same = |upload: &Upload| upload.is_of(&column);
             let place = list.iter().position(same).unwrap_or(list.len());
-            if place == list.len() {
-                list.push(Upload::new(
+            match list.get_mut(place) {
+                Some(upload) => upload.widen(among),
+                None => list.push(Upload::new(
                     Arc::clone(token),
-                    Entry::Token(Arc::clone(refusal)),
+                    Entry::Token(Arc::clone(refusal), among.cloned()),
                     vec![column],
-                ));
+                )),
             }
             places.push((*source, place));
         }
@@ -182,12 +195,13 @@ fn token(form: &ColumnForm) -> Option<&Arc<TokenColumn>> {
 
 /// The token of an operand, looked up in a map. NULL is NULL, and so is what has no token; another value
 /// that the map has not fails, by a function that is asked for what it has not: no planner calls it before
-/// there is a value, and it says nothing of that.
+/// there is a value, and it says nothing of that. Nothing is looked up for rows that are not `among` those
+/// that were read.
 pub(super) fn lookup_sql(
     token: &TokenColumn,
     column: &Column,
     operand: &str,
-    map: usize,
+    (map, among): (usize, Option<&str>),
 ) -> String {
     let map = map_mark(map);
     let text = format!("CAST({operand} AS \"pg_catalog\".\"text\")");
@@ -207,29 +221,38 @@ pub(super) fn lookup_sql(
         // Writing to a String cannot fail.
         write!(typed, " COLLATE {}.{}", schema.quoted(), name.quoted()).unwrap_or_default();
     }
-    match token.fits_sql(operand) {
+    let token = match token.fits_sql(operand) {
         Some(fits) => format!("CASE WHEN {fits} THEN {typed} END"),
         None => format!("CASE WHEN {operand} IS NULL THEN NULL ELSE {typed} END"),
+    };
+    match among {
+        Some(among) => format!("CASE WHEN {among} THEN {token} END"),
+        None => token,
     }
 }
 
-/// What reads every value of a column, but no more rows than may be: a row too many has NULL for its
-/// value, as a value that is too long has.
+/// What reads every value of a column, of the rows `among` which they are, but no more rows than may be: a
+/// row too many has NULL for its value, as a value that is too long has.
 ///
 /// What has no token is not read: nothing may follow from values that the role sees as NULL.
 pub(super) fn read_arm(
     token: &TokenColumn,
     (relation, attnum): &(Arc<Relation>, AttrNumber),
+    among: Option<&str>,
     number: usize,
 ) -> Option<String> {
     let name = relation.attribute(*attnum)?.name.quoted();
-    let value = format!("\"r\".{name}");
-    let shown = (token.fits_sql(&value)).unwrap_or_else(|| format!("{value} IS NOT NULL"));
+    let row = Ident::exact(INNER_ALIAS).quoted();
+    let value = format!("{row}.{name}");
+    let mut shown = (token.fits_sql(&value)).unwrap_or_else(|| format!("{value} IS NOT NULL"));
+    if let Some(among) = among {
+        shown = format!("{shown} AND {among}");
+    }
     Some(format!(
         "(SELECT {number}, CASE WHEN \"pg_catalog\".\"row_number\"() OVER () \
-         OPERATOR(\"pg_catalog\".<=) {rows} THEN CAST(\"t\".{name} AS \"pg_catalog\".\"text\") \
-         COLLATE \"pg_catalog\".\"C\" END FROM (SELECT {value} FROM {schema}.{table} AS \"r\" \
-         WHERE {shown} LIMIT {limit}) AS \"t\")",
+         OPERATOR(\"pg_catalog\".<=) {rows} THEN CAST(\"r\".{name} AS \"pg_catalog\".\"text\") \
+         COLLATE \"pg_catalog\".\"C\" END FROM (SELECT {value} FROM {schema}.{table} AS {row} \
+         WHERE {shown} LIMIT {limit}) AS \"r\")",
         rows = limits::TABULATED_ROWS,
         schema = relation.schema.quoted(),
         table = relation.name.quoted(),
@@ -242,7 +265,8 @@ pub(super) fn too_many(refusal: &Refusal) -> Refusal {
     let detail = refusal.detail.clone().unwrap_or_default();
     refusal.clone().detail(format!(
         "{detail} PostgreSQL is given the tokens of a column's values to do so, of at most {} different \
-         ones in {} rows; it has more, or longer ones.",
+         ones in {} rows; it has more, or longer ones. Of a column whose rows WHERE picks by comparisons \
+         of clear columns with constants, only those rows are read.",
         limits::UPLOADED_TOKENS,
         limits::TABULATED_ROWS,
     ))

@@ -13,6 +13,7 @@
 //! Deliberately absent: which comparisons allow the one (`held`), and which uses need the other; and the
 //! reading itself, which is the session's.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
@@ -26,7 +27,8 @@ use crate::pg::types::{Format, oid};
 use crate::pg::{AttrNumber, sqlstate};
 use crate::refusal::Refusal;
 use crate::sql::SqlText;
-use crate::sql::print::HeldForm;
+use crate::sql::print::{HeldForm, Rewrite, print_expr};
+use crate::sql::tree::Expr;
 
 /// How a statement gets what was read for it.
 #[derive(Clone, Copy)]
@@ -41,6 +43,8 @@ pub enum Given<'a> {
 pub struct Uploads {
     pub(super) list: Vec<Upload>,
     read: SqlText,
+    /// The client's parameters that the reading's are, in order.
+    pub(super) params: Vec<u16>,
 }
 
 /// Values for which something stands, by one column of tokens, or by columns alike.
@@ -58,8 +62,8 @@ pub(super) enum Entry {
     /// The value is a token's text, and this the plaintext, of a type and the collation of the column of
     /// tokens.
     Plain(Option<(Ident, Ident)>),
-    /// Its token; or this is said, if there are too many.
-    Token(Arc<Refusal>),
+    /// Its token; or this is said, if there are too many. Of the rows of which something is true.
+    Token(Arc<Refusal>, Option<Expr>),
 }
 
 /// What stands for the values of an upload.
@@ -117,7 +121,7 @@ impl Uploads {
         match uploaded.fault {
             Some((fault, number)) => {
                 return Err(match self.list.get(number).map(|upload| &upload.entry) {
-                    Some(Entry::Token(refusal)) => super::tabulated::too_many(refusal),
+                    Some(Entry::Token(refusal, _)) => super::tabulated::too_many(refusal),
                     Some(Entry::Plain(_)) | None => fault.refusal(),
                 });
             }
@@ -128,9 +132,9 @@ impl Uploads {
         each.map(|(upload, values)| upload.map(values)).collect()
     }
 
-    pub(super) fn of(list: Vec<Upload>) -> Self {
-        let read = read_sql(&list);
-        Self { list, read }
+    pub(super) fn of(mut list: Vec<Upload>) -> Result<Self, Refusal> {
+        let (read, params) = read_sql(&mut list)?;
+        Ok(Self { list, read, params })
     }
 }
 
@@ -215,7 +219,7 @@ impl Upload {
                     wide |= stored.wide;
                     &**stored.text
                 }
-                Entry::Token(_) => {
+                Entry::Token(..) => {
                     token.clear();
                     // What has no token is shown as NULL.
                     if self.token.encode(value, &mut token).is_err() {
@@ -252,7 +256,14 @@ impl Upload {
     pub(super) fn collation(&self) -> Option<&(Ident, Ident)> {
         match &self.entry {
             Entry::Plain(collation) => collation.as_ref(),
-            Entry::Token(_) => None,
+            Entry::Token(..) => None,
+        }
+    }
+
+    /// Tokens are looked up for another reference too, of which this is true.
+    pub(super) fn widen(&mut self, other: Option<&Expr>) {
+        if let Entry::Token(_, among) = &mut self.entry {
+            *among = (among.take().zip(other.cloned())).map(|(a, b)| Expr::Or(vec![a, b]));
         }
     }
 
@@ -275,21 +286,44 @@ impl Upload {
 }
 
 /// Every value of the columns, once, with the number of its upload. A value that is too long is NULL.
-fn read_sql(list: &[Upload]) -> SqlText {
-    let arms = list.iter().enumerate().flat_map(|(number, upload)| {
-        let columns = upload.columns.iter();
-        columns.filter_map(move |column| match upload.entry {
-            Entry::Plain(_) => held_arm(column, number),
-            Entry::Token(_) => super::tabulated::read_arm(&upload.token, column, number),
-        })
-    });
-    SqlText::new(format!(
+fn read_sql(list: &mut [Upload]) -> Result<(SqlText, Vec<u16>), Refusal> {
+    let conditions = list
+        .iter_mut()
+        .filter_map(|upload| match &mut upload.entry {
+            Entry::Token(_, among) => among.as_mut(),
+            Entry::Plain(_) => None,
+        });
+    let params: BTreeSet<u16> = conditions.flat_map(super::narrowed::params).collect();
+    let rewrite = Rewrite {
+        params: Some(params.iter().copied().zip(1..).collect()),
+        ..Rewrite::default()
+    };
+    let mut arms = Vec::with_capacity(list.len());
+    for (number, upload) in list.iter().enumerate() {
+        let among = match &upload.entry {
+            Entry::Token(_, Some(among)) => Some(print_expr(among, &rewrite)?),
+            Entry::Token(_, None) | Entry::Plain(_) => None,
+        };
+        arms.extend(
+            upload
+                .columns
+                .iter()
+                .filter_map(|column| match upload.entry {
+                    Entry::Plain(_) => held_arm(column, number),
+                    Entry::Token(..) => {
+                        super::tabulated::read_arm(&upload.token, column, among.as_deref(), number)
+                    }
+                }),
+        );
+    }
+    let read = SqlText::new(format!(
         "SELECT DISTINCT \"h\".\"n\", CASE WHEN \"pg_catalog\".\"octet_length\"(\"h\".\"v\") \
          OPERATOR(\"pg_catalog\".<=) {} THEN \"h\".\"v\" END FROM ({}) AS \"h\" (\"n\", \"v\") LIMIT {}",
         limits::UPLOADED_TOKEN_BYTES,
-        arms.collect::<Vec<_>>().join(" UNION ALL "),
+        arms.join(" UNION ALL "),
         limits::UPLOADED_TOKENS.saturating_add(1),
-    ))
+    ));
+    Ok((read, params.into_iter().collect()))
 }
 
 /// Texts are told apart byte by byte, whatever the column's collation is.
@@ -409,6 +443,7 @@ pub(crate) mod tests {
             Entry::Plain(None),
             vec![(table, 1)],
         )])
+        .expect("printed")
     }
 
     fn add(uploaded: &mut Uploaded, value: Option<&[u8]>) {

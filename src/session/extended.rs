@@ -241,7 +241,7 @@ impl Session {
                 Ok(Some(prepared)) => {
                     self.waits_for = None;
                     let uploaded = if prepared.plan.uploads().is_some() {
-                        let Some(uploaded) = self.read_for_bind(&prepared.plan, io)? else {
+                        let Some(uploaded) = self.read_for_bind(bind, &prepared, io)? else {
                             return Ok(Step::Later);
                         };
                         Some(uploaded)

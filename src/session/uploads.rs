@@ -14,12 +14,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::portals::Portal;
-use super::replies::Expected;
+use super::replies::{Expected, Prepared};
 use super::{Fatal, Io, Session, Step, to_upstream};
 use crate::audit::Outcome;
-use crate::pg::sqlstate;
+use crate::pg::{Oid, sqlstate};
 use crate::plan::{Plan, Refusal, UploadRow, Uploaded};
-use crate::wire::frontend::{FrontendMessage, Target};
+use crate::wire::frontend::{Bind, FrontendMessage, Target};
 use crate::wire::{DataRow, backend, frame};
 
 /// What a session knows of its uploads.
@@ -168,26 +168,33 @@ impl Session {
             self.refuse_query(&not_synced(), "", io)?;
             return Ok(Step::Continue);
         }
-        self.read(plan, true, io)?;
+        self.read(plan, None, io)?;
         Ok(Step::Later)
     }
 
     /// What a statement needs that is bound now; `None` while it is being read.
     pub(super) fn read_for_bind(
         &mut self,
-        plan: &Arc<Plan>,
+        bind: &Bind<'_>,
+        prepared: &Prepared,
         io: &mut Io<'_>,
     ) -> Result<Option<Uploaded>, Fatal> {
+        let plan = &prepared.plan;
         if let Reading::Done(uploaded) = std::mem::take(&mut self.uploads.reading)
             && uploaded.is_for(plan)
         {
             return Ok(Some(uploaded));
         }
-        self.read(plan, false, io)?;
+        self.read(plan, Some((prepared.declared(), bind)), io)?;
         Ok(None)
     }
 
-    fn read(&mut self, plan: &Arc<Plan>, query: bool, io: &mut Io<'_>) -> Result<(), Fatal> {
+    fn read(
+        &mut self,
+        plan: &Arc<Plan>,
+        bind: Option<(&[Oid], &Bind<'_>)>,
+        io: &mut Io<'_>,
+    ) -> Result<(), Fatal> {
         let Some(uploads) = plan.uploads() else {
             return Ok(());
         };
@@ -198,18 +205,21 @@ impl Session {
             return Ok(());
         }
         let sql = uploads.read().as_str();
-        if query {
-            to_upstream::query(io.upstream, sql)?;
-        } else {
+        let query = bind.is_none();
+        if let Some((declared, bind)) = bind {
+            let (types, bound) = uploads.bind(declared, (bind.formats, bind.values));
             // The unnamed portal may be the client's.
             let portal = self.names.fresh();
             let portal = portal.as_str().as_bytes();
-            to_upstream::parse(io.upstream, b"", sql, &[])?;
-            to_upstream::bind(io.upstream, portal, b"", &[], std::iter::empty(), &[])?;
+            to_upstream::parse(io.upstream, b"", sql, &types)?;
+            let values = bound.values.iter().map(Option::as_deref);
+            to_upstream::bind(io.upstream, portal, b"", &bound.formats, values, &[])?;
             to_upstream::execute(io.upstream, portal, 0)?;
             to_upstream::close(io.upstream, Target::Portal, portal)?;
             to_upstream::flush(io.upstream);
             self.uploads.open = true;
+        } else {
+            to_upstream::query(io.upstream, sql)?;
         }
         let segment = if query {
             self.next_segment()

@@ -6,10 +6,10 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::in_any_order;
 use crate::siv::stage;
 use crate::support::client::{Answer, Client};
 use crate::support::stage::{Role, Stage};
+use crate::{in_any_order, narrowed};
 
 /// Longer than the proxy takes to read a catalog again.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -73,7 +73,7 @@ const ANSWERED: &[&str] = &[
     "SELECT a.id, b.name FROM patients a LEFT JOIN guest_list b ON b.name > a.name AND b.id = a.id",
 ];
 
-fn ok(client: &mut Client, sql: &str) -> Vec<String> {
+pub(crate) fn ok(client: &mut Client, sql: &str) -> Vec<String> {
     match client.simple(sql) {
         Answer::Rows(rows, _) => rows,
         error @ Answer::Error(..) => panic!("{sql}: {error:?}"),
@@ -81,7 +81,7 @@ fn ok(client: &mut Client, sql: &str) -> Vec<String> {
 }
 
 /// Where a test may change what is stored: others look at the same tables elsewhere.
-fn apart() -> &'static Stage {
+pub(crate) fn apart() -> &'static Stage {
     static STAGE: OnceLock<Stage> = OnceLock::new();
     STAGE.get_or_init(|| {
         let wing = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tokens");
@@ -95,7 +95,7 @@ fn what_is_computed_of_tokens_is_what_is_computed_on_the_masked_copy() {
     let (mut client, mut direct) = (stage.connect(Role::Analyst), stage.direct("clinic_tokens"));
     for block in ["", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"] {
         ok(&mut client, block);
-        for sql in ANSWERED {
+        for sql in ANSWERED.iter().chain(narrowed::PICKED) {
             let expected = in_any_order(direct.simple(sql), sql);
             let Answer::Rows(rows, _) = &expected else {
                 panic!("{sql}: {expected:?}");
