@@ -123,6 +123,10 @@ impl Analyzer<'_> {
         if left.null || right.null {
             self.lineage.mark_all(&left.sources, Uses::PRESENCE);
             self.lineage.mark_all(&right.sources, Uses::PRESENCE);
+            if has_type(left) && has_type(right) {
+                self.typed_beside(&left.sources);
+                self.typed_beside(&right.sources);
+            }
         } else {
             self.compare(&left.sources, &right.sources);
         }
@@ -344,6 +348,8 @@ impl Analyzer<'_> {
         }
         self.lineage.mark_all(&left.sources, Uses::EQUALITY);
         self.compare_infos(&left, &right);
+        // Its type comes from both.
+        self.typed_beside(&left.sources);
         let sources = left.sources;
         Ok((Info { sources, ..info }, right.ty))
     }
@@ -359,10 +365,21 @@ impl Analyzer<'_> {
             self.lineage.mark_all(&sources, Uses::COMPUTE);
             sources.clear();
         }
+        let constant = |v: &Info| {
+            v.null && has_type(v) || v.sources.iter().any(|s| matches!(s, Source::List(_)))
+        };
+        if values.iter().any(constant) {
+            self.typed_beside(&sources);
+        }
         Info {
             sources,
             tainted: values.iter().any(|v| v.tainted),
             ..Info::default()
         }
     }
+}
+
+/// Has it a type, whatever it stands beside?
+fn has_type(info: &Info) -> bool {
+    info.ty.is_none_or(|ty| ty != oid::UNKNOWN)
 }

@@ -124,6 +124,11 @@ impl Analyzer<'_> {
             let keeps = |one: &OutputColumn, other: &OutputColumn| {
                 !one.sources.is_empty() || one.null && one.is_neutral_to(other)
             };
+            for (one, other) in [(&l, &r), (&r, &l)] {
+                if one.null && one.ty.is_some() {
+                    self.typed_beside(&other.sources);
+                }
+            }
             if keeps(&l, &r) && keeps(&r, &l) {
                 merge_sources(&mut l.sources, &r.sources);
             } else {

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use super::lineage::Source;
+use super::lineage::{Source, Uses};
 use super::scope::{Item, ItemKind, Scope, Visible};
 use super::{Analyzer, Resolve};
-use crate::catalog::{Relation, RelationKind};
+use crate::catalog::{Column as CatalogColumn, Relation, RelationKind};
 use crate::ident::Ident;
-use crate::pg::sqlstate;
+use crate::pg::types::oid;
+use crate::pg::{Oid, sqlstate};
 use crate::policy::Treatment;
 use crate::refusal::Refusal;
 use crate::sql::tree::{Column, Name, RelationRef, TableAlias};
@@ -55,7 +56,7 @@ impl Analyzer<'_> {
                     attnum: c.attnum,
                 }],
                 tainted: !matches!(treatment, Treatment::Clear),
-                ty: (c.type_oid != 0).then_some(c.type_oid),
+                ty: seen_type(c, &treatment),
                 denied,
                 expired: if denied {
                     self.expired(relation, c)?
@@ -161,6 +162,24 @@ impl Analyzer<'_> {
         }
     }
 
+    /// Are tokens of another type than what they stand for, as the text of an integer's is?
+    pub(super) fn is_retyped(&self, source: Source) -> bool {
+        let Some((relation, column)) = self.lineage.column(source) else {
+            return false;
+        };
+        let treatment = self.column_treatment(relation, column);
+        treatment.is_ok_and(|t| seen_type(column, &t) != seen_type(column, &Treatment::Clear))
+    }
+
+    /// PostgreSQL is to have a token of these columns where it would have something of another type for it.
+    pub(super) fn typed_beside(&mut self, sources: &[Source]) {
+        for s in sources {
+            if self.is_retyped(*s) {
+                self.lineage.mark(*s, Uses::COMPUTE);
+            }
+        }
+    }
+
     /// Finds a relation by the client's search path.
     pub(super) fn find_relation(&self, name: &Name) -> Resolve<Arc<Relation>> {
         let catalog = self.grounds.catalog;
@@ -197,4 +216,15 @@ impl Analyzer<'_> {
             .at(name.position)
         })
     }
+}
+
+/// The type the role sees a column to be of. Texts of all kinds are one.
+fn seen_type(column: &CatalogColumn, treatment: &Treatment) -> Option<Oid> {
+    let stored = column.type_oid;
+    let ty = match treatment {
+        Treatment::Token(_) if matches!(stored, oid::TEXT | oid::VARCHAR | oid::BPCHAR) => stored,
+        Treatment::Token(token) => token.output_type().0,
+        _ => stored,
+    };
+    (ty != 0).then_some(ty)
 }

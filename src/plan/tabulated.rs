@@ -177,7 +177,7 @@ fn is_given(source: Source, lineage: &Lineage) -> bool {
 /// What is printed is typed as what was analyzed.
 fn keeps_type(token: &TokenColumn) -> bool {
     match token.token_type() {
-        TokenType::Text => matches!(token.type_oid(), oid::TEXT | oid::VARCHAR | oid::BPCHAR),
+        TokenType::Text => true,
         TokenType::Uuid => token.type_oid() == oid::UUID,
         TokenType::Integer => token.type_oid() == token.output_type().0,
     }

@@ -217,6 +217,7 @@ impl Session {
         now: Instant,
         io: &mut Io<'_>,
     ) -> Result<(), Fatal> {
+        self.was_described()?;
         let running = self.running_head()?;
         running.finish(Outcome::Allow, None, now);
         let completion = if tag == b"ROLLBACK" {
@@ -331,6 +332,7 @@ impl Session {
     ) -> Result<(), Fatal> {
         let mut fields = fields(error);
         self.copy_in = false;
+        self.misfit = false;
         self.copy_export = None;
         self.waits_for = None;
         self.moved |= diagnostic::catalog_moved(&fields);

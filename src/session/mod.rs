@@ -188,6 +188,9 @@ pub struct Session {
     unheard: bool,
     /// PostgreSQL found that its catalog is not the snapshot's.
     moved: bool,
+    /// What it described is not what was planned, so that the client was not told of it: an error has
+    /// to follow.
+    misfit: bool,
     segment: u64,
     names: Names,
     decisions: u64,
@@ -231,6 +234,7 @@ impl Session {
             copy_last: Came::Nothing,
             unheard: false,
             moved: false,
+            misfit: false,
             segment: 0,
             names: Names::default(),
             decisions: 0,

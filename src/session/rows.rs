@@ -220,6 +220,6 @@ pub(super) fn told(
     Some(described.iter().map(told).collect())
 }
 
-fn shape() -> Fatal {
+pub(super) fn shape() -> Fatal {
     Fatal::unexpected("the result does not have the shape that was planned")
 }

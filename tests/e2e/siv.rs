@@ -13,14 +13,18 @@ use crate::support::client::Answer;
 use crate::support::stage::{Role, Stage};
 
 /// Columns the analyst sees as tokens.
-const TOKENS: [(&str, &str); 12] = [
+const TOKENS: [(&str, &str); 16] = [
     ("patients", "name"),
     ("patients", "email"),
     ("patients", "id_number"),
     ("staff", "name"),
     ("staff", "email"),
     ("referrals", "recipient"),
+    ("keys", "small"),
+    ("keys", "number"),
+    ("keys", "big"),
     ("keys", "code"),
+    ("keys", "ref"),
     ("serials", "serial"),
     ("guests", "name"),
     ("accounts", "number"),
@@ -36,7 +40,8 @@ const MASKS: &str = "
     UPDATE serials SET serial = NULL WHERE serial LIKE 'none%';
     ALTER TABLE staff DROP COLUMN pin;
     ALTER TABLE patients ALTER id_number TYPE varchar;
-    ALTER TABLE keys ALTER code TYPE varchar;
+    ALTER TABLE keys ALTER small TYPE varchar, ALTER number TYPE varchar, ALTER big TYPE varchar,
+      ALTER code TYPE varchar, ALTER ref TYPE varchar;
     ALTER TABLE staff ALTER email TYPE varchar;
     UPDATE referrals SET note = NULL, reason = '[none]' WHERE reason IS NOT NULL;
     UPDATE referrals SET note = NULL, sender = left(sender, 1) || '***';";

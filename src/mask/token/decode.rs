@@ -168,15 +168,19 @@ impl TokenColumn {
         self.decode_text(number, token)
     }
 
-    /// A value that no row has: an integer the type cannot hold, or bits nobody can foresee without
-    /// the key. 256 of them in a text. A uuid has 119, beside a version and a variant that no
-    /// generator of uuids writes.
+    /// A value that no row has, of bits that nobody can foresee without the key, and another one for another
+    /// text. Of a text it has 256, of a uuid 119, beside a version and a variant that no generator of
+    /// uuids writes; of an integer 127 or 62, above those that the type can hold.
     fn absent(&self, written: &[u8]) -> Option<Stored> {
         let text = match self.family {
-            Family::Integer => match self.type_oid {
-                oid::INT8 => b"9223372036854775808".to_vec(),
-                _ => b"9223372036854775807".to_vec(),
-            },
+            Family::Integer => {
+                let bits = u128::from_le_bytes(*self.unforeseeable(written)?.first_chunk()?);
+                let number = match self.type_oid {
+                    oid::INT8 => (1 << 63) + (bits >> 1),
+                    _ => (1 << 32) + (bits >> 66),
+                };
+                number.to_string().into_bytes()
+            }
             Family::Text => data_encoding::HEXLOWER
                 .encode(&self.unforeseeable(written)?)
                 .into_bytes(),
@@ -373,16 +377,22 @@ mod tests {
 
     #[test]
     fn what_no_row_has_is_outside_the_type_or_unforeseeable() {
-        for (ty, value, upstream) in [
-            (oid::INT2, "9223372036854775807", "int8"),
-            (oid::INT4, "9223372036854775807", "int8"),
-            (oid::INT8, "9223372036854775808", "numeric"),
+        for (ty, above, below, upstream) in [
+            (oid::INT2, u128::from(u32::MAX), 1 << 63, "int8"),
+            (oid::INT4, u128::from(u32::MAX), 1 << 63, "int8"),
+            (oid::INT8, (1 << 63) - 1, u128::MAX, "numeric"),
         ] {
             let column = column("d", ty, 7);
-            let absent = column.stored(b"12", Format::Text, false).expect("a value");
-            assert_eq!(absent.text.as_slice(), value.as_bytes());
-            assert!(absent.wide);
-            assert_eq!(column.upstream_type(absent.wide).name, upstream);
+            let numbers = [b"12", b"13", b"12"].map(|token| {
+                let absent = column.stored(token, Format::Text, false).expect("a value");
+                assert!(absent.wide);
+                assert_eq!(column.upstream_type(absent.wide).name, upstream);
+                let text = String::from_utf8(absent.text.to_vec()).expect("digits");
+                text.parse::<u128>().expect("a number")
+            });
+            assert!(numbers.iter().all(|n| (above + 1..below).contains(n)));
+            assert_eq!(numbers[0], numbers[2]);
+            assert_ne!(numbers[0], numbers[1], "two texts are not equal");
         }
         let uuid = column("d", oid::UUID, 7);
         let absent = uuid.stored(b"x", Format::Text, false).expect("a value");

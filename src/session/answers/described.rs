@@ -41,6 +41,7 @@ impl Session {
                 } else {
                     RowDescription::read(body).map_err(|_| malformed())?;
                     self.moved = true;
+                    self.misfit = true;
                 }
                 return Ok(());
             }
@@ -90,12 +91,23 @@ impl Session {
         self.on_misfit(of.as_ref(), io)
     }
 
+    /// A statement is complete, and may not be if the client was not told of its result.
+    pub(super) fn was_described(&self) -> Result<(), Fatal> {
+        if self.misfit {
+            return Err(rows::shape());
+        }
+        Ok(())
+    }
+
     /// What PostgreSQL described is not what was planned: its catalog is another by now.
     fn on_misfit(&mut self, of: Option<&Arc<Prepared>>, io: &mut Io<'_>) -> Result<(), Fatal> {
         self.moved = true;
         match (self.replies.executes(), of) {
             // Its own checks fail then; until they do, no row has a place to go.
-            (Some(next), Some(of)) if Arc::ptr_eq(next, of) => Ok(()),
+            (Some(next), Some(of)) if Arc::ptr_eq(next, of) => {
+                self.misfit = true;
+                Ok(())
+            }
             // PostgreSQL sees no error, and would do what the client takes for skipped.
             (Some(_), _) => Err(Fatal {
                 sqlstate: sqlstate::SERIALIZATION_FAILURE,
