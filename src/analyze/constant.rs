@@ -379,7 +379,7 @@ impl Analyzer<'_> {
     }
 }
 
-/// Has it a type, whatever it stands beside?
+/// Has it a type of its own, whatever it stands beside?
 fn has_type(info: &Info) -> bool {
-    info.ty.is_none_or(|ty| ty != oid::UNKNOWN)
+    info.ty.is_some_and(|ty| ty != oid::UNKNOWN)
 }
