@@ -26,6 +26,8 @@ mod narrowed;
 mod sealed;
 #[path = "e2e/siv.rs"]
 mod siv;
+#[path = "e2e/stored.rs"]
+mod stored;
 #[path = "e2e/tabulated.rs"]
 mod tabulated;
 #[path = "e2e/tokens.rs"]

@@ -1,28 +1,16 @@
-//! Assignments of INSERT, UPDATE and MERGE: which columns may be written, and what tokens become.
-
-use std::sync::Arc;
+//! Assignments of INSERT, UPDATE and MERGE: which columns may be written. What becomes of a value that is
+//! written to a column of tokens is in `stored`.
 
 use super::dml::Target;
 use super::expr::Info;
-use super::lineage::{Source, Uses, Value};
-use super::member::{constant_form, number_form};
 use super::probe::{Change, Written};
 use super::scope::{CteFrame, Env, Scope};
 use super::{Analyzer, Resolve};
 use crate::catalog::{CastContext, Relation};
 use crate::ident::Ident;
-use crate::mask::token::TokenType;
 use crate::pg::sqlstate;
-use crate::policy::Treatment;
 use crate::refusal::Refusal;
-use crate::sql::tree::{
-    Assignment, AssignmentTarget, Expr, ListId, Literal, Query, SelectItem, SetExpr, Step,
-    Subscript,
-};
-
-/// Why a column takes no value.
-pub(crate) const IRREVERSIBLE: &str =
-    "The role sees it as irreversible tokens: only NULL or DEFAULT may be written.";
+use crate::sql::tree::{Assignment, AssignmentTarget, Expr, Step, Subscript};
 
 impl Analyzer<'_> {
     pub(super) fn assignments(
@@ -36,10 +24,14 @@ impl Analyzer<'_> {
         let mut written = Vec::new();
         for a in assignments.iter() {
             match a {
-                Assignment::One(t, value) => written.push(Written::of(t, value.as_ref())),
+                Assignment::One(t, value) => {
+                    written.extend(Written::assigned(t, value.as_ref(), target));
+                }
                 Assignment::Row(targets, values) => {
                     let pairs = targets.iter().zip(values);
-                    written.extend(pairs.map(|(t, value)| Written::of(t, value.as_ref())));
+                    let pairs =
+                        pairs.filter_map(|(t, value)| Written::assigned(t, value.as_ref(), target));
+                    written.extend(pairs);
                 }
                 Assignment::Query(targets, _) => {
                     written.extend(targets.iter().map(Written::some));
@@ -75,11 +67,17 @@ impl Analyzer<'_> {
                     }
                 }
                 Assignment::Query(targets, q) => {
-                    for t in targets.iter_mut() {
-                        self.updated(t, target, scope, ctes, false)?;
-                    }
                     let outer = Some(scope);
-                    let outputs = self.computed_query(q, Env { outer, ctes })?;
+                    let outputs = self.query(q, Env { outer, ctes })?;
+                    let mut harmless = Vec::with_capacity(targets.len());
+                    for (n, o) in outputs.iter().enumerate() {
+                        let into = targets.get(n).map(|t| (target, &t.column));
+                        harmless.push(self.store_output(o, into, &mut Vec::new())?);
+                    }
+                    for (n, t) in targets.iter_mut().enumerate() {
+                        let harmless = harmless.get(n) == Some(&true);
+                        self.updated(t, target, scope, ctes, harmless)?;
+                    }
                     for (t, o) in targets.iter().zip(&outputs) {
                         self.assignable(target, t, &Info::computed(o.tainted, o.ty))?;
                     }
@@ -89,8 +87,7 @@ impl Analyzer<'_> {
         Ok(())
     }
 
-    /// Resolves an assigned value: may it be stored in a token column? A token may, and the column's
-    /// own value of the row proposed for insertion, which is one.
+    /// Resolves an assigned value: may it be stored in a column of tokens?
     fn assigned(
         &mut self,
         value: Option<&mut Expr>,
@@ -99,51 +96,11 @@ impl Analyzer<'_> {
         (scope, ctes): (&Scope<'_>, Option<&CteFrame<'_>>),
     ) -> Resolve<bool> {
         let Some(e) = value else { return Ok(true) };
+        self.drop_own_length(e, target, &t.column)?;
         let info = self.expr(e, scope, ctes)?;
         self.assignable(target, t, &info)?;
-        let relation = &target.relation;
-        if let [Source::List(id)] = info.sources.as_slice()
-            && let Some((stored, attnum)) = self.lineage.list(*id).and_then(|l| l.stored.as_ref())
-            && Arc::ptr_eq(stored, relation)
-            && relation.column(&t.column).map(|c| c.attnum) == Some(*attnum)
-        {
-            return Ok(true);
-        }
-        self.lineage.mark_all(&info.sources, Uses::COMPUTE);
-        if is_null_or_default(Some(e)) || !self.is_coded(target, &t.column)? {
-            return Ok(true);
-        }
-        self.stored(&mut None, e, target, &t.column)
-    }
-
-    /// Makes a value that is stored in a token column a member of a list, if it is a constant and the
-    /// column's tokens can be turned back.
-    pub(super) fn stored(
-        &mut self,
-        list: &mut Option<ListId>,
-        e: &mut Expr,
-        target: &Target,
-        column: &Ident,
-    ) -> Resolve<bool> {
-        let relation = &target.relation;
-        let Some(c) = relation.column(column) else {
-            return Ok(false);
-        };
-        // A number is no text, and so no token but of integers.
-        let fits = number_form(e).is_none()
-            || matches!(self.column_treatment(relation, c)?,
-                Treatment::Token(token) if token.token_type() == TokenType::Integer);
-        // What a parameter holds is known when it is bound, and may be NULL.
-        let takes = self.takes_tokens(target, column)?
-            || self.is_coded(target, column)?
-                && constant_form(e).is_some_and(|m| matches!(m.value, Value::Param(_)));
-        if !fits || !takes || !self.member(list, e, false) {
-            return Ok(false);
-        }
-        if let Some(l) = list.and_then(|id| self.lineage.list_mut(id)) {
-            l.stored = Some((Arc::clone(relation), c.attnum));
-        }
-        Ok(true)
+        let mut lists = Vec::new();
+        self.store_value((e, &info), (target, &t.column), scope, &mut lists)
     }
 
     /// Checks that a column may be updated.
@@ -252,91 +209,6 @@ impl Analyzer<'_> {
         }
         Ok(())
     }
-
-    /// Is what is written to a column stored as something else: a token as what it stands for, a value
-    /// as an encrypted cell?
-    pub(super) fn takes_tokens(&self, target: &Target, column: &Ident) -> Resolve<bool> {
-        let Some(c) = target.relation.column(column) else {
-            return Ok(false);
-        };
-        Ok(match self.column_treatment(&target.relation, c)? {
-            Treatment::Token(t) => t.is_encrypted() || t.is_reversible() && !target.grant.plaintext,
-            Treatment::Clear | Treatment::Mask(_) | Treatment::Nullify | Treatment::Deny => false,
-        })
-    }
-
-    /// What is written to a column cannot become what is stored there.
-    pub(super) fn unstorable(&self, target: &Target, column: &Ident) -> Resolve<Refusal> {
-        let table = &target.relation.name;
-        let treatment = match target.relation.column(column) {
-            Some(c) => self.column_treatment(&target.relation, c)?,
-            None => Treatment::Deny,
-        };
-        if let Treatment::Token(token) = &treatment
-            && let Some(cells) = token.cells()
-        {
-            return Ok(Refusal::denied(format!(
-                "cannot encrypt what is written to column {column} of {table}"
-            ))
-            .detail(format!(
-                "It is stored encrypted with key \"{}\": what PostgreSQL computes cannot be encrypted on \
-                 its way.",
-                cells.name()
-            ))
-            .hint(
-                "Write a string constant, a parameter, NULL or DEFAULT in VALUES or SET, or COPY it, or \
-                 leave the column out.",
-            ));
-        }
-        let refusal = Refusal::denied(format!(
-            "cannot write to tokenized column {column} of {table}"
-        ));
-        if !self.takes_tokens(target, column)? {
-            return Ok(refusal
-                .detail(IRREVERSIBLE)
-                .hint("Leave the column out, or write as a role that sees it clearly."));
-        }
-        Ok(refusal
-            .detail("Only a token, NULL or DEFAULT may be written to a column the role sees as tokens.")
-            .hint(
-                "Write the token as a string constant or a parameter in VALUES or SET, or COPY it, leave \
-                 the column out, or write as a role that sees it clearly.",
-            ))
-    }
-
-    /// Is what is written to a column not what is stored, if it can be written at all? `plaintext` in the
-    /// policy's write section lets a role write values to a column it sees as tokens; an encrypted one
-    /// stays encrypted.
-    pub(super) fn is_coded(&self, target: &Target, column: &Ident) -> Resolve<bool> {
-        let Some(c) = target.relation.column(column) else {
-            return Ok(false);
-        };
-        Ok(match self.column_treatment(&target.relation, c)? {
-            Treatment::Token(t) => t.is_encrypted() || !target.grant.plaintext,
-            Treatment::Clear | Treatment::Mask(_) | Treatment::Nullify | Treatment::Deny => false,
-        })
-    }
-}
-
-pub(super) fn is_null_or_default(value: Option<&Expr>) -> bool {
-    match value {
-        None | Some(Expr::Literal(Literal::Null)) => true,
-        Some(Expr::Cast(inner, _)) => is_null_or_default(Some(inner)),
-        Some(_) => false,
-    }
-}
-
-pub(super) fn query_gives_null(q: &Query, n: usize) -> bool {
-    let SetExpr::Select(s) = &q.body else {
-        return false;
-    };
-    matches!(
-        s.items.get(n),
-        Some(SelectItem::Expr {
-            expr: Expr::Literal(Literal::Null),
-            ..
-        })
-    )
 }
 
 /// The target of a write, or what is copied, has no such column.

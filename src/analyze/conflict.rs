@@ -1,7 +1,8 @@
 //! ON CONFLICT: which index is meant, and what DO UPDATE reads. The row proposed for insertion is the
 //! client's own, so reading it is no use of a stored column.
 
-use super::dml::{StoredLists, Target, no_grant};
+use super::dml::{Target, no_grant};
+use super::insert::StoredLists;
 use super::lineage::Source;
 use super::scope::{CteFrame, Env, Item, ItemKind, Scope, Visible};
 use super::{Analyzer, Resolve};
@@ -32,8 +33,8 @@ impl Analyzer<'_> {
         let mut columns = proposed(target, Some(&excluded));
         // Tokens are decoded by now: what is done with them is tracked as with a token column.
         for c in &mut columns {
-            let list = lists.get(&c.reference.name);
-            c.sources.extend(list.map(|id| Source::List(*id)));
+            let stored = lists.get(&c.reference.name).into_iter().flatten();
+            c.sources.extend(stored.map(|id| Source::List(*id)));
         }
         let items = [
             target.item.clone(),

@@ -58,22 +58,12 @@ impl Analyzer<'_> {
         let Some(member) = constant_form(e) else {
             return false;
         };
-        let id = if let Some(id) = *list {
-            id
-        } else {
-            let Ok(id) = u32::try_from(self.lineage.lists.len()).map(ListId) else {
-                return false;
-            };
-            self.lineage.lists.push(List {
-                members: Vec::new(),
-                uses: Uses::NONE,
-                placed,
-                stored: None,
-                searched: false,
-            });
-            *list = Some(id);
-            id
+        let id = match *list {
+            Some(id) => Some(id),
+            None => self.new_list(placed),
         };
+        let Some(id) = id else { return false };
+        *list = Some(id);
         let Some(l) = self.lineage.list_mut(id) else {
             return false;
         };
@@ -88,6 +78,13 @@ impl Analyzer<'_> {
             expr: Box::new(written),
         };
         true
+    }
+
+    /// A list without members yet.
+    pub(super) fn new_list(&mut self, placed: bool) -> Option<ListId> {
+        let id = u32::try_from(self.lineage.lists.len()).map(ListId).ok()?;
+        self.lineage.lists.push(List::new(placed));
+        Some(id)
     }
 
     /// The constants of a resolved array: its members, or one that says all of it.
@@ -114,6 +111,9 @@ impl Analyzer<'_> {
                     l.members.iter_mut().for_each(|m| m.array = true);
                 }
             }
+        }
+        if let Some(l) = list.and_then(|id| self.lineage.list_mut(id)) {
+            l.unnested = placed;
         }
         list.into_iter().map(Source::List).collect()
     }

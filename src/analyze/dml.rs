@@ -1,18 +1,15 @@
-//! INSERT, UPDATE, DELETE: what a write reads, and whether the role may write there.
+//! UPDATE, DELETE and the target of any write: what a write reads, and whether the role may write there.
 //!
 //! A write acts on the stored database; what its expressions read, they read masked. The target stays
 //! a base relation, so its masks stand in place of each column reference: `UPDATE t SET city = email`
 //! stores a mask. RETURNING is a result like any other.
 //!
-//! Deliberately absent: MERGE (`merge`), and writes through views.
+//! Deliberately absent: INSERT (`insert`), MERGE (`merge`), and writes through views.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::assign::{is_null_or_default, query_gives_null};
 use super::conflict::{proposed, proposed_row};
-use super::expr::Info;
-use super::lineage::{OutputColumn, Uses};
+use super::lineage::OutputColumn;
 use super::probe::{Change, Written};
 use super::scope::{Env, Item, Scope, Visible};
 use super::{Analyzer, Resolve};
@@ -21,12 +18,7 @@ use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::policy::WriteGrant;
 use crate::refusal::Refusal;
-use crate::sql::tree::{
-    AssignmentTarget, Delete, Expr, Insert, InsertSource, ListId, RelationRef, Update,
-};
-
-/// The tokens an INSERT gives for each token column.
-pub(super) type StoredLists = HashMap<Ident, ListId>;
+use crate::sql::tree::{AssignmentTarget, Delete, Expr, RelationRef, Update};
 
 /// A write's target, resolved.
 pub(super) struct Target {
@@ -36,133 +28,6 @@ pub(super) struct Target {
 }
 
 impl Analyzer<'_> {
-    pub(super) fn insert(&mut self, i: &mut Insert, env: Env<'_>) -> Resolve<Vec<OutputColumn>> {
-        let mut with = i.with.take();
-        let outputs = self.beneath(with.as_mut(), env, |at, env| at.insert_body(i, env));
-        i.with = with;
-        outputs
-    }
-
-    fn insert_body(&mut self, i: &mut Insert, env: Env<'_>) -> Resolve<Vec<OutputColumn>> {
-        let target = self.target(&mut i.target, "INSERT")?;
-        if !target.grant.insert {
-            return Err(no_grant(&target.relation, "INSERT"));
-        }
-        let (width, values) = self.insert_source(&mut i.source, env)?;
-        if i.columns.is_empty() && !matches!(i.source, InsertSource::DefaultValues) {
-            i.columns = visible_columns(&target.item, width)?;
-        }
-        let none = Scope {
-            parent: None,
-            items: &[],
-            columns: &[],
-        };
-        for c in &mut i.columns {
-            self.assignment_target(c, &target, &none, env.ctes)?;
-        }
-        for (n, info) in &values {
-            if let Some(c) = i.columns.get(*n) {
-                self.assignable(&target, c, info)?;
-            }
-        }
-        let lists = self.inserted_values(i, &target)?;
-        let written: Vec<Written> = i
-            .columns
-            .iter()
-            .enumerate()
-            .map(|(n, c)| Written {
-                column: c.column.clone(),
-                null: gives_null(i, n),
-                default: gives_default(i, n),
-            })
-            .collect();
-        self.probes(&target, Change::Insert(&written))?;
-        if let Some((conflict, action)) = &mut i.on_conflict {
-            self.on_conflict(conflict.as_mut(), action, (&target, &lists), env)?;
-        }
-        let items = [target.item.clone()];
-        let scope = Scope {
-            parent: None,
-            items: &items,
-            columns: &target.item.columns,
-        };
-        self.select_list(&mut i.returning, &scope, env.ctes)
-    }
-
-    /// Resolves what is inserted; its width, and its values by position.
-    fn insert_source(
-        &mut self,
-        source: &mut InsertSource,
-        env: Env<'_>,
-    ) -> Resolve<(usize, Vec<(usize, Info)>)> {
-        match source {
-            InsertSource::DefaultValues => Ok((0, Vec::new())),
-            InsertSource::Query(q) => {
-                let outputs = self.computed_query(q, env)?;
-                let values = outputs.iter().map(|o| Info::computed(o.tainted, o.ty));
-                Ok((outputs.len(), values.enumerate().collect()))
-            }
-            InsertSource::Values(rows) => {
-                let scope = Scope {
-                    parent: env.outer,
-                    items: &[],
-                    columns: &[],
-                };
-                let width = rows.first().map_or(0, Vec::len);
-                let mut values = Vec::new();
-                for row in rows {
-                    if row.len() != width {
-                        return Err(Refusal::error(
-                            sqlstate::SYNTAX_ERROR,
-                            "VALUES lists must all be the same length",
-                        ));
-                    }
-                    for (n, e) in row.iter_mut().enumerate() {
-                        if let Some(e) = e {
-                            let info = self.consumed(e, &scope, env.ctes, Uses::COMPUTE)?;
-                            values.push((n, info));
-                        }
-                    }
-                }
-                Ok((width, values))
-            }
-        }
-    }
-
-    /// Token columns take tokens, NULL or DEFAULT. Returns the tokens of each.
-    fn inserted_values(&mut self, i: &mut Insert, target: &Target) -> Resolve<StoredLists> {
-        let mut lists = StoredLists::new();
-        for (n, c) in i.columns.iter().enumerate() {
-            if !self.is_coded(target, &c.column)? {
-                continue;
-            }
-            let mut list = None;
-            let harmless = match &mut i.source {
-                InsertSource::DefaultValues => true,
-                InsertSource::Values(rows) => {
-                    let mut harmless = true;
-                    for value in rows.iter_mut().map(|row| row.get_mut(n)) {
-                        harmless &= match value {
-                            Some(Some(e)) => {
-                                is_null_or_default(Some(e))
-                                    || self.stored(&mut list, e, target, &c.column)?
-                            }
-                            Some(None) => true,
-                            None => false,
-                        };
-                    }
-                    harmless
-                }
-                InsertSource::Query(q) => query_gives_null(q, n),
-            };
-            if !harmless {
-                return Err(self.unstorable(target, &c.column)?);
-            }
-            lists.extend(list.map(|id| (c.column.clone(), id)));
-        }
-        Ok(lists)
-    }
-
     pub(super) fn update(&mut self, u: &mut Update, env: Env<'_>) -> Resolve<Vec<OutputColumn>> {
         let outermost = env.ctes.is_none();
         let mut with = u.with.take();
@@ -190,10 +55,19 @@ impl Analyzer<'_> {
             columns: &columns,
         };
         self.assignments(&mut u.assignments, &target, &scope, env.ctes)?;
-        if let Some(f) = &mut u.filter
-            && !matches!(f, Expr::CurrentOf(_))
-        {
-            self.compute(f, &scope, env.ctes)?;
+        match &mut u.filter {
+            // There is no place for the checks of what is stored.
+            Some(Expr::CurrentOf(_)) if self.stores_elements() => {
+                return Err(Refusal::error(
+                    sqlstate::FEATURE_NOT_SUPPORTED,
+                    "WHERE CURRENT OF cannot store tokens from unnest()",
+                )
+                .hint("Write the token itself: SET column = $1."));
+            }
+            None | Some(Expr::CurrentOf(_)) => {}
+            Some(filter) => {
+                self.compute(filter, &scope, env.ctes)?;
+            }
         }
         self.select_list(&mut u.returning, &scope, env.ctes)
     }
@@ -367,32 +241,8 @@ impl Analyzer<'_> {
             };
             self.assignment_target(&mut t, &target, &none, None)?;
             written.push(Written::some(&t));
-            let token = self.is_coded(&target, c)?;
-            if token && !self.takes_tokens(&target, c)? {
-                return Err(self.unstorable(&target, c)?);
-            }
         }
         self.probes(&target, Change::Insert(&written))
-    }
-}
-
-/// Is a column given its default in some row?
-fn gives_default(i: &Insert, n: usize) -> bool {
-    match &i.source {
-        InsertSource::DefaultValues => true,
-        InsertSource::Values(rows) => rows.iter().any(|r| matches!(r.get(n), Some(None))),
-        InsertSource::Query(_) => false,
-    }
-}
-
-/// Is a column given nothing but NULL or its default?
-fn gives_null(i: &Insert, n: usize) -> bool {
-    match &i.source {
-        InsertSource::DefaultValues => true,
-        InsertSource::Values(rows) => rows
-            .iter()
-            .all(|r| r.get(n).is_some_and(|v| is_null_or_default(v.as_ref()))),
-        InsertSource::Query(q) => query_gives_null(q, n),
     }
 }
 

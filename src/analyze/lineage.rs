@@ -40,6 +40,31 @@ pub struct Member {
     pub cast: Option<Oid>,
     /// It is an array.
     pub array: bool,
+    /// The typmod it is cut to, where it is.
+    pub length: Option<i32>,
+}
+
+impl Member {
+    /// Is it NULL, or an array of NULLs, or something that may turn out to be?
+    pub fn may_be_null(&self) -> bool {
+        match &self.value {
+            Value::Param(_) => true,
+            Value::Text(text) => self.array && only_nulls(text.value()),
+            Value::Number { .. } => false,
+        }
+    }
+}
+
+/// Is it an array of NULLs?
+fn only_nulls(array: &str) -> bool {
+    let elements = array
+        .trim()
+        .strip_prefix('{')
+        .and_then(|rest| rest.strip_suffix('}'));
+    elements.is_some_and(|all| {
+        let mut each = all.split(',').map(str::trim);
+        each.all(|one| one.eq_ignore_ascii_case("null"))
+    })
 }
 
 /// What a [`Member`] says.
@@ -68,11 +93,40 @@ pub struct List {
     /// It stands where a type is settled without a look at what it is compared with: in VALUES, a
     /// select list, `unnest()`.
     pub placed: bool,
-    /// The column its one member is stored in.
-    pub stored: Option<(Arc<Relation>, AttrNumber)>,
+    /// They are elements of arrays that `unnest()` takes apart.
+    pub unnested: bool,
+    /// The columns its values are stored in.
+    pub stored: Vec<(Arc<Relation>, AttrNumber)>,
     /// Nothing is done with it but that something is looked for in it: by `=` and `<>`, by IN, `= ANY`
     /// and `<> ALL`. A member may as well be several texts then, one of which is looked for.
     pub searched: bool,
+}
+
+impl List {
+    /// One without members, which is all NULL.
+    pub(super) fn new(placed: bool) -> Self {
+        Self {
+            members: Vec::new(),
+            uses: Uses::NONE,
+            placed,
+            unnested: false,
+            stored: Vec::new(),
+            searched: false,
+        }
+    }
+
+    /// Are its values stored, and neither shown nor compared?
+    pub fn is_only_stored(&self) -> bool {
+        !self.stored.is_empty() && self.uses.within(Uses::PRESENCE)
+    }
+
+    /// Remembers a column its values are stored in.
+    pub(super) fn store(&mut self, relation: &Arc<Relation>, attnum: AttrNumber) {
+        let is_it = |(r, a): &(Arc<Relation>, AttrNumber)| Arc::ptr_eq(r, relation) && *a == attnum;
+        if !self.stored.iter().any(is_it) {
+            self.stored.push((Arc::clone(relation), attnum));
+        }
+    }
 }
 
 /// How a column reference is used: a set, from weakest to strongest.

@@ -13,8 +13,8 @@ pub(super) fn constant_form(e: &Expr) -> Option<Member> {
         Expr::Literal(Literal::Number(_)) | Expr::Unary(..) => return number_form(e),
         Expr::Param(n) => Value::Param(*n),
         Expr::Cast(inner, ty) => {
-            let (cast, array) = kept_type(ty)?;
-            let inner = constant_form(inner)?;
+            let Kept { oid, array, length } = kept_type(ty)?;
+            let (cast, inner) = (oid, constant_form(inner)?);
             let textual = |t: Oid| matches!(t, oid::TEXT | oid::VARCHAR);
             let integer = |t: Oid| matches!(t, oid::INT4 | oid::INT8);
             let keeps = match (inner.cast, &inner.value) {
@@ -27,9 +27,12 @@ pub(super) fn constant_form(e: &Expr) -> Option<Member> {
                     inner.array == array && (same || written && matches!(value, Value::Text(_)))
                 }
             };
-            return keeps.then_some(Member {
+            // Of two lengths it is cut to the shorter.
+            let once = inner.length.is_none() || length.is_none();
+            return (keeps && once).then_some(Member {
                 cast: Some(cast),
                 array,
+                length: inner.length.or(length),
                 ..inner
             });
         }
@@ -39,6 +42,7 @@ pub(super) fn constant_form(e: &Expr) -> Option<Member> {
         value,
         cast: None,
         array: false,
+        length: None,
     })
 }
 
@@ -69,18 +73,29 @@ pub(super) fn number_form(e: &Expr) -> Option<Member> {
         },
         cast: Some(cast),
         array: false,
+        length: None,
     })
 }
 
-/// text, varchar, uuid and the larger integers without a length, or an array of one.
-fn kept_type(ty: &TypeName) -> Option<(Oid, bool)> {
+/// What a constant is cast to.
+pub(super) struct Kept {
+    /// The type, of the element if it is an array's.
+    pub(super) oid: Oid,
+    pub(super) array: bool,
+    /// The typmod it is cut to.
+    pub(super) length: Option<i32>,
+}
+
+/// text, varchar, uuid and the larger integers, or an array of one. Only what is written to a column of
+/// that very length may be cut.
+pub(super) fn kept_type(ty: &TypeName) -> Option<Kept> {
     let [schema, name] = ty.name.parts.as_slice() else {
         return None;
     };
-    if *schema != "pg_catalog" || !ty.typmods.is_empty() || ty.array_dims > 1 {
+    if *schema != "pg_catalog" || ty.array_dims > 1 {
         return None;
     }
-    let ty_oid = match name.as_str() {
+    let oid = match name.as_str() {
         "text" => oid::TEXT,
         "varchar" => oid::VARCHAR,
         "uuid" => oid::UUID,
@@ -88,7 +103,23 @@ fn kept_type(ty: &TypeName) -> Option<(Oid, bool)> {
         "int8" => oid::INT8,
         _ => return None,
     };
-    Some((ty_oid, ty.array_dims == 1))
+    let length = length(ty).filter(|_| oid == oid::VARCHAR);
+    if length.is_none() && !ty.typmods.is_empty() {
+        return None;
+    }
+    Some(Kept {
+        oid,
+        array: ty.array_dims == 1,
+        length,
+    })
+}
+
+/// The typmod of a type that is cut to a length.
+pub(super) fn length(ty: &TypeName) -> Option<i32> {
+    match ty.typmods.as_slice() {
+        [length] => i32::try_from(*length).ok()?.checked_add(4),
+        _ => None,
+    }
 }
 
 /// `ARRAY[a, b]::t[]` is `ARRAY[a::t, b::t]`, as PostgreSQL itself reads it; a NULL takes the type of
@@ -101,7 +132,7 @@ pub(super) fn push_cast_down(e: &mut Expr) {
     };
     let constants = items.iter().filter(|i| constant_form(i).is_some()).count();
     let nulls = items.iter().filter(|i| is_null(i)).count();
-    if !matches!(kept_type(ty), Some((_, true)))
+    if !kept_type(ty).is_some_and(|kept| kept.array)
         || constants == 0
         || constants.saturating_add(nulls) != items.len()
     {

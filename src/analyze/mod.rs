@@ -33,6 +33,7 @@ mod from;
 mod functions;
 mod generated;
 mod held;
+mod insert;
 mod join;
 mod json_field;
 mod keyword;
@@ -56,6 +57,7 @@ mod scrub;
 mod select;
 mod settings;
 mod shown_name;
+mod stored;
 mod view;
 mod with;
 
@@ -70,7 +72,6 @@ use crate::policy::Grants;
 use crate::refusal::Refusal;
 use crate::sql::tree::{Expr, Query, RelationId, RelationRef, Statement, TypeName};
 
-pub(crate) use self::assign::IRREVERSIBLE;
 pub use self::copied::copied_columns;
 pub use self::exposed::exposed_order;
 pub use self::generated::{ColumnForm, Generated, column_form};
@@ -80,6 +81,7 @@ pub(crate) use self::object_name::qualified_name;
 pub(crate) use self::scrub::scrub_sql;
 pub use self::settings::{is_text, not_listed, not_shown};
 pub use self::settings::{kept_by_sql, kept_name, kept_sql, unpinned_sql};
+pub(crate) use self::stored::IRREVERSIBLE;
 pub use self::view::{ViewForm, is_system, view_form};
 
 /// The result of resolving something.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::casts::tests_value;
 use super::expr::Info;
-use super::lineage::Uses;
+use super::lineage::{Source, Uses};
 use super::{Analyzer, Resolve};
 use crate::catalog::{CastContext, TypeInfo};
 use crate::ident::Ident;
@@ -67,12 +67,12 @@ impl Analyzer<'_> {
         let keeps = ty.typmods.is_empty()
             && ty.array_dims == 0
             && base
-                .is_some_and(|b| textual(b) && textual(target) || b == target && b != oid::BPCHAR);
+                .is_some_and(|b| textual(b) && textual(target) || b == target && b != oid::BPCHAR)
+            || ty.typmods.is_empty() && ty.array_dims == 0 && textual(target) && self.texts(&info);
         if keeps && ty.interval_fields.is_none() {
             // Where a length is dropped PostgreSQL describes no column any more.
-            let unlimited = |s: &super::lineage::Source| {
-                self.lineage.column(*s).is_none_or(|(_, c)| c.typmod == -1)
-            };
+            let unlimited =
+                |s: &Source| self.lineage.column(*s).is_none_or(|(_, c)| c.typmod == -1);
             let same = info.ty == Some(target) && info.sources.iter().all(unlimited);
             return Ok(Info {
                 named: info.named && same,
@@ -89,6 +89,18 @@ impl Analyzer<'_> {
             sources: Vec::new(),
             row: Vec::new(),
         })
+    }
+
+    /// Is it a text, or a parameter or constant that is one beside tokens? Its type may be open as long as
+    /// a parameter's is.
+    fn texts(&self, info: &Info) -> bool {
+        let textual = |s: &Source| match s {
+            Source::List(_) => true,
+            Source::Column { .. } => (self.lineage.column(*s))
+                .is_some_and(|(_, c)| matches!(c.type_oid, oid::TEXT | oid::VARCHAR)),
+        };
+        let open = matches!(info.ty, None | Some(oid::UNKNOWN));
+        open && !info.sources.is_empty() && info.sources.iter().all(textual)
     }
 
     /// The type something is converted to, resolved; refuses a domain's constraint over a protected

@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use super::assign::is_null_or_default;
 use super::dml::Target;
 use super::generated::{ColumnForm, column_form};
+use super::stored::{Keeps, is_null_or_default, keeps_own};
 use super::{Analyzer, Resolve};
 use crate::catalog::{Constraint, ConstraintKind, Relation};
 use crate::ident::Ident;
@@ -24,10 +24,12 @@ pub(super) struct Written {
     pub(super) null: bool,
     /// Its default, perhaps.
     pub(super) default: bool,
+    /// What is there, perhaps.
+    pub(super) kept: bool,
 }
 
 impl Written {
-    /// What is assigned to a column, DEFAULT if nothing.
+    /// What is given to a column of a new row, DEFAULT if nothing.
     pub(super) fn of(t: &AssignmentTarget, value: Option<&Expr>) -> Self {
         Self {
             null: is_null_or_default(value),
@@ -36,12 +38,26 @@ impl Written {
         }
     }
 
+    /// What is assigned to a column of a row that is there; `None` if that is what it has.
+    pub(super) fn assigned(
+        t: &AssignmentTarget,
+        value: Option<&Expr>,
+        target: &Target,
+    ) -> Option<Self> {
+        let keeps = value.map_or(Keeps::Nothing, |e| keeps_own(e, target, &t.column));
+        (keeps != Keeps::All).then(|| Self {
+            kept: keeps == Keeps::Some,
+            ..Self::of(t, value)
+        })
+    }
+
     /// Any value.
     pub(super) fn some(t: &AssignmentTarget) -> Self {
         Self {
             column: t.column.clone(),
             null: false,
             default: false,
+            kept: false,
         }
     }
 }
@@ -136,7 +152,7 @@ impl Tested<'_> {
                     decoded,
                     null,
                     default: w.default && default,
-                    kept: false,
+                    kept: w.kept,
                 }
             }
             None => Origin {

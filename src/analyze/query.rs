@@ -191,6 +191,8 @@ impl Analyzer<'_> {
             }
         }
         for (o, (list, constant)) in outputs.iter_mut().zip(lists) {
+            // Of nothing but NULLs it is a list as well, without members.
+            let list = list.or_else(|| if constant { self.new_list(true) } else { None });
             o.sources.extend(list.map(Source::List));
             if !constant {
                 self.lineage.mark_all(&o.sources, Uses::COMPUTE);

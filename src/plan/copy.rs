@@ -173,7 +173,7 @@ fn decoded(
     Ok(decoded)
 }
 
-/// The rule of a column into which something else is written than is sent.
+/// The rule of a column into which something else is written than is sent, or nothing but NULL.
 fn token_rule(
     used: &RelationUse,
     attnum: AttrNumber,
@@ -191,7 +191,7 @@ fn token_rule(
 
 fn token_of(rule: &Rule) -> Option<Arc<TokenColumn>> {
     match &rule.treatment {
-        Treatment::Token(token) => token.is_written().then(|| Arc::clone(token)),
+        Treatment::Token(token) => Some(Arc::clone(token)),
         Treatment::Clear | Treatment::Mask(_) | Treatment::Nullify | Treatment::Deny => None,
     }
 }

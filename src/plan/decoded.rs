@@ -9,12 +9,12 @@ use std::sync::Arc;
 use super::decide::Decisions;
 use super::param::{Numbered, Parameters, TokenParameter};
 use super::tokens::TokenList;
-use crate::analyze::lineage::{Lineage, List, Member, Value};
+use crate::analyze::lineage::{Lineage, List, Member, Uses, Value};
 use crate::mask::token::{NotDecoded, TokenType};
 use crate::pg::Oid;
 use crate::pg::types::{Format, oid};
 use crate::refusal::Refusal;
-use crate::sql::print::{Rewrite, quote};
+use crate::sql::print::{Rewrite, proven, proven_late, quote};
 
 impl Decisions {
     /// Writes the lists of tokens into the rewrite. Parameters are numbered anew when some of them are
@@ -72,13 +72,21 @@ impl Decisions {
 impl List {
     /// What a token became, where it is stored: it must not get into a column that is another by now.
     fn proven(&self, sql: String) -> String {
-        match &self.stored {
-            None => sql,
-            Some((relation, attnum)) => {
-                let check = super::pin::stored(relation, *attnum);
-                format!("CASE WHEN {check} THEN {sql} END")
-            }
+        if self.stored.is_empty() {
+            return sql;
         }
+        let checks = super::pin::stored(&self.stored);
+        // PostgreSQL looks into what `unnest()` is given, and what rows are chosen by, as it plans: at
+        // errors that never come, too. The one has the checks as a condition of its query besides; of
+        // the other a subquery hides the error until it is due.
+        let check = if self.unnested {
+            checks.join(" AND ")
+        } else if self.uses == Uses::NONE {
+            proven(&checks)
+        } else {
+            proven_late(&checks)
+        };
+        format!("CASE WHEN {check} THEN {sql} END")
     }
 }
 
@@ -116,15 +124,20 @@ impl TokenList {
         let textual = |t: Oid| matches!(t, oid::TEXT | oid::VARCHAR);
         let fits = match (self.token.token_type(), member.cast) {
             // Its value has to be NULL.
-            _ if !self.token.is_written() => matches!(member.value, Value::Param(_)),
+            _ if !self.token.is_written() => member.may_be_null(),
             (TokenType::Text, Some(cast)) => textual(cast),
             // `unnest('{…}')` has no type of its own.
             (TokenType::Text, None) => {
                 !(written.placed && member.array) || matches!(member.value, Value::Param(_))
             }
+            // What is stored becomes of the column's type, if nothing else says so.
+            (_, None) if written.is_only_stored() => true,
             (TokenType::Uuid, Some(cast)) => cast == oid::UUID,
             // What is shown must be of the type it was given.
-            (TokenType::Integer, Some(cast)) if self.exact && written.stored.is_none() => {
+            (TokenType::Integer, Some(cast))
+                if self.exact
+                    && (written.stored.is_empty() || written.uses.has(Uses::IDENTITY)) =>
+            {
                 cast == self.token.type_oid() || cast == oid::INT4 && !written.placed
             }
             (TokenType::Integer, Some(cast)) => matches!(cast, oid::INT4 | oid::INT8),

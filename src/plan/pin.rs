@@ -26,11 +26,12 @@
 //! and the target of INSERT … VALUES, which reads nothing: a token stored there is tested itself.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::analyze::lineage::RelationUse;
 use crate::catalog::{Catalog, Relation, RelationKind};
 use crate::pg::{AttrNumber, Oid};
-use crate::sql::print::{Pin, UNPROVEN, proven};
+use crate::sql::print::{Pin, UNPROVEN};
 
 /// How many views may be inside each other before nobody believes it.
 const VIEWS: usize = 256;
@@ -74,11 +75,12 @@ pub(super) fn pin_target(used: &RelationUse) -> Option<Pin> {
     })
 }
 
-/// What has to hold where a decoded token is about to be stored.
-pub(super) fn stored(relation: &Relation, attnum: AttrNumber) -> String {
-    let checks = [Some(same_oid(relation)), same_name(relation, attnum)];
-    let checks: Vec<String> = checks.into_iter().flatten().collect();
-    proven(&checks)
+/// What has to hold where a decoded token is about to be stored in all of these.
+pub(super) fn stored(columns: &[(Arc<Relation>, AttrNumber)]) -> Vec<String> {
+    let checks = columns
+        .iter()
+        .flat_map(|(relation, attnum)| [Some(same_oid(relation)), same_name(relation, *attnum)]);
+    checks.flatten().collect()
 }
 
 fn literal(text: &str, ty: &str) -> String {

@@ -111,13 +111,17 @@ impl Decisions {
                 continue;
             };
             let group = groups.entry(root).or_default();
-            group.uses = group.uses.with(list.uses);
-            group.exact |= list.uses.has(Uses::IDENTITY) || list.stored.is_some();
-            if let Some((relation, attnum)) = &list.stored
-                && let ColumnForm::Rule(rule) = column_form(relation, *attnum, grounds)?
-                && let Some(column) = relation.attribute(*attnum)
-            {
-                group.meets(&relation.name, column, &rule);
+            // What has nothing but NULLs may be used for anything.
+            if !list.members.is_empty() {
+                group.uses = group.uses.with(list.uses);
+                group.exact |= list.uses.has(Uses::IDENTITY) || !list.stored.is_empty();
+            }
+            for (relation, attnum) in &list.stored {
+                if let ColumnForm::Rule(rule) = column_form(relation, *attnum, grounds)?
+                    && let Some(column) = relation.attribute(*attnum)
+                {
+                    group.meets(&relation.name, column, &rule);
+                }
             }
         }
         let shown = Uses::IDENTITY.with(Uses::PRESENCE).with(Uses::EQUALITY);
@@ -137,7 +141,9 @@ impl Decisions {
             let compared = group.uses != Uses::NONE && !token.is_reversible();
             let numbers = token.token_type() != TokenType::Integer
                 && (list.members.iter()).any(|m| matches!(m.value, Value::Number { .. }));
-            if group.mixed || compared || numbers {
+            // What is cut somewhere else than in a column of that length is no token any more.
+            let cut = list.members.iter().any(|m| m.length.is_some()) && !list.is_only_stored();
+            if group.mixed || compared || numbers || cut {
                 return in_the_way(met.subject().token_compared());
             }
             self.lists.insert(
@@ -159,7 +165,7 @@ impl Decisions {
     pub(super) fn unsure(&self, lineage: &Lineage) -> Option<Obstacle> {
         let shown = |(id, list): &(&ListId, &TokenList)| {
             let written = lineage.list(**id);
-            let written = written.filter(|l| l.stored.is_none() && !l.uses.has(Uses::EQUALITY));
+            let written = written.filter(|l| l.stored.is_empty() && !l.uses.has(Uses::EQUALITY));
             let param = |m: &Member| matches!(m.value, Value::Param(_));
             list.exact && written.is_some_and(|l| l.members.iter().any(param))
         };
@@ -247,10 +253,10 @@ impl Decisions {
         }
     }
 
-    /// Does a list of tokens stand where rows come from it?
+    /// Does a list of tokens stand where rows come from it? What is only stored is compared nowhere.
     pub(super) fn lists_rows(&self, lineage: &Lineage) -> bool {
         let mut lists = self.lists.keys().filter_map(|id| lineage.list(*id));
-        lists.any(|list| list.placed)
+        lists.any(|list| list.placed && !list.is_only_stored())
     }
 
     /// The rule of a list of tokens.

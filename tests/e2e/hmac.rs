@@ -146,6 +146,41 @@ fn null_may_be_bound_where_no_token_can_be_written() {
     assert_eq!(missing, Err("23502".to_owned()));
 }
 
+/// COPY may name such a column too, as tools do that copy whole tables.
+#[test]
+fn nothing_but_null_is_copied_where_no_token_can_be_written() {
+    let mut client = super::clinic().connect(Role::Partner);
+    let mut copy = |value: &str| {
+        let sql = b"COPY staff (id, name, email, department) FROM STDIN\0";
+        client.send(b'Q', sql);
+        client.send(
+            b'd',
+            format!("870\tada\t\\N\tx\n871\t{value}\t\\N\tx\n").as_bytes(),
+        );
+        client.send(b'c', b"");
+        client.answer()
+    };
+    for value in ["grace", "tok_dddd00", "\\N"] {
+        let refused = copy(value);
+        assert!(
+            matches!(&refused, Answer::Error(state, _) if state == "42501"),
+            "{value}: {refused:?}"
+        );
+    }
+    client.send(
+        b'Q',
+        b"COPY staff (id, name, email, department) FROM STDIN\0",
+    );
+    client.send(b'd', b"870\t\\N\t\\N\tx\n");
+    client.send(b'c', b"");
+    // PostgreSQL's own word: the row came as far as its constraint.
+    let missing = client.answer();
+    assert!(
+        matches!(&missing, Answer::Error(state, _) if state == "23502"),
+        "{missing:?}"
+    );
+}
+
 /// Equal as stored, to the partner they are two: a collation that does not look at capitals.
 const LETTERS: &[&str] = &[
     "SELECT nick, count(*) FROM nicknames GROUP BY nick",

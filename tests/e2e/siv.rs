@@ -13,7 +13,7 @@ use crate::support::client::Answer;
 use crate::support::stage::{Role, Stage};
 
 /// Columns the analyst sees as tokens.
-const TOKENS: [(&str, &str); 16] = [
+const TOKENS: [(&str, &str); 17] = [
     ("patients", "name"),
     ("patients", "email"),
     ("patients", "id_number"),
@@ -25,6 +25,7 @@ const TOKENS: [(&str, &str); 16] = [
     ("keys", "big"),
     ("keys", "code"),
     ("keys", "ref"),
+    ("keys", "ext"),
     ("serials", "serial"),
     ("guests", "name"),
     ("accounts", "number"),
@@ -182,8 +183,9 @@ fn copy(stage: &Stage, wing: &Path) {
             let (id, token) = row.split_once(" | ").unwrap();
             let shaped = table == "serials" && token.len() == 10;
             let integer = token.parse::<i64>().is_ok();
+            let uuid = column == "ext" && token.len() == 36;
             assert!(
-                shaped || integer || token.starts_with("tok_"),
+                shaped || integer || uuid || token.starts_with("tok_"),
                 "{table}.{column}: {token}"
             );
             let set = format!("UPDATE {table} SET {column} = '{token}' WHERE id = {id};");

@@ -28,7 +28,7 @@ mod write;
 
 use self::reads::Reads;
 
-pub use self::pinned::{MOVED, UNPROVEN, UNREAD, proven};
+pub use self::pinned::{MOVED, UNPROVEN, UNREAD, proven, proven_late};
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

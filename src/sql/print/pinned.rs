@@ -131,9 +131,18 @@ impl Printer<'_> {
 
 /// The checks as one condition, which is true or an error.
 pub fn proven<S: AsRef<str>>(checks: &[S]) -> String {
+    condition(checks, &format!("'{MOVED}'"))
+}
+
+/// The same, with an error that cannot come before the condition is asked for.
+pub fn proven_late<S: AsRef<str>>(checks: &[S]) -> String {
+    condition(checks, &format!("(SELECT '{MOVED}')"))
+}
+
+fn condition<S: AsRef<str>>(checks: &[S], setting: &str) -> String {
     let checks: Vec<&str> = checks.iter().map(AsRef::as_ref).collect();
     format!(
-        "CASE WHEN {} THEN true ELSE \"pg_catalog\".\"current_setting\"('{MOVED}') IS NULL END",
+        "CASE WHEN {} THEN true ELSE \"pg_catalog\".\"current_setting\"({setting}) IS NULL END",
         checks.join(" AND ")
     )
 }
