@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::copy_in::Came;
 use super::diagnostic;
-use super::errors::{error_to_client, fields, notice_to_client};
+use super::errors::{fields, notice_to_client};
 use super::replies::{Expected, Running};
 use super::transaction::Completion;
 use super::uploads::Reading;
@@ -340,7 +340,7 @@ impl Session {
             fields.forget_names();
         }
         if matches!(fields.severity, "FATAL" | "PANIC") {
-            return error_to_client(&fields, io);
+            return self.error_to_client(&fields, io);
         }
         if self.unheard {
             return Ok(());

@@ -2,13 +2,15 @@
 //!
 //! SQLSTATE, severity and object names stay. The message is written anew: from the object names for
 //! constraint violations, as a fixed text for what can quote a value, and PostgreSQL's own only when
-//! the source file that raised it quotes nothing but names. DETAIL, HINT, CONTEXT, the internal query
-//! and the source position go. Deliberately absent: wire encoding; this maps fields to fields.
+//! the source file that raised it quotes nothing but names; so is HINT, of those known by heart. DETAIL,
+//! CONTEXT, the internal query and the source position go. Deliberately absent: wire encoding; this maps fields to fields.
 
 mod reason;
 mod texts;
+mod words;
 
 pub(crate) use self::reason::reason;
+use crate::ident::Ident;
 use crate::pg::sqlstate;
 
 /// The fields of one ErrorResponse or NoticeResponse that matter here, as PostgreSQL sent them.
@@ -20,6 +22,8 @@ pub struct Fields<'a> {
     pub sqlstate: &'a str,
     /// `M`
     pub message: &'a str,
+    /// `H`
+    pub hint: Option<&'a str>,
     /// `s`
     pub schema: Option<&'a str>,
     /// `t`
@@ -47,6 +51,7 @@ impl<'a> Fields<'a> {
             b'V' => self.severity = value,
             b'C' => self.sqlstate = value,
             b'M' => self.message = value,
+            b'H' => self.hint = Some(value),
             b's' => self.schema = Some(value),
             b't' => self.table = Some(value),
             b'c' => self.column = Some(value),
@@ -147,8 +152,8 @@ fn too_few_columns(fields: &Fields<'_>) -> bool {
     fields.sqlstate == "42P10" && fields.file == Some("parse_relation.c")
 }
 
-/// An error, without the values it quotes.
-pub fn error(fields: &Fields<'_>) -> Sanitized {
+/// An error, without the values it quotes and the schemas that the client's search path finds.
+pub fn error(fields: &Fields<'_>, schemas: &[Ident]) -> Sanitized {
     if let Some([sqlstate, message, hint]) = pin_failed(fields) {
         return vec![
             (b'S', "ERROR".to_owned()),
@@ -168,8 +173,12 @@ pub fn error(fields: &Fields<'_>) -> Sanitized {
         (b'S', severity.to_owned()),
         (b'V', severity.to_owned()),
         (b'C', sqlstate.to_owned()),
-        (b'M', message(fields, sqlstate, &names)),
+        (b'M', message(fields, sqlstate, &names, schemas)),
     ];
+    let hint = fields.hint.filter(|_| of_parser(fields, sqlstate));
+    if let Some(hint) = hint.and_then(words::hint) {
+        out.push((b'H', hint.to_owned()));
+    }
     names.push_into(&mut out);
     out
 }
@@ -256,13 +265,18 @@ fn is_raised(fields: &Fields<'_>) -> bool {
     fields.file.is_none_or(|file| file.starts_with("pl"))
 }
 
-fn message(fields: &Fields<'_>, sqlstate: &str, names: &Names<'_>) -> String {
+/// Is it said of the client's own statement, and of names only?
+fn of_parser(fields: &Fields<'_>, sqlstate: &str) -> bool {
+    let names_only = !fields.nested && fields.file.is_some_and(|f| NAMES_ONLY.contains(&f));
+    sqlstate.starts_with("42") && sqlstate != "42601" && names_only
+}
+
+fn message(fields: &Fields<'_>, sqlstate: &str, names: &Names<'_>, schemas: &[Ident]) -> String {
     if let Some(text) = constraint_message(sqlstate, names) {
         return text;
     }
-    let names_only = !fields.nested && fields.file.is_some_and(|f| NAMES_ONLY.contains(&f));
-    if sqlstate.starts_with("42") && sqlstate != "42601" && names_only {
-        return fields.message.to_owned();
+    if of_parser(fields, sqlstate) {
+        return words::bare(fields.message, schemas);
     }
     let of_a_type = fields.file == Some("varchar.c") && fields.message.starts_with(TOO_LONG);
     if sqlstate == "22001" && of_a_type {
@@ -327,13 +341,16 @@ mod tests {
 
     #[test]
     fn a_conversion_error_does_not_quote_the_value() {
-        let out = error(&Fields {
-            severity: "ERROR",
-            sqlstate: "22P02",
-            message: "invalid input syntax for type integer: \"CANARY\"",
-            file: Some("numutils.c"),
-            ..Fields::default()
-        });
+        let out = error(
+            &Fields {
+                severity: "ERROR",
+                sqlstate: "22P02",
+                message: "invalid input syntax for type integer: \"CANARY\"",
+                file: Some("numutils.c"),
+                ..Fields::default()
+            },
+            &[],
+        );
         assert_eq!(text(&out, b'C'), Some("22P02"));
         assert_eq!(text(&out, b'M'), Some("invalid input syntax for type"));
     }
@@ -349,7 +366,7 @@ mod tests {
                 ..Fields::default()
             };
             fields.set(code, "PL/pgSQL function f() line 1 at EXECUTE");
-            let out = error(&fields);
+            let out = error(&fields, &[]);
             assert_eq!(text(&out, b'M'), Some("relation does not exist"));
         }
     }
@@ -369,7 +386,7 @@ mod tests {
             if let Some(context) = context {
                 fields.set(b'W', context);
             }
-            error(&fields)
+            error(&fields, &[])
         };
         let inside = "SQL statement \"INSERT INTO …\"\nPL/pgSQL function f() line 1 at EXECUTE";
         let out = violated(Some(inside));
@@ -385,13 +402,16 @@ mod tests {
     #[test]
     fn a_length_is_told_by_the_type_itself_only() {
         let told = |file| {
-            let out = error(&Fields {
-                severity: "ERROR",
-                sqlstate: "22001",
-                message: "value too long for type CANARY",
-                file: Some(file),
-                ..Fields::default()
-            });
+            let out = error(
+                &Fields {
+                    severity: "ERROR",
+                    sqlstate: "22001",
+                    message: "value too long for type CANARY",
+                    file: Some(file),
+                    ..Fields::default()
+                },
+                &[],
+            );
             text(&out, b'M').unwrap().contains("CANARY")
         };
         assert!(told("varchar.c"));
@@ -400,13 +420,16 @@ mod tests {
 
     #[test]
     fn a_missing_relation_is_named() {
-        let out = error(&Fields {
-            severity: "ERROR",
-            sqlstate: "42P01",
-            message: "relation \"nowhere\" does not exist",
-            file: Some("parse_relation.c"),
-            ..Fields::default()
-        });
+        let out = error(
+            &Fields {
+                severity: "ERROR",
+                sqlstate: "42P01",
+                message: "relation \"nowhere\" does not exist",
+                file: Some("parse_relation.c"),
+                ..Fields::default()
+            },
+            &[],
+        );
         assert_eq!(
             text(&out, b'M'),
             Some("relation \"nowhere\" does not exist")
@@ -416,36 +439,45 @@ mod tests {
     #[test]
     fn a_function_cannot_speak_through_an_sqlstate_or_a_name() {
         for sqlstate in ["42P01", "23505", "P0001", "22001"] {
-            let out = error(&Fields {
-                severity: "ERROR",
-                sqlstate,
-                message: "value too long for type CANARY",
-                table: Some("CANARY"),
-                constraint: Some("CANARY"),
-                file: Some("pl_exec.c"),
-                ..Fields::default()
-            });
+            let out = error(
+                &Fields {
+                    severity: "ERROR",
+                    sqlstate,
+                    message: "value too long for type CANARY",
+                    table: Some("CANARY"),
+                    constraint: Some("CANARY"),
+                    file: Some("pl_exec.c"),
+                    ..Fields::default()
+                },
+                &[],
+            );
             assert!(out.iter().all(|(_, v)| !v.contains("CANARY")), "{sqlstate}");
         }
-        let out = error(&Fields {
-            sqlstate: "CANARY",
-            ..Fields::default()
-        });
+        let out = error(
+            &Fields {
+                sqlstate: "CANARY",
+                ..Fields::default()
+            },
+            &[],
+        );
         assert_eq!(text(&out, b'C'), Some("XX000"));
     }
 
     #[test]
     fn a_constraint_violation_is_told_from_its_names() {
-        let out = error(&Fields {
-            severity: "ERROR",
-            sqlstate: "23505",
-            message: "duplicate key value violates unique constraint \"t_pkey\"",
-            table: Some("t"),
-            schema: Some("s"),
-            constraint: Some("t_pkey"),
-            file: Some("nbtinsert.c"),
-            ..Fields::default()
-        });
+        let out = error(
+            &Fields {
+                severity: "ERROR",
+                sqlstate: "23505",
+                message: "duplicate key value violates unique constraint \"t_pkey\"",
+                table: Some("t"),
+                schema: Some("s"),
+                constraint: Some("t_pkey"),
+                file: Some("nbtinsert.c"),
+                ..Fields::default()
+            },
+            &[],
+        );
         assert_eq!(
             text(&out, b'M'),
             Some("duplicate key value violates unique constraint \"t_pkey\"")
@@ -460,7 +492,11 @@ mod tests {
         for code in [b'D', b'H', b'W', b'p', b'q', b'P', b'L', b'R'] {
             fields.set(code, "CANARY");
         }
-        assert!(error(&fields).iter().all(|(_, v)| !v.contains("CANARY")));
+        assert!(
+            error(&fields, &[])
+                .iter()
+                .all(|(_, v)| !v.contains("CANARY"))
+        );
     }
 
     #[test]

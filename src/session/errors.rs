@@ -19,8 +19,22 @@ impl Session {
                 to_client::error(io.client, &report);
                 Ok(())
             }
-            None => error_to_client(fields, io),
+            None => self.error_to_client(fields, io),
         }
+    }
+
+    pub(super) fn error_to_client(
+        &self,
+        fields: &Fields<'_>,
+        io: &mut Io<'_>,
+    ) -> Result<(), Fatal> {
+        let path = self.confirmed.settings.search_path();
+        let sanitized = diagnostic::error(fields, path.schemas());
+        let fields = sanitized
+            .iter()
+            .map(|(code, text)| (*code, text.as_bytes()));
+        crate::wire::write::backend::diagnostic_fields(io.client, backend::ERROR, fields)?;
+        Ok(())
     }
 }
 
@@ -32,15 +46,6 @@ pub(super) fn fields<'a>(diagnostic: &Diagnostic<'a>) -> Fields<'a> {
         }
     }
     fields
-}
-
-pub(super) fn error_to_client(fields: &Fields<'_>, io: &mut Io<'_>) -> Result<(), Fatal> {
-    let sanitized = diagnostic::error(fields);
-    let fields = sanitized
-        .iter()
-        .map(|(code, text)| (*code, text.as_bytes()));
-    crate::wire::write::backend::diagnostic_fields(io.client, backend::ERROR, fields)?;
-    Ok(())
 }
 
 pub(super) fn notice_to_client(notice: &Diagnostic<'_>, io: &mut Io<'_>) -> Result<(), Fatal> {
