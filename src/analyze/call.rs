@@ -110,6 +110,7 @@ impl Analyzer<'_> {
             return Err(no_stored_size(call.function.position));
         }
         tainted |= self.sort_keys(&mut call.order_by, at.scope, at.ctes)?;
+        self.told_by(call, &infos, chosen.result);
         if let Some(filter) = &mut call.filter {
             tainted |= self.compute(filter, at.scope, at.ctes)?;
         }

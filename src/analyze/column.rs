@@ -54,7 +54,8 @@ impl Analyzer<'_> {
             )
             .hint("Name the columns you need."));
         }
-        let info = self.whole_row(&item.columns, item.relation)?;
+        let mut info = self.whole_row(&item.columns, item.relation)?;
+        info.alike = item.relation.is_some() && item.columns.iter().all(|c| c.alike);
         *e = Expr::WholeRow {
             qualifier: item.printed.clone(),
             base: item.relation,
@@ -71,6 +72,7 @@ impl Analyzer<'_> {
             tainted: c.tainted,
             ty: c.ty,
             null: false,
+            alike: c.alike,
             named: c.named && c.merged.is_none(),
             row: Vec::new(),
         }

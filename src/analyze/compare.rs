@@ -260,7 +260,13 @@ impl Analyzer<'_> {
             return (!types.is_empty()).then_some(oid::TEXT);
         };
         let first = first?;
-        known.all(|t| t == Some(first)).then_some(first)
+        if known.clone().all(|t| t == Some(first)) {
+            return Some(first);
+        }
+        let all: Option<Vec<Oid>> = known.chain([Some(first)]).collect();
+        let all = all?;
+        let textual = |ty: &Oid| matches!(*ty, oid::TEXT | oid::VARCHAR);
+        Self::widest(&all).or_else(|| all.iter().all(textual).then_some(oid::TEXT))
     }
 
     /// The array type of an element type.

@@ -325,8 +325,11 @@ impl Analyzer<'_> {
                 self.no_hidden_cast(v.ty)?;
             }
         }
+        let one = |v: &Info| v.null || v.alike || v.ty.is_some_and(|ty| self.is_alike_type(ty));
+        let alike = common.is_some_and(|ty| ty != oid::NUMERIC) && values.iter().all(one);
         Ok(Info {
             ty: common,
+            alike,
             ..self.one_of(values)
         })
     }
@@ -370,6 +373,16 @@ impl Analyzer<'_> {
         };
         if values.iter().any(constant) {
             self.typed_beside(&sources);
+        }
+        // A NULL of a wider type makes them all of that.
+        let typed = |v: &&Info| has_type(v);
+        let textual = |ty: Option<Oid>| matches!(ty, Some(oid::TEXT | oid::VARCHAR));
+        let mut types = values.iter().filter(typed).map(|v| v.ty);
+        if let Some(first) = types.next()
+            && values.iter().any(|v| v.null)
+            && types.any(|ty| ty != first && !(textual(ty) && textual(first)))
+        {
+            self.lineage.mark_all(&sources, Uses::COMPUTE);
         }
         Info {
             sources,

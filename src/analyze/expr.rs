@@ -25,6 +25,8 @@ pub(super) struct Info {
     pub(super) ty: Option<Oid>,
     /// It is the constant NULL.
     pub(super) null: bool,
+    /// Equal values of it are one (`alike`), though its type does not say so.
+    pub(super) alike: bool,
     /// As of an output column: PostgreSQL knows its origin.
     pub(super) named: bool,
     /// Types of its fields, if it is a row written out.
@@ -404,6 +406,7 @@ impl Analyzer<'_> {
                 // What has no type yet becomes a text here.
                 ty: o.ty.or(o.null.then_some(oid::TEXT)),
                 null: o.null,
+                alike: o.alike,
                 named: false,
                 row: Vec::new(),
             }),

@@ -299,6 +299,7 @@ pub(super) fn derived_item(alias: Ident, printed: Ident, outputs: Vec<OutputColu
             sources: o.sources,
             tainted: o.tainted,
             ty: o.ty,
+            alike: o.alike,
             denied: false,
             expired: None,
             named: o.named,

@@ -219,6 +219,8 @@ pub struct OutputColumn {
     pub ty: Option<Oid>,
     /// It is the constant NULL.
     pub null: bool,
+    /// Equal values of it are one (`alike`), though its type does not say so.
+    pub alike: bool,
     /// PostgreSQL names its one source in `RowDescription`: a chain of bare references leads there.
     pub named: bool,
 }
@@ -239,6 +241,7 @@ impl OutputColumn {
             tainted,
             ty,
             null: false,
+            alike: false,
             named: false,
         }
     }
@@ -251,6 +254,8 @@ pub struct Lineage {
     pub relations: Vec<RelationUse>,
     /// Columns whose stored values a constraint compares with what is written.
     pub probed: BTreeSet<(RelationId, AttrNumber)>,
+    /// Rows are grouped or made distinct by values of which equal ones differ (`alike`).
+    pub apart: bool,
     /// An error may name no table: a partition's name would tell the key.
     pub nameless: bool,
     /// Equality comparisons between columns.

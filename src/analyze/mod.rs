@@ -15,6 +15,7 @@
 //! comparison that holds for no two values the role sees is written out (`apart`).
 //! Deliberately absent: what to do about it; that is `plan::decide`.
 
+mod alike;
 mod apart;
 mod assign;
 mod call;

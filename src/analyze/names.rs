@@ -85,6 +85,7 @@ impl Analyzer<'_> {
             tainted: info.tainted,
             ty: Some(target),
             null: info.null,
+            alike: false,
             named: false,
             sources: Vec::new(),
             row: Vec::new(),

@@ -113,6 +113,7 @@ impl Analyzer<'_> {
         let mut merged = Vec::with_capacity(left.len());
         for (mut l, r) in left.into_iter().zip(right) {
             if compares {
+                self.lineage.apart |= !(self.shows_alike(&l) && self.shows_alike(&r));
                 self.lineage.mark_all(&l.sources, Uses::EQUALITY);
                 self.lineage.mark_all(&r.sources, Uses::EQUALITY);
                 self.lineage.equalities.push(Equality {
@@ -149,6 +150,7 @@ impl Analyzer<'_> {
                     None
                 };
             }
+            l.alike &= r.alike && l.ty != Some(oid::NUMERIC);
             l.null &= r.null;
             if l.null {
                 // What has no type yet becomes a text here.

@@ -57,6 +57,7 @@ impl Analyzer<'_> {
                 }],
                 tainted: !matches!(treatment, Treatment::Clear),
                 ty: seen_type(c, &treatment),
+                alike: !relation.temporary,
                 denied,
                 expired: if denied {
                     self.expired(relation, c)?

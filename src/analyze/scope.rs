@@ -22,6 +22,8 @@ pub(super) struct Visible {
     pub(super) sources: Vec<Source>,
     pub(super) tainted: bool,
     pub(super) ty: Option<Oid>,
+    /// Equal values of it are one (`alike`), though its type does not say so.
+    pub(super) alike: bool,
     /// The role may not name it.
     pub(super) denied: bool,
     /// The rule of the token domain whose end is why.

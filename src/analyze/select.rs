@@ -63,7 +63,7 @@ impl Analyzer<'_> {
             None => {}
             Some(Distinct::All) => {
                 for o in &outputs {
-                    self.grouped(&o.sources);
+                    self.grouped_output(o);
                 }
             }
             Some(Distinct::On(keys)) => {
@@ -106,6 +106,7 @@ impl Analyzer<'_> {
                     if late {
                         name = column_name(&expr);
                     }
+                    let alike = self.is_alike(&expr, &info);
                     self.selected_constant(&mut expr, &mut info);
                     outputs.push(OutputColumn {
                         name: name.clone(),
@@ -113,6 +114,7 @@ impl Analyzer<'_> {
                         tainted: info.tainted,
                         ty: info.ty,
                         null: info.null,
+                        alike,
                         named: info.named,
                     });
                     expanded.push(SelectItem::Expr {
@@ -168,6 +170,7 @@ impl Analyzer<'_> {
                 tainted: c.tainted,
                 ty: c.ty,
                 null: false,
+                alike: c.alike,
                 named: c.named && c.merged.is_none(),
             });
         }
@@ -290,7 +293,7 @@ impl Analyzer<'_> {
                 .any(|c| n.parts.first() == Some(&c.name));
             if !input && let Some(position) = output_by_name(n, outputs)? {
                 if let Some(o) = outputs.get(position) {
-                    self.grouped(&o.sources);
+                    self.grouped_output(o);
                 }
                 *e = position_literal(position);
                 return Ok(());
@@ -299,13 +302,19 @@ impl Analyzer<'_> {
         if let Expr::Literal(Literal::Number(n)) = e {
             let position = output_number(n.value(), outputs.len(), "GROUP BY")?;
             if let Some(o) = outputs.get(position) {
-                self.grouped(&o.sources);
+                self.grouped_output(o);
             }
             return Ok(());
         }
         let info = self.expr(e, inside.scope, inside.ctes)?;
+        self.lineage.apart |= !self.is_alike(e, &info);
         self.grouped(&info.sources);
         Ok(())
+    }
+
+    fn grouped_output(&mut self, output: &OutputColumn) {
+        self.lineage.apart |= !self.shows_alike(output);
+        self.grouped(&output.sources);
     }
 
     /// When a relation's whole primary key is grouped by, its other columns may stand ungrouped

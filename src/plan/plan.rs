@@ -185,6 +185,8 @@ pub struct Facts {
     pub columns: Vec<(String, &'static str)>,
     /// Errors of it name no table, which would tell a key by which it is partitioned.
     pub nameless: bool,
+    /// Which error it fails with would tell of the order of its rows.
+    pub ordered: bool,
     /// The relations and columns as they stand in every record of the plan.
     pub told: Told,
 }

@@ -173,7 +173,7 @@ pub(super) fn read(
     let mut lineage = analyze(statement, grounds)?;
     let decisions = decide(&mut lineage, (delivery, tabulate), grounds)?;
     let narrowed = super::narrowed::narrowed(statement, &lineage, &decisions);
-    super::order::settle(statement, delivery, &lineage, &decisions, grounds)?;
+    let ordered = super::order::settle(statement, delivery, &lineage, &decisions, grounds)?;
     let mut rewrite = Rewrite::default();
     let placed = super::held::place(&decisions, &lineage, narrowed, ctx.given, &mut rewrite)?;
     relations(&lineage, &decisions, &placed, grounds, &mut rewrite)?;
@@ -181,6 +181,7 @@ pub(super) fn read(
     let parameters = super::settings::parameters(placed.parameters, &lineage, delivery)?;
     let mut facts = facts(&lineage, &decisions);
     facts.kind = kind(statement);
+    facts.ordered = ordered;
     let names = lineage.outputs.iter().map(|o| o.name.clone()).collect();
     let types = lineage.outputs.iter().map(|o| o.ty).collect();
     Ok(Read {
@@ -411,6 +412,7 @@ fn fetch(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusa
     let names = Names::Cursor(std::mem::replace(cursor, upstream.clone()), upstream);
     let mut facts = Facts {
         kind: "FETCH",
+        ordered: entry.plan.facts().ordered,
         ..Facts::default()
     };
     if !rows {

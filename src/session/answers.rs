@@ -346,6 +346,7 @@ impl Session {
             return Ok(());
         }
         let sqlstate = fields.sqlstate;
+        let ordered = self.tells_order(&fields);
         match self.replies.head() {
             // A statement's time runs on until Execute or Sync, also while PostgreSQL owes nothing.
             None if self.uploads.open => self.skipping = true,
@@ -380,7 +381,7 @@ impl Session {
             Some(_) => self.skipping = !self.replies.skip_to_sync(),
         }
         self.failed = true;
-        self.own_error(&fields, io)
+        self.own_error(&fields, ordered, io)
     }
 
     fn on_ready(

@@ -36,6 +36,8 @@ pub struct Fields<'a> {
     pub constraint: Option<&'a str>,
     /// `F`: the source file that raised it
     pub file: Option<&'a str>,
+    /// `P` came: it is about a place in the statement's text.
+    pub position: bool,
     /// `W`, `q` or `p` came: it was raised inside a function, a trigger or the data of a COPY.
     pub nested: bool,
     /// Inside a function or a trigger. A name in it need not be the client's: a trigger makes table names
@@ -58,6 +60,7 @@ impl<'a> Fields<'a> {
             b'd' => self.datatype = Some(value),
             b'n' => self.constraint = Some(value),
             b'F' => self.file = Some(value),
+            b'P' => self.position = true,
             b'W' => {
                 self.nested = true;
                 self.called |= value.lines().any(|line| !line.starts_with(COPY_CONTEXT));
@@ -121,8 +124,8 @@ pub fn catalog_moved(fields: &Fields<'_>) -> bool {
         || too_few_columns(fields)
 }
 
-/// SQLSTATE, message and hint of a check that failed.
-fn pin_failed(fields: &Fields<'_>) -> Option<[&'static str; 3]> {
+/// SQLSTATE, message and hint of a check of the proxy's own that failed.
+pub fn pin_failed(fields: &Fields<'_>) -> Option<[&'static str; 3]> {
     if too_few_columns(fields)
         || fields.sqlstate == "42704" && fields.message.contains(crate::sql::print::MOVED)
     {

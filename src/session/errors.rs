@@ -3,13 +3,62 @@
 //! Deliberately absent: what they may say (`diagnostic`), and what they do to the session (`answers`).
 
 use super::diagnostic::{self, Fields};
+use super::replies::Expected;
 use super::{Fatal, Io, Session, to_client};
+use crate::pg::sqlstate;
 use crate::wire::{Diagnostic, Report, backend};
 
 impl Session {
-    /// Why the proxy made PostgreSQL fail, if it did.
-    pub(super) fn own_error(&mut self, fields: &Fields<'_>, io: &mut Io<'_>) -> Result<(), Fatal> {
+    /// Would an error of what is running tell of the order of its rows? What comes of its text, and what
+    /// has nothing to do with rows, would not.
+    pub(super) fn tells_order(&mut self, fields: &Fields<'_>) -> bool {
+        let (running, query) = match self.replies.head() {
+            Some(Expected::Query { running, .. }) => (running.front(), true),
+            Some(Expected::Execute { running, .. }) => (Some(&**running), false),
+            _ => (None, false),
+        };
+        let Some(running) = running.filter(|running| running.plan.facts().ordered) else {
+            return false;
+        };
+        // PostgreSQL describes rows before it makes the first; of the rest, what it says of a text has a
+        // place in the text.
+        let before = query
+            && match running.plan.outputs() {
+                Some(_) => running.rows.is_none(),
+                None => fields.position && fields.sqlstate.starts_with("42"),
+            };
+        let of_rows = |class: &str| !fields.sqlstate.starts_with(class);
+        let outside = ["08", "25", "40", "53", "55", "57"];
+        !before && outside.into_iter().all(of_rows) && diagnostic::pin_failed(fields).is_none()
+    }
+
+    /// Why the proxy made PostgreSQL fail, if it did. `ordered`: which error came would tell of the order
+    /// of rows.
+    pub(super) fn own_error(
+        &mut self,
+        fields: &Fields<'_>,
+        ordered: bool,
+        io: &mut Io<'_>,
+    ) -> Result<(), Fatal> {
         match self.copy_fault.take() {
+            None if ordered => {
+                let report = Report {
+                    detail: Some(
+                        "Which of its errors came first would tell which row did, and so the order in \
+                         which protected values are stored.",
+                    ),
+                    hint: Some(
+                        "The audit log has the SQLSTATE. Divide by nullif(…, 0), and cast what matches \
+                         a pattern; or leave in one thing at a time that can fail.",
+                    ),
+                    ..Report::error(
+                        sqlstate::FEATURE_NOT_SUPPORTED,
+                        "the statement failed while it computed with rows whose order is protected",
+                    )
+                };
+                to_client::error(io.client, &report);
+                Ok(())
+            }
             Some(fault) => {
                 let report = Report {
                     detail: fault.detail.as_deref(),

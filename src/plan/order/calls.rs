@@ -11,8 +11,8 @@ use crate::sql::tree::{
     SelectItem, Walked, Window, WindowFrame,
 };
 
-/// Aggregates whose result does not depend on the order of their input. (The last digits of a sum of
-/// floats do; they say nothing of who came first.)
+/// Aggregates whose result does not depend on the order of their input, but for [`PICKING`] and what a
+/// sum of floats is.
 const ORDERLESS: &[&str] = &[
     "avg",
     "bit_and",
@@ -47,6 +47,26 @@ const ORDERLESS: &[&str] = &[
     "variance",
 ];
 
+/// Those whose result is one of several equal values, or made of one.
+const PICKING: &[&str] = &["max", "min", "range_agg", "range_intersect_agg"];
+
+/// Those that hand out none of what they are given, and sum up nothing.
+const COUNTING: &[&str] = &[
+    "bit_and",
+    "bit_or",
+    "bit_xor",
+    "bool_and",
+    "bool_or",
+    "count",
+    "cume_dist",
+    "dense_rank",
+    "every",
+    "percent_rank",
+    "percentile_cont",
+    "rank",
+    "regr_count",
+];
+
 /// Volatile functions whose results say nothing of the calls before. (Nobody may call `setseed`.)
 const ORDERLESS_DRAWS: &[&str] = &[
     "array_sample",
@@ -77,9 +97,9 @@ enum Peers {
 impl Order<'_> {
     /// A call in a SELECT.
     pub(super) fn call(&self, call: &mut Call, level: &Level, of: Gathers) -> Walked {
+        let peers = self.peers(call);
         if let Some(over) = &mut call.over {
             level.windowed.set(true);
-            let peers = self.peers(&call.function.parts);
             if level.exposed && peers != Peers::Alike {
                 return self.window(over, peers, level);
             }
@@ -93,7 +113,12 @@ impl Order<'_> {
         }
         level.aggregates.set(true);
         // DISTINCT sorts by the values themselves, WITHIN GROUP is a function of them.
-        let settled = call.distinct || call.within_group || orderless(&call.function.parts);
+        let sorted = call.distinct || call.within_group;
+        let picks = sorted && call.apart && !is_builtin_of(&call.function.parts, COUNTING);
+        if picks && (of == Gathers::Above || level.exposed) {
+            return Err(apart());
+        }
+        let settled = sorted || orderless(call);
         let keys = call.order_by.iter().map(|o| &o.expr);
         if !settled && self.is_open(level, of, keys) {
             call.order_by.push(order_key());
@@ -176,7 +201,8 @@ impl Order<'_> {
         overloads.any(|f| f.kind == FunctionKind::Aggregate)
     }
 
-    fn peers(&self, name: &[Ident]) -> Peers {
+    fn peers(&self, call: &Call) -> Peers {
+        let name = call.function.parts.as_slice();
         let builtin = match name {
             [schema, function] if *schema == "pg_catalog" => function.as_str(),
             _ => "",
@@ -186,7 +212,7 @@ impl Order<'_> {
             "row_number" | "ntile" | "lag" | "lead" => Peers::Apart,
             "first_value" => Peers::First,
             "last_value" => Peers::Last,
-            _ if self.is_aggregate(name) && orderless(name) => Peers::Gathered,
+            _ if self.is_aggregate(name) && orderless(call) => Peers::Gathered,
             _ => Peers::Ordered,
         }
     }
@@ -251,8 +277,25 @@ pub(super) fn resorts(s: &mut Select, order_by: &mut [&mut Expr]) -> bool {
         || order_by.iter_mut().any(|e| sorts(e))
 }
 
-fn orderless(name: &[Ident]) -> bool {
-    is_builtin_of(name, ORDERLESS)
+fn orderless(call: &Call) -> bool {
+    let is_of = |these| is_builtin_of(&call.function.parts, these);
+    let told = if is_of(PICKING) {
+        call.apart
+    } else {
+        call.inexact && !is_of(COUNTING)
+    };
+    is_of(ORDERLESS) && !told
+}
+
+/// Which of several equal values is shown tells which row came first.
+pub(super) fn apart() -> Refusal {
+    Refusal::error(
+        sqlstate::FEATURE_NOT_SUPPORTED,
+        "cannot choose among equal values that may differ, as 1.0 and 1.00, where the order of rows is \
+         protected",
+    )
+    .detail("Which of them GROUP BY, DISTINCT or a set operation shows would tell which row came first.")
+    .hint("Give numbers a scale, as in round(x, 2) or x::numeric(12,2), or group by x::text.")
 }
 
 /// Is it one of these functions of PostgreSQL's own?

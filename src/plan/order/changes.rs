@@ -4,15 +4,17 @@
 //! a function for each as it comes by. So what would tell that order is refused. Deliberately absent:
 //! calls of an outermost select list, which come after the sort.
 
+use super::identity::{self, Identity};
 use super::key::as_items;
 use super::{Order, Reader, any, returned};
 use crate::analyze::lineage::Source;
 use crate::catalog::RelationKind;
+use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::refusal::Refusal;
 use crate::sql::tree::{
-    Assignment, AssignmentTarget, Expr, InsertSource, Query, RelationRef, SelectItem, SetExpr,
-    Statement, Walked,
+    Assignment, AssignmentTarget, Expr, InsertSource, Part, Query, RelationId, RelationRef,
+    SelectItem, SetExpr, Statement, TableRef, Walked,
 };
 
 impl Order<'_> {
@@ -43,6 +45,44 @@ impl Order<'_> {
             return Err(counted());
         }
         Ok(compared)
+    }
+
+    /// Could several rows of FROM match one of the target, and which of them is first tell?
+    pub(super) fn told_by_match(
+        &self,
+        target: &RelationRef,
+        from: &[TableRef],
+        filter: Option<&Expr>,
+    ) -> bool {
+        let mut read = Vec::new();
+        let mut derived = false;
+        for table in from {
+            relations(table, &mut read, &mut derived);
+        }
+        let clear = |b| self.clear(b);
+        let reader = identity::Reader {
+            lineage: self.lineage,
+            clear: &clear,
+        };
+        let mut identity = Identity::of(from, filter, reader);
+        identity.extend(target.id);
+        let exposed = any(&self.indexed, &read) || derived;
+        exposed && !identity.fixed_by(&[])
+    }
+
+    /// Refuses values of FROM where [`Order::told_by_match`].
+    pub(super) fn no_match_told<'e>(
+        &self,
+        from: &[TableRef],
+        values: impl Iterator<Item = &'e mut Expr>,
+    ) -> Walked {
+        let aliases: Vec<&Ident> = from.iter().flat_map(TableRef::aliases).collect();
+        for value in values {
+            if reads(value, &aliases) {
+                return Err(matched());
+            }
+        }
+        Ok(())
     }
 
     /// RETURNING. The client gets all the rows as they are changed; who reads them in WITH is told whose
@@ -142,6 +182,46 @@ impl Order<'_> {
             .list(*id)
             .is_some_and(|list| matches!(list.members.as_slice(), [member] if !member.array))
     }
+}
+
+/// The base relations of a FROM item, and whether there is anything else.
+fn relations(table: &TableRef, read: &mut Vec<RelationId>, other: &mut bool) {
+    match table {
+        TableRef::Relation(r) => match r.id {
+            Some(id) => read.push(id),
+            None => *other = true,
+        },
+        TableRef::Join { left, right, .. } => {
+            relations(left, read, other);
+            relations(right, read, other);
+        }
+        TableRef::Derived { .. } => *other = true,
+        TableRef::Function(_) | TableRef::Keyword(_) => {}
+    }
+}
+
+/// Does an expression read a column of one of these?
+fn reads(e: &mut Expr, aliases: &[&Ident]) -> bool {
+    let qualifier = match e {
+        Expr::Column(column) => column.qualifier.as_ref(),
+        Expr::WholeRow { qualifier, .. } => Some(&*qualifier),
+        _ => {
+            return e.any_part(|part| match part {
+                Part::Expr(inner) => reads(inner, aliases),
+                Part::Query(_) => true,
+            });
+        }
+    };
+    qualifier.is_none_or(|qualifier| aliases.contains(&qualifier))
+}
+
+fn matched() -> Refusal {
+    Refusal::error(
+        sqlstate::FEATURE_NOT_SUPPORTED,
+        "cannot take values of the first of several rows that match, where the order of rows is protected",
+    )
+    .detail("PostgreSQL changes a row with the first row of FROM that matches, and which that is tells the order in which values are stored.")
+    .hint("Make it one row by its primary key, as in WHERE s.id = t.s_id, or have one subquery in FROM.")
 }
 
 fn returned_in_order() -> Refusal {

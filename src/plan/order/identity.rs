@@ -44,6 +44,11 @@ impl Identity {
         identity
     }
 
+    /// A row of this relation is known beforehand.
+    pub(super) fn extend(&mut self, relation: Option<RelationId>) {
+        self.keys.extend(relation.map(|id| (id, Vec::new())));
+    }
+
     /// Do these columns, of which only clear ones count, tell all rows apart?
     pub(super) fn fixed_by(&self, columns: &[Base]) -> bool {
         if self.keyless {

@@ -15,6 +15,9 @@
 //! | rows changed in the order of tokens: RETURNING | refused, PostgreSQL has no place for a key |
 //! | a volatile function or default that may tell one row from the next (`nextval`, `clock_timestamp`) where no key stands above it | refused |
 //!
+//! Which of several errors comes first tells of the order too: where a statement may fail in several ways,
+//! they are one (`raising::in_several_ways`).
+//!
 //! The key is a random value of each row, `gen_random_uuid()`: PostgreSQL draws it from its strong
 //! random source as the rows go by. There is no secret for a client to learn or for the proxy to keep,
 //! no primary key is needed, and each execution of a statement prepared once draws anew.
@@ -105,14 +108,14 @@ struct Order<'a> {
     beneath: Cell<usize>,
 }
 
-/// Adds the keys a statement needs.
+/// Adds the keys a statement needs. Would the error it fails with tell of the order of its rows?
 pub(super) fn settle(
     statement: &mut Statement,
     delivery: Delivery,
     lineage: &Lineage,
     decisions: &Decisions,
     grounds: Grounds<'_>,
-) -> Result<(), Refusal> {
+) -> Result<bool, Refusal> {
     let mut compared = vec![false; lineage.relations.len()];
     for (source, decided) in &decisions.columns {
         let stored = decided.place == Place::Output
@@ -147,14 +150,19 @@ pub(super) fn settle(
     };
     let exposed = order.indexed.iter().chain(&order.compared);
     if !order.listed && !exposed.copied().any(|e| e) {
-        return Ok(());
+        return Ok(false);
     }
+    if lineage.apart {
+        return Err(calls::apart());
+    }
+    let told = raising::in_several_ways(statement);
     let reader = match delivery {
         Delivery::Cursor | Delivery::Table => Reader::Sequence,
         Delivery::Rows | Delivery::Stream => Reader::Client,
     };
     let mut order = order;
-    order.statement(statement, reader)
+    order.statement(statement, reader)?;
+    Ok(told)
 }
 
 fn set(list: &mut [bool], id: RelationId) {
@@ -197,20 +205,30 @@ impl Order<'_> {
                 self.loose(returned(&mut i.returning))?;
             }
             Statement::Update(u) => {
-                self.with(u.with.as_mut())?;
+                self.with_as(u.with.as_mut(), Reader::Sequence)?;
                 let calls = self.counting.get();
-                self.tables(&mut u.from)?;
+                let settled = self.sources(&mut u.from)?;
+                if !settled && self.told_by_match(&u.target, &u.from, u.filter.as_ref()) {
+                    let of = &u.from;
+                    self.no_match_told(of, u.assignments.iter_mut().flat_map(assigned))?;
+                }
                 self.assignments(&mut u.assignments)?;
                 self.defaults(&u.target, &u.assignments);
                 self.loose(u.filter.iter_mut())?;
+                if !settled && self.told_by_match(&u.target, &u.from, u.filter.as_ref()) {
+                    self.no_match_told(&u.from, returned(&mut u.returning))?;
+                }
                 let of = !u.returning.is_empty();
                 let compared = self.changes(first, calls, of)?;
                 self.returning(&u.target, &mut u.returning, reader, compared)?;
             }
             Statement::Delete(d) => {
-                self.with(d.with.as_mut())?;
+                self.with_as(d.with.as_mut(), Reader::Sequence)?;
                 let calls = self.counting.get();
-                self.tables(&mut d.using)?;
+                let settled = self.sources(&mut d.using)?;
+                if !settled && self.told_by_match(&d.target, &d.using, d.filter.as_ref()) {
+                    self.no_match_told(&d.using, returned(&mut d.returning))?;
+                }
                 self.loose(d.filter.iter_mut())?;
                 let of = !d.returning.is_empty();
                 let compared = self.changes(first, calls, of)?;
@@ -238,6 +256,11 @@ impl Order<'_> {
 
     /// WITH, its names put in scope; the caller takes them out.
     fn with(&mut self, with: Option<&mut With>) -> Walked {
+        self.with_as(with, Reader::Set)
+    }
+
+    /// The same for a `reader` of all its names.
+    fn with_as(&mut self, with: Option<&mut With>, reader: Reader) -> Walked {
         let Some(with) = with else { return Ok(()) };
         for cte in &mut with.ctes {
             let before = self.met.len();
@@ -256,7 +279,7 @@ impl Order<'_> {
                 Statement::Query(q) => {
                     let chain = matches!(q.body, SetExpr::Chain { .. });
                     let looping = recursive && chain && names(q, &cte.name);
-                    self.query(q, if looping { Reader::Loop } else { Reader::Set })?
+                    self.query(q, if looping { Reader::Loop } else { reader })?
                 }
                 other => {
                     self.statement(other, Reader::Set)?;
@@ -285,6 +308,14 @@ impl Order<'_> {
             settled = self.table(table)? && alone;
         }
         Ok(settled)
+    }
+
+    /// The FROM items of a write, the first matching row of which is what a row is changed with.
+    fn sources(&mut self, from: &mut [TableRef]) -> Result<bool, Refusal> {
+        match from {
+            [TableRef::Derived { query, .. }] => self.query(query, Reader::Sequence),
+            several => self.tables(several),
+        }
     }
 
     fn table(&mut self, table: &mut TableRef) -> Result<bool, Refusal> {
@@ -404,6 +435,15 @@ impl Order<'_> {
         let source = Source::Column { relation, attnum };
         let decided = self.decisions.columns.get(&source);
         decided.is_some_and(|d| d.place == Place::Stored)
+    }
+}
+
+/// The values an assignment has in its own text.
+fn assigned(assignment: &mut Assignment) -> Vec<&mut Expr> {
+    match assignment {
+        Assignment::One(_, value) => value.iter_mut().collect(),
+        Assignment::Row(_, values) => values.iter_mut().flatten().collect(),
+        Assignment::Query(..) => Vec::new(),
     }
 }
 

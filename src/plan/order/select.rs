@@ -61,7 +61,9 @@ impl Order<'_> {
         let ordered = limited || !q.order_by.is_empty() || distinct_on;
         // By an error, whoever stops at a row tells which it was.
         let stops = matches!(reader, Reader::Existence | Reader::Member);
-        let told = stops && !limited && compared && raising::query(q);
+        let fails = |q: &mut Query| raising::is_collated(self.lineage) || raising::query(q);
+        let stops = reader == Reader::Existence || stops && compared;
+        let told = stops && !limited && fails(q);
         let seen = match reader {
             Reader::Existence => told,
             Reader::Member => ordered || told,

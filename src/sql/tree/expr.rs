@@ -157,6 +157,10 @@ pub struct Call {
     pub filter: Option<Box<Expr>>,
     /// `OVER name` or `OVER (…)`
     pub over: Option<Box<Window>>,
+    /// Set by resolution: equal ones among the values it is given may differ.
+    pub apart: bool,
+    /// Set by resolution: what it is given may be floats, whose sums are not exact.
+    pub inexact: bool,
 }
 
 impl Call {
@@ -196,6 +200,8 @@ impl Call {
             within_group: false,
             filter: None,
             over: None,
+            apart: false,
+            inexact: false,
         }
     }
 }
