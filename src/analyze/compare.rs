@@ -341,7 +341,7 @@ fn mixed() -> Refusal {
     .hint("Cast them to one type.")
 }
 
-fn no_rows() -> Refusal {
+pub(super) fn no_rows() -> Refusal {
     Refusal::error(
         sqlstate::FEATURE_NOT_SUPPORTED,
         "rows with columns of an extension's type cannot be compared this way",

@@ -296,6 +296,9 @@ impl Analyzer<'_> {
             return Err(Refusal::error(sqlstate::INTERNAL_ERROR, "not an operator"));
         };
         let uses = operator_uses(op);
+        if let (Expr::Row { .. }, Expr::Subquery(query)) = (&**l, &mut **r) {
+            return self.row_of_query((l, op, query), At { scope, ctes });
+        }
         if uses == Uses::EQUALITY
             && let (Expr::Row { fields: a, .. }, Expr::Row { fields: b, .. }) = (&mut **l, &mut **r)
             && a.len() == b.len()
@@ -334,7 +337,7 @@ impl Analyzer<'_> {
     }
 
     /// `x IN (query)`, `x op ANY (query)`.
-    fn in_query(
+    pub(super) fn in_query(
         &mut self,
         left: &mut Expr,
         query: &mut Query,

@@ -1,6 +1,7 @@
 //! Rows as values: whole rows, ROW constructors, and fields of composite values.
 
-use super::expr::Info;
+use super::compare::no_rows;
+use super::expr::{At, Info};
 use super::lineage::Uses;
 use super::scope::{CteFrame, Found, ItemKind, Scope, Visible};
 use super::{Analyzer, Resolve};
@@ -9,7 +10,7 @@ use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::pg::types::oid;
 use crate::refusal::Refusal;
-use crate::sql::tree::{Call, Expr, Name};
+use crate::sql::tree::{Call, Expr, Name, Operator, Query};
 
 impl Analyzer<'_> {
     pub(super) fn whole_row(
@@ -121,6 +122,24 @@ impl Analyzer<'_> {
             row: types,
             ..Info::computed(tainted, Some(oid::RECORD))
         })
+    }
+
+    /// `(a, b) = (query)`: its one row is compared field by field, as IN does with each of its rows.
+    pub(super) fn row_of_query(
+        &mut self,
+        (row, op, query): (&mut Expr, &mut Operator, &mut Query),
+        At { scope, ctes }: At<'_, '_>,
+    ) -> Resolve<Info> {
+        let before = self.hidden;
+        let symbol = op.symbol.clone();
+        let (tainted, pairs) = self.in_query(row, query, Some(op), scope, ctes)?;
+        for (l, r) in &pairs {
+            if self.keyword_operator(&symbol, *l, *r)?.is_some() {
+                return Err(no_rows());
+            }
+        }
+        let tainted = tainted || self.hidden != before;
+        Ok(Info::computed(tainted, Some(oid::BOOL)))
     }
 
     /// `(e).field`: a column, when `e` is a whole row; else a field of a composite value.
