@@ -112,6 +112,7 @@ fn plan(criterion: &mut Criterion) {
         cursors: &cursors,
         temp: &temp,
         given: pgveil::plan::Given::Bound,
+        declared: &[],
         fresh_name: Ident::exact("fresh"),
     };
     let planned = |sql: &str| {

@@ -63,6 +63,7 @@ fn lineage(stage: &Stage, grants: &Grants, sql: &str) -> Result<Lineage, Refusal
         search_path: &search_path,
         temp: &temp,
         views: 0,
+        declared: &[],
     };
     let mut lineage = analyze(&mut statement, grounds)?;
     // What `decide` does when rows go to the client.

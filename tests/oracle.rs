@@ -166,6 +166,7 @@ impl Oracle<'_> {
             cursors: &HashMap::default(),
             temp: &TempTables::default(),
             given: pgveil::plan::Given::Bound,
+            declared: &[],
             fresh_name: Ident::exact("fresh"),
         };
         plan_statement(statement, &context)
@@ -260,6 +261,7 @@ impl Oracle<'_> {
             search_path: &public_path(),
             temp: &TempTables::default(),
             views: 0,
+            declared: &[],
         };
         let lineage = analyze(&mut statement, grounds).map_err(|r| r.message)?;
         let mut named = Columns::new();

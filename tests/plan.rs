@@ -240,6 +240,7 @@ impl Session<'_> {
             cursors: &self.cursors,
             temp: &self.temp,
             given: pgveil::plan::Given::Bound,
+            declared: &[],
             fresh_name: Ident::exact(&format!("pgveil_{}", self.names)),
         };
         let explained = explain_statement(statement.clone(), &context);

@@ -263,6 +263,7 @@ fn a_cursor_that_reads_a_temporary_table_is_the_same_on_a_newer_snapshot() {
             cursors: &HashMap::default(),
             temp: &temp,
             given,
+            declared: &[],
             fresh_name: Ident::exact("fresh"),
         };
         let plan = plan_statement(parsed.remove(0).statement, &context).unwrap();
@@ -343,6 +344,7 @@ impl<'s> Cached<'s> {
             cursors: &HashMap::default(),
             temp: &TempTables::default(),
             given: Given::Bound,
+            declared: &[],
             fresh_name: Ident::exact("fresh"),
         };
         if !stands_alone(&statement) {

@@ -76,11 +76,7 @@ impl Analyzer<'_> {
                 let name = name.clone();
                 self.star_value(e, &name, scope)
             }
-            Expr::Param(n) => {
-                let times = self.lineage.params.entry(*n).or_default();
-                *times = times.saturating_add(1);
-                Ok(Info::default())
-            }
+            Expr::Param(n) => Ok(self.parameter(*n)),
             Expr::Literal(l) => Ok(literal_info(l)),
             Expr::SystemValue(value) => {
                 let value = *value;

@@ -149,6 +149,9 @@ impl Analyzer<'_> {
 
     /// The schema all plausible meanings share, or a refusal.
     fn one_schema(&self, name: &Name, fitting: &[&Function], args: &[Info]) -> Resolve<Ident> {
+        if let Some(schema) = self.only_taking(fitting, args) {
+            return Ok(schema.clone());
+        }
         let argument_extensions: Vec<_> = args
             .iter()
             .filter_map(|a| self.type_extension(a.ty))
@@ -183,6 +186,26 @@ impl Analyzer<'_> {
                     .at(name.position),
             ),
         }
+    }
+
+    /// The schema of all functions that take such arguments, where some are an extension's and the others
+    /// PostgreSQL's own: a text does not become a `citext` by itself.
+    fn only_taking<'f>(&self, fitting: &[&'f Function], args: &[Info]) -> Option<&'f Ident> {
+        let ours = |f: &Function| f.schema == "pg_catalog";
+        let both = fitting.iter().any(|f| ours(f)) && !fitting.iter().all(|f| ours(f));
+        if !both || fitting.iter().any(|f| !ours(f) && f.extension.is_none()) {
+            return None;
+        }
+        let takes = |f: &&&Function| {
+            let known = args.iter().zip(&f.args);
+            f.variadic
+                || known
+                    .into_iter()
+                    .all(|(a, want)| a.ty.is_none() || self.goes(a.ty.as_ref(), Some(want)))
+        };
+        let mut taking = fitting.iter().filter(takes).map(|f| &f.schema);
+        let first = taking.next()?;
+        taking.all(|schema| schema == first).then_some(first)
     }
 
     fn function_use(&self, overloads: &[&Function], schema: &Ident, name: &Ident) -> FunctionUse {

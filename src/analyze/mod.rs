@@ -101,6 +101,8 @@ pub struct Grounds<'a> {
     pub temp: &'a TempTables,
     /// How many views this is inside of.
     pub views: usize,
+    /// The types the client declares parameters to be of; 0 leaves one open.
+    pub declared: &'a [crate::pg::Oid],
 }
 
 /// Resolves a statement in place and says what it reads.

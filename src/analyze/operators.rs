@@ -240,7 +240,7 @@ impl Analyzer<'_> {
     }
 
     /// Does PostgreSQL convert the one type to the other by itself?
-    fn goes(&self, from: Option<&Oid>, to: Option<&Oid>) -> bool {
+    pub(super) fn goes(&self, from: Option<&Oid>, to: Option<&Oid>) -> bool {
         let (Some(from), Some(to)) = (from, to) else {
             return false;
         };

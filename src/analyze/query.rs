@@ -173,7 +173,7 @@ impl Analyzer<'_> {
             .map(|n| OutputColumn::computed(Ident::exact(&format!("column{n}")), None, false))
             .collect();
         // A column of nothing but constants and NULLs is a list; any other is computed.
-        let mut lists = vec![(None, true); width];
+        let mut lists = vec![(None, true, false); width];
         for row in rows {
             if row.len() != width {
                 return Err(Refusal::error(
@@ -181,18 +181,27 @@ impl Analyzer<'_> {
                     "VALUES lists must all be the same length",
                 ));
             }
-            for ((e, o), (list, constant)) in row.iter_mut().zip(&mut outputs).zip(&mut lists) {
+            for ((e, o), (list, constant, typed)) in
+                row.iter_mut().zip(&mut outputs).zip(&mut lists)
+            {
+                let open = matches!(e, Expr::Param(_));
                 let info = self.expr(e, &scope, env.ctes)?;
                 self.lineage.mark_all(&info.sources, Uses::COMPUTE);
                 *constant &= self.member(list, e, true) || info.null;
                 o.tainted |= info.tainted;
-                if o.ty.is_none() {
-                    o.ty = info.ty;
+                // What has no type yet becomes one of the others', or a text.
+                let untyped = (open || info.null) && info.ty.is_none();
+                if !untyped && info.ty != Some(oid::UNKNOWN) {
+                    *typed = true;
+                    o.ty = o.ty.or(info.ty);
                 }
                 self.no_hidden_tests_among([o.ty, info.ty].into_iter(), false)?;
             }
         }
-        for (o, (list, constant)) in outputs.iter_mut().zip(lists) {
+        for (o, (list, constant, typed)) in outputs.iter_mut().zip(lists) {
+            if !typed {
+                o.ty = Some(oid::TEXT);
+            }
             // Of nothing but NULLs it is a list as well, without members.
             let list = list.or_else(|| if constant { self.new_list(true) } else { None });
             o.sources.extend(list.map(Source::List));

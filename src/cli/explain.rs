@@ -126,6 +126,7 @@ fn explained(args: &ExplainArgs) -> Result<(String, bool), Errors> {
         cursors: &HashMap::default(),
         temp: &TempTables::default(),
         given: Given::Bound,
+        declared: &[],
         fresh_name: Ident::exact("pgveil_1"),
     };
     let read = Shaped::scan(&args.sql).and_then(|shaped| {

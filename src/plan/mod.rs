@@ -41,11 +41,11 @@ pub use self::copy_in::{CopyDecoder, CopyTokens};
 pub use self::copy_out::{CopyEncoder, CopyExport, UnplannedRows};
 pub use self::explain::{ExplainedColumn, explain_statement};
 pub use self::observe::observe_statement;
-pub use self::param::Parameters;
+pub use self::param::{Parameters, check_parameter_types};
 pub use self::plan::{
     CursorEntry, Effect, Facts, Names, Plan, PlanContext, PreparedEntry, Told, plan_verbatim,
 };
-pub use self::statement::{check_parameter_types, plan_statement, qualified_name};
+pub use self::statement::{plan_statement, qualified_name};
 #[cfg(test)]
 pub(crate) use self::uploads::tests as upload_tests;
 pub use self::uploads::{Given, UploadRow, Uploaded, Uploads};

@@ -355,6 +355,24 @@ impl TokenParameter {
     }
 }
 
+/// May a client declare its parameters to be of these types? 0 leaves one to PostgreSQL.
+pub fn check_parameter_types(
+    types: &[Oid],
+    ctx: &super::plan::PlanContext<'_>,
+) -> Result<(), Refusal> {
+    let named = types.iter().copied().filter(|ty| *ty != 0);
+    if let Some(unknown) = named
+        .clone()
+        .find(|ty| !ctx.snapshot.catalog.types.contains_key(ty))
+    {
+        return Err(Refusal::error(
+            sqlstate::UNDEFINED_OBJECT,
+            format!("type with OID {unknown} does not exist"),
+        ));
+    }
+    crate::analyze::constructible(named, super::statement::grounds(ctx))
+}
+
 fn not_constant() -> Refusal {
     Refusal::error(
         sqlstate::FEATURE_NOT_SUPPORTED,

@@ -137,6 +137,8 @@ pub struct PlanContext<'a> {
     pub cursors: &'a HashMap<Ident, CursorEntry>,
     /// How it gets what was read for it.
     pub given: Given<'a>,
+    /// The types the client declares parameters to be of; 0 leaves one open.
+    pub declared: &'a [Oid],
     /// A name for a prepared statement or cursor this statement may create upstream, unused so far.
     pub fresh_name: Ident,
 }

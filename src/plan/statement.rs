@@ -133,6 +133,7 @@ pub(super) fn grounds<'a>(ctx: &PlanContext<'a>) -> Grounds<'a> {
         search_path: ctx.search_path,
         temp: ctx.temp,
         views: 0,
+        declared: ctx.declared,
     }
 }
 
@@ -229,21 +230,6 @@ fn kind(statement: &Statement) -> &'static str {
     }
 }
 
-/// May a client declare its parameters to be of these types? 0 leaves one to PostgreSQL.
-pub fn check_parameter_types(types: &[Oid], ctx: &PlanContext<'_>) -> Result<(), Refusal> {
-    let named = types.iter().copied().filter(|ty| *ty != 0);
-    if let Some(unknown) = named
-        .clone()
-        .find(|ty| !ctx.snapshot.catalog.types.contains_key(ty))
-    {
-        return Err(Refusal::error(
-            sqlstate::UNDEFINED_OBJECT,
-            format!("type with OID {unknown} does not exist"),
-        ));
-    }
-    crate::analyze::constructible(named, grounds(ctx))
-}
-
 /// What a parameter names, with its schema, if the catalog knows it without one.
 pub fn qualified_name(kind: ObjectKind, text: &str, ctx: &PlanContext<'_>) -> Option<String> {
     crate::analyze::qualified_name(kind, text, grounds(ctx))
@@ -270,7 +256,12 @@ fn prepare(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
     let source = Arc::new(source);
     let declared = crate::analyze::resolve_types(types, grounds(ctx))?;
     let client_name = std::mem::replace(name, ctx.fresh_name.clone());
-    let read = read(inner, (Delivery::Rows, Tabulate::No), ctx)?;
+    let context = PlanContext {
+        declared: &declared,
+        fresh_name: ctx.fresh_name.clone(),
+        ..*ctx
+    };
+    let read = read(inner, (Delivery::Rows, Tabulate::No), &context)?;
     if read.uploads.is_some() || read.unwritten.is_some() {
         return Err(super::uploads::not_prepared());
     }

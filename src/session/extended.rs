@@ -127,7 +127,7 @@ impl Session {
             at.snapshot,
             &self.speculative,
             &mut self.names,
-            Given::Bound,
+            (Given::Bound, types),
         )?;
         planning::check_parameter_types(&plan, types, &self.role, at.snapshot, &self.speculative)?;
         Ok((source, plan))

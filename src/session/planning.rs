@@ -60,7 +60,7 @@ pub(super) fn plan(
     snapshot: &Snapshot,
     state: &State,
     names: &mut Names,
-    given: Given<'_>,
+    (given, declared): (Given<'_>, &[Oid]),
 ) -> Result<Arc<Plan>, Refusal> {
     let alone = stands_alone(&statement) && is_plain(state);
     in_context(role, snapshot, state, names.fresh(), |context| {
@@ -68,6 +68,7 @@ pub(super) fn plan(
             let fresh_name = context.fresh_name.clone();
             let context = PlanContext {
                 given,
+                declared,
                 fresh_name,
                 ..*context
             };
@@ -84,6 +85,7 @@ pub(super) fn plan(
             cursors: &cursors,
             temp: &temp,
             given,
+            declared,
             fresh_name: Ident::exact(""),
             ..*context
         };
@@ -170,6 +172,7 @@ fn in_context<T>(
         prepared: &state.prepared,
         cursors: &state.cursors,
         given: Given::Bound,
+        declared: &[],
         fresh_name,
     }))
 }

@@ -146,9 +146,10 @@ impl Session {
                     &self.speculative,
                     &mut self.names,
                     if binds {
-                        Given::Bound
+                        (Given::Bound, &[])
                     } else {
-                        Given::Written(uploaded.filter(|_| plans.is_empty()))
+                        let given = Given::Written(uploaded.filter(|_| plans.is_empty()));
+                        (given, &[])
                     },
                 )?;
                 if plan.uploads().is_some() && !plans.is_empty() {
