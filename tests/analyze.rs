@@ -62,6 +62,7 @@ fn lineage(stage: &Stage, grants: &Grants, sql: &str) -> Result<Lineage, Refusal
         grants,
         search_path: &search_path,
         temp: &temp,
+        search_path_text: "public",
         views: 0,
         declared: &[],
     };

@@ -260,6 +260,7 @@ impl Oracle<'_> {
             grants,
             search_path: &public_path(),
             temp: &TempTables::default(),
+            search_path_text: "public",
             views: 0,
             declared: &[],
         };

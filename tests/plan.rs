@@ -51,6 +51,7 @@ fn plan_corpus() {
                 wrong: &wrong,
                 role: case.take_arg("role").unwrap(),
                 search_path: public_path(),
+                search_path_text: "\"$user\", public".to_owned(),
                 prepared: HashMap::default(),
                 cursors: HashMap::default(),
                 temp: TempTables::default(),
@@ -157,6 +158,7 @@ struct Session<'s> {
     wrong: &'s RefCell<Vec<String>>,
     role: String,
     search_path: SearchPath,
+    search_path_text: String,
     prepared: HashMap<Ident, pgveil::plan::PreparedEntry>,
     cursors: HashMap<Ident, pgveil::plan::CursorEntry>,
     temp: TempTables,
@@ -234,7 +236,7 @@ impl Session<'_> {
             snapshot: &self.stage.snapshot,
             grants: &self.stage.snapshot.policy.roles[self.role.as_str()],
             search_path: &self.search_path,
-            search_path_text: "\"$user\", public",
+            search_path_text: &self.search_path_text,
             client_encoding: pgveil::pg::encoding::Encoding::utf8(),
             prepared: &self.prepared,
             cursors: &self.cursors,
@@ -298,6 +300,14 @@ impl Session<'_> {
                 self.search_path = path
                     .as_ref()
                     .map_or_else(public_path, |p| SearchPath::new(p));
+                let plain = |s: &Ident| {
+                    s.as_str()
+                        .bytes()
+                        .all(|b| b.is_ascii_lowercase() || b == b'_')
+                };
+                let shown = |s: &Ident| if plain(s) { s.to_string() } else { s.quoted() };
+                let shown = path.iter().flatten().map(shown).collect::<Vec<_>>();
+                self.search_path_text = shown.join(", ");
             }
             Effect::Prepare(name, entry) => drop(self.prepared.insert(name.clone(), entry.clone())),
             Effect::Deallocate(Some(name)) => drop(self.prepared.remove(name)),

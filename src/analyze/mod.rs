@@ -97,6 +97,8 @@ pub struct Grounds<'a> {
     pub grants: &'a Grants,
     /// The client's search path.
     pub search_path: &'a SearchPath,
+    /// The same, as the client has set it.
+    pub search_path_text: &'a str,
     /// The session's temporary tables.
     pub temp: &'a TempTables,
     /// How many views this is inside of.

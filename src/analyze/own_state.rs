@@ -51,25 +51,10 @@ impl Analyzer<'_> {
         None
     }
 
-    /// `current_setting('search_path')`: the client's, `"$user"` resolved.
-    fn search_path_setting(&self) -> Expr {
-        let schemas = self.grounds.search_path.schemas().iter().enumerate();
-        let mut listed = String::new();
-        for (n, schema) in schemas {
-            if n == 0 && *schema == "pg_catalog" {
-                continue;
-            }
-            if !listed.is_empty() {
-                listed.push_str(", ");
-            }
-            let plain = |c: char| c.is_ascii_lowercase() || c == '_';
-            if schema.as_str().chars().all(plain) {
-                listed.push_str(schema.as_str());
-            } else {
-                schema.quote_into(&mut listed);
-            }
-        }
-        Expr::Cast(Box::new(text(&listed)), catalog_type("text", 0))
+    /// `current_setting('search_path')`: as the client has set it.
+    pub(super) fn search_path_setting(&self) -> Expr {
+        let set = text(self.grounds.search_path_text);
+        Expr::Cast(Box::new(set), catalog_type("text", 0))
     }
 
     /// What is asked in FROM: `SELECT * FROM current_schema()`.

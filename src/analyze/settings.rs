@@ -191,7 +191,8 @@ impl Analyzer<'_> {
             }
             Some(Expr::Call(without_dots)) => match without_dots.args.first().map(|a| &a.value) {
                 Some(name) if is_steady(name) => {
-                    Expr::Coalesce(vec![kept_by(name.clone()), theirs])
+                    let path = self.search_path_setting();
+                    Expr::Coalesce(vec![kept_by(name.clone(), path), theirs])
                 }
                 _ => theirs,
             },
@@ -212,7 +213,8 @@ impl Analyzer<'_> {
         if !is_settings_view(relation) || self.shows_settings() {
             return Ok(None);
         }
-        let parsed = crate::sql::parse::parse(&shown_settings())?;
+        let shown = shown_settings(self.grounds.search_path_text);
+        let parsed = crate::sql::parse::parse(&shown)?;
         Ok(parsed.into_iter().find_map(|p| match p.statement {
             Statement::Query(query) => Some(query),
             _ => None,
@@ -289,12 +291,13 @@ fn names() -> String {
 }
 
 /// The query for the columns of `pg_settings`; there a setting's value is in its own unit.
-fn shown_settings() -> String {
+fn shown_settings(search_path: &str) -> String {
+    let path = search_path.replace('\'', "''");
     format!(
         "SELECT s.name, COALESCE(CASE s.unit \
          WHEN 'kB' THEN (pg_catalog.pg_size_bytes(s.kept) OPERATOR(pg_catalog./) 1024)::pg_catalog.text \
          WHEN '8kB' THEN (pg_catalog.pg_size_bytes(s.kept) OPERATOR(pg_catalog./) 8192)::pg_catalog.text \
-         ELSE s.kept END, {setting}) AS setting, s.unit, s.category, s.short_desc, s.extra_desc, \
+         ELSE s.kept END, CASE s.name WHEN 'search_path' THEN '{path}' END, {setting}) AS setting, s.unit, s.category, s.short_desc, s.extra_desc, \
          s.context, s.vartype, CASE WHEN s.kept IS NOT NULL THEN 'session' ELSE {source} END AS source, \
          s.min_val, s.max_val, s.enumvals, s.boot_val, {reset} AS reset_val, s.sourcefile, \
          s.sourceline, s.pending_restart \
@@ -314,8 +317,8 @@ fn kept(name: Expr) -> Expr {
     none_if_empty(Expr::Call(Box::new(call)))
 }
 
-/// The same of the setting whose name this says, if it is such a one.
-fn kept_by(name: Expr) -> Expr {
+/// The same of the setting whose name this says, if it is such a one; or the client's search path.
+fn kept_by(name: Expr, path: Expr) -> Expr {
     let operator = |symbol: &str| Operator {
         schema: Some(Ident::exact("pg_catalog")),
         symbol: symbol.into(),
@@ -332,9 +335,14 @@ fn kept_by(name: Expr) -> Expr {
         array: Box::new(list),
     };
     let own = Expr::Binary(Box::new(text("pgveil.")), operator("||"), Box::new(lower()));
+    let searched = Expr::Binary(
+        Box::new(lower()),
+        operator("="),
+        Box::new(text("search_path")),
+    );
     Expr::Case {
         operand: None,
-        branches: vec![(listed, kept(own))],
+        branches: vec![(searched, path), (listed, kept(own))],
         otherwise: None,
     }
 }

@@ -131,6 +131,7 @@ pub(super) fn grounds<'a>(ctx: &PlanContext<'a>) -> Grounds<'a> {
         catalog: &ctx.snapshot.catalog,
         grants: ctx.grants,
         search_path: ctx.search_path,
+        search_path_text: ctx.search_path_text,
         temp: ctx.temp,
         views: 0,
         declared: ctx.declared,
