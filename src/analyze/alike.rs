@@ -8,6 +8,7 @@
 
 use super::Analyzer;
 use super::expr::Info;
+use super::functions::Chosen;
 use super::lineage::OutputColumn;
 use crate::catalog::TypeKind;
 use crate::pg::Oid;
@@ -75,6 +76,12 @@ impl Analyzer<'_> {
     pub(super) fn is_alike(&self, e: &Expr, info: &Info) -> bool {
         match e {
             Expr::Literal(_) | Expr::Param(_) | Expr::Constant { .. } => return true,
+            // Whatever types it compares.
+            Expr::Binary(_, op, _)
+                if matches!(&*op.symbol, "=" | "<>" | "<" | ">" | "<=" | ">=") =>
+            {
+                return true;
+            }
             _ => {}
         }
         info.null
@@ -170,4 +177,10 @@ impl Analyzer<'_> {
             _ => false,
         }
     }
+}
+
+/// Are equal results of a function one, if equal arguments are?
+pub(super) fn keeps_alike(chosen: &Chosen, call: &Call) -> bool {
+    let is = |name: &&str| chosen.is_builtin(name);
+    ["date_part", "extract"].iter().any(is) || !call.apart && SCALED.iter().any(is)
 }

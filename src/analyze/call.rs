@@ -1,5 +1,6 @@
 //! Function, aggregate and window calls, in expressions and in FROM.
 
+use super::alike::keeps_alike;
 use super::expr::{At, Info};
 use super::functions::Chosen;
 use super::lineage::{OutputColumn, Uses};
@@ -40,6 +41,7 @@ impl Analyzer<'_> {
             return Err(Refusal::error(sqlstate::INTERNAL_ERROR, "not a call"));
         };
         let (chosen, tainted) = self.resolve_call(call, at)?;
+        let alike = keeps_alike(&chosen, call);
         if chosen.is_builtin("current_setting") && !self.shows_settings() {
             let theirs = std::mem::replace(e, Expr::Literal(Literal::Null));
             *e = self.kept_setting(theirs);
@@ -63,6 +65,7 @@ impl Analyzer<'_> {
         Ok(Info {
             tainted,
             ty: chosen.result,
+            alike,
             ..Info::default()
         })
     }

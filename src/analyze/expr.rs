@@ -319,7 +319,10 @@ impl Analyzer<'_> {
             let tainted = left.tainted || right.tainted;
             return Ok(Info::computed(tainted, Some(oid::BOOL)));
         }
-        let ty = self.operator(op, left.ty, right.ty)?;
+        let mut ty = self.operator(op, left.ty, right.ty)?;
+        if let ("+" | "-" | "*" | "/" | "%", Some(l), Some(r)) = (&*op.symbol, left.ty, right.ty) {
+            ty = ty.or_else(|| Self::widest(&[l, r]));
+        }
         if uses == Uses::EQUALITY {
             self.constant(l, &mut left, false);
             self.constant(r, &mut right, false);

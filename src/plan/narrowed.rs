@@ -90,7 +90,7 @@ impl Walk<'_> {
         for table in &mut s.from {
             self.table(table, &mut own);
         }
-        for condition in s.filter.iter().flat_map(conjuncts) {
+        for condition in s.filter.iter().flat_map(Expr::conjuncts) {
             if let Some((relation, condition)) = self.condition(condition)
                 && own.contains(&relation)
             {
@@ -291,13 +291,6 @@ fn is_plain(ty: &TypeName) -> bool {
     match ty.name.parts.as_slice() {
         [schema, name] => *schema == "pg_catalog" && PLAIN.contains(&name.as_str()),
         _ => false,
-    }
-}
-
-fn conjuncts(e: &Expr) -> Vec<&Expr> {
-    match e {
-        Expr::And(all) => all.iter().flat_map(conjuncts).collect(),
-        one => vec![one],
     }
 }
 

@@ -17,16 +17,25 @@ impl Session {
             Some(Expected::Execute { running, .. }) => (Some(&**running), false),
             _ => (None, false),
         };
-        let Some(running) = running.filter(|running| running.plan.facts().ordered) else {
-            return false;
+        let of_text = fields.position && fields.sqlstate.starts_with("42");
+        let before = match running.filter(|running| running.plan.facts().ordered) {
+            // PostgreSQL describes rows before it makes the first; of the rest, what it says of a text has
+            // a place in the text.
+            Some(running) => {
+                query
+                    && match running.plan.outputs() {
+                        Some(_) => running.rows.is_none(),
+                        None => of_text,
+                    }
+            }
+            // The rows of a cursor WITH HOLD are made when its transaction ends.
+            None => {
+                of_text
+                    || ![&self.confirmed, &self.speculative]
+                        .iter()
+                        .any(|s| s.holds_order())
+            }
         };
-        // PostgreSQL describes rows before it makes the first; of the rest, what it says of a text has a
-        // place in the text.
-        let before = query
-            && match running.plan.outputs() {
-                Some(_) => running.rows.is_none(),
-                None => fields.position && fields.sqlstate.starts_with("42"),
-            };
         let of_rows = |class: &str| !fields.sqlstate.starts_with(class);
         let outside = ["08", "25", "40", "53", "55", "57"];
         !before && outside.into_iter().all(of_rows) && diagnostic::pin_failed(fields).is_none()

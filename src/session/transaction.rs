@@ -40,6 +40,12 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// Has it a cursor WITH HOLD whose rows tell of their order by the error they fail with?
+    pub(super) fn holds_order(&self) -> bool {
+        let mut cursors = self.cursors.values();
+        cursors.any(|cursor| cursor.hold && cursor.plan.facts().ordered)
+    }
+
     /// A session that starts with these settings, acting as `user` upstream.
     pub(crate) fn new(search_path: Elements, encoding: Encoding, user: Ident) -> Self {
         Self {

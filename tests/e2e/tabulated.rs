@@ -224,7 +224,7 @@ fn is_in_no_log(stage: &Stage) {
     ] {
         let failed = client.simple(sql);
         assert!(
-            matches!(&failed, Answer::Error(state, _) if state == "22012"),
+            matches!(&failed, Answer::Error(state, _) if state == "0A000"),
             "{sql}: {failed:?}"
         );
     }

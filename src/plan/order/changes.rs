@@ -4,6 +4,8 @@
 //! a function for each as it comes by. So what would tell that order is refused. Deliberately absent:
 //! calls of an outermost select list, which come after the sort.
 
+use super::super::decide::Place;
+use super::super::hidden::is_builtin;
 use super::identity::{self, Identity};
 use super::key::as_items;
 use super::{Order, Reader, any, returned};
@@ -67,7 +69,49 @@ impl Order<'_> {
         let mut identity = Identity::of(from, filter, reader);
         identity.extend(target.id);
         let exposed = any(&self.indexed, &read) || derived;
-        exposed && !identity.fixed_by(&[])
+        let one = |r: &RelationRef| self.is_one_by_index(r, filter);
+        let unique = matches!(from, [TableRef::Relation(r)] if one(r));
+        exposed && !identity.fixed_by(&[]) && !unique
+    }
+
+    /// Do conditions that must all hold leave one row of it at most, by a unique index over columns as
+    /// they are stored?
+    fn is_one_by_index(&self, r: &RelationRef, filter: Option<&Expr>) -> bool {
+        let used = r.id.and_then(|id| Some((id, self.lineage.relation(id)?)));
+        let (Some((id, used)), Some(alias), Some(filter)) = (used, &r.alias, filter) else {
+            return false;
+        };
+        let table = &used.relation;
+        if table.kind != RelationKind::Table || !(r.only || table.children.is_empty()) {
+            return false;
+        }
+        let mut equal = Vec::new();
+        for condition in filter.conjuncts() {
+            let Expr::Binary(left, op, right) = condition else {
+                continue;
+            };
+            for (one, other) in [(left, right), (right, left)] {
+                let stored = identity::base(one).filter(|(relation, attnum)| {
+                    let source = Source::Column {
+                        relation: *relation,
+                        attnum: *attnum,
+                    };
+                    let decided = self.decisions.columns.get(&source);
+                    *relation == id
+                        && decided.is_some_and(|d| matches!(d.place, Place::Stored | Place::Output))
+                });
+                let own = reads(&mut Expr::clone(other), &[&alias.name]);
+                if let Some((_, attnum)) =
+                    stored.filter(|_| is_builtin(op) && *op.symbol == *"=" && !own)
+                {
+                    equal.push(attnum);
+                }
+            }
+        }
+        table.indexes.iter().any(|index| {
+            let keys = index.columns.get(..index.keys).unwrap_or_default();
+            index.unique && index.predicate.is_empty() && keys.iter().all(|a| equal.contains(a))
+        })
     }
 
     /// Refuses values of FROM where [`Order::told_by_match`].

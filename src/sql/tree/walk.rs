@@ -35,6 +35,14 @@ impl Expr {
         found || walked.is_err()
     }
 
+    /// A condition as those that must all hold.
+    pub fn conjuncts(&self) -> Vec<&Self> {
+        match self {
+            Self::And(all) => all.iter().flat_map(Self::conjuncts).collect(),
+            one => vec![one],
+        }
+    }
+
     /// Is there a query in it?
     pub fn has_query(&mut self) -> bool {
         self.any_part(|part| match part {
