@@ -13,7 +13,7 @@ use super::lineage::OutputColumn;
 use crate::catalog::TypeKind;
 use crate::pg::Oid;
 use crate::pg::types::oid;
-use crate::sql::tree::{Call, Expr, Literal, OrderItem};
+use crate::sql::tree::{Call, Expr, Literal};
 
 /// Types of which equal values are one.
 const ALIKE: &[&str] = &[
@@ -61,6 +61,26 @@ const SCALED: &[&str] = &[
     "trunc",
 ];
 
+/// Functions whose value is one of those they are given, or made of them alone.
+const KEEPING: &[&str] = &[
+    "abs",
+    "avg",
+    "json_agg",
+    "json_build_array",
+    "json_build_object",
+    "jsonb_agg",
+    "jsonb_build_array",
+    "jsonb_build_object",
+    "max",
+    "min",
+    "sum",
+    "to_json",
+    "to_jsonb",
+];
+
+/// Those of them that keep the scale of a number.
+const SAME_SCALE: &[&str] = &["abs", "max", "min", "sum"];
+
 /// From narrow to wide: PostgreSQL converts each to those after it.
 const NUMBERS: &[Oid] = &[
     oid::INT2,
@@ -87,12 +107,15 @@ impl Analyzer<'_> {
         info.null
             || info.alike
             || info.ty.is_some_and(|ty| self.is_alike_type(ty))
-            || info.ty.is_some_and(|ty| self.is_scaled(e, ty))
+            || scale_of(info).is_some()
     }
 
     /// The same of a column of a query's result.
     pub(super) fn shows_alike(&self, output: &OutputColumn) -> bool {
-        output.null || output.alike || output.ty.is_some_and(|ty| self.is_alike_type(ty))
+        output.null
+            || output.alike
+            || output.scale.is_some()
+            || output.ty.is_some_and(|ty| self.is_alike_type(ty))
     }
 
     /// The same of every value of a type.
@@ -110,25 +133,80 @@ impl Analyzer<'_> {
         }
     }
 
-    /// What an aggregate of these arguments tells of the order of its input.
-    pub(super) fn told_by(&self, call: &mut Call, infos: &[Info], result: Option<Oid>) {
-        let args = || call.args.iter().map(|a| &a.value).zip(infos);
-        let apart = args().any(|(e, info)| !self.is_alike(e, info));
+    /// Notes what an aggregate of these arguments tells of the order of its input. What is known of its
+    /// value.
+    pub(super) fn told_by(
+        &self,
+        call: &mut Call,
+        chosen: &mut Chosen,
+        infos: &[Info],
+        sorted: &[Info],
+    ) -> Likeness {
+        let keys = call.order_by.iter().map(|o| &o.expr).zip(sorted);
+        let keys = keys.filter(|_| call.within_group);
+        let args = call.args.iter().map(|a| &a.value).zip(infos);
+        call.apart = args.chain(keys).any(|(e, info)| !self.is_alike(e, info));
         let float = |ty: Oid| matches!(ty, oid::FLOAT4 | oid::FLOAT8);
-        let inexact = infos.iter().any(|i| !i.null && i.ty.is_none_or(float));
-        // The value that mode() and the like pick is one of those they sort.
-        let column = |o: &OrderItem| match &o.expr {
-            Expr::Column(column) => column.base.is_some_and(|(relation, _)| {
-                let used = self.lineage.relation(relation);
-                used.is_some_and(|r| !r.relation.temporary)
-            }),
+        call.inexact = infos.iter().any(|i| !i.null && i.ty.is_none_or(float));
+        let is = |name: &&str| chosen.is_builtin(name);
+        let picks = ["mode", "percentile_disc"].iter().any(is);
+        let first = if call.within_group {
+            sorted.first()
+        } else {
+            infos.first()
+        };
+        let whatever = ["date_part", "extract"].iter().any(is);
+        let keeps = SCALED.iter().chain(KEEPING).any(is) || picks;
+        let whole = SCALED.iter().any(is) && chosen.result == Some(oid::NUMERIC);
+        let scale = match call.args.as_slice() {
+            [_, digits] if whole => constant_scale(&digits.value),
+            [_] if whole => Some(0),
+            _ if picks || SAME_SCALE.iter().any(is) => first.and_then(scale_of),
+            _ => None,
+        };
+        let alike = whatever || (keeps || self.returns_alike(chosen)) && !call.apart;
+        if picks && chosen.result.is_none() {
+            chosen.result = first.and_then(|info| info.ty);
+        }
+        Likeness { alike, scale }
+    }
+
+    /// Is whatever a function of PostgreSQL's own returns alike, or of a type it is given? Which of several of
+    /// its name it is need not be known.
+    fn returns_alike(&self, chosen: &Chosen) -> bool {
+        let name = [chosen.schema.clone(), chosen.name.clone()];
+        let catalog = self.grounds.catalog;
+        let given = |ty: Oid| {
+            let ty = catalog.types.get(&ty);
+            ty.is_some_and(|t| matches!(t.kind, TypeKind::Pseudo) && t.name != "record")
+        };
+        chosen.schema == "pg_catalog"
+            && (catalog.overloads(&name)).all(|f| self.is_alike_type(f.result) || given(f.result))
+    }
+
+    /// What is known of the value of an operator.
+    pub(super) fn made_alike(&self, symbol: &str, [l, r]: [&Info; 2], made: Info) -> Info {
+        let (left, right) = (scale_of(l), scale_of(r));
+        let scale = left.zip(right).and_then(|(l, r)| match symbol {
+            "+" | "-" => Some(l.max(r)),
+            "*" => l.checked_add(r),
+            _ => None,
+        });
+        let one = |i: &Info| i.null || i.alike || i.ty.is_some_and(|ty| self.is_alike_type(ty));
+        let alike = match made.ty {
+            // Of two points in time.
+            Some(oid::INTERVAL) => symbol == "-" && one(l) && one(r),
+            // A part of a document is as it is in the document.
+            Some(oid::JSONB | oid::JSON) => one(l) && one(r),
+            None if symbol == "||" || l.ty == Some(oid::JSONB) => one(l) && one(r),
             _ => false,
         };
-        let picked = call.within_group
-            && !result.is_some_and(|ty| self.is_alike_type(ty))
-            && !call.order_by.iter().all(column);
-        call.apart = apart || picked;
-        call.inexact = inexact;
+        let scale = scale.filter(|_| made.ty == Some(oid::NUMERIC));
+        Info {
+            alike,
+            scale,
+            ..made
+        }
     }
 
     /// The type PostgreSQL finds for numbers of several.
@@ -137,50 +215,32 @@ impl Analyzer<'_> {
         let places: Option<Vec<usize>> = places.collect();
         NUMBERS.get(places?.into_iter().max()?).copied()
     }
+}
 
-    /// Has a number as many digits behind the point for every row, or an interval one form?
-    fn is_scaled(&self, e: &Expr, ty: Oid) -> bool {
-        let scaled = |e: &Expr| self.is_scaled(e, ty);
-        match e {
-            Expr::Literal(Literal::Number(_) | Literal::Null) | Expr::Param(_) => true,
-            Expr::Constant { expr, .. } => scaled(expr),
-            Expr::Column(column) => column.base.is_some_and(|(relation, attnum)| {
-                let relation = self.lineage.relation(relation).map(|r| &r.relation);
-                let column = relation.and_then(|r| r.attribute(attnum));
-                column.is_some_and(|c| c.typmod != -1 || self.is_alike_type(c.type_oid))
-            }),
-            Expr::Cast(inner, to) => {
-                let whole = to.name.parts.last().map(crate::ident::Ident::as_str);
-                let whole = matches!(whole, Some("int2" | "int4" | "int8"));
-                !to.typmods.is_empty() || whole || scaled(inner)
-            }
-            Expr::Unary(_, inner) => ty != oid::FLOAT8 && ty != oid::FLOAT4 && scaled(inner),
-            Expr::Binary(left, op, right) => match (ty, &*op.symbol) {
-                (oid::NUMERIC, "+" | "-" | "*") => scaled(left) && scaled(right),
-                // Of two points in time.
-                (oid::INTERVAL, "-") => true,
-                _ => false,
-            },
-            Expr::Call(call) => {
-                let [schema, name] = call.function.parts.as_slice() else {
-                    return false;
-                };
-                let first = || call.args.first().is_some_and(|a| scaled(&a.value));
-                *schema == "pg_catalog"
-                    && match (name.as_str(), ty) {
-                        ("abs" | "avg" | "max" | "min" | "sum", oid::NUMERIC) => first(),
-                        (name, ty) => {
-                            SCALED.contains(&name) && (ty == oid::NUMERIC || name == "date_part")
-                        }
-                    }
-            }
-            _ => false,
-        }
+/// What is known of a value.
+pub(super) struct Likeness {
+    pub(super) alike: bool,
+    pub(super) scale: Option<u16>,
+}
+
+/// The scale of a number.
+pub(super) fn scale_of(info: &Info) -> Option<u16> {
+    match info.ty {
+        Some(oid::INT2 | oid::INT4 | oid::INT8) => Some(0),
+        _ => info.scale,
     }
 }
 
-/// Are equal results of a function one, if equal arguments are?
-pub(super) fn keeps_alike(chosen: &Chosen, call: &Call) -> bool {
-    let is = |name: &&str| chosen.is_builtin(name);
-    ["date_part", "extract"].iter().any(is) || !call.apart && SCALED.iter().any(is)
+pub(super) fn is_number(ty: Option<Oid>) -> bool {
+    ty.is_none_or(|ty| NUMBERS.contains(&ty))
+}
+
+fn constant_scale(e: &Expr) -> Option<u16> {
+    match e {
+        Expr::Literal(Literal::Number(n)) => n.value().parse().ok(),
+        Expr::Constant { expr, .. } => constant_scale(expr),
+        // Rounded to tens.
+        Expr::Unary(..) => Some(0),
+        _ => None,
+    }
 }

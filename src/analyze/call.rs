@@ -1,6 +1,6 @@
 //! Function, aggregate and window calls, in expressions and in FROM.
 
-use super::alike::keeps_alike;
+use super::alike::Likeness;
 use super::expr::{At, Info};
 use super::functions::Chosen;
 use super::lineage::{OutputColumn, Uses};
@@ -40,8 +40,7 @@ impl Analyzer<'_> {
         let Expr::Call(call) = e else {
             return Err(Refusal::error(sqlstate::INTERNAL_ERROR, "not a call"));
         };
-        let (chosen, tainted) = self.resolve_call(call, at)?;
-        let alike = keeps_alike(&chosen, call);
+        let (chosen, tainted, like) = self.resolve_call(call, at)?;
         if chosen.is_builtin("current_setting") && !self.shows_settings() {
             let theirs = std::mem::replace(e, Expr::Literal(Literal::Null));
             *e = self.kept_setting(theirs);
@@ -65,13 +64,18 @@ impl Analyzer<'_> {
         Ok(Info {
             tainted,
             ty: chosen.result,
-            alike,
+            alike: like.alike,
+            scale: like.scale,
             ..Info::default()
         })
     }
 
     /// Resolves a call's name, arguments and clauses.
-    fn resolve_call(&mut self, call: &mut Call, at: At<'_, '_>) -> Resolve<(Chosen, bool)> {
+    fn resolve_call(
+        &mut self,
+        call: &mut Call,
+        at: At<'_, '_>,
+    ) -> Resolve<(Chosen, bool, Likeness)> {
         self.counted_rows(call, at.scope)?;
         let mut infos = Vec::with_capacity(call.args.len());
         for arg in &mut call.args {
@@ -112,8 +116,9 @@ impl Analyzer<'_> {
         if tainted && chosen.is_builtin("pg_column_size") {
             return Err(no_stored_size(call.function.position));
         }
-        tainted |= self.sort_keys(&mut call.order_by, at.scope, at.ctes)?;
-        self.told_by(call, &infos, chosen.result);
+        let sorted = self.sorted(&mut call.order_by, at.scope, at.ctes)?;
+        tainted |= sorted.iter().any(|info| info.tainted);
+        let like = self.told_by(call, &mut chosen, &infos, &sorted);
         if let Some(filter) = &mut call.filter {
             tainted |= self.compute(filter, at.scope, at.ctes)?;
         }
@@ -124,7 +129,7 @@ impl Analyzer<'_> {
             parts: vec![chosen.schema.clone(), chosen.name.clone()],
             position: call.function.position,
         };
-        Ok((chosen, tainted))
+        Ok((chosen, tainted, like))
     }
 
     /// `email(c)` is `c.email` when no such function takes a row and `c` is one.
@@ -187,7 +192,7 @@ impl Analyzer<'_> {
             // Its type comes with Parse, or PostgreSQL asks for one.
             let mut values = item.call.args.iter().map(|a| &a.value);
             let parameter = values.all(|v| matches!(v, Expr::Param(_)));
-            let (chosen, tainted) = self.resolve_call(&mut item.call, At { scope, ctes })?;
+            let (chosen, tainted, _) = self.resolve_call(&mut item.call, At { scope, ctes })?;
             let mut lists = Vec::new();
             if chosen.is_builtin("unnest") {
                 for arg in &mut item.call.args {

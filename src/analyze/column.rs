@@ -73,6 +73,7 @@ impl Analyzer<'_> {
             ty: c.ty,
             null: false,
             alike: c.alike,
+            scale: c.scale,
             named: c.named && c.merged.is_none(),
             row: Vec::new(),
         }

@@ -4,6 +4,7 @@
 //! Each is wrapped in the tree ([`Expr::Constant`]), so that the planner can have another text
 //! printed in its place. Deliberately absent: what a token is, and which lists are of tokens.
 
+use super::alike::scale_of;
 use super::compare::{Listed, types_among};
 use super::expr::{At, Info, operator_uses};
 use super::lineage::{List, Source, Uses};
@@ -340,9 +341,13 @@ impl Analyzer<'_> {
         }
         let one = |v: &Info| v.null || v.alike || v.ty.is_some_and(|ty| self.is_alike_type(ty));
         let alike = common.is_some_and(|ty| ty != oid::NUMERIC) && values.iter().all(one);
+        let mut scales = values.iter().filter(|v| !v.null).map(scale_of);
+        let first = scales.next().flatten();
+        let scale = first.filter(|_| scales.all(|scale| scale == first));
         Ok(Info {
             ty: common,
             alike,
+            scale,
             ..self.one_of(values)
         })
     }

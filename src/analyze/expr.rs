@@ -12,7 +12,7 @@ use super::{Analyzer, Resolve};
 use crate::pg::types::oid;
 use crate::pg::{Oid, sqlstate};
 use crate::refusal::Refusal;
-use crate::sql::tree::{BoolTest, Expr, Literal, NumberType, Operator, Query, Subscript};
+use crate::sql::tree::{BoolTest, Expr, Operator, Query, Subscript};
 
 /// What is known of an expression.
 #[derive(Clone, Default)]
@@ -27,6 +27,8 @@ pub(super) struct Info {
     pub(super) null: bool,
     /// Equal values of it are one (`alike`), though its type does not say so.
     pub(super) alike: bool,
+    /// How many digits every value has behind the point, if it is a number and that is known.
+    pub(super) scale: Option<u16>,
     /// As of an output column: PostgreSQL knows its origin.
     pub(super) named: bool,
     /// Types of its fields, if it is a row written out.
@@ -77,7 +79,7 @@ impl Analyzer<'_> {
                 self.star_value(e, &name, scope)
             }
             Expr::Param(n) => Ok(self.parameter(*n)),
-            Expr::Literal(l) => Ok(literal_info(l)),
+            Expr::Literal(l) => Ok(Info::of_literal(l)),
             Expr::SystemValue(value) => {
                 let value = *value;
                 Ok(self.system_value(e, value))
@@ -85,7 +87,11 @@ impl Analyzer<'_> {
             Expr::Unary(op, inner) => {
                 let info = self.consumed(inner, scope, ctes, Uses::COMPUTE)?;
                 let ty = self.operator(op, NO_OPERAND, info.ty)?;
-                Ok(Info::computed(info.tainted, ty))
+                let scale = info.scale;
+                Ok(Info {
+                    scale,
+                    ..Info::computed(info.tainted, ty)
+                })
             }
             Expr::Binary(l, op, r) => {
                 if let Some((field, info)) = self.json_field(l, op, r, scope)? {
@@ -320,6 +326,7 @@ impl Analyzer<'_> {
             return Ok(Info::computed(tainted, Some(oid::BOOL)));
         }
         let mut ty = self.operator(op, left.ty, right.ty)?;
+        let op_symbol = op.symbol.clone();
         if let ("+" | "-" | "*" | "/" | "%", Some(l), Some(r)) = (&*op.symbol, left.ty, right.ty) {
             ty = ty.or_else(|| Self::widest(&[l, r]));
         }
@@ -332,7 +339,12 @@ impl Analyzer<'_> {
             self.lineage.mark_all(&left.sources, uses);
             self.lineage.mark_all(&right.sources, uses);
         }
-        Ok(Info::computed(left.tainted || right.tainted, ty))
+        let tainted = left.tainted || right.tainted;
+        Ok(self.made_alike(
+            op_symbol.as_ref(),
+            [&left, &right],
+            Info::computed(tainted, ty),
+        ))
     }
 
     /// `x IN (query)`, `x op ANY (query)`.
@@ -409,6 +421,7 @@ impl Analyzer<'_> {
                 ty: o.ty.or(o.null.then_some(oid::TEXT)),
                 null: o.null,
                 alike: o.alike,
+                scale: o.scale,
                 named: false,
                 row: Vec::new(),
             }),
@@ -417,26 +430,6 @@ impl Analyzer<'_> {
                 "subquery must return only one column",
             )),
         }
-    }
-}
-
-fn literal_info(l: &Literal) -> Info {
-    match l {
-        Literal::Null => Info {
-            null: true,
-            ..Info::default()
-        },
-        Literal::Bool(_) => Info::computed(false, Some(oid::BOOL)),
-        Literal::Number(n) => {
-            let ty = match n.number_type() {
-                NumberType::Int4 => oid::INT4,
-                NumberType::Int8 => oid::INT8,
-                NumberType::Numeric => oid::NUMERIC,
-            };
-            Info::computed(false, Some(ty))
-        }
-        Literal::String(_) => Info::computed(false, Some(oid::UNKNOWN)),
-        Literal::Bits { .. } => Info::default(),
     }
 }
 

@@ -300,6 +300,7 @@ pub(super) fn derived_item(alias: Ident, printed: Ident, outputs: Vec<OutputColu
             tainted: o.tainted,
             ty: o.ty,
             alike: o.alike,
+            scale: o.scale,
             denied: false,
             expired: None,
             named: o.named,

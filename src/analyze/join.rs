@@ -2,13 +2,12 @@
 
 use super::from::Brought;
 
+use super::alike::is_number;
 use super::lineage::{Source, Uses};
 use super::scope::{Env, Item, ItemKind, Scope, Visible};
 use super::{Analyzer, Resolve, merge_sources};
 use crate::ident::Ident;
-use crate::pg::Oid;
 use crate::pg::sqlstate;
-use crate::pg::types::oid;
 use crate::refusal::Refusal;
 use crate::sql::tree::{Expr, JoinConstraint, JoinKind, Operator, TableAlias};
 
@@ -116,7 +115,9 @@ impl Analyzer<'_> {
                 sources,
                 tainted: l.tainted || r.tainted,
                 ty: if same { l.ty } else { None },
+                // Numbers of two types are spelled in two ways.
                 alike: l.alike && r.alike && (same || !(is_number(l.ty) || is_number(r.ty))),
+                scale: l.scale.filter(|_| l.scale == r.scale),
                 denied: false,
                 expired: None,
                 named: side.named,
@@ -209,9 +210,4 @@ fn unique_column<'c>(columns: &'c [Visible], name: &Ident, side: &str) -> Resolv
             format!("column \"{name}\" specified in USING clause does not exist in {side} table"),
         )),
     }
-}
-
-/// Numbers of two types are spelled in two ways.
-fn is_number(ty: Option<Oid>) -> bool {
-    ty.is_none_or(|ty| matches!(ty, oid::NUMERIC | oid::FLOAT4 | oid::FLOAT8))
 }

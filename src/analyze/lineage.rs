@@ -221,6 +221,8 @@ pub struct OutputColumn {
     pub null: bool,
     /// Equal values of it are one (`alike`), though its type does not say so.
     pub alike: bool,
+    /// How many digits every value has behind the point, if it is a number and that is known.
+    pub scale: Option<u16>,
     /// PostgreSQL names its one source in `RowDescription`: a chain of bare references leads there.
     pub named: bool,
 }
@@ -242,6 +244,7 @@ impl OutputColumn {
             ty,
             null: false,
             alike: false,
+            scale: None,
             named: false,
         }
     }

@@ -39,6 +39,7 @@ mod join;
 mod json_field;
 mod keyword;
 pub mod lineage;
+mod literal;
 mod member;
 mod merge;
 mod names;

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::alike::{is_number, scale_of};
 use super::casts::tests_value;
 use super::expr::Info;
 use super::lineage::{Source, Uses};
@@ -85,7 +86,8 @@ impl Analyzer<'_> {
             tainted: info.tainted,
             ty: Some(target),
             null: info.null,
-            alike: false,
+            alike: is_number(info.ty) && is_number(Some(target)) && self.is_alike(inner, &info),
+            scale: cast_scale(ty, &info),
             named: false,
             sources: Vec::new(),
             row: Vec::new(),
@@ -169,4 +171,13 @@ fn no_type(name: &Name) -> Refusal {
         format!("type \"{}\" does not exist", written.join(".")),
     )
     .at(name.position)
+}
+
+/// The scale of what is cast to a number.
+fn cast_scale(ty: &TypeName, info: &Info) -> Option<u16> {
+    match ty.typmods.as_slice() {
+        [] => scale_of(info),
+        [_] => Some(0),
+        [_, scale, ..] => u16::try_from(*scale).ok(),
+    }
 }

@@ -1,5 +1,6 @@
 //! ORDER BY and windows: what is sorted by, and which of the names is meant.
 
+use super::expr::Info;
 use super::lineage::{OutputColumn, Uses};
 use super::query::{output_by_name, output_number, position_literal};
 use super::scope::{CteFrame, Scope};
@@ -87,15 +88,26 @@ impl Analyzer<'_> {
         scope: &Scope<'_>,
         ctes: Option<&CteFrame<'_>>,
     ) -> Resolve<bool> {
-        let mut tainted = false;
+        let infos = self.sorted(items, scope, ctes)?;
+        Ok(infos.iter().any(|info| info.tainted))
+    }
+
+    /// The same, and what is known of each.
+    pub(super) fn sorted(
+        &mut self,
+        items: &mut [OrderItem],
+        scope: &Scope<'_>,
+        ctes: Option<&CteFrame<'_>>,
+    ) -> Resolve<Vec<Info>> {
+        let mut infos = Vec::with_capacity(items.len());
         for item in items {
             let info = self.expr(&mut item.expr, scope, ctes)?;
             self.lineage.mark_all(&info.sources, Uses::ORDER);
-            tainted |= info.tainted;
             if let Some(op) = &mut item.using {
                 self.operator(op, info.ty, info.ty)?;
             }
+            infos.push(info);
         }
-        Ok(tainted)
+        Ok(infos)
     }
 }

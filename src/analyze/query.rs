@@ -112,8 +112,9 @@ impl Analyzer<'_> {
         let compares = !all || op != SetOp::Union;
         let mut merged = Vec::with_capacity(left.len());
         for (mut l, r) in left.into_iter().zip(right) {
+            let alike = self.shows_alike(&l) && self.shows_alike(&r);
             if compares {
-                self.lineage.apart |= !(self.shows_alike(&l) && self.shows_alike(&r));
+                self.lineage.apart |= !alike;
                 self.lineage.mark_all(&l.sources, Uses::EQUALITY);
                 self.lineage.mark_all(&r.sources, Uses::EQUALITY);
                 self.lineage.equalities.push(Equality {
@@ -150,7 +151,9 @@ impl Analyzer<'_> {
                     None
                 };
             }
-            l.alike &= r.alike && l.ty != Some(oid::NUMERIC);
+            // Which arm a row is of is no order of rows.
+            l.alike = alike;
+            l.scale = l.scale.filter(|_| l.scale == r.scale);
             l.null &= r.null;
             if l.null {
                 // What has no type yet becomes a text here.

@@ -58,6 +58,7 @@ impl Analyzer<'_> {
                 tainted: !matches!(treatment, Treatment::Clear),
                 ty: seen_type(c, &treatment),
                 alike: !relation.temporary,
+                scale: column_scale(c),
                 denied,
                 expired: if denied {
                     self.expired(relation, c)?
@@ -217,6 +218,14 @@ impl Analyzer<'_> {
             .at(name.position)
         })
     }
+}
+
+/// `numeric(p,s)` has s digits behind the point (numeric.c: its typmod is p and s, and 4).
+fn column_scale(column: &CatalogColumn) -> Option<u16> {
+    let typmod = column.typmod.checked_sub(4).filter(|t| *t >= 0)?;
+    (column.type_oid == oid::NUMERIC)
+        .then(|| u16::try_from(typmod & 0x7ff).ok())
+        .flatten()
 }
 
 /// The type the role sees a column to be of. Texts of all kinds are one.

@@ -24,6 +24,8 @@ pub(super) struct Visible {
     pub(super) ty: Option<Oid>,
     /// Equal values of it are one (`alike`), though its type does not say so.
     pub(super) alike: bool,
+    /// How many digits every value has behind the point, if it is a number and that is known.
+    pub(super) scale: Option<u16>,
     /// The role may not name it.
     pub(super) denied: bool,
     /// The rule of the token domain whose end is why.

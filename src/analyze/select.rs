@@ -115,6 +115,7 @@ impl Analyzer<'_> {
                         ty: info.ty,
                         null: info.null,
                         alike,
+                        scale: info.scale,
                         named: info.named,
                     });
                     expanded.push(SelectItem::Expr {
@@ -171,6 +172,7 @@ impl Analyzer<'_> {
                 ty: c.ty,
                 null: false,
                 alike: c.alike,
+                scale: c.scale,
                 named: c.named && c.merged.is_none(),
             });
         }

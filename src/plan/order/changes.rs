@@ -49,6 +49,14 @@ impl Order<'_> {
         Ok(compared)
     }
 
+    /// The FROM items of a write, the first matching row of which is what a row is changed with.
+    pub(super) fn sources(&mut self, from: &mut [TableRef]) -> Result<bool, Refusal> {
+        match from {
+            [TableRef::Derived { query, .. }] => self.query(query, Reader::Sequence),
+            several => self.tables(several),
+        }
+    }
+
     /// Could several rows of FROM match one of the target, and which of them is first tell?
     pub(super) fn told_by_match(
         &self,
@@ -225,6 +233,15 @@ impl Order<'_> {
         self.lineage
             .list(*id)
             .is_some_and(|list| matches!(list.members.as_slice(), [member] if !member.array))
+    }
+}
+
+/// The values an assignment has in its own text.
+pub(super) fn assigned(assignment: &mut Assignment) -> Vec<&mut Expr> {
+    match assignment {
+        Assignment::One(_, value) => value.iter_mut().collect(),
+        Assignment::Row(_, values) => values.iter_mut().flatten().collect(),
+        Assignment::Query(..) => Vec::new(),
     }
 }
 

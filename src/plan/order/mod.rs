@@ -42,6 +42,7 @@ mod select;
 
 use std::cell::Cell;
 
+use self::changes::assigned;
 use self::identity::Base;
 use self::level::{Gathers, Level};
 use self::select::names;
@@ -310,14 +311,6 @@ impl Order<'_> {
         Ok(settled)
     }
 
-    /// The FROM items of a write, the first matching row of which is what a row is changed with.
-    fn sources(&mut self, from: &mut [TableRef]) -> Result<bool, Refusal> {
-        match from {
-            [TableRef::Derived { query, .. }] => self.query(query, Reader::Sequence),
-            several => self.tables(several),
-        }
-    }
-
     fn table(&mut self, table: &mut TableRef) -> Result<bool, Refusal> {
         match table {
             TableRef::Relation(r) => {
@@ -435,15 +428,6 @@ impl Order<'_> {
         let source = Source::Column { relation, attnum };
         let decided = self.decisions.columns.get(&source);
         decided.is_some_and(|d| d.place == Place::Stored)
-    }
-}
-
-/// The values an assignment has in its own text.
-fn assigned(assignment: &mut Assignment) -> Vec<&mut Expr> {
-    match assignment {
-        Assignment::One(_, value) => value.iter_mut().collect(),
-        Assignment::Row(_, values) => values.iter_mut().flatten().collect(),
-        Assignment::Query(..) => Vec::new(),
     }
 }
 

@@ -1,0 +1,35 @@
+//! What a constant says of itself: its type, and how many digits it has behind the point. Deliberately
+//! absent: what it means as a token (`constant`).
+
+use super::expr::Info;
+use crate::pg::types::oid;
+use crate::sql::tree::{Literal, NumberType};
+
+impl Info {
+    /// What a constant says of itself.
+    pub(super) fn of_literal(l: &Literal) -> Self {
+        match l {
+            Literal::Null => Info {
+                null: true,
+                ..Info::default()
+            },
+            Literal::Bool(_) => Info::computed(false, Some(oid::BOOL)),
+            Literal::Number(n) => {
+                let ty = match n.number_type() {
+                    NumberType::Int4 => oid::INT4,
+                    NumberType::Int8 => oid::INT8,
+                    NumberType::Numeric => oid::NUMERIC,
+                };
+                let digits = n.value();
+                let behind = digits.split_once('.').map_or(0, |(_, behind)| behind.len());
+                let scale = u16::try_from(behind).ok().filter(|_| !digits.contains('e'));
+                Info {
+                    scale,
+                    ..Info::computed(false, Some(ty))
+                }
+            }
+            Literal::String(_) => Info::computed(false, Some(oid::UNKNOWN)),
+            Literal::Bits { .. } => Info::default(),
+        }
+    }
+}
