@@ -13,7 +13,7 @@ use super::lineage::OutputColumn;
 use crate::catalog::TypeKind;
 use crate::pg::Oid;
 use crate::pg::types::oid;
-use crate::sql::tree::{Call, Expr, Literal};
+use crate::sql::tree::{Call, Expr};
 
 /// Types of which equal values are one.
 const ALIKE: &[&str] = &[
@@ -159,7 +159,7 @@ impl Analyzer<'_> {
         let keeps = SCALED.iter().chain(KEEPING).any(is) || picks;
         let whole = SCALED.iter().any(is) && chosen.result == Some(oid::NUMERIC);
         let scale = match call.args.as_slice() {
-            [_, digits] if whole => constant_scale(&digits.value),
+            [_, _] if whole => Some(FIXED),
             [_] if whole => Some(0),
             _ if picks || SAME_SCALE.iter().any(is) => first.and_then(scale_of),
             _ => None,
@@ -189,7 +189,7 @@ impl Analyzer<'_> {
         let (left, right) = (scale_of(l), scale_of(r));
         let scale = left.zip(right).and_then(|(l, r)| match symbol {
             "+" | "-" => Some(l.max(r)),
-            "*" => l.checked_add(r),
+            "*" => Some(l.saturating_add(r)),
             _ => None,
         });
         let one = |i: &Info| i.null || i.alike || i.ty.is_some_and(|ty| self.is_alike_type(ty));
@@ -217,6 +217,9 @@ impl Analyzer<'_> {
     }
 }
 
+/// A scale that is one for every row, but not known: what is made of it is no more.
+pub(super) const FIXED: u16 = u16::MAX;
+
 /// What is known of a value.
 pub(super) struct Likeness {
     pub(super) alike: bool,
@@ -233,14 +236,4 @@ pub(super) fn scale_of(info: &Info) -> Option<u16> {
 
 pub(super) fn is_number(ty: Option<Oid>) -> bool {
     ty.is_none_or(|ty| NUMBERS.contains(&ty))
-}
-
-fn constant_scale(e: &Expr) -> Option<u16> {
-    match e {
-        Expr::Literal(Literal::Number(n)) => n.value().parse().ok(),
-        Expr::Constant { expr, .. } => constant_scale(expr),
-        // Rounded to tens.
-        Expr::Unary(..) => Some(0),
-        _ => None,
-    }
 }

@@ -4,10 +4,11 @@
 //! Each is wrapped in the tree ([`Expr::Constant`]), so that the planner can have another text
 //! printed in its place. Deliberately absent: what a token is, and which lists are of tokens.
 
-use super::alike::scale_of;
+use super::alike::{FIXED, scale_of};
 use super::compare::{Listed, types_among};
 use super::expr::{At, Info, operator_uses};
 use super::lineage::{List, Source, Uses};
+use super::literal::written_scale;
 use super::member::{constant_form, is_null, number_form, push_cast_down};
 use super::scope::{CteFrame, Scope};
 use super::{Analyzer, Resolve, merge_sources};
@@ -328,6 +329,9 @@ impl Analyzer<'_> {
                 if columns && info.sources.is_empty() {
                     self.constant(e, &mut info, false);
                 }
+                if info.scale == Some(FIXED) {
+                    info.scale = written_scale(e).or(info.scale);
+                }
                 info
             })
             .collect();
@@ -343,7 +347,7 @@ impl Analyzer<'_> {
         let alike = common.is_some_and(|ty| ty != oid::NUMERIC) && values.iter().all(one);
         let mut scales = values.iter().filter(|v| !v.null).map(scale_of);
         let first = scales.next().flatten();
-        let scale = first.filter(|_| scales.all(|scale| scale == first));
+        let scale = first.filter(|s| *s != FIXED && scales.all(|scale| scale == first));
         Ok(Info {
             ty: common,
             alike,

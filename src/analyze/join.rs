@@ -2,7 +2,7 @@
 
 use super::from::Brought;
 
-use super::alike::is_number;
+use super::alike::{FIXED, is_number};
 use super::lineage::{Source, Uses};
 use super::scope::{Env, Item, ItemKind, Scope, Visible};
 use super::{Analyzer, Resolve, merge_sources};
@@ -117,7 +117,7 @@ impl Analyzer<'_> {
                 ty: if same { l.ty } else { None },
                 // Numbers of two types are spelled in two ways.
                 alike: l.alike && r.alike && (same || !(is_number(l.ty) || is_number(r.ty))),
-                scale: l.scale.filter(|_| l.scale == r.scale),
+                scale: l.scale.filter(|s| l.scale == r.scale && *s != FIXED),
                 denied: false,
                 expired: None,
                 named: side.named,

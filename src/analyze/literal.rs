@@ -1,9 +1,11 @@
-//! What a constant says of itself: its type, and how many digits it has behind the point. Deliberately
+//! What a constant says of itself: its type, and how many digits it has behind the
+//! point. Deliberately
 //! absent: what it means as a token (`constant`).
 
+use super::alike::FIXED;
 use super::expr::Info;
 use crate::pg::types::oid;
-use crate::sql::tree::{Literal, NumberType};
+use crate::sql::tree::{Expr, Literal, NumberType};
 
 impl Info {
     /// What a constant says of itself.
@@ -20,16 +22,26 @@ impl Info {
                     NumberType::Int8 => oid::INT8,
                     NumberType::Numeric => oid::NUMERIC,
                 };
-                let digits = n.value();
-                let behind = digits.split_once('.').map_or(0, |(_, behind)| behind.len());
-                let scale = u16::try_from(behind).ok().filter(|_| !digits.contains('e'));
-                Info {
-                    scale,
-                    ..Info::computed(false, Some(ty))
+                Self {
+                    scale: (ty == oid::NUMERIC).then_some(FIXED),
+                    ..Self::computed(false, Some(ty))
                 }
             }
             Literal::String(_) => Info::computed(false, Some(oid::UNKNOWN)),
             Literal::Bits { .. } => Info::default(),
         }
+    }
+}
+
+/// How many digits a constant has behind the point. To look at it is to plan each other one anew.
+pub(super) fn written_scale(e: &Expr) -> Option<u16> {
+    match e {
+        Expr::Literal(Literal::Number(n)) => {
+            let digits = n.value();
+            let behind = digits.split_once('.').map_or(0, |(_, behind)| behind.len());
+            u16::try_from(behind).ok().filter(|_| !digits.contains('e'))
+        }
+        Expr::Constant { expr, .. } | Expr::Unary(_, expr) => written_scale(expr),
+        _ => None,
     }
 }

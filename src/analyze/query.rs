@@ -1,5 +1,6 @@
 //! Query expressions: WITH, set operations, VALUES, ORDER BY and LIMIT around them.
 
+use super::alike::FIXED;
 use super::lineage::{Equality, OutputColumn, Source, Uses};
 use super::scope::{CteFrame, Env, Scope};
 use super::{Analyzer, Resolve, merge_sources};
@@ -153,7 +154,7 @@ impl Analyzer<'_> {
             }
             // Which arm a row is of is no order of rows.
             l.alike = alike;
-            l.scale = l.scale.filter(|_| l.scale == r.scale);
+            l.scale = l.scale.filter(|s| l.scale == r.scale && *s != FIXED);
             l.null &= r.null;
             if l.null {
                 // What has no type yet becomes a text here.
