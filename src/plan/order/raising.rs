@@ -9,8 +9,8 @@ use super::calls::is_builtin_of;
 use crate::analyze::lineage::Lineage;
 use crate::ident::Ident;
 use crate::sql::tree::{
-    Distinct, Expr, GroupItem, InsertSource, JoinConstraint, Literal, Part, Query, Select,
-    SelectItem, SetExpr, Statement, TableRef,
+    Assignment, Distinct, Expr, GroupItem, InsertSource, JoinConstraint, Literal, Part, Query,
+    Select, SelectItem, SetExpr, Statement, TableRef,
 };
 
 /// Functions of PostgreSQL's own that fail for no value of a row, under a deterministic collation.
@@ -264,8 +264,27 @@ fn of_statement(statement: &mut Statement) -> usize {
             InsertSource::Query(q) => of_query(q).saturating_add(1),
             InsertSource::Values(_) | InsertSource::DefaultValues => 0,
         },
-        Statement::Update(_) | Statement::Delete(_) => 2,
+        Statement::Update(u) => (u.assignments.iter_mut().map(of_assignment).sum::<usize>())
+            .saturating_add(of_exprs(&mut u.filter))
+            .saturating_add(u.from.iter_mut().map(of_table).sum())
+            .saturating_add(1),
+        Statement::Delete(d) => of_exprs(&mut d.filter)
+            .saturating_add(d.using.iter_mut().map(of_table).sum())
+            .saturating_add(1),
         _ => 0,
+    }
+}
+
+fn of_assignment(assignment: &mut Assignment) -> usize {
+    // A value that is one for one row and another for the next is against one constraint or another.
+    let of = |e: &mut Expr| {
+        let varies = usize::from(!is_of_no_row(e));
+        of_expr(e).saturating_add(varies)
+    };
+    match assignment {
+        Assignment::One(_, value) => value.iter_mut().map(of).sum(),
+        Assignment::Row(_, values) => values.iter_mut().flatten().map(of).sum(),
+        Assignment::Query(_, q) => of_query(q).saturating_add(1),
     }
 }
 
