@@ -107,10 +107,8 @@ impl Analyzer<'_> {
                 self.compare(&info.sources, &info.sources);
             }
         }
-        if chosen.schema == "pg_catalog" {
-            let types: Vec<_> = infos.iter().map(|i| i.ty).collect();
-            self.named_argument(&chosen.name, &mut call.args, &types);
-        }
+        let types: Vec<_> = infos.iter().map(|i| i.ty).collect();
+        self.named_arguments((&chosen.schema, &chosen.name), &mut call.args, &types);
         // count() of rows is as clear as the rows; everything else carries its arguments' taint.
         let mut tainted = infos.iter().any(|i| i.tainted);
         if tainted && chosen.is_builtin("pg_column_size") {

@@ -1,11 +1,13 @@
 //! ON CONFLICT: which index is meant, and what DO UPDATE reads. The row proposed for insertion is the
-//! client's own, so reading it is no use of a stored column.
+//! client's own, so reading it is no use of a stored column. What the client leaves to a default is the owner's.
 
 use super::dml::{Target, no_grant};
+use super::generated::column_form;
 use super::insert::StoredLists;
 use super::lineage::Source;
+use super::probe::Written;
 use super::scope::{CteFrame, Env, Item, ItemKind, Scope, Visible};
-use super::{Analyzer, Resolve};
+use super::{Analyzer, ColumnForm, Resolve};
 use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::refusal::Refusal;
@@ -16,7 +18,7 @@ impl Analyzer<'_> {
         &mut self,
         conflict: Option<&mut ConflictTarget>,
         action: &mut ConflictAction,
-        (target, lists): (&Target, &StoredLists),
+        (target, lists, written): (&Target, &StoredLists, &[Written]),
         env: Env<'_>,
     ) -> Resolve<()> {
         if let Some(ConflictTarget::Index(elements, filter)) = conflict {
@@ -33,6 +35,7 @@ impl Analyzer<'_> {
         let mut columns = proposed(target, Some(&excluded));
         // Tokens are decoded by now: what is done with them is tracked as with a token column.
         for c in &mut columns {
+            c.denied |= self.has_own_default(target, &c.reference.name, written)?;
             let stored = lists.get(&c.reference.name).into_iter().flatten();
             c.sources.extend(stored.map(|id| Source::List(*id)));
         }
@@ -58,6 +61,24 @@ impl Analyzer<'_> {
             self.compute(f, &scope, env.ctes)?;
         }
         Ok(())
+    }
+
+    /// Is a protected column of the proposed row, in some row, the owner's and not the client's: its default?
+    fn has_own_default(
+        &self,
+        target: &Target,
+        column: &Ident,
+        written: &[Written],
+    ) -> Resolve<bool> {
+        let given = |w: &Written| w.column == *column && !w.default;
+        let attribute = target.relation.columns.iter().find(|c| c.name == *column);
+        match attribute.filter(|a| a.has_default && !written.iter().any(given)) {
+            None => Ok(false),
+            Some(a) => Ok(!matches!(
+                column_form(&target.relation, a.attnum, self.grounds)?,
+                ColumnForm::Clear
+            )),
+        }
     }
 
     /// What an index is chosen by is compared with the index's own definition, never with a row: it is

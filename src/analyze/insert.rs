@@ -63,7 +63,7 @@ impl Analyzer<'_> {
             .collect();
         self.probes(&target, Change::Insert(&written))?;
         if let Some((conflict, action)) = &mut i.on_conflict {
-            self.on_conflict(conflict.as_mut(), action, (&target, &lists), env)?;
+            self.on_conflict(conflict.as_mut(), action, (&target, &lists, &written), env)?;
         }
         let items = [target.item.clone()];
         let scope = Scope {

@@ -42,6 +42,7 @@ pub mod lineage;
 mod literal;
 mod member;
 mod merge;
+mod named;
 mod names;
 mod new_table;
 mod object_name;

@@ -17,7 +17,7 @@ use super::{Analyzer, Grounds};
 use crate::ident::Ident;
 use crate::pg::Oid;
 use crate::pg::types::oid;
-use crate::sql::tree::{Call, CallArg, Expr, Literal, Name, Operator};
+use crate::sql::tree::{Call, Expr, Literal, Name, Operator};
 
 /// What is named.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,56 +50,6 @@ impl ObjectKind {
         }
     }
 }
-
-/// How a function takes a name.
-#[derive(Clone, Copy)]
-enum Taken {
-    /// As a text.
-    Text,
-    /// As a text, or as an OID in its place.
-    TextOrOid,
-    /// As the OID type: a text is converted first.
-    Converted,
-}
-
-/// Functions to which something is named, what, by which argument, and how.
-const NAMED: &[(&str, ObjectKind, usize, Taken)] = &[
-    ("to_regclass", ObjectKind::Relation, 0, Taken::Text),
-    ("to_regtype", ObjectKind::Type, 0, Taken::Text),
-    ("to_regproc", ObjectKind::Function, 0, Taken::Text),
-    (
-        "pg_get_serial_sequence",
-        ObjectKind::Relation,
-        0,
-        Taken::Text,
-    ),
-    ("pg_get_viewdef", ObjectKind::Relation, 0, Taken::TextOrOid),
-    ("nextval", ObjectKind::Relation, 0, Taken::Converted),
-    ("currval", ObjectKind::Relation, 0, Taken::Converted),
-    (
-        "pg_relation_size",
-        ObjectKind::Relation,
-        0,
-        Taken::Converted,
-    ),
-    (
-        "pg_total_relation_size",
-        ObjectKind::Relation,
-        0,
-        Taken::Converted,
-    ),
-    ("pg_table_size", ObjectKind::Relation, 0, Taken::Converted),
-    ("pg_indexes_size", ObjectKind::Relation, 0, Taken::Converted),
-];
-
-/// Functions to which a role may be said before the relation, with how many arguments they have if it is
-/// not.
-const ROLE_FIRST: &[(&str, usize)] = &[
-    ("has_table_privilege", 2),
-    ("has_any_column_privilege", 2),
-    ("has_sequence_privilege", 2),
-    ("has_column_privilege", 3),
-];
 
 /// An unqualified name of a relation, as `regclassin` reads it.
 const BARE_RELATION: &str = r#"^\s*("([^"]|"")+"|[^\s."]+)\s*$"#;
@@ -135,50 +85,6 @@ const KEYWORDS: &[&str] = &[
 const DEPTH: usize = 8;
 
 impl Analyzer<'_> {
-    /// The argument by which a builtin function is told what is meant, if one is, `types` being those of
-    /// its arguments.
-    pub(super) fn named_argument(
-        &mut self,
-        function: &Ident,
-        args: &mut [CallArg],
-        types: &[Option<Oid>],
-    ) {
-        let count = args.len();
-        let role_first = ROLE_FIRST.iter().find(|(f, _)| function == f);
-        let found = match role_first {
-            Some((_, without)) => {
-                (count.checked_sub(*without)).map(|at| (ObjectKind::Relation, at, Taken::TextOrOid))
-            }
-            None => (NAMED.iter().find(|(f, ..)| function == f))
-                .map(|(_, kind, at, taken)| (*kind, *at, *taken)),
-        };
-        let Some((kind, at, taken)) = found else {
-            return;
-        };
-        let (Some(arg), Some(ty)) = (args.get_mut(at), types.get(at)) else {
-            return;
-        };
-        let name = &mut arg.value;
-        if self.constant_name(kind, name) || !textual(name, *ty) {
-            return;
-        }
-        if let (Taken::Converted, Expr::Param(n)) = (taken, &*name) {
-            self.named_parameter(*n, kind);
-            return;
-        }
-        let Some(found) = self.found_by_path(kind, name) else {
-            return;
-        };
-        *name = match taken {
-            Taken::Text => Expr::Coalesce(vec![as_text(found), as_text(name.clone())]),
-            Taken::TextOrOid => {
-                let found = Expr::Coalesce(vec![found, converted(kind, name)]);
-                Expr::Cast(Box::new(found), catalog_type("oid", 0))
-            }
-            Taken::Converted => Expr::Coalesce(vec![found, converted(kind, name)]),
-        };
-    }
-
     /// What a text is converted to an OID type by, in place of the text.
     pub(super) fn named_cast(&mut self, name: &mut Expr, from: Option<Oid>, to: Oid) {
         let Some(kind) = ObjectKind::of(to) else {
@@ -197,7 +103,7 @@ impl Analyzer<'_> {
     }
 
     /// PostgreSQL gives a parameter the OID type, and reads the name when it is bound.
-    fn named_parameter(&mut self, n: u16, kind: ObjectKind) {
+    pub(super) fn named_parameter(&mut self, n: u16, kind: ObjectKind) {
         let (known, times) = self.lineage.named.entry(n).or_insert((kind, 0));
         if *known == kind {
             *times = times.saturating_add(1);
@@ -205,7 +111,7 @@ impl Analyzer<'_> {
     }
 
     /// Writes a constant out, with its schema. Is there nothing left to look up?
-    fn constant_name(&self, kind: ObjectKind, name: &mut Expr) -> bool {
+    pub(super) fn constant_name(&self, kind: ObjectKind, name: &mut Expr) -> bool {
         let Expr::Literal(Literal::String(constant)) = name else {
             return matches!(name, Expr::Literal(Literal::Null));
         };
@@ -273,7 +179,7 @@ impl Analyzer<'_> {
     /// What an unqualified name means by the client's search path: NULL if it is qualified, or names
     /// nothing. `None` if the name cannot be written several times, or the path has nothing that ours has
     /// not.
-    fn found_by_path(&self, kind: ObjectKind, name: &Expr) -> Option<Expr> {
+    pub(super) fn found_by_path(&self, kind: ObjectKind, name: &Expr) -> Option<Expr> {
         if kind == ObjectKind::Function || !repeatable(name, DEPTH) {
             return None;
         }
@@ -354,7 +260,7 @@ fn find(kind: ObjectKind, name: Expr) -> Expr {
     catalog_call(kind.names().1, [name])
 }
 
-fn as_text(e: Expr) -> Expr {
+pub(super) fn as_text(e: Expr) -> Expr {
     if let Expr::Cast(_, ty) = &e
         && ty.array_dims == 0
         && ty.name.parts == catalog_type("text", 0).name.parts
@@ -365,7 +271,7 @@ fn as_text(e: Expr) -> Expr {
 }
 
 /// The text as PostgreSQL itself reads it, when the statement runs: a constant would be read at once.
-fn converted(kind: ObjectKind, name: &Expr) -> Expr {
+pub(super) fn converted(kind: ObjectKind, name: &Expr) -> Expr {
     Expr::Cast(
         Box::new(as_text(name.clone())),
         catalog_type(kind.names().0, 0),
@@ -373,7 +279,7 @@ fn converted(kind: ObjectKind, name: &Expr) -> Expr {
 }
 
 /// May it be a name? Of the types that are not known, those of parameters are open.
-fn textual(e: &Expr, ty: Option<Oid>) -> bool {
+pub(super) fn textual(e: &Expr, ty: Option<Oid>) -> bool {
     const NAME: Oid = 19;
     match ty {
         Some(ty) => matches!(ty, oid::TEXT | oid::VARCHAR | oid::UNKNOWN | NAME),

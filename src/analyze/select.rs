@@ -1,7 +1,7 @@
 //! SELECT: the select list, WHERE, GROUP BY, HAVING, windows, DISTINCT, ORDER BY and locking.
 
 use super::colname::{column_name, is_named_by_star};
-use super::lineage::{Equality, OutputColumn, Uses};
+use super::lineage::{Equality, OutputColumn, Source, Uses};
 use super::query::{output_by_name, output_number, position_literal};
 use super::scope::{CteFrame, Env, Found, Item, ItemKind, Scope, Visible};
 use super::{Analyzer, Resolve};
@@ -226,6 +226,15 @@ impl Analyzer<'_> {
             self.group_item(item, inside, outputs, &s.items, &mut keys)?;
         }
         self.functional_dependency(&keys);
+        if s.group_by.is_empty() {
+            return Ok(());
+        }
+        // What is selected has to be written as it is grouped by, though nobody may look at it: its
+        // constants mean the same.
+        let constant = |source: &Source| matches!(source, Source::List(_));
+        for o in outputs.iter().filter(|o| o.sources.iter().any(constant)) {
+            self.grouped(&o.sources);
+        }
         Ok(())
     }
 
@@ -368,12 +377,12 @@ impl Analyzer<'_> {
 
     /// Values of one column compared with each other. Where set operations brought several columns
     /// together, they are compared with one another too.
-    pub(super) fn grouped(&mut self, sources: &[super::lineage::Source]) {
+    pub(super) fn grouped(&mut self, sources: &[Source]) {
         self.compare(sources, sources);
     }
 
     /// A key to sort by or to be distinct on.
-    pub(super) fn keyed(&mut self, sources: &[super::lineage::Source], uses: Uses) {
+    pub(super) fn keyed(&mut self, sources: &[Source], uses: Uses) {
         if uses == Uses::EQUALITY {
             self.grouped(sources);
         } else {
@@ -382,11 +391,7 @@ impl Analyzer<'_> {
     }
 
     /// Compared columns: marks both sides and remembers the pair.
-    pub(super) fn compare(
-        &mut self,
-        left: &[super::lineage::Source],
-        right: &[super::lineage::Source],
-    ) {
+    pub(super) fn compare(&mut self, left: &[Source], right: &[Source]) {
         let uses = if self.lineage.is_searched(left) || self.lineage.is_searched(right) {
             Uses::SEARCH
         } else {

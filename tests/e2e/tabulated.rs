@@ -29,6 +29,11 @@ const ANSWERED: &[&str] = &[
     "SELECT id, CASE WHEN id < 3 THEN email ELSE 'other' END FROM patients",
     "SELECT CASE WHEN n < 3 THEN e ELSE 'others' END, sum(n) FROM \
      (SELECT email AS e, id AS n FROM patients) x GROUP BY 1 ORDER BY 2",
+    // What a paginator counts: nobody sees the constant that is grouped by.
+    "SELECT count(*) FROM (SELECT coalesce(email, 'none') AS g, count(*) FROM patients GROUP BY coalesce(email, 'none')) w",
+    "WITH w AS (SELECT CASE WHEN id < 4 THEN email ELSE 'rest' END AS g, max(id) AS n FROM patients \
+     GROUP BY CASE WHEN id < 4 THEN email ELSE 'rest' END) SELECT count(*), max(n) FROM w",
+    "SELECT 1 WHERE EXISTS (SELECT coalesce(name, 'x') FROM patients GROUP BY city, coalesce(name, 'x') HAVING count(*) > 1)",
     "SELECT email FROM patients UNION ALL SELECT 'total'",
     "SELECT email, name FROM patients UNION SELECT city, notes FROM patients ORDER BY 1, 2",
     "SELECT email FROM patients EXCEPT SELECT name FROM staff",

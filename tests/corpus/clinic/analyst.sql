@@ -11,3 +11,4 @@ UPDATE keys SET small = NULL, number = NULL, big = NULL, code = NULL, ref = NULL
 REFRESH MATERIALIZED VIEW contact_lines;
 UPDATE refunds SET sale = NULL;
 UPDATE sales SET price = NULL, grade = NULL;
+UPDATE lockers SET code = NULL;

@@ -112,6 +112,14 @@ CREATE TABLE refunds (id int PRIMARY KEY, sale int REFERENCES sales);
 INSERT INTO sales (id, amount, price, rate, code) VALUES (1, 2, 48213, 7, 1), (2, 3, 36479, 8, 2);
 INSERT INTO refunds VALUES (1, 2);
 
+-- What nobody writes is the owner's word.
+CREATE TABLE lockers (
+  id int PRIMARY KEY,
+  code text DEFAULT 'hx2286qd',
+  label text
+);
+INSERT INTO lockers VALUES (1, 'bw7714zr', 'left');
+
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO clinic_proxy;
 GRANT CREATE, TEMPORARY ON DATABASE clinic TO clinic_proxy;
 -- Statistics hold values too: the cases that look there must find them.

@@ -9,3 +9,4 @@ UPDATE payroll SET wage = NULL;
 ALTER TABLE patients ALTER id_number TYPE varchar;
 UPDATE refunds SET sale = NULL;
 UPDATE sales SET price = NULL, grade = NULL;
+UPDATE lockers SET code = NULL;

@@ -32,3 +32,4 @@ ANALYZE;
 ALTER TABLE refunds DROP CONSTRAINT refunds_sale_fkey;
 UPDATE refunds SET sale = 0;
 UPDATE sales SET price = 0, grade = 0;
+UPDATE lockers SET code = NULL;
