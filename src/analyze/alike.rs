@@ -10,10 +10,27 @@ use super::Analyzer;
 use super::expr::Info;
 use super::functions::Chosen;
 use super::lineage::OutputColumn;
-use crate::catalog::TypeKind;
+use super::literal::is_constant;
+use super::scope::Visible;
+use crate::catalog::{Relation, TypeKind};
+use crate::ident::Ident;
 use crate::pg::Oid;
 use crate::pg::types::oid;
 use crate::sql::tree::{Call, Expr};
+
+/// What is known of the values of one expression, whatever their type says.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub enum Alike {
+    /// Nothing.
+    #[default]
+    Unknown,
+    /// Equal ones are one. Beside those of another expression they may not be.
+    Made,
+    /// They are stored.
+    Stored,
+    /// They are of a type of which equal values are one, though which it is may not be known.
+    Typed,
+}
 
 /// Types of which equal values are one.
 const ALIKE: &[&str] = &[
@@ -42,7 +59,6 @@ const ALIKE: &[&str] = &[
     "time",
     "timestamp",
     "timestamptz",
-    "unknown",
     "uuid",
     "varbit",
     "varchar",
@@ -50,32 +66,49 @@ const ALIKE: &[&str] = &[
     "xid8",
 ];
 
-/// Functions whose numbers have one scale, whatever they are given.
-const SCALED: &[&str] = &[
-    "ceil",
-    "ceiling",
-    "date_part",
-    "extract",
-    "floor",
-    "round",
-    "trunc",
-];
+/// Types whose sums tell by their last digits, or by whether they can be had at all, what came first.
+const INEXACT: &[Oid] = &[oid::FLOAT4, oid::FLOAT8, oid::INTERVAL, oid::MONEY];
 
-/// Functions whose value is one of those they are given, or made of them alone.
+/// Types that a text is read as, under a collation.
+const TEXTS: &[Oid] = &[oid::TEXT, oid::VARCHAR, oid::NAME];
+
+/// Functions whose numbers have one scale, whatever they are given, but for what says how many digits or
+/// which field.
+const SCALED: &[&str] = &["ceil", "ceiling", "floor", "round", "trunc"];
+
+/// Functions of one field of a point in time.
+const FIELDS: &[&str] = &["date_part", "extract"];
+
+/// Functions whose value is one of those they are given, or has them in fixed places.
 const KEEPING: &[&str] = &[
     "abs",
-    "avg",
+    "array_agg",
     "json_agg",
     "json_build_array",
-    "json_build_object",
     "jsonb_agg",
     "jsonb_build_array",
-    "jsonb_build_object",
     "max",
     "min",
-    "sum",
     "to_json",
     "to_jsonb",
+];
+
+/// Those that have them under names.
+const NAMING: &[&str] = &["json_build_object", "jsonb_build_object"];
+
+/// Aggregates that take every number for a float.
+const FLOATING: &[&str] = &[
+    "corr",
+    "covar_pop",
+    "covar_samp",
+    "regr_avgx",
+    "regr_avgy",
+    "regr_intercept",
+    "regr_r2",
+    "regr_slope",
+    "regr_sxx",
+    "regr_sxy",
+    "regr_syy",
 ];
 
 /// Those of them that keep the scale of a number.
@@ -94,34 +127,59 @@ const NUMBERS: &[Oid] = &[
 impl Analyzer<'_> {
     /// Are equal values of a resolved expression one?
     pub(super) fn is_alike(&self, e: &Expr, info: &Info) -> bool {
-        match e {
-            Expr::Literal(_) | Expr::Param(_) | Expr::Constant { .. } => return true,
-            // Whatever types it compares.
-            Expr::Binary(_, op, _)
-                if matches!(&*op.symbol, "=" | "<>" | "<" | ">" | "<=" | ">=") =>
-            {
-                return true;
-            }
-            _ => {}
-        }
+        // Whatever types it compares.
+        let compares = |e: &Expr| {
+            matches!(e, Expr::Binary(_, op, _)
+            if matches!(&*op.symbol, "=" | "<>" | "<" | ">" | "<=" | ">="))
+        };
+        is_constant(e) || compares(e) || self.known_alike(info)
+    }
+
+    fn known_alike(&self, info: &Info) -> bool {
         info.null
-            || info.alike
+            || self.is_kept(info.alike, info.ty)
             || info.ty.is_some_and(|ty| self.is_alike_type(ty))
             || scale_of(info).is_some()
+    }
+
+    /// Is enough known of a value whose type says nothing? What is stored in one relation may be chosen by a
+    /// row of another.
+    pub(super) fn is_kept(&self, alike: Alike, ty: Option<Oid>) -> bool {
+        let chosen = self.lineage.relations.len() > 1;
+        let spelled =
+            |ty: Oid| matches!(ty, oid::NUMERIC | oid::INTERVAL | oid::JSONB | oid::BPCHAR);
+        match alike {
+            Alike::Unknown => false,
+            Alike::Stored => !chosen || ty.is_some_and(|ty| !spelled(ty)),
+            Alike::Made | Alike::Typed => true,
+        }
     }
 
     /// The same of a column of a query's result.
     pub(super) fn shows_alike(&self, output: &OutputColumn) -> bool {
         output.null
-            || output.alike
+            || self.is_kept(output.alike, output.ty)
             || output.scale.is_some()
             || output.ty.is_some_and(|ty| self.is_alike_type(ty))
+    }
+
+    /// What to remember of an expression that becomes a column.
+    pub(super) fn selected_alike(&self, e: &Expr, info: &Info) -> Alike {
+        match info.alike {
+            Alike::Unknown if self.is_alike(e, info) => Alike::Made,
+            known => known,
+        }
     }
 
     /// The same of every value of a type.
     pub(super) fn is_alike_type(&self, ty: Oid) -> bool {
         let catalog = self.grounds.catalog;
-        let Some(found) = catalog.types.get(&catalog.base_type(ty)) else {
+        let base = catalog.base_type(ty);
+        // Two texts may be equal under a collation of the database's own.
+        if self.lineage.collated && TEXTS.contains(&base) {
+            return false;
+        }
+        let Some(found) = catalog.types.get(&base) else {
             return false;
         };
         match found.array_element {
@@ -133,6 +191,54 @@ impl Analyzer<'_> {
         }
     }
 
+    /// A column as it is stored: nobody chose the spelling of its values row by row, but a role that
+    /// writes them.
+    pub(super) fn stored_alike(&self, relation: &Relation, column: &Ident) -> Alike {
+        let grant = self.grounds.grants.write.get(&relation.oid);
+        let writes = grant.is_some_and(|grant| {
+            let update = grant.update.as_ref();
+            grant.insert || grant.updates && update.is_none_or(|these| these.contains(column))
+        });
+        if relation.temporary || writes {
+            Alike::Unknown
+        } else {
+            Alike::Stored
+        }
+    }
+
+    /// Of one of several values, whichever: by type, by scale, or because there is but one that is not NULL.
+    pub(super) fn among(&self, values: &[Likeness]) -> (Alike, Option<u16>) {
+        let unknown = |ty: Option<Oid>| ty == Some(oid::UNKNOWN);
+        let by_type = values.iter().all(|v| match v.ty {
+            _ if v.alike == Alike::Typed => true,
+            Some(ty) => unknown(v.ty) || self.is_alike_type(ty),
+            None => v.null,
+        });
+        if by_type {
+            return (Alike::Typed, None);
+        }
+        let present: Vec<&Likeness> = values.iter().filter(|v| !v.null).collect();
+        if let [one] = present.as_slice() {
+            return (one.alike, one.scale);
+        }
+        let first = present.first().and_then(|v| v.scale);
+        let scale = first.filter(|s| *s != FIXED && present.iter().all(|v| v.scale == first));
+        // Two columns of plain numerics are filled by two programs.
+        let stored = present.iter().all(|v| {
+            v.alike == Alike::Stored
+                && v.ty
+                    .is_some_and(|ty| !matches!(ty, oid::NUMERIC | oid::BPCHAR))
+        });
+        (
+            if stored {
+                Alike::Stored
+            } else {
+                Alike::Unknown
+            },
+            scale,
+        )
+    }
+
     /// Notes what an aggregate of these arguments tells of the order of its input. What is known of its
     /// value.
     pub(super) fn told_by(
@@ -141,72 +247,110 @@ impl Analyzer<'_> {
         chosen: &mut Chosen,
         infos: &[Info],
         sorted: &[Info],
-    ) -> Likeness {
+    ) -> (Alike, Option<u16>) {
         let keys = call.order_by.iter().map(|o| &o.expr).zip(sorted);
         let keys = keys.filter(|_| call.within_group);
         let args = call.args.iter().map(|a| &a.value).zip(infos);
         call.apart = args.chain(keys).any(|(e, info)| !self.is_alike(e, info));
-        let float = |ty: Oid| matches!(ty, oid::FLOAT4 | oid::FLOAT8);
-        call.inexact = infos.iter().any(|i| !i.null && i.ty.is_none_or(float));
         let is = |name: &&str| chosen.is_builtin(name);
+        let inexact = |ty: Oid| INEXACT.contains(&ty);
+        call.inexact =
+            FLOATING.iter().any(is) || infos.iter().any(|i| !i.null && i.ty.is_none_or(inexact));
         let picks = ["mode", "percentile_disc"].iter().any(is);
         let first = if call.within_group {
             sorted.first()
         } else {
             infos.first()
         };
-        let whatever = ["date_part", "extract"].iter().any(is);
-        let keeps = SCALED.iter().chain(KEEPING).any(is) || picks;
-        let whole = SCALED.iter().any(is) && chosen.result == Some(oid::NUMERIC);
-        let scale = match call.args.as_slice() {
-            [_, _] if whole => Some(FIXED),
-            [_] if whole => Some(0),
+        let constant = |at: usize| call.args.get(at).is_some_and(|a| is_constant(&a.value));
+        let numeric = chosen.result == Some(oid::NUMERIC);
+        let scale = match call.args.len() {
+            2 if numeric && SCALED.iter().any(is) && constant(1) => Some(FIXED),
+            2 if numeric && FIELDS.iter().any(is) && constant(0) => Some(FIXED),
+            1 if numeric && SCALED.iter().any(is) => Some(0),
             _ if picks || SAME_SCALE.iter().any(is) => first.and_then(scale_of),
             _ => None,
         };
-        let alike = whatever || (keeps || self.returns_alike(chosen)) && !call.apart;
+        // A float that is made of an integer is no -0.
+        let whole =
+            || first.is_some_and(|i| matches!(i.ty, Some(oid::INT2 | oid::INT4 | oid::INT8)));
+        let named = || (0..call.args.len()).step_by(2).all(constant);
+        let keeps = picks
+            || KEEPING.iter().any(is)
+            || NAMING.iter().any(is) && named()
+            || whole() && SCALED.iter().any(is)
+            || self.returns_alike(chosen, infos);
+        let alike = keeps && !call.apart || FIELDS.iter().any(is) && constant(0);
         if picks && chosen.result.is_none() {
             chosen.result = first.and_then(|info| info.ty);
         }
-        Likeness { alike, scale }
+        (if alike { Alike::Made } else { Alike::Unknown }, scale)
     }
 
-    /// Is whatever a function of PostgreSQL's own returns alike, or of a type it is given? Which of several of
-    /// its name it is need not be known.
-    fn returns_alike(&self, chosen: &Chosen) -> bool {
+    /// Is whatever a function of PostgreSQL's own returns alike, or the one argument of its type? Which of
+    /// several of its name it is need not be known.
+    fn returns_alike(&self, chosen: &Chosen, infos: &[Info]) -> bool {
         let name = [chosen.schema.clone(), chosen.name.clone()];
         let catalog = self.grounds.catalog;
         let given = |ty: Oid| {
             let ty = catalog.types.get(&ty);
             ty.is_some_and(|t| matches!(t.kind, TypeKind::Pseudo) && t.name != "record")
         };
+        let mut others = infos.iter().filter(|i| {
+            let by_type = i.ty.is_some_and(|ty| self.is_alike_type(ty));
+            !i.null && !by_type
+        });
+        let alone = match (others.next(), others.next()) {
+            (None, _) => true,
+            (Some(one), None) => one.ty.is_some() && one.ty == chosen.result,
+            _ => false,
+        };
         chosen.schema == "pg_catalog"
-            && (catalog.overloads(&name)).all(|f| self.is_alike_type(f.result) || given(f.result))
+            && (catalog.overloads(&name))
+                .all(|f| self.is_alike_type(f.result) || alone && given(f.result))
     }
 
-    /// What is known of the value of an operator.
-    pub(super) fn made_alike(&self, symbol: &str, [l, r]: [&Info; 2], made: Info) -> Info {
-        let (left, right) = (scale_of(l), scale_of(r));
+    /// What is known of the value of an operator, the operands of which may be constants.
+    pub(super) fn made_alike(&self, symbol: &str, [l, r]: [(bool, &Info); 2], made: Info) -> Info {
+        let (left, right) = (scale_of(l.1), scale_of(r.1));
         let scale = left.zip(right).and_then(|(l, r)| match symbol {
             "+" | "-" => Some(l.max(r)),
             "*" => Some(l.saturating_add(r)),
             _ => None,
         });
-        let one = |i: &Info| i.null || i.alike || i.ty.is_some_and(|ty| self.is_alike_type(ty));
+        let by_type = |i: &Info| i.ty.is_some_and(|ty| self.is_alike_type(ty));
+        let document = |i: &Info| matches!(i.ty, Some(oid::JSONB | oid::JSON));
         let alike = match made.ty {
-            // Of two points in time.
-            Some(oid::INTERVAL) => symbol == "-" && one(l) && one(r),
-            // A part of a document is as it is in the document.
-            Some(oid::JSONB | oid::JSON) => one(l) && one(r),
-            None if symbol == "||" || l.ty == Some(oid::JSONB) => one(l) && one(r),
+            // Between two points in time; a difference of differences is spelled in several ways.
+            Some(oid::INTERVAL) => symbol == "-" && by_type(l.1) && by_type(r.1),
+            // A part of a document is as it is in the document, if it is the same part of each.
+            Some(oid::JSONB | oid::JSON) | None if document(l.1) => {
+                r.0 && (l.0 || self.known_alike(l.1))
+            }
+            None => symbol == "||" && by_type(l.1) && by_type(r.1),
             _ => false,
         };
         let scale = scale.filter(|_| made.ty == Some(oid::NUMERIC));
         Info {
-            alike,
+            alike: if alike { Alike::Made } else { Alike::Unknown },
             scale,
             ..made
         }
+    }
+
+    /// Of a number that is cast to another type of numbers. A float is made of a numeric whatever its scale;
+    /// a numeric of a float has the digits it needs.
+    pub(super) fn cast_alike(&self, (e, info): (&Expr, &Info), target: Oid) -> Alike {
+        let float = |ty: Oid| matches!(ty, oid::FLOAT4 | oid::FLOAT8);
+        let exact = |ty: Oid| NUMBERS.contains(&ty) && !float(ty);
+        let alike = match info.ty {
+            Some(ty) if exact(ty) && float(target) => true,
+            Some(ty) if NUMBERS.contains(&ty) && NUMBERS.contains(&target) => {
+                self.is_alike(e, info)
+            }
+            _ => false,
+        };
+        if alike { Alike::Made } else { Alike::Unknown }
     }
 
     /// The type PostgreSQL finds for numbers of several.
@@ -220,20 +364,58 @@ impl Analyzer<'_> {
 /// A scale that is one for every row, but not known: what is made of it is no more.
 pub(super) const FIXED: u16 = u16::MAX;
 
-/// What is known of a value.
+/// What is known of one of several values.
+#[derive(Clone, Copy)]
 pub(super) struct Likeness {
-    pub(super) alike: bool,
+    pub(super) null: bool,
+    pub(super) ty: Option<Oid>,
+    pub(super) alike: Alike,
     pub(super) scale: Option<u16>,
+}
+
+impl Likeness {
+    /// Of an expression; a constant is the same wherever it stands.
+    pub(super) fn of(e: &Expr, info: &Info) -> Self {
+        Self {
+            null: info.null,
+            ty: info.ty,
+            alike: match info.alike {
+                Alike::Unknown if is_constant(e) => Alike::Made,
+                known => known,
+            },
+            scale: scale_of(info),
+        }
+    }
+
+    /// Of a column of a query's result.
+    pub(super) fn of_output(output: &OutputColumn) -> Self {
+        Self {
+            null: output.null,
+            ty: output.ty,
+            alike: output.alike,
+            scale: numeric_scale(output.ty, output.scale),
+        }
+    }
+
+    /// Of a column in FROM.
+    pub(super) fn of_visible(column: &Visible) -> Self {
+        Self {
+            null: false,
+            ty: column.ty,
+            alike: column.alike,
+            scale: numeric_scale(column.ty, column.scale),
+        }
+    }
 }
 
 /// The scale of a number.
 pub(super) fn scale_of(info: &Info) -> Option<u16> {
-    match info.ty {
-        Some(oid::INT2 | oid::INT4 | oid::INT8) => Some(0),
-        _ => info.scale,
-    }
+    numeric_scale(info.ty, info.scale)
 }
 
-pub(super) fn is_number(ty: Option<Oid>) -> bool {
-    ty.is_none_or(|ty| NUMBERS.contains(&ty))
+fn numeric_scale(ty: Option<Oid>, scale: Option<u16>) -> Option<u16> {
+    match ty {
+        Some(oid::INT2 | oid::INT4 | oid::INT8) => Some(0),
+        _ => scale,
+    }
 }

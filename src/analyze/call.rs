@@ -1,6 +1,6 @@
 //! Function, aggregate and window calls, in expressions and in FROM.
 
-use super::alike::Likeness;
+use super::alike::Alike;
 use super::expr::{At, Info};
 use super::functions::Chosen;
 use super::lineage::{OutputColumn, Uses};
@@ -40,7 +40,7 @@ impl Analyzer<'_> {
         let Expr::Call(call) = e else {
             return Err(Refusal::error(sqlstate::INTERNAL_ERROR, "not a call"));
         };
-        let (chosen, tainted, like) = self.resolve_call(call, at)?;
+        let (chosen, tainted, (alike, scale)) = self.resolve_call(call, at)?;
         if chosen.is_builtin("current_setting") && !self.shows_settings() {
             let theirs = std::mem::replace(e, Expr::Literal(Literal::Null));
             *e = self.kept_setting(theirs);
@@ -64,8 +64,8 @@ impl Analyzer<'_> {
         Ok(Info {
             tainted,
             ty: chosen.result,
-            alike: like.alike,
-            scale: like.scale,
+            alike,
+            scale,
             ..Info::default()
         })
     }
@@ -75,7 +75,7 @@ impl Analyzer<'_> {
         &mut self,
         call: &mut Call,
         at: At<'_, '_>,
-    ) -> Resolve<(Chosen, bool, Likeness)> {
+    ) -> Resolve<(Chosen, bool, (Alike, Option<u16>))> {
         self.counted_rows(call, at.scope)?;
         let mut infos = Vec::with_capacity(call.args.len());
         for arg in &mut call.args {
@@ -116,6 +116,7 @@ impl Analyzer<'_> {
         }
         let sorted = self.sorted(&mut call.order_by, at.scope, at.ctes)?;
         tainted |= sorted.iter().any(|info| info.tainted);
+        call.harmless = self.is_harmless_call(call, &chosen, &infos);
         let like = self.told_by(call, &mut chosen, &infos, &sorted);
         if let Some(filter) = &mut call.filter {
             tainted |= self.compute(filter, at.scope, at.ctes)?;

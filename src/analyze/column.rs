@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::alike::Alike;
 use super::expr::Info;
 use super::lineage::{Source, Uses};
 use super::scope::{Found, Item, ItemKind, Scope, Visible};
@@ -55,7 +56,10 @@ impl Analyzer<'_> {
             .hint("Name the columns you need."));
         }
         let mut info = self.whole_row(&item.columns, item.relation)?;
-        info.alike = item.relation.is_some() && item.columns.iter().all(|c| c.alike);
+        let stored = |c: &Visible| c.alike == Alike::Stored;
+        if item.relation.is_some() && item.columns.iter().all(stored) {
+            info.alike = Alike::Stored;
+        }
         *e = Expr::WholeRow {
             qualifier: item.printed.clone(),
             base: item.relation,

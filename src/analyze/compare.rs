@@ -3,6 +3,7 @@
 //! client's. Where the client's gives an operator of an extension (citext's `=`), the comparison is
 //! written out with that operator by name.
 
+use super::harmless::meeting;
 use super::lineage::Uses;
 use super::scope::{CteFrame, Scope};
 use super::{Analyzer, Resolve};
@@ -30,7 +31,7 @@ impl Analyzer<'_> {
     /// Writes a comparison out if PostgreSQL would take another operator for its keyword. `left` is
     /// the type of what is compared, `others` those of what it is compared with, in order.
     pub(super) fn written_out(
-        &self,
+        &mut self,
         e: &mut Expr,
         left: Option<Oid>,
         others: &[Option<Oid>],
@@ -44,6 +45,7 @@ impl Analyzer<'_> {
             | Expr::NullIf(..) => &["="],
             _ => return Ok(()),
         };
+        self.meet_written(e, left, others);
         let mut ops = Vec::with_capacity(others.len());
         for (n, other) in others.iter().enumerate() {
             let symbol = symbols.get(n).or_else(|| symbols.last()).unwrap_or(&"=");
@@ -162,14 +164,14 @@ impl Analyzer<'_> {
     }
 
     /// The same of an IN list or a CASE.
-    pub(super) fn list_written_out(&self, e: &mut Expr, listed: &Listed) -> Resolve<()> {
+    pub(super) fn list_written_out(&mut self, e: &mut Expr, listed: &Listed) -> Resolve<()> {
         self.no_foreign_rows(&listed.rows)?;
         self.written_out(e, listed.left, &listed.members)
     }
 
     /// Rows are compared column by column, with operators of one name. Where one of them is not
     /// `pg_catalog`'s, `=` and `<>` are written out; the others have no such form.
-    pub(super) fn rows_written_out(&self, e: &mut Expr, pairs: &[Pair]) -> Resolve<()> {
+    pub(super) fn rows_written_out(&mut self, e: &mut Expr, pairs: &[Pair]) -> Resolve<()> {
         let Expr::Binary(left, op, right) = e else {
             return Ok(());
         };
@@ -181,6 +183,7 @@ impl Analyzer<'_> {
         }
         let mut ops = Vec::with_capacity(pairs.len());
         for (l, r) in pairs {
+            self.meet(&[*l, *r]);
             ops.push(self.keyword_operator(&symbol, *l, *r)?);
         }
         if ops.iter().all(Option::is_none) {
@@ -204,8 +207,9 @@ impl Analyzer<'_> {
     }
 
     /// Refuses to compare rows with rows that cannot be written out.
-    pub(super) fn no_foreign_rows(&self, pairs: &[Pair]) -> Resolve<()> {
+    pub(super) fn no_foreign_rows(&mut self, pairs: &[Pair]) -> Resolve<()> {
         for (l, r) in pairs {
+            self.meet(&[*l, *r]);
             if self.keyword_operator("=", *l, *r)?.is_some() {
                 return Err(no_rows());
             }
@@ -245,9 +249,10 @@ impl Analyzer<'_> {
             let info = self.consumed(inner, scope, ctes, Uses::COMPUTE)?;
             tainted |= info.tainted;
             self.no_hidden_cast(info.ty)?;
-            found.push((info.null, info.ty));
+            found.push((info.null, meeting(inner, info.ty)));
         }
         let types = types_among(found.into_iter());
+        self.meet(&types);
         self.no_hidden_tests_among(types.iter().copied(), false)?;
         Ok((tainted, types))
     }

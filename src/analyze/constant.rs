@@ -4,12 +4,14 @@
 //! Each is wrapped in the tree ([`Expr::Constant`]), so that the planner can have another text
 //! printed in its place. Deliberately absent: what a token is, and which lists are of tokens.
 
-use super::alike::{FIXED, scale_of};
+use super::alike::{FIXED, Likeness};
 use super::compare::{Listed, types_among};
-use super::expr::{At, Info, operator_uses};
+use super::expr::{At, Info};
+use super::harmless::meeting;
 use super::lineage::{List, Source, Uses};
-use super::literal::written_scale;
+use super::literal::{is_constant, written_scale};
 use super::member::{constant_form, is_null, number_form, push_cast_down};
+use super::operators::operator_uses;
 use super::scope::{CteFrame, Scope};
 use super::{Analyzer, Resolve, merge_sources};
 use crate::pg::types::oid;
@@ -211,7 +213,11 @@ impl Analyzer<'_> {
         } else {
             self.lineage.mark_all(&l.sources, uses);
         }
-        self.operator(op, l.ty, self.element_type(a.ty))?;
+        let member = self.element_type(a.ty);
+        let open = member.is_none() && is_constant(array);
+        let met = if open { Some(oid::UNKNOWN) } else { member };
+        self.meet(&[meeting(left, l.ty), met]);
+        self.operator(op, l.ty, member)?;
         let tainted = l.tainted || a.tainted;
         Ok(Info::computed(tainted, Some(oid::BOOL)))
     }
@@ -323,6 +329,9 @@ impl Analyzer<'_> {
     /// theirs, as in a set operation.
     pub(super) fn choice(&mut self, values: Vec<(&mut Expr, Info)>) -> Resolve<Info> {
         let columns = values.iter().any(|(_, info)| !info.sources.is_empty());
+        let met: Vec<_> = values.iter().map(|(e, info)| meeting(e, info.ty)).collect();
+        self.meet(&met);
+        let mut known = Vec::with_capacity(values.len());
         let values: Vec<Info> = values
             .into_iter()
             .map(|(e, mut info)| {
@@ -332,9 +341,11 @@ impl Analyzer<'_> {
                 if info.scale == Some(FIXED) {
                     info.scale = written_scale(e).or(info.scale);
                 }
+                known.push(Likeness::of(e, &info));
                 info
             })
             .collect();
+        let (alike, scale) = self.among(&known);
         let types = types_among(values.iter().map(|v| (v.null, v.ty)));
         self.no_hidden_tests_among(types.iter().copied(), false)?;
         let common = self.common(&types);
@@ -343,11 +354,6 @@ impl Analyzer<'_> {
                 self.no_hidden_cast(v.ty)?;
             }
         }
-        let one = |v: &Info| v.null || v.alike || v.ty.is_some_and(|ty| self.is_alike_type(ty));
-        let alike = common.is_some_and(|ty| ty != oid::NUMERIC) && values.iter().all(one);
-        let mut scales = values.iter().filter(|v| !v.null).map(scale_of);
-        let first = scales.next().flatten();
-        let scale = first.filter(|s| *s != FIXED && scales.all(|scale| scale == first));
         Ok(Info {
             ty: common,
             alike,

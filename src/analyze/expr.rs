@@ -3,10 +3,14 @@
 //! One flat `match`; the list is the documentation. [`Info::sources`] is not empty only for forms that
 //! hand a column through unchanged.
 
+use super::alike::Alike;
 use super::compare::Pair;
+use super::harmless::meeting;
 use super::held::hold_outputs;
 use super::lineage::{Source, Uses};
+use super::literal::is_constant;
 use super::operators::NO_OPERAND;
+use super::operators::operator_uses;
 use super::scope::{CteFrame, Env, Scope};
 use super::{Analyzer, Resolve};
 use crate::pg::types::oid;
@@ -25,8 +29,8 @@ pub(super) struct Info {
     pub(super) ty: Option<Oid>,
     /// It is the constant NULL.
     pub(super) null: bool,
-    /// Equal values of it are one (`alike`), though its type does not say so.
-    pub(super) alike: bool,
+    /// Are equal values of it one?
+    pub(super) alike: Alike,
     /// How many digits every value has behind the point, if it is a number and that is known.
     pub(super) scale: Option<u16>,
     /// As of an output column: PostgreSQL knows its origin.
@@ -327,6 +331,14 @@ impl Analyzer<'_> {
         }
         let mut ty = self.operator(op, left.ty, right.ty)?;
         let op_symbol = op.symbol.clone();
+        let constant = (is_constant(l), is_constant(r));
+        let types = [meeting(l, left.ty), meeting(r, right.ty)];
+        if uses != Uses::COMPUTE {
+            self.meet(&types);
+        }
+        if let ("||" | "~~" | "!~~" | "~~*" | "!~~*", [l, r]) = (&*op_symbol, types) {
+            self.meet(&[l, r, Some(oid::TEXT)]);
+        }
         if let ("+" | "-" | "*" | "/" | "%", Some(l), Some(r)) = (&*op.symbol, left.ty, right.ty) {
             ty = ty.or_else(|| Self::widest(&[l, r]));
         }
@@ -342,7 +354,7 @@ impl Analyzer<'_> {
         let tainted = left.tainted || right.tainted;
         Ok(self.made_alike(
             op_symbol.as_ref(),
-            [&left, &right],
+            [(constant.0, &left), (constant.1, &right)],
             Info::computed(tainted, ty),
         ))
     }
@@ -381,6 +393,9 @@ impl Analyzer<'_> {
                     "subquery has too few columns"
                 },
             ));
+        }
+        for (l, o) in lefts.iter().zip(&outputs) {
+            self.meet(&[l.ty, o.ty]);
         }
         if let Some(op) = op {
             self.operator(
@@ -430,14 +445,5 @@ impl Analyzer<'_> {
                 "subquery must return only one column",
             )),
         }
-    }
-}
-
-/// What a comparison does to its operands. Every operator not named here computes.
-pub(super) fn operator_uses(op: &Operator) -> Uses {
-    match &*op.symbol {
-        "=" | "<>" => Uses::EQUALITY,
-        "<" | "<=" | ">" | ">=" => Uses::ORDER,
-        _ => Uses::COMPUTE,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::from::Brought;
 
-use super::alike::{FIXED, is_number};
+use super::alike::Likeness;
 use super::lineage::{Source, Uses};
 use super::scope::{Env, Item, ItemKind, Scope, Visible};
 use super::{Analyzer, Resolve, merge_sources};
@@ -96,6 +96,7 @@ impl Analyzer<'_> {
                 schema: None,
                 symbol: "=".into(),
             };
+            self.meet(&[l.ty, r.ty]);
             self.operator(&mut op, l.ty, r.ty)?;
             let mut equality = Expr::Binary(Box::new(l.expr()), op, Box::new(r.expr()));
             self.compare_sides(&mut equality, infos.each_ref())?;
@@ -109,15 +110,19 @@ impl Analyzer<'_> {
                 JoinKind::Right => (r, self.both_sides(l, r), Some((r.expr(), l.expr()))),
                 _ => (l, self.both_sides(l, r), Some((l.expr(), r.expr()))),
             };
+            let known = match sides {
+                None => vec![Likeness::of_visible(side)],
+                Some(_) => vec![Likeness::of_visible(l), Likeness::of_visible(r)],
+            };
+            let (alike, scale) = self.among(&known);
             merged.push(Visible {
                 name: name.clone(),
                 reference: side.reference.clone(),
                 sources,
                 tainted: l.tainted || r.tainted,
                 ty: if same { l.ty } else { None },
-                // Numbers of two types are spelled in two ways.
-                alike: l.alike && r.alike && (same || !(is_number(l.ty) || is_number(r.ty))),
-                scale: l.scale.filter(|s| l.scale == r.scale && *s != FIXED),
+                alike,
+                scale,
                 denied: false,
                 expired: None,
                 named: side.named,

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::alike::Alike;
 use super::object_name::ObjectKind;
 use crate::catalog::allow::Unheeded;
 use crate::catalog::{Column, Relation};
@@ -219,8 +220,8 @@ pub struct OutputColumn {
     pub ty: Option<Oid>,
     /// It is the constant NULL.
     pub null: bool,
-    /// Equal values of it are one (`alike`), though its type does not say so.
-    pub alike: bool,
+    /// Are equal values of it one?
+    pub alike: Alike,
     /// How many digits every value has behind the point, if it is a number and that is known.
     pub scale: Option<u16>,
     /// PostgreSQL names its one source in `RowDescription`: a chain of bare references leads there.
@@ -243,7 +244,7 @@ impl OutputColumn {
             tainted,
             ty,
             null: false,
-            alike: false,
+            alike: Alike::Unknown,
             scale: None,
             named: false,
         }
@@ -259,6 +260,12 @@ pub struct Lineage {
     pub probed: BTreeSet<(RelationId, AttrNumber)>,
     /// Rows are grouped or made distinct by values of which equal ones differ (`alike`).
     pub apart: bool,
+    /// Texts may be compared under a collation of which equal ones differ.
+    pub collated: bool,
+    /// Texts have collations that are not the database's.
+    pub collations: bool,
+    /// Values are compared, or become of one type, which may fail for one row and not for the next.
+    pub failing: bool,
     /// An error may name no table: a partition's name would tell the key.
     pub nameless: bool,
     /// Equality comparisons between columns.

@@ -33,6 +33,15 @@ impl Info {
     }
 }
 
+/// Is it one value, whatever the row is?
+pub(super) fn is_constant(e: &Expr) -> bool {
+    match e {
+        Expr::Literal(_) | Expr::Param(_) | Expr::Constant { .. } => true,
+        Expr::Cast(inner, _) | Expr::Unary(_, inner) => is_constant(inner),
+        _ => false,
+    }
+}
+
 /// How many digits a constant has behind the point. To look at it is to plan each other one anew.
 pub(super) fn written_scale(e: &Expr) -> Option<u16> {
     match e {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::alike::{is_number, scale_of};
+use super::alike::scale_of;
 use super::casts::tests_value;
 use super::expr::Info;
 use super::lineage::{Source, Uses};
@@ -86,8 +86,8 @@ impl Analyzer<'_> {
             tainted: info.tainted,
             ty: Some(target),
             null: info.null,
-            alike: is_number(info.ty) && is_number(Some(target)) && self.is_alike(inner, &info),
-            scale: cast_scale(ty, &info),
+            alike: self.cast_alike((inner, &info), target),
+            scale: cast_scale((ty, target), &info),
             named: false,
             sources: Vec::new(),
             row: Vec::new(),
@@ -117,7 +117,7 @@ impl Analyzer<'_> {
     }
 
     /// Resolves a collation in place.
-    pub(super) fn collation(&self, name: &mut Name) -> Resolve<()> {
+    pub(super) fn collation(&mut self, name: &mut Name) -> Resolve<()> {
         let catalog = self.grounds.catalog;
         let schemas = self.grounds.search_path.schemas();
         let found = match name.parts.as_slice() {
@@ -140,7 +140,10 @@ impl Analyzer<'_> {
             )
             .at(name.position)
         })?;
-        name.parts = vec![schema, collation];
+        let found = (schema, collation);
+        self.lineage.collations = true;
+        self.lineage.collated |= catalog.collations.get(&found) != Some(&true);
+        name.parts = vec![found.0, found.1];
         Ok(())
     }
 
@@ -173,9 +176,10 @@ fn no_type(name: &Name) -> Refusal {
     .at(name.position)
 }
 
-/// The scale of what is cast to a number.
-fn cast_scale(ty: &TypeName, info: &Info) -> Option<u16> {
+/// The scale of what is cast to a numeric.
+fn cast_scale((ty, target): (&TypeName, Oid), info: &Info) -> Option<u16> {
     match ty.typmods.as_slice() {
+        _ if target != oid::NUMERIC || ty.array_dims > 0 => None,
         [] => scale_of(info),
         [_] => Some(0),
         [_, scale, ..] => u16::try_from(*scale).ok(),

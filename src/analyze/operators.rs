@@ -5,6 +5,7 @@
 //! an operand's type is not known here, an operator of the other operand's own type is taken, then one
 //! of `pg_catalog`.
 
+use super::lineage::Uses;
 use super::{Analyzer, Resolve};
 use crate::catalog::{CastContext, OperatorInfo, TypeKind};
 use crate::pg::types::oid;
@@ -284,4 +285,13 @@ fn no_operator(symbol: &str) -> Refusal {
         format!("operator {symbol} does not exist for these types, or is not allowed to the role"),
     )
     .hint("Cast the operands.")
+}
+
+/// What a comparison does to its operands. Every operator not named here computes.
+pub(super) fn operator_uses(op: &Operator) -> Uses {
+    match &*op.symbol {
+        "=" | "<>" => Uses::EQUALITY,
+        "<" | "<=" | ">" | ">=" => Uses::ORDER,
+        _ => Uses::COMPUTE,
+    }
 }

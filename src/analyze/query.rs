@@ -1,6 +1,6 @@
 //! Query expressions: WITH, set operations, VALUES, ORDER BY and LIMIT around them.
 
-use super::alike::FIXED;
+use super::alike::Likeness;
 use super::lineage::{Equality, OutputColumn, Source, Uses};
 use super::scope::{CteFrame, Env, Scope};
 use super::{Analyzer, Resolve, merge_sources};
@@ -113,9 +113,25 @@ impl Analyzer<'_> {
         let compares = !all || op != SetOp::Union;
         let mut merged = Vec::with_capacity(left.len());
         for (mut l, r) in left.into_iter().zip(right) {
-            let alike = self.shows_alike(&l) && self.shows_alike(&r);
+            let of = |o: &OutputColumn| {
+                if o.null && o.ty.is_none() {
+                    Some(oid::UNKNOWN)
+                } else {
+                    o.ty
+                }
+            };
+            self.meet(&[of(&l), of(&r)]);
+            let (alike, scale) = match op {
+                // What is left are rows of the first arm.
+                SetOp::Except if !all => (l.alike, l.scale),
+                _ => self.among(&[Likeness::of_output(&l), Likeness::of_output(&r)]),
+            };
             if compares {
-                self.lineage.apart |= !alike;
+                let shown = match op {
+                    SetOp::Except if !all => self.shows_alike(&l),
+                    _ => self.is_kept(alike, l.ty) || scale.is_some(),
+                };
+                self.lineage.apart |= !shown;
                 self.lineage.mark_all(&l.sources, Uses::EQUALITY);
                 self.lineage.mark_all(&r.sources, Uses::EQUALITY);
                 self.lineage.equalities.push(Equality {
@@ -152,9 +168,7 @@ impl Analyzer<'_> {
                     None
                 };
             }
-            // Which arm a row is of is no order of rows.
-            l.alike = alike;
-            l.scale = l.scale.filter(|s| l.scale == r.scale && *s != FIXED);
+            (l.alike, l.scale) = (alike, scale);
             l.null &= r.null;
             if l.null {
                 // What has no type yet becomes a text here.

@@ -134,6 +134,7 @@ impl Analyzer<'_> {
         let symbol = op.symbol.clone();
         let (tainted, pairs) = self.in_query(row, query, Some(op), scope, ctes)?;
         for (l, r) in &pairs {
+            self.meet(&[*l, *r]);
             if self.keyword_operator(&symbol, *l, *r)?.is_some() {
                 return Err(no_rows());
             }

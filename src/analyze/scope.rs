@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::Resolve;
+use super::alike::Alike;
 use super::lineage::Source;
 use crate::ident::Ident;
 use crate::pg::{Oid, sqlstate};
@@ -22,8 +23,8 @@ pub(super) struct Visible {
     pub(super) sources: Vec<Source>,
     pub(super) tainted: bool,
     pub(super) ty: Option<Oid>,
-    /// Equal values of it are one (`alike`), though its type does not say so.
-    pub(super) alike: bool,
+    /// Are equal values of it one?
+    pub(super) alike: Alike,
     /// How many digits every value has behind the point, if it is a number and that is known.
     pub(super) scale: Option<u16>,
     /// The role may not name it.

@@ -106,7 +106,7 @@ impl Analyzer<'_> {
                     if late {
                         name = column_name(&expr);
                     }
-                    let alike = self.is_alike(&expr, &info);
+                    let alike = self.selected_alike(&expr, &info);
                     self.selected_constant(&mut expr, &mut info);
                     outputs.push(OutputColumn {
                         name: name.clone(),

@@ -68,7 +68,7 @@ pub(super) fn hide(
     let Statement::Query(query) = statement else {
         return Ok(());
     };
-    let exactly = raising::is_collated(lineage) || raising::choosing(query);
+    let exactly = raising::everywhere(lineage) || raising::choosing(query);
     let mut hidden = Hidden {
         exactly,
         lineage,

@@ -62,7 +62,6 @@ const COUNTING: &[&str] = &[
     "dense_rank",
     "every",
     "percent_rank",
-    "percentile_cont",
     "rank",
     "regr_count",
 ];
@@ -118,7 +117,9 @@ impl Order<'_> {
         if picks && (of == Gathers::Above || level.exposed) {
             return Err(apart());
         }
-        let settled = sorted || orderless(call);
+        // An index would end the search at the first row that is found.
+        let first = level.failing && is_builtin_of(&call.function.parts, &["max", "min"]);
+        let settled = sorted || orderless(call) && !first;
         let keys = call.order_by.iter().map(|o| &o.expr);
         if !settled && self.is_open(level, of, keys) {
             call.order_by.push(order_key());
@@ -285,6 +286,17 @@ fn orderless(call: &Call) -> bool {
         call.inexact && !is_of(COUNTING)
     };
     is_of(ORDERLESS) && !told
+}
+
+/// Where none is found every row was looked at, but one that fails may come after one that is found.
+pub(super) fn none_found() -> Refusal {
+    Refusal::error(
+        sqlstate::FEATURE_NOT_SUPPORTED,
+        "cannot look for rows without a match by a condition that may fail, where the order of rows is \
+         protected",
+    )
+    .detail("Whether it fails would tell which row comes first.")
+    .hint("Write NOT EXISTS (SELECT …) in place of LEFT JOIN … WHERE … IS NULL, or compute what may fail in a subquery.")
 }
 
 /// Which of several equal values is shown tells which row came first.

@@ -7,8 +7,8 @@
 use super::super::decide::Place;
 use super::super::hidden::is_builtin;
 use super::identity::{self, Identity};
-use super::key::as_items;
-use super::{Order, Reader, any, returned};
+use super::key::{as_items, as_items_mut};
+use super::{Order, Reader, any, raising, returned};
 use crate::analyze::lineage::Source;
 use crate::catalog::RelationKind;
 use crate::ident::Ident;
@@ -51,10 +51,50 @@ impl Order<'_> {
 
     /// The FROM items of a write, the first matching row of which is what a row is changed with.
     pub(super) fn sources(&mut self, from: &mut [TableRef]) -> Result<bool, Refusal> {
-        match from {
-            [TableRef::Derived { query, .. }] => self.query(query, Reader::Sequence),
-            several => self.tables(several),
+        self.tables_as(from, Reader::Sequence)
+    }
+
+    /// Is one row all that a statement looks at, found by a key, by conditions that do not fail?
+    pub(super) fn is_one(&self, statement: &mut Statement) -> bool {
+        let (target, filter, more) = match statement {
+            Statement::Update(u) => {
+                let mut values = u.assignments.iter_mut();
+                let queries = values.any(|a| {
+                    matches!(a, Assignment::Query(..))
+                        || assigned(a).into_iter().any(Expr::has_query)
+                });
+                (
+                    &u.target,
+                    &mut u.filter,
+                    queries || !u.from.is_empty() || u.with.is_some(),
+                )
+            }
+            Statement::Delete(d) => (
+                &d.target,
+                &mut d.filter,
+                !d.using.is_empty() || d.with.is_some(),
+            ),
+            Statement::Query(q) => match &mut q.body {
+                SetExpr::Select(s) => {
+                    let queries = as_items_mut(&mut s.items).any(Expr::has_query);
+                    match s.from.as_slice() {
+                        [TableRef::Relation(r)] => {
+                            (&**r, &mut s.filter, queries || q.with.is_some())
+                        }
+                        _ => return false,
+                    }
+                }
+                _ => return false,
+            },
+            _ => return false,
+        };
+        let Some(condition) = filter.as_mut().filter(|_| !more) else {
+            return false;
+        };
+        if raising::expr(condition) || raising::everywhere(self.lineage) {
+            return false;
         }
+        self.is_one_by_index(target, filter.as_ref())
     }
 
     /// Could several rows of FROM match one of the target, and which of them is first tell?

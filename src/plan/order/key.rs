@@ -43,6 +43,14 @@ pub(super) fn as_items(items: &[SelectItem]) -> impl Iterator<Item = &Expr> {
     })
 }
 
+/// The same, to change.
+pub(super) fn as_items_mut(items: &mut [SelectItem]) -> impl Iterator<Item = &mut Expr> {
+    items.iter_mut().filter_map(|i| match i {
+        SelectItem::Expr { expr, .. } => Some(expr),
+        SelectItem::Star(_) | SelectItem::FieldStar(_) => None,
+    })
+}
+
 /// A key as an expression: an output column's number means that column.
 pub(super) fn meant<'e>(e: &'e Expr, items: &'e [SelectItem]) -> &'e Expr {
     let item = position(e).and_then(|n| items.get(n));

@@ -11,6 +11,8 @@ use crate::sql::tree::{Expr, Part, Window};
 pub(super) struct Level {
     /// The rows may come in an order that tells of protected values.
     pub(super) exposed: bool,
+    /// A row may make it fail before it is chosen.
+    pub(super) failing: bool,
     /// What tells its rows apart.
     pub(super) identity: Identity,
     /// Its named windows.
@@ -37,6 +39,7 @@ impl Level {
     pub(super) fn outside() -> Self {
         Self {
             exposed: false,
+            failing: false,
             identity: Identity::default(),
             windows: Vec::new(),
             aliases: Vec::new(),

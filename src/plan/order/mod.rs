@@ -16,7 +16,7 @@
 //! | a volatile function or default that may tell one row from the next (`nextval`, `clock_timestamp`) where no key stands above it | refused |
 //!
 //! Which of several errors comes first tells of the order too: where a statement may fail in several ways,
-//! they are one (`raising::in_several_ways`).
+//! they are one (`ways`).
 //!
 //! The key is a random value of each row, `gen_random_uuid()`: PostgreSQL draws it from its strong
 //! random source as the rows go by. There is no secret for a client to learn or for the proxy to keep,
@@ -39,6 +39,8 @@ mod key;
 mod level;
 pub(super) mod raising;
 mod select;
+mod unmatched;
+mod ways;
 
 use std::cell::Cell;
 
@@ -156,7 +158,10 @@ pub(super) fn settle(
     if lineage.apart {
         return Err(calls::apart());
     }
-    let told = raising::in_several_ways(statement);
+    if unmatched::looks_for_none(statement) {
+        return Err(calls::none_found());
+    }
+    let told = !order.is_one(statement) && ways::in_several_ways(statement, lineage);
     let reader = match delivery {
         Delivery::Cursor | Delivery::Table => Reader::Sequence,
         Delivery::Rows | Delivery::Stream => Reader::Client,
@@ -303,15 +308,20 @@ impl Order<'_> {
 
     /// FROM items, left to right. Is there one, of rows in an order that tells nothing?
     fn tables(&mut self, from: &mut [TableRef]) -> Result<bool, Refusal> {
+        self.tables_as(from, Reader::Set)
+    }
+
+    /// The same for a `reader` of the queries among them.
+    fn tables_as(&mut self, from: &mut [TableRef], reader: Reader) -> Result<bool, Refusal> {
         let alone = from.len() == 1;
         let mut settled = false;
         for table in from {
-            settled = self.table(table)? && alone;
+            settled = self.table(table, reader)? && alone;
         }
         Ok(settled)
     }
 
-    fn table(&mut self, table: &mut TableRef) -> Result<bool, Refusal> {
+    fn table(&mut self, table: &mut TableRef, reader: Reader) -> Result<bool, Refusal> {
         match table {
             TableRef::Relation(r) => {
                 if let Some(sample) = &mut r.sample {
@@ -331,7 +341,7 @@ impl Order<'_> {
                 Ok(settled)
             }
             // What it calls may be called again for each row of what it is joined with.
-            TableRef::Derived { query, .. } => self.query(query, Reader::Set),
+            TableRef::Derived { query, .. } => self.query(query, reader),
             TableRef::Function(f) => {
                 for item in &mut f.functions {
                     self.loose(item.call.args.iter_mut().map(|a| &mut a.value))?;
@@ -354,8 +364,8 @@ impl Order<'_> {
                 constraint,
                 ..
             } => {
-                self.table(left)?;
-                self.table(right)?;
+                self.table(left, reader)?;
+                self.table(right, reader)?;
                 if let crate::sql::tree::JoinConstraint::On(e) = constraint {
                     self.loose([e])?;
                 }

@@ -9,49 +9,21 @@ use super::calls::is_builtin_of;
 use crate::analyze::lineage::Lineage;
 use crate::ident::Ident;
 use crate::sql::tree::{
-    Assignment, Distinct, Expr, GroupItem, InsertSource, JoinConstraint, Literal, Part, Query,
-    Select, SelectItem, SetExpr, Statement, TableRef,
+    Expr, GroupItem, JoinConstraint, Literal, Part, Query, Select, SelectItem, SetExpr, Statement,
+    TableRef,
 };
 
-/// Functions of PostgreSQL's own that fail for no value of a row, under a deterministic collation.
-const HARMLESS: &[&str] = &[
-    "bit_length",
-    "btrim",
-    "char_length",
-    "character_length",
-    "initcap",
-    "left",
-    "length",
-    "lower",
-    "ltrim",
-    "md5",
-    "now",
-    "octet_length",
-    "position",
-    "reverse",
-    "right",
-    "rtrim",
-    "starts_with",
-    "strpos",
-    "upper",
-];
-
-/// Those that fail only for a text of a gigabyte, which a parameter may be part of.
+/// Functions that fail only for a text of a gigabyte, which a parameter may be part of.
 const JOINING: &[&str] = &["concat", "concat_ws"];
 
-/// What `date_trunc` cuts anything at.
-const UNITS: &[&str] = &[
-    "day", "hour", "minute", "month", "quarter", "second", "year",
-];
-
-/// Operators of the same kind.
+/// Operators that fail for no value, as far as `Lineage::failing` does not say otherwise.
 const COMPARISONS: &[&str] = &["=", "<>", "<", ">", "<=", ">="];
 
 /// LIKE and its kin fail for a pattern that ends within an escape.
-const PATTERNS: &[&str] = &["~~", "!~~", "~~*", "!~~*"];
+pub(super) const PATTERNS: &[&str] = &["~~", "!~~", "~~*", "!~~*"];
 
 /// Aggregates that fail for no rows a table holds, if what they gather does not.
-const GATHERING: &[&str] = &[
+pub(super) const GATHERING: &[&str] = &[
     "array_agg",
     "avg",
     "bool_and",
@@ -86,12 +58,13 @@ const CHOICE: Look = Look {
     grouped: GroupItem::has_query,
 };
 
-/// Is a column used whose collation many functions of texts fail under?
-pub(in crate::plan) fn is_collated(lineage: &Lineage) -> bool {
-    lineage.relations.iter().any(|r| {
-        let mut columns = r.columns.keys().filter_map(|a| r.relation.attribute(*a));
-        columns.any(|c| !c.deterministic)
-    })
+/// Is a column used whose collation many functions of texts fail under, or something compared that may fail?
+pub(in crate::plan) fn everywhere(lineage: &Lineage) -> bool {
+    lineage.failing
+        || lineage.relations.iter().any(|r| {
+            let mut columns = r.columns.keys().filter_map(|a| r.relation.attribute(*a));
+            columns.any(|c| !c.deterministic)
+        })
 }
 
 /// May a row make this query fail before it is known whether it is among those the query chooses?
@@ -104,6 +77,12 @@ pub(in crate::plan) fn choosing(q: &mut Query) -> bool {
 /// May a row of this query make it fail?
 pub(super) fn query(q: &mut Query) -> bool {
     looked_at(q, WHOLE)
+}
+
+/// May a row make a SELECT fail as it is looked for? An index ends the search for a min() or max() at the
+/// first that is found.
+pub(super) fn looked_for(s: &mut Select) -> bool {
+    s.from.iter_mut().any(table) || s.filter.iter_mut().any(expr)
 }
 
 /// Is there such a query in what is made of rows that are chosen?
@@ -169,7 +148,8 @@ fn table(t: &mut TableRef) -> bool {
     }
 }
 
-fn expr(e: &mut Expr) -> bool {
+/// May a row make an expression fail?
+pub(super) fn expr(e: &mut Expr) -> bool {
     if is_of_no_row(e) {
         return false;
     }
@@ -181,7 +161,7 @@ fn expr(e: &mut Expr) -> bool {
 }
 
 /// Does it fail for no row, if what is in it does not?
-fn is_harmless(e: &mut Expr) -> bool {
+pub(super) fn is_harmless(e: &mut Expr) -> bool {
     match e {
         Expr::Binary(_, op, right) => {
             let (builtin, symbol) = (is_builtin(op), op.symbol.clone());
@@ -191,17 +171,15 @@ fn is_harmless(e: &mut Expr) -> bool {
                 || is_of(&["||"]) && !has_param(e)
         }
         Expr::Call(call) => {
-            let plain = call.over.is_none() && call.filter.is_none() && call.order_by.is_empty();
-            let is_of = |these| is_builtin_of(&call.function.parts, these);
-            let unit = || (call.args.first()).and_then(|unit| text(&unit.value));
-            plain
-                && (is_of(HARMLESS)
-                    || is_of(&["date_trunc"]) && unit().is_some_and(|unit| UNITS.contains(&unit))
-                    || is_of(JOINING) && !has_param(e))
+            let joins = is_builtin_of(&call.function.parts, JOINING);
+            call.harmless && !(joins && has_param(e))
         }
         Expr::Cast(_, ty) => {
-            let text = ty.name.parts.last().map(Ident::as_str);
-            matches!(text, Some("text" | "varchar" | "bpchar")) && ty.array_dims == 0
+            let text = match ty.name.parts.as_slice() {
+                [schema, name] if *schema == "pg_catalog" => name.as_str(),
+                _ => "",
+            };
+            matches!(text, "text" | "varchar" | "bpchar") && ty.array_dims == 0
         }
         Expr::QuantifiedArray { op, .. } | Expr::QuantifiedQuery { op, .. } => {
             is_builtin(op) && COMPARISONS.contains(&&*op.symbol)
@@ -242,7 +220,7 @@ fn is_whole_pattern(e: &Expr) -> bool {
     })
 }
 
-fn has_param(e: &mut Expr) -> bool {
+pub(super) fn has_param(e: &mut Expr) -> bool {
     matches!(e, Expr::Param(_))
         || e.any_part(|part| match part {
             Part::Expr(inner) => has_param(inner),
@@ -250,158 +228,8 @@ fn has_param(e: &mut Expr) -> bool {
         })
 }
 
-/// May a statement fail in more ways than one, so that which it is tells which row came first?
-pub(super) fn in_several_ways(statement: &mut Statement) -> bool {
-    of_statement(statement) > 1
-}
-
-/// In how many ways, as far as that matters.
-fn of_statement(statement: &mut Statement) -> usize {
-    match statement {
-        Statement::Query(q) => of_query(q),
-        // What is written may be against a constraint.
-        Statement::Insert(i) => match &mut i.source {
-            InsertSource::Query(q) => of_query(q).saturating_add(1),
-            InsertSource::Values(_) | InsertSource::DefaultValues => 0,
-        },
-        Statement::Update(u) => (u.assignments.iter_mut().map(of_assignment).sum::<usize>())
-            .saturating_add(of_exprs(&mut u.filter))
-            .saturating_add(u.from.iter_mut().map(of_table).sum())
-            .saturating_add(1),
-        Statement::Delete(d) => of_exprs(&mut d.filter)
-            .saturating_add(d.using.iter_mut().map(of_table).sum())
-            .saturating_add(1),
-        _ => 0,
-    }
-}
-
-fn of_assignment(assignment: &mut Assignment) -> usize {
-    // A value that is one for one row and another for the next is against one constraint or another.
-    let of = |e: &mut Expr| {
-        let varies = usize::from(!is_of_no_row(e));
-        of_expr(e).saturating_add(varies)
-    };
-    match assignment {
-        Assignment::One(_, value) => value.iter_mut().map(of).sum(),
-        Assignment::Row(_, values) => values.iter_mut().flatten().map(of).sum(),
-        Assignment::Query(_, q) => of_query(q).saturating_add(1),
-    }
-}
-
-fn of_query(q: &mut Query) -> usize {
-    let ctes = q.with.iter_mut().flat_map(|w| &mut w.ctes);
-    let ctes = ctes.map(|cte| of_statement(&mut cte.body)).sum::<usize>();
-    let keys = of_exprs(q.order_by.iter_mut().map(|o| &mut o.expr));
-    ctes.saturating_add(of_body(&mut q.body))
-        .saturating_add(keys)
-}
-
-fn of_body(b: &mut SetExpr) -> usize {
-    match b {
-        SetExpr::Select(s) => {
-            let items = s.items.iter_mut().filter_map(|item| match item {
-                SelectItem::Expr { expr, .. } => Some(expr),
-                SelectItem::Star(_) | SelectItem::FieldStar(_) => None,
-            });
-            let on = match &mut s.distinct {
-                Some(Distinct::On(keys)) => keys.as_mut_slice(),
-                Some(Distinct::All) | None => &mut [],
-            };
-            let exprs = items.chain(&mut s.filter).chain(&mut s.having).chain(on);
-            of_exprs(exprs)
-                .saturating_add(s.from.iter_mut().map(of_table).sum())
-                .saturating_add(s.group_by.iter_mut().map(of_group_item).sum())
-        }
-        SetExpr::Query(q) => of_query(q),
-        SetExpr::Values(rows) => of_exprs(rows.iter_mut().flatten()),
-        SetExpr::Chain { first, rest } => {
-            let rest = rest.iter_mut().map(|(_, _, arm)| of_body(arm));
-            of_body(first).saturating_add(rest.sum())
-        }
-    }
-}
-
-fn of_group_item(item: &mut GroupItem) -> usize {
-    match item {
-        GroupItem::Empty => 0,
-        GroupItem::Expr(e) => of_expr(e),
-        GroupItem::List(list) => of_exprs(list),
-        GroupItem::Rollup(sets) | GroupItem::Cube(sets) => of_exprs(sets.iter_mut().flatten()),
-        GroupItem::Sets(items) => items.iter_mut().map(of_group_item).sum(),
-    }
-}
-
-fn of_table(t: &mut TableRef) -> usize {
-    match t {
-        TableRef::Relation(_) => 0,
-        TableRef::Derived { query, .. } => of_query(query),
-        TableRef::Join {
-            left,
-            right,
-            constraint,
-            ..
-        } => {
-            let on = match constraint {
-                JoinConstraint::On(on) => of_expr(on),
-                JoinConstraint::Using(..) | JoinConstraint::Natural | JoinConstraint::None => 0,
-            };
-            on.saturating_add(of_table(left))
-                .saturating_add(of_table(right))
-        }
-        TableRef::Function(f) => {
-            let args = f.functions.iter_mut().flat_map(|item| &mut item.call.args);
-            of_exprs(args.map(|a| &mut a.value)).saturating_add(1)
-        }
-        TableRef::Keyword(_) => 2,
-    }
-}
-
-fn of_exprs<'e>(exprs: impl IntoIterator<Item = &'e mut Expr>) -> usize {
-    exprs.into_iter().map(of_expr).sum()
-}
-
-fn of_expr(e: &mut Expr) -> usize {
-    if is_of_no_row(e) {
-        return 0;
-    }
-    let gathers = matches!(e, Expr::Call(call) if is_builtin_of(&call.function.parts, GATHERING));
-    let own = match e {
-        _ if gathers || is_harmless(e) => 0,
-        // One operator fails in several ways, given what it fails with.
-        _ if chooses(e) => 2,
-        _ => 1,
-    };
-    let mut inside = 0_usize;
-    let _: bool = e.any_part(|part| {
-        inside = inside.saturating_add(match part {
-            Part::Expr(inner) => of_expr(inner),
-            Part::Query(q) => of_query(q),
-        });
-        false
-    });
-    inside.saturating_add(own)
-}
-
-/// Is there something in it that is one thing for one row and another for the next?
-fn chooses(e: &mut Expr) -> bool {
-    e.any_part(|part| match part {
-        Part::Expr(inner) => {
-            matches!(
-                inner,
-                Expr::Case { .. }
-                    | Expr::Coalesce(_)
-                    | Expr::NullIf(..)
-                    | Expr::Greatest(_)
-                    | Expr::Least(_)
-                    | Expr::Subscripts(..)
-            ) || chooses(inner)
-        }
-        Part::Query(_) => true,
-    })
-}
-
 /// It is the same for every row, and so is its failure.
-fn is_of_no_row(e: &mut Expr) -> bool {
+pub(super) fn is_of_no_row(e: &mut Expr) -> bool {
     let made = match e {
         Expr::Literal(_) | Expr::Param(_) | Expr::Constant { .. } => return true,
         Expr::Call(call) => call.over.is_none() && call.filter.is_none() && !call.args.is_empty(),

@@ -61,8 +61,7 @@ impl Order<'_> {
         let ordered = limited || !q.order_by.is_empty() || distinct_on;
         // By an error, whoever stops at a row tells which it was.
         let stops = matches!(reader, Reader::Existence | Reader::Member);
-        let fails = |q: &mut Query| raising::is_collated(self.lineage) || raising::query(q);
-        let stops = reader == Reader::Existence || stops && compared;
+        let fails = |q: &mut Query| raising::everywhere(self.lineage) || raising::query(q);
         let told = stops && !limited && fails(q);
         let seen = match reader {
             Reader::Existence => told,
@@ -220,6 +219,7 @@ impl Order<'_> {
         let level = Level {
             exposed: !settled && (compared || any(&self.indexed, met))
                 || compared && resorts(s, order_by),
+            failing: raising::everywhere(self.lineage) || raising::looked_for(s),
             identity: Identity::of(&s.from, s.filter.as_ref(), reader),
             windows: s.windows.clone(),
             aliases: s.from.iter().flat_map(TableRef::aliases).cloned().collect(),

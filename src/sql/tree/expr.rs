@@ -161,6 +161,8 @@ pub struct Call {
     pub apart: bool,
     /// Set by resolution: what it is given may be floats, whose sums are not exact.
     pub inexact: bool,
+    /// Set by resolution: it fails for no row, if its arguments do not.
+    pub harmless: bool,
 }
 
 impl Call {
@@ -202,6 +204,7 @@ impl Call {
             over: None,
             apart: false,
             inexact: false,
+            harmless: false,
         }
     }
 }
