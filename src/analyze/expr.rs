@@ -336,9 +336,7 @@ impl Analyzer<'_> {
         if uses != Uses::COMPUTE {
             self.meet(&types);
         }
-        if let ("||" | "~~" | "!~~" | "~~*" | "!~~*", [l, r]) = (&*op_symbol, types) {
-            self.meet(&[l, r, Some(oid::TEXT)]);
-        }
+        self.meet_text(&op_symbol, types);
         if let ("+" | "-" | "*" | "/" | "%", Some(l), Some(r)) = (&*op.symbol, left.ty, right.ty) {
             ty = ty.or_else(|| Self::widest(&[l, r]));
         }

@@ -89,6 +89,22 @@ impl Analyzer<'_> {
         self.lineage.failing = self.lineage.failing || !self.is_harmless_mix(types);
     }
 
+    /// The same of the operands of LIKE, which are texts, and of `||`, one of which is.
+    pub(super) fn meet_text(&mut self, symbol: &str, [l, r]: [Option<Oid>; 2]) {
+        let text = |ty: Option<Oid>| matches!(ty, Some(oid::TEXT | oid::VARCHAR));
+        match symbol {
+            "||" if text(l) || text(r) => {
+                let document = |ty: Option<Oid>| ty == Some(oid::JSONB);
+                let harmless = [l, r]
+                    .iter()
+                    .all(|ty| self.is_harmless_mix(&[*ty]) && !document(*ty));
+                self.lineage.failing |= !harmless;
+            }
+            "||" | "~~" | "!~~" | "~~*" | "!~~*" => self.meet(&[l, r, Some(oid::TEXT)]),
+            _ => {}
+        }
+    }
+
     /// The same of a comparison by a keyword, and of what it is compared with, in order.
     pub(super) fn meet_written(&mut self, e: &Expr, left: Option<Oid>, others: &[Option<Oid>]) {
         let (one, with): (Option<&Expr>, Vec<&Expr>) = match e {

@@ -258,8 +258,10 @@ pub struct Lineage {
     pub relations: Vec<RelationUse>,
     /// Columns whose stored values a constraint compares with what is written.
     pub probed: BTreeSet<(RelationId, AttrNumber)>,
-    /// Rows are grouped or made distinct by values of which equal ones differ (`alike`).
+    /// Rows are grouped by values of which equal ones differ (`alike`).
     pub apart: bool,
+    /// The same of DISTINCT and set operations.
+    pub mixed: bool,
     /// Texts may be compared under a collation of which equal ones differ.
     pub collated: bool,
     /// Texts have collations that are not the database's.

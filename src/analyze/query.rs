@@ -131,7 +131,7 @@ impl Analyzer<'_> {
                     SetOp::Except if !all => self.shows_alike(&l),
                     _ => self.is_kept(alike, l.ty) || scale.is_some(),
                 };
-                self.lineage.apart |= !shown;
+                self.lineage.mixed |= !shown;
                 self.lineage.mark_all(&l.sources, Uses::EQUALITY);
                 self.lineage.mark_all(&r.sources, Uses::EQUALITY);
                 self.lineage.equalities.push(Equality {

@@ -63,7 +63,8 @@ impl Analyzer<'_> {
             None => {}
             Some(Distinct::All) => {
                 for o in &outputs {
-                    self.grouped_output(o);
+                    self.lineage.mixed |= !self.shows_alike(o);
+                    self.grouped(&o.sources);
                 }
             }
             Some(Distinct::On(keys)) => {

@@ -306,7 +306,7 @@ pub(super) fn apart() -> Refusal {
         "cannot choose among equal values that may differ, as 1.0 and 1.00, where the order of rows is \
          protected",
     )
-    .detail("Which of them GROUP BY, DISTINCT or a set operation shows would tell which row came first.")
+    .detail("Which of them GROUP BY shows would tell which row came first.")
     .hint("Give numbers a scale, as in round(x, 2) or x::numeric(12,2), or group by x::text.")
 }
 

@@ -85,6 +85,15 @@ fn number(position: usize) -> Expr {
 /// PostgreSQL sorts by their own columns only.
 pub(super) fn wrap(q: &mut Query) -> Walked {
     let names = names(&q.body)?;
+    number_keys(q)?;
+    let body = std::mem::replace(&mut q.body, SetExpr::Values(Vec::new()));
+    q.body = outer(alone(body), &names, 0);
+    q.order_by.push(order_key());
+    Ok(())
+}
+
+/// Sort keys by their numbers in the select list.
+fn number_keys(q: &mut Query) -> Walked {
     if let SetExpr::Select(s) = &q.body {
         for item in &mut q.order_by {
             if position(&item.expr).is_none() {
@@ -93,9 +102,36 @@ pub(super) fn wrap(q: &mut Query) -> Walked {
             }
         }
     }
-    let body = std::mem::replace(&mut q.body, SetExpr::Values(Vec::new()));
-    q.body = outer(alone(body), &names, 0);
-    q.order_by.push(order_key());
+    Ok(())
+}
+
+/// `SELECT DISTINCT … FROM (body ORDER BY key) AS rows`: of equal rows, any is the first.
+pub(super) fn wrap_distinct(q: &mut Query) -> Walked {
+    let names = names(&q.body)?;
+    number_keys(q)?;
+    let mut body = std::mem::replace(&mut q.body, SetExpr::Values(Vec::new()));
+    if let SetExpr::Select(s) = &mut body {
+        s.distinct = None;
+    }
+    let mut inner = alone(body);
+    inner.order_by.push(order_key());
+    q.body = outer(inner, &names, 0);
+    if let SetExpr::Select(s) = &mut q.body {
+        s.distinct = Some(Distinct::All);
+    }
+    Ok(())
+}
+
+/// The same of an arm of a set operation.
+pub(super) fn shuffle_arm(arm: &mut SetExpr) -> Walked {
+    let names = names(arm)?;
+    let inner = match std::mem::replace(arm, SetExpr::Values(Vec::new())) {
+        SetExpr::Query(q) => *q,
+        body => alone(body),
+    };
+    let mut shuffled = alone(outer(inner, &names, 0));
+    shuffled.order_by.push(order_key());
+    *arm = SetExpr::Query(Box::new(shuffled));
     Ok(())
 }
 

@@ -15,6 +15,9 @@
 //! | rows changed in the order of tokens: RETURNING | refused, PostgreSQL has no place for a key |
 //! | a volatile function or default that may tell one row from the next (`nextval`, `clock_timestamp`) where no key stands above it | refused |
 //!
+//! Of equal values that look otherwise GROUP BY shows the first: that is refused (`calls::apart`). DISTINCT and
+//! set operations read their rows in a random order then (`shuffled`).
+//!
 //! Which of several errors comes first tells of the order too: where a statement may fail in several ways,
 //! they are one (`ways`).
 //!
@@ -39,6 +42,7 @@ mod key;
 mod level;
 pub(super) mod raising;
 mod select;
+mod shuffled;
 mod unmatched;
 mod ways;
 
@@ -157,6 +161,9 @@ pub(super) fn settle(
     }
     if lineage.apart {
         return Err(calls::apart());
+    }
+    if lineage.mixed {
+        shuffled::shuffle(statement)?;
     }
     if unmatched::looks_for_none(statement) {
         return Err(calls::none_found());
