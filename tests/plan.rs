@@ -11,6 +11,8 @@
     reason = "a test that cannot set its stage has failed"
 )]
 
+#[path = "plan/shapes.rs"]
+mod shapes;
 #[path = "plan/stage.rs"]
 mod stage;
 

@@ -3,7 +3,7 @@
 //!
 //! | in the statement | the hidden column |
 //! |---|---|
-//! | `mask IS NULL` | is there a value? |
+//! | `mask IS NULL` | the stored value, for that test alone (see `present`) |
 //! | `mask = 'constant'`, `IN`, `LIKE 'beginning%'`, a member of a document | [`CompiledMask::ask`] |
 //! | `mask = mask` of two relations | is there a value, as a number (see [`Hidden::joined`]) |
 //!
@@ -15,31 +15,25 @@
 //! Deliberately absent: grouped columns, beside which a new one would not be grouped, relations masked in
 //! place, which have no derived table, and queries that are grouped by, which have to stay what they are.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
-use super::decide::{Decisions, Place};
+use super::decide::Decisions;
+use super::fenced::Fences;
+use super::handed::{Handed, Open};
+use super::indexed::{Repeated, is_lateral};
 use super::once::once;
 use super::order::raising;
-use crate::analyze::ColumnForm;
-use crate::analyze::lineage::{Lineage, Source};
-use crate::catalog::Index;
+use crate::analyze::lineage::Lineage;
 use crate::ident::Ident;
-use crate::mask::{CompiledMask, Question};
-use crate::pg::AttrNumber;
-use crate::pg::types::oid;
-use crate::policy::Treatment;
 use crate::refusal::Refusal;
 use crate::sql::print::{DerivedColumn, INNER_ALIAS, RelationForm, Rewrite};
 use crate::sql::tree::{
-    BoolTest, Column, Distinct, Expr, GroupItem, JoinConstraint, Literal, Operator, OrderItem,
-    Part, Query, RelationId, Select, SelectItem, SetExpr, Statement, TableRef, Walked,
+    BoolTest, Column, Distinct, Expr, GroupItem, Operator, OrderItem, Part, Query, RelationId,
+    Select, SelectItem, SetExpr, Statement, TableRef, Walked,
 };
 
 /// A longer list is compared with the mask, once.
 const MAX_MEMBERS: usize = 4;
-
-/// Relations whose columns may be asked about here, with their aliases.
-pub(super) type Open = BTreeMap<RelationId, Ident>;
 
 /// One walk over one resolved statement.
 pub(super) struct Hidden<'a> {
@@ -51,11 +45,27 @@ pub(super) struct Hidden<'a> {
     /// No query has been entered yet.
     outermost: bool,
     /// What is walked chooses rows, so that an index may serve it.
-    chooses: bool,
+    pub(super) chooses: bool,
     /// And to be false is the same there as to be NULL.
     pub(super) filters: bool,
-    /// Not with a range that is wider than what the mask shows: that a row fails would tell of it.
-    exactly: bool,
+    /// Not with a condition that is wider than what the mask shows: that a row fails would tell of it.
+    pub(super) exactly: bool,
+    /// The aliases of the FROM items of the query that is walked.
+    pub(super) level: BTreeSet<Ident>,
+    /// And those of them whose rows the join whose condition is walked may leave out.
+    pub(super) nullable: BTreeSet<Ident>,
+    /// Queries that hand columns of masked relations on; none where someone reads whole rows of queries.
+    pub(super) handed: Vec<Handed>,
+    /// Columns that are NULL only in rows that a join has left out, whose condition has compared them.
+    pub(super) proved: Vec<Column>,
+    /// The query that comes next runs for each row around it.
+    each_row: bool,
+    /// What is known of the query that is walked, if it does.
+    pub(super) repeats: Option<Repeated>,
+    /// Masks of two FROM items of it are compared.
+    pub(super) joins: bool,
+    pub(super) fences: Fences,
+    pub(super) hands: bool,
 }
 
 /// Moves the questions of a query into its masked relations.
@@ -68,9 +78,17 @@ pub(super) fn hide(
     let Statement::Query(query) = statement else {
         return Ok(());
     };
-    let exactly = raising::everywhere(lineage) || raising::choosing(query);
     let mut hidden = Hidden {
-        exactly,
+        exactly: raising::everywhere(lineage) || raising::choosing(query),
+        hands: !super::handed::whole_rows(query),
+        handed: Vec::new(),
+        level: BTreeSet::new(),
+        nullable: BTreeSet::new(),
+        proved: Vec::new(),
+        each_row: false,
+        repeats: None,
+        joins: false,
+        fences: Fences::default(),
         lineage,
         decisions,
         rewrite,
@@ -79,37 +97,86 @@ pub(super) fn hide(
         chooses: false,
         filters: false,
     };
-    hidden.query(query, &Open::new())
+    hidden.query(query, &Open::default())?;
+    hidden.fence();
+    Ok(())
 }
 
 impl Hidden<'_> {
-    fn query(&mut self, q: &mut Query, open: &Open) -> Walked {
+    /// Walks a query, and says which it is among those that hand columns on.
+    fn query(&mut self, q: &mut Query, open: &Open) -> Result<Option<usize>, Refusal> {
         let outermost = std::mem::take(&mut self.outermost);
-        for cte in q.with.iter_mut().flat_map(|w| &mut w.ctes) {
-            if let Statement::Query(body) = &mut *cte.body {
-                self.query(body, open)?;
-            }
+        let Some(with) = &mut q.with else {
+            return self.bodied(q, open, outermost);
+        };
+        let each_row = std::mem::take(&mut self.each_row);
+        let mut seen = open.clone();
+        if with.recursive {
+            seen.forget(with);
         }
-        match &mut q.body {
-            SetExpr::Select(select) => {
-                let partial = q.limit.is_some() || !outermost;
-                self.select(select, &mut q.order_by, open)?;
-                once(
-                    select,
-                    &mut q.order_by,
-                    partial,
-                    self.lineage,
-                    self.decisions,
-                )
-            }
-            body => self.body(body, open),
+        for cte in &mut with.ctes {
+            let handed = match &mut *cte.body {
+                Statement::Query(body) => self.query(body, &seen)?,
+                _ => None,
+            };
+            let plain = cte.search.is_none() && cte.cycle.is_none();
+            seen.name(&cte.name, handed.filter(|_| plain));
         }
+        self.each_row = each_row;
+        let handed = self.bodied(q, &seen, outermost)?;
+        if let Some(with) = &mut q.with {
+            self.write_with(with);
+        }
+        Ok(handed)
+    }
+
+    fn bodied(
+        &mut self,
+        q: &mut Query,
+        open: &Open,
+        outermost: bool,
+    ) -> Result<Option<usize>, Refusal> {
+        let partial = q.limit.is_some() || !outermost;
+        let repeats = std::mem::take(&mut self.each_row).then(|| self.repeated(q));
+        let SetExpr::Select(select) = &mut q.body else {
+            return self.body(&mut q.body, open).map(|()| None);
+        };
+        let around = std::mem::replace(&mut self.repeats, repeats.flatten());
+        let rows = self.select(select, &mut q.order_by, open)?;
+        if let Some(repeats) = std::mem::replace(&mut self.repeats, around) {
+            repeats.finish(q);
+        }
+        let own = rows
+            .relations
+            .keys()
+            .filter(|id| !open.relations.contains_key(id));
+        self.limited(q, own.copied().filter(|_| !rows.joins));
+        if rows.joins {
+            super::joined::limit_later(q);
+        }
+        let handed = self.hands(q, &rows);
+        let SetExpr::Select(select) = &mut q.body else {
+            return Ok(handed);
+        };
+        once(
+            select,
+            &mut q.order_by,
+            partial,
+            self.lineage,
+            self.decisions,
+        )?;
+        Ok(handed)
     }
 
     fn body(&mut self, body: &mut SetExpr, open: &Open) -> Walked {
         match body {
-            SetExpr::Select(select) => self.select(select, &mut [], open),
-            SetExpr::Query(q) => self.query(q, open),
+            SetExpr::Select(select) => {
+                let around = self.repeats.take();
+                self.select(select, &mut [], open)?;
+                self.repeats = around;
+                Ok(())
+            }
+            SetExpr::Query(q) => self.query(q, open).map(|_| ()),
             SetExpr::Values(rows) => self.exprs(rows.iter_mut().flatten(), open),
             SetExpr::Chain { first, rest } => {
                 self.body(first, open)?;
@@ -119,19 +186,48 @@ impl Hidden<'_> {
         }
     }
 
-    fn select(&mut self, s: &mut Select, order_by: &mut [OrderItem], open: &Open) -> Walked {
-        let mut rows = open.clone();
+    /// Walks a SELECT, and returns what may be asked about in it.
+    fn select(
+        &mut self,
+        s: &mut Select,
+        order_by: &mut [OrderItem],
+        open: &Open,
+    ) -> Result<Open, Refusal> {
+        let level = s.from.iter().flat_map(TableRef::aliases).cloned().collect();
+        let level = std::mem::replace(&mut self.level, level);
+        let nullable = std::mem::take(&mut self.nullable);
+        let proved = std::mem::take(&mut self.proved);
+        let joins = std::mem::take(&mut self.joins);
+        let mut rows = open.within(&s.from);
         for table in &s.from {
             self.relations(table, &mut rows);
         }
+        self.clauses(s, order_by, &mut rows, open)?;
+        for table in &mut s.from {
+            self.write_table(table);
+        }
+        rows.joins = std::mem::replace(&mut self.joins, joins);
+        self.level = level;
+        self.nullable = nullable;
+        self.proved = proved;
+        Ok(rows)
+    }
+
+    fn clauses(
+        &mut self,
+        s: &mut Select,
+        order_by: &mut [OrderItem],
+        rows: &mut Open,
+        open: &Open,
+    ) -> Walked {
         let chooses = std::mem::replace(&mut self.chooses, true);
         for table in &mut s.from {
-            self.table(table, &rows)?;
+            self.table(table, rows)?;
         }
-        (s.filter.iter_mut()).try_for_each(|filter| self.condition(filter, &rows))?;
+        (s.filter.iter_mut()).try_for_each(|filter| self.condition(filter, rows))?;
         self.chooses = false;
         // What stands after GROUP BY must be grouped, and there a column is, not what is asked of it.
-        let seen = if s.group_by.is_empty() { &rows } else { open };
+        let seen = if s.group_by.is_empty() { &*rows } else { open };
         if s.group_by.iter_mut().any(GroupItem::has_query) {
             self.chooses = chooses;
             return Ok(());
@@ -157,11 +253,17 @@ impl Hidden<'_> {
     fn relations(&self, table: &TableRef, rows: &mut Open) {
         match table {
             TableRef::Relation(r) => {
-                let Some((id, alias)) = r.id.zip(r.alias.as_ref()) else {
+                let Some(alias) = r.alias.as_ref() else {
                     return;
                 };
-                if let Some(RelationForm::Derived(_)) = self.rewrite.relations.get(&id) {
-                    rows.insert(id, alias.name.clone());
+                match (r.id, r.name.parts.as_slice()) {
+                    (Some(id), _) => {
+                        if let Some(RelationForm::Derived(_)) = self.rewrite.relations.get(&id) {
+                            rows.relations.insert(id, alias.name.clone());
+                        }
+                    }
+                    (None, [cte]) => rows.refer(cte, &alias.name),
+                    (None, _) => {}
                 }
             }
             TableRef::Join {
@@ -180,24 +282,22 @@ impl Hidden<'_> {
         }
     }
 
-    fn table(&mut self, table: &mut TableRef, rows: &Open) -> Walked {
+    pub(super) fn table(&mut self, table: &mut TableRef, rows: &mut Open) -> Walked {
         match table {
-            TableRef::Derived { query, .. } => self.query(query, rows),
-            TableRef::Join {
-                left,
-                right,
-                constraint,
-                ..
+            TableRef::Derived {
+                query,
+                alias,
+                lateral,
             } => {
-                self.table(left, rows)?;
-                self.table(right, rows)?;
-                match constraint {
-                    JoinConstraint::On(on) => self.condition(on, rows),
-                    JoinConstraint::Using(..) | JoinConstraint::Natural | JoinConstraint::None => {
-                        Ok(())
-                    }
+                self.each_row = *lateral && is_lateral(query);
+                let handed = self.query(query, rows)?;
+                if let Some(alias) = alias {
+                    rows.call(&alias.name, handed);
                 }
+                Ok(())
             }
+            TableRef::Join { alias: Some(_), .. } => self.join(table, &mut rows.clone()),
+            TableRef::Join { .. } => self.join(table, rows),
             TableRef::Function(f) => {
                 let args = f.functions.iter_mut().flat_map(|i| &mut i.call.args);
                 self.exprs(args.map(|a| &mut a.value), rows)
@@ -213,7 +313,7 @@ impl Hidden<'_> {
     fn part(&mut self, part: Part<'_>, open: &Open) -> Walked {
         match part {
             Part::Expr(e) => self.expr(e, open),
-            Part::Query(q) => self.query(q, open),
+            Part::Query(q) => self.query(q, open).map(|_| ()),
         }
     }
 
@@ -224,7 +324,9 @@ impl Hidden<'_> {
         }
         let filters = self.filters;
         self.filters &= matches!(e, Expr::And(_) | Expr::Or(_));
+        self.each_row = matches!(e, Expr::Subquery(_) | Expr::ArrayQuery(_));
         let done = e.parts(&mut |part| self.part(part, open));
+        self.each_row = false;
         self.filters = filters;
         done
     }
@@ -274,45 +376,11 @@ impl Hidden<'_> {
                 let Expr::Column(c) = &**inner else {
                     return None;
                 };
-                self.exact(c)?;
-                let present = self.column(c, open, |x| Some(format!("({x} IS NOT NULL)")))?;
-                let test = match test {
-                    BoolTest::NotNull => BoolTest::True,
-                    // Of a row that an outer join leaves out, a hidden column is NULL too.
-                    _ => BoolTest::NotTrue,
-                };
-                Some(Expr::Test(Box::new(present), test))
+                let present = self.present(c, open)?;
+                Some(Expr::Test(Box::new(present), *test))
             }
             _ => None,
         }
-    }
-
-    /// `column op 'constant'`
-    fn compared(&mut self, c: &Column, symbol: &str, value: &str, open: &Open) -> Option<Expr> {
-        let (question, negated) = match symbol {
-            "=" => (Question::Equals(value), false),
-            "<>" => (Question::Equals(value), true),
-            "~~" => (Question::Like(value), false),
-            "!~~" => (Question::Like(value), true),
-            "->" => (Question::Member(value), false),
-            "->>" => (Question::MemberText(value), false),
-            "#>" => (Question::At(value), false),
-            "#>>" => (Question::AtText(value), false),
-            "?" => (Question::HasKey(value), false),
-            "@>" => (Question::Contains(value), false),
-            _ => return None,
-        };
-        let mask = self.mask(c)?;
-        if matches!(question, Question::Equals(_) | Question::Like(_)) && !self.is_text(c) {
-            return None;
-        }
-        let ordered = self.chooses && !self.exactly && !negated && self.is_ordered(c);
-        let answer = self.column(c, open, |x| mask.ask(question, x, ordered))?;
-        Some(if negated {
-            Expr::Not(Box::new(answer))
-        } else {
-            answer
-        })
     }
 
     /// A hidden column of the relation `c` is of, from the stored column's SQL.
@@ -322,10 +390,20 @@ impl Hidden<'_> {
         open: &Open,
         sql: impl FnOnce(&str) -> Option<String>,
     ) -> Option<Expr> {
-        let (id, attnum) = c.base?;
-        if open.get(&id) != c.qualifier.as_ref() {
+        let (id, _) = c.base?;
+        if open.relations.get(&id) != c.qualifier.as_ref() {
             return None;
         }
+        self.made(c, sql)
+    }
+
+    /// The same, of a relation that is known to have hidden columns.
+    pub(super) fn made(
+        &mut self,
+        c: &Column,
+        sql: impl FnOnce(&str) -> Option<String>,
+    ) -> Option<Expr> {
+        let (id, attnum) = c.base?;
         let relation = &self.lineage.relation(id)?.relation;
         let mut stored = Ident::exact(INNER_ALIAS).quoted();
         stored.push('.');
@@ -358,68 +436,6 @@ impl Hidden<'_> {
             name: made.clone(),
             base: None,
         }))
-    }
-
-    fn treatment(&self, c: &Column) -> Option<&Treatment> {
-        let (relation, attnum) = c.base?;
-        let decided = self
-            .decisions
-            .columns
-            .get(&Source::Column { relation, attnum })?;
-        match &decided.form {
-            ColumnForm::Rule(rule) if decided.place == Place::Source => Some(&rule.treatment),
-            _ => None,
-        }
-    }
-
-    fn mask(&self, c: &Column) -> Option<std::sync::Arc<CompiledMask>> {
-        match self.treatment(c)? {
-            Treatment::Mask(mask) => Some(std::sync::Arc::clone(mask)),
-            _ => None,
-        }
-    }
-
-    /// Masks and tokens are NULL for NULL only; of a constant, composite values may be otherwise.
-    fn exact(&self, c: &Column) -> Option<()> {
-        match self.treatment(c)? {
-            Treatment::Mask(mask) => (!mask.is_constant()).then_some(()),
-            // What has no token is NULL.
-            Treatment::Token(token) => (!token.is_guarded()).then_some(()),
-            Treatment::Clear | Treatment::Nullify | Treatment::Deny => None,
-        }
-    }
-
-    /// Is it a text, of a collation under which equal texts are the same bytes?
-    fn is_text(&self, c: &Column) -> bool {
-        let attribute = |(id, attnum): (RelationId, AttrNumber)| {
-            self.lineage.relation(id)?.relation.attribute(attnum)
-        };
-        c.base
-            .and_then(attribute)
-            .is_some_and(|c| matches!(c.type_oid, oid::TEXT | oid::VARCHAR) && c.deterministic)
-    }
-
-    /// Is there an index of its texts in the order of their code points?
-    fn is_ordered(&self, c: &Column) -> bool {
-        let Some((relation, attnum)) = c.base else {
-            return false;
-        };
-        let used = self.lineage.relation(relation);
-        let first = |i: &Index| i.code_points && i.columns.first() == Some(&attnum);
-        used.is_some_and(|used| used.relation.indexes.iter().any(first))
-    }
-
-    /// The string a constant is, if it is printed as it was written.
-    fn text<'e>(&self, e: &'e Expr) -> Option<&'e str> {
-        match e {
-            Expr::Literal(Literal::String(text)) => Some(text.value()),
-            Expr::Constant { list, member, expr }
-                if !self.rewrite.constants.contains_key(&(*list, *member)) =>
-            {
-                self.text(expr)
-            }
-            _ => None,
-        }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! [`Plan`] is sealed: only `decide` makes one, and only a plan can become an upstream request.
 
+mod asked;
 mod bound;
 mod cache;
 mod constraints;
@@ -13,8 +14,11 @@ mod decide;
 mod decoded;
 mod explain;
 mod facts;
+mod fenced;
+mod handed;
 mod held;
 mod hidden;
+mod indexed;
 mod joined;
 mod narrowed;
 mod observe;

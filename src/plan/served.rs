@@ -7,14 +7,17 @@
 //!
 //! Deliberately absent: targets of writes, which have no derived table.
 
-use super::hidden::{Hidden, Open};
+use super::handed::Open;
+use super::hidden::Hidden;
 use crate::analyze::lineage::Source;
+use crate::pg::AttrNumber;
 use crate::pg::types::oid;
-use crate::sql::tree::{Column, Expr, Literal, Operator, Quantifier, Walked};
+use crate::sql::tree::{Expr, Literal, Operator, Quantifier, RelationId, Walked};
 
 impl Hidden<'_> {
     /// A condition that chooses rows.
     pub(super) fn condition(&mut self, condition: &mut Expr, open: &Open) -> Walked {
+        self.opened(condition, open);
         self.served(condition, open);
         let filters = std::mem::replace(&mut self.filters, true);
         let done = self.expr(condition, open);
@@ -74,7 +77,8 @@ impl Hidden<'_> {
             }
             _ => return None,
         };
-        self.is_guarded_text(c)?;
+        self.is_guarded_text(c.base?)?;
+        self.fences.open.extend(c.base.map(|(id, _)| id));
         self.column(c, open, |x| {
             let equal = |value: &String| format!("{x} OPERATOR(\"pg_catalog\".=) {value}");
             let any = array.iter().map(|array| equal(&format!("ANY ({array})")));
@@ -97,8 +101,10 @@ impl Hidden<'_> {
     }
 
     /// Do the column's stored values stand for tokens, of which not every value has one?
-    fn is_guarded_text(&self, c: &Column) -> Option<()> {
-        let (relation, attnum) = c.base?;
+    pub(super) fn is_guarded_text(
+        &self,
+        (relation, attnum): (RelationId, AttrNumber),
+    ) -> Option<()> {
         let source = Source::Column { relation, attnum };
         self.decisions.columns.get(&source)?.guard()?;
         let (_, column) = self.lineage.column(source)?;

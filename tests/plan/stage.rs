@@ -87,6 +87,18 @@ impl Stage {
         self.connect("clinic_support")
     }
 
+    /// The clinic with more rows, for who looks at PostgreSQL's plans.
+    pub(crate) fn crowd(&self, sql: &str) -> Connection<'_> {
+        self.cluster
+            .run("postgres", "CREATE DATABASE crowd TEMPLATE clinic")
+            .unwrap();
+        let crowd = self.connect("crowd");
+        crowd.run(sql).unwrap();
+        let pins = "SET search_path = pg_catalog, pg_temp; SET enable_mergejoin = off";
+        crowd.run(pins).unwrap();
+        crowd
+    }
+
     /// How to reach a database, for `--dsn`.
     pub(crate) fn url(&self, database: &str) -> String {
         format!(

@@ -1,0 +1,347 @@
+//! Columns of masked relations that a query in FROM, or of WITH, hands on as they are: dbt and BI tools
+//! put one around every table. A question about such a column is answered by the relation's hidden
+//! column, which the query then hands on as well.
+//!
+//! Deliberately absent: queries that group or say DISTINCT, whose rows another column would change, and
+//! statements that read whole rows of queries, of which it would be seen.
+
+use std::collections::BTreeMap;
+
+use super::hidden::Hidden;
+use crate::ident::Ident;
+use crate::pg::AttrNumber;
+use crate::sql::tree::{
+    Column, Expr, GroupItem, JoinConstraint, Part, Query, RelationId, Select, SelectItem, SetExpr,
+    Statement, TableRef, With,
+};
+
+/// What may be asked about at one place.
+#[derive(Clone, Default)]
+pub(super) struct Open {
+    /// Masked relations, with their aliases.
+    pub(super) relations: BTreeMap<RelationId, Ident>,
+    /// Queries that hand something on: their places in [`Hidden::handed`], by alias.
+    queries: BTreeMap<Ident, usize>,
+    /// The same of WITH, by name.
+    ctes: BTreeMap<Ident, usize>,
+    /// Masks of two FROM items were compared.
+    pub(super) joins: bool,
+}
+
+/// A query that hands columns on.
+pub(super) struct Handed {
+    /// Where it is in the tree, whose queries stay where they are.
+    at: usize,
+    /// The columns, by name, and the query's place if they are handed on to it.
+    columns: BTreeMap<Ident, (Column, Option<usize>)>,
+    names: Vec<Ident>,
+    /// What it is to hand on besides.
+    added: Vec<(Ident, Expr)>,
+    /// How many of these are in its select list.
+    written: usize,
+}
+
+fn place(q: &Query) -> usize {
+    std::ptr::from_ref(q).addr()
+}
+
+impl Open {
+    /// Names the queries of a WITH, from which those around it are not seen.
+    pub(super) fn forget(&mut self, with: &With) {
+        for cte in &with.ctes {
+            self.ctes.remove(&cte.name);
+        }
+    }
+
+    pub(super) fn name(&mut self, cte: &Ident, handed: Option<usize>) {
+        match handed {
+            Some(handed) => self.ctes.insert(cte.clone(), handed),
+            None => self.ctes.remove(cte),
+        };
+    }
+
+    /// Of a query with these FROM items.
+    pub(super) fn within(&self, from: &[TableRef]) -> Self {
+        let mut rows = self.clone();
+        for alias in from.iter().flat_map(TableRef::aliases) {
+            rows.queries.remove(alias);
+        }
+        rows
+    }
+
+    pub(super) fn call(&mut self, alias: &Ident, handed: Option<usize>) {
+        if let Some(handed) = handed {
+            self.queries.insert(alias.clone(), handed);
+        }
+    }
+
+    /// A name of WITH in FROM.
+    pub(super) fn refer(&mut self, cte: &Ident, alias: &Ident) {
+        self.call(alias, self.ctes.get(cte).copied());
+    }
+}
+
+impl Hidden<'_> {
+    /// What a query hands on to the one that reads it.
+    pub(super) fn hands(&mut self, q: &Query, rows: &Open) -> Option<usize> {
+        let SetExpr::Select(s) = &q.body else {
+            return None;
+        };
+        let plain =
+            s.distinct.is_none() && s.group_by.is_empty() && s.having.is_none() && s.into.is_none();
+        if !self.hands || !plain {
+            return None;
+        }
+        let aliases: Vec<&Ident> = s.from.iter().flat_map(TableRef::aliases).collect();
+        let mut columns = BTreeMap::new();
+        let mut names = Vec::new();
+        for item in &s.items {
+            let SelectItem::Expr {
+                expr,
+                alias: Some(name),
+            } = item
+            else {
+                return None;
+            };
+            names.push(name.clone());
+            let Expr::Column(c) = expr else { continue };
+            if !c.qualifier.as_ref().is_some_and(|q| aliases.contains(&q)) {
+                continue;
+            }
+            let from = match c.base {
+                Some((id, _)) if rows.relations.get(&id) == c.qualifier.as_ref() => None,
+                Some(_) => continue,
+                None => match c.qualifier.as_ref().and_then(|q| rows.queries.get(q)) {
+                    Some(from) => Some(*from),
+                    None => continue,
+                },
+            };
+            columns.insert(name.clone(), (c.clone(), from));
+        }
+        if columns.is_empty() {
+            return None;
+        }
+        self.handed.push(Handed {
+            at: place(q),
+            columns,
+            names,
+            added: Vec::new(),
+            written: 0,
+        });
+        self.handed.len().checked_sub(1)
+    }
+
+    /// The column of a masked relation that `c` is.
+    pub(super) fn origin(&self, c: &Column, open: &Open) -> Option<(RelationId, AttrNumber)> {
+        if let Some((id, attnum)) = c.base {
+            return (open.relations.get(&id) == c.qualifier.as_ref()).then_some((id, attnum));
+        }
+        let (mut c, mut from) = (c, open.queries.get(c.qualifier.as_ref()?).copied());
+        while let Some(at) = from {
+            let (inner, next) = self.handed.get(at)?.columns.get(&c.name)?;
+            (c, from) = (inner, *next);
+        }
+        c.base
+    }
+
+    /// The masked relations of a query that hands columns on, of which `c` is none.
+    pub(super) fn behind(&self, c: &Column, open: &Open) -> Vec<RelationId> {
+        let query = c.qualifier.as_ref().and_then(|q| open.queries.get(q));
+        let mut found = Vec::new();
+        let mut from: Vec<usize> = query.copied().into_iter().collect();
+        while let Some(at) = from.pop() {
+            for (inner, next) in self.handed.get(at).iter().flat_map(|h| h.columns.values()) {
+                found.extend(inner.base.map(|(id, _)| id));
+                from.extend(*next);
+            }
+        }
+        found
+    }
+
+    /// A hidden column of the relation `c` is of, wherever that is.
+    pub(super) fn carried(
+        &mut self,
+        c: &Column,
+        open: &Open,
+        sql: &dyn Fn(&str) -> String,
+    ) -> Option<Expr> {
+        if c.base.is_some() {
+            return self.column(c, open, |x| Some(sql(x)));
+        }
+        let from = *open.queries.get(c.qualifier.as_ref()?)?;
+        self.carry(c, from, sql)
+    }
+
+    fn carry(&mut self, c: &Column, from: usize, sql: &dyn Fn(&str) -> String) -> Option<Expr> {
+        let (inner, next) = self.handed.get(from)?.columns.get(&c.name)?.clone();
+        let hidden = match next {
+            Some(next) => self.carry(&inner, next, sql)?,
+            None => self.made(&inner, |x| Some(sql(x)))?,
+        };
+        let Expr::Column(wanted) = &hidden else {
+            return None;
+        };
+        let handed = self.handed.get_mut(from)?;
+        let known = handed
+            .added
+            .iter()
+            .find(|(_, e)| matches!(e, Expr::Column(c) if c == wanted));
+        let name = known.map(|(name, _)| name.clone());
+        let name = name.unwrap_or_else(|| {
+            let mut number = 0_u32;
+            let mut name = wanted.name.clone();
+            while handed.names.contains(&name) {
+                name = Ident::exact(&format!("pgveil {number}"));
+                number = number.saturating_add(1);
+            }
+            handed.names.push(name.clone());
+            handed.added.push((name.clone(), hidden.clone()));
+            name
+        });
+        Some(Expr::Column(Column {
+            qualifier: c.qualifier.clone(),
+            name,
+            base: None,
+        }))
+    }
+
+    /// Writes what the queries of a WITH, or of FROM, hand on besides, and those inside them.
+    pub(super) fn write_with(&mut self, with: &mut With) {
+        for cte in &mut with.ctes {
+            if let Statement::Query(q) = &mut *cte.body {
+                self.write_query(q);
+            }
+        }
+    }
+
+    pub(super) fn write_table(&mut self, table: &mut TableRef) {
+        match table {
+            TableRef::Derived { query, .. } => self.write_query(query),
+            TableRef::Join { left, right, .. } => {
+                self.write_table(left);
+                self.write_table(right);
+            }
+            TableRef::Relation(_) | TableRef::Function(_) | TableRef::Keyword(_) => {}
+        }
+    }
+
+    fn write_query(&mut self, q: &mut Query) {
+        if let Some(with) = &mut q.with {
+            self.write_with(with);
+        }
+        let at = place(q);
+        let SetExpr::Select(s) = &mut q.body else {
+            return;
+        };
+        for table in &mut s.from {
+            self.write_table(table);
+        }
+        if let Some(handed) = self.handed.iter_mut().find(|h| h.at == at) {
+            let new = handed.added.get(handed.written..).unwrap_or_default();
+            s.items
+                .extend(new.iter().map(|(name, expr)| SelectItem::Expr {
+                    expr: expr.clone(),
+                    alias: Some(name.clone()),
+                }));
+            handed.written = handed.added.len();
+        }
+    }
+}
+
+/// Is there a whole row of something that is no relation?
+pub(super) fn whole_rows(q: &mut Query) -> bool {
+    let mut ctes = q.with.iter_mut().flat_map(|w| &mut w.ctes);
+    ctes.any(|cte| match &mut *cte.body {
+        Statement::Query(body) => whole_rows(body),
+        _ => true,
+    }) || body(&mut q.body)
+        || q.order_by.iter_mut().any(|o| expr(&mut o.expr))
+        || q.limit.iter_mut().any(|limit| {
+            let mut numbers = limit.count.iter_mut().chain(&mut limit.offset);
+            numbers.any(expr)
+        })
+}
+
+fn body(b: &mut SetExpr) -> bool {
+    match b {
+        SetExpr::Select(s) => select(s),
+        SetExpr::Query(q) => whole_rows(q),
+        SetExpr::Values(rows) => rows.iter_mut().flatten().any(expr),
+        SetExpr::Chain { first, rest } => {
+            body(first) || rest.iter_mut().any(|(_, _, arm)| body(arm))
+        }
+    }
+}
+
+fn select(s: &mut Select) -> bool {
+    let on = match &mut s.distinct {
+        Some(crate::sql::tree::Distinct::On(keys)) => keys.iter_mut().any(expr),
+        _ => false,
+    };
+    on || s.from.iter_mut().any(table)
+        || s.filter.iter_mut().any(expr)
+        || s.having.iter_mut().any(expr)
+        || s.group_by.iter_mut().any(grouped)
+        || s.items.iter_mut().any(|item| match item {
+            SelectItem::Expr { expr: e, .. } => expr(e),
+            SelectItem::Star(_) | SelectItem::FieldStar(_) => true,
+        })
+        || s.windows.iter_mut().any(|(_, window)| {
+            let mut found = false;
+            let walked = window.parts(&mut |p| {
+                found |= part(p);
+                Ok(())
+            });
+            found || walked.is_err()
+        })
+}
+
+fn grouped(item: &mut GroupItem) -> bool {
+    match item {
+        GroupItem::Empty => false,
+        GroupItem::Expr(e) => expr(e),
+        GroupItem::List(list) => list.iter_mut().any(expr),
+        GroupItem::Rollup(sets) | GroupItem::Cube(sets) => sets.iter_mut().flatten().any(expr),
+        GroupItem::Sets(items) => items.iter_mut().any(grouped),
+    }
+}
+
+fn table(t: &mut TableRef) -> bool {
+    match t {
+        TableRef::Relation(r) => r.sample.as_mut().is_some_and(|sample| {
+            let mut numbers = sample.args.iter_mut().chain(&mut sample.repeatable);
+            numbers.any(expr)
+        }),
+        TableRef::Derived { query, .. } => whole_rows(query),
+        TableRef::Join {
+            left,
+            right,
+            constraint,
+            ..
+        } => {
+            let on = match constraint {
+                JoinConstraint::On(on) => expr(on),
+                // It may call a column that no one else does.
+                JoinConstraint::Natural => true,
+                JoinConstraint::Using(..) | JoinConstraint::None => false,
+            };
+            on || table(left) || table(right)
+        }
+        TableRef::Function(f) => {
+            let mut args = f.functions.iter_mut().flat_map(|i| &mut i.call.args);
+            args.any(|a| expr(&mut a.value))
+        }
+        TableRef::Keyword(_) => true,
+    }
+}
+
+fn expr(e: &mut Expr) -> bool {
+    matches!(e, Expr::WholeRow { base: None, .. }) || e.any_part(part)
+}
+
+fn part(p: Part<'_>) -> bool {
+    match p {
+        Part::Expr(e) => expr(e),
+        Part::Query(q) => whole_rows(q),
+    }
+}
