@@ -2,8 +2,8 @@
 //! wherever the column stands: into the hash of a row, and again into the comparison with each row of the
 //! same hash. And it takes those for so dear that a nested loop of them looks no worse.
 //!
-//! So the relation is fenced (`OFFSET 0`) where its masks are compared with another's: no index serves
-//! those, and it is read as a whole. Deliberately absent: relations of which something else is asked, which
+//! So the relation is fenced (`OFFSET 0`) where its masks, or what is made of them, are keys of a join: no
+//! index serves those, and it is read as a whole. Deliberately absent: relations of which something else is asked, which
 //! an index may serve or which leaves few rows to mask, and statements that lock rows.
 
 use std::collections::BTreeSet;
@@ -17,7 +17,7 @@ use crate::sql::tree::{Column, Expr, Part, Query, RelationId};
 /// What is known of the relations of a statement.
 #[derive(Default)]
 pub(super) struct Fences {
-    /// Their masks are compared with those of another.
+    /// Their masks are keys of joins.
     pub(super) joined: BTreeSet<RelationId>,
     /// They have to stay open.
     pub(super) open: BTreeSet<RelationId>,
@@ -39,9 +39,24 @@ impl Hidden<'_> {
         if order && columns.iter().any(|c| c.qualifier != first) {
             return;
         }
+        // A key of a join, or of what IN makes one of.
+        let keys = match condition {
+            Expr::Binary(_, op, _) => {
+                &*op.symbol == "=" && columns.iter().any(|c| c.qualifier != first)
+            }
+            Expr::InQuery { negated, .. } => !*negated,
+            _ => false,
+        };
+        let of_level = |c: &Column| c.qualifier.iter().all(|q| self.level.contains(q));
+        let joins = matches!(condition, Expr::Binary(..)) && columns.iter().all(of_level);
         for c in &columns {
             match self.origin(c, open) {
-                Some(base) if self.treated(base).is_some() => {}
+                Some(base) if self.treated(base).is_some() => {
+                    if keys && self.rewrite.computed.contains(&base) {
+                        self.fences.joined.insert(base.0);
+                        self.joins |= joins;
+                    }
+                }
                 Some(base) => {
                     self.fences.open.insert(base.0);
                 }

@@ -24,7 +24,7 @@ pub(super) struct Open {
     queries: BTreeMap<Ident, usize>,
     /// The same of WITH, by name.
     ctes: BTreeMap<Ident, usize>,
-    /// Masks of two FROM items were compared.
+    /// Masks of one FROM item were compared with another.
     pub(super) joins: bool,
 }
 

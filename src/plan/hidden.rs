@@ -62,7 +62,7 @@ pub(super) struct Hidden<'a> {
     each_row: bool,
     /// What is known of the query that is walked, if it does.
     pub(super) repeats: Option<Repeated>,
-    /// Masks of two FROM items of it are compared.
+    /// Masks of one FROM item of it are compared with another.
     pub(super) joins: bool,
     pub(super) fences: Fences,
     pub(super) hands: bool,

@@ -113,7 +113,6 @@ impl Hidden<'_> {
             _ => {}
         }
         if of_level == (true, true) {
-            self.joins = true;
             let number = |x: &str| format!("pg_catalog.num_nonnulls({x})");
             let there = (
                 Box::new(self.carried(l, open, &number)?),

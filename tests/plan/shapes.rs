@@ -85,6 +85,19 @@ fn masks_are_joined_as_stored_columns_are() {
         &["Hash Join"],
         &["Nested Loop"],
     );
+    // What is made of a mask is made once, too, and so is what IN and a grouped primary key compare.
+    for sql in [
+        "SELECT count(*) FROM tickets t JOIN patients p ON lower(t.contact) = lower(p.email)",
+        "SELECT count(*) FROM tickets t WHERE contact IN (SELECT email FROM patients WHERE id > 500)",
+        "SELECT p.id, count(t.id) FROM patients p LEFT JOIN tickets t ON t.contact = p.email \
+         GROUP BY p.id ORDER BY 2 LIMIT 5",
+    ] {
+        assert!(
+            sent(&stage, "support", sql).contains(" OFFSET 0) AS \"t"),
+            "{sql}"
+        );
+        check("support", sql, &["Hash"], &["Nested Loop"]);
+    }
     // Something else is asked of one side, which an index serves before there is a mask.
     check(
         "support",
