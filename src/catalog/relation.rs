@@ -48,6 +48,8 @@ pub struct Relation {
     pub columns: Vec<Column>,
     /// `pg_class.relnatts`: how many attribute numbers were ever given, dropped columns included.
     pub attributes: AttrNumber,
+    /// When they were last counted, it had so many pages that an array may not hold its rows.
+    pub large: bool,
     /// The row type (`pg_class.reltype`).
     pub row_type: Oid,
     /// Parents by inheritance or partitioning (`pg_inherits`).

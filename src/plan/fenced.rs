@@ -76,18 +76,22 @@ impl Hidden<'_> {
         }
     }
 
+    /// Are tokens of a relation looked up? That fails of one that was not read, so it is not to be done of
+    /// rows that nobody asks for.
+    pub(super) fn looks_up(&self, id: RelationId) -> bool {
+        self.decisions.columns.iter().any(|(source, decided)| {
+            let own = matches!(source, Source::Column { relation, .. } if *relation == id);
+            own && decided.tabulated.is_some()
+        })
+    }
+
     /// Puts up the fences.
     pub(super) fn fence(&mut self) {
         if self.fences.locks {
             return;
         }
         for id in self.fences.joined.difference(&self.fences.open) {
-            // Looking up a token that was not read fails: not of rows that nobody asks for.
-            let looks_up = self.decisions.columns.iter().any(|(source, decided)| {
-                let own = matches!(source, Source::Column { relation, .. } if relation == id);
-                own && decided.tabulated.is_some()
-            });
-            if looks_up {
+            if self.looks_up(*id) {
                 continue;
             }
             if let Some(RelationForm::Derived(derived)) = self.rewrite.relations.get_mut(id) {

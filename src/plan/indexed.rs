@@ -15,7 +15,8 @@
 //! condition says nothing new: the rows it leaves out are of other masks.
 //!
 //! Deliberately absent: EXISTS and IN, which PostgreSQL makes a join of or hashes; views, partitioned
-//! tables and those with children, where a `ctid` is not a row's own; relations of which the query asks
+//! tables and those with children, where a `ctid` is not a row's own; large tables, whose rows an array
+//! would not hold; relations of which the query asks
 //! something that an index of a clear column may serve.
 
 use super::handed::Open;
@@ -103,7 +104,8 @@ impl Hidden<'_> {
                     used.relation.kind,
                     RelationKind::Table | RelationKind::MaterializedView
                 );
-                if rows && used.relation.children.is_empty() && !used.relation.temporary {
+                let own = used.relation.children.is_empty() && !used.relation.temporary;
+                if rows && own && !used.relation.large && !self.looks_up(id) {
                     plain.push((id, (**r).clone()));
                 }
             }
