@@ -31,6 +31,7 @@ fn sent(stage: &Stage, role: &str, sql: &str) -> String {
         cursors: &HashMap::default(),
         temp: &TempTables::default(),
         given: pgveil::plan::Given::Bound,
+        declared: &[],
         fresh_name: Ident::exact("pgveil_1"),
     };
     let statement = parse(sql).unwrap().remove(0).statement;
