@@ -244,7 +244,7 @@ impl<'a> Builder<'a> {
                 kind,
                 columns: Vec::new(),
                 attributes: row.number(10)?,
-                large: row.boolean(11)?,
+                placed: row.boolean(11)?,
                 row_type: row.number(4)?,
                 parents: Vec::new(),
                 children: Vec::new(),

@@ -106,8 +106,9 @@ SELECT t.oid, t.typnamespace, t.typname, t.typtype, t.typcategory, t.typelem, t.
 FROM pg_catalog.pg_type t
 WHERE t.typisdefined";
 
-/// A view's own rule is `_RETURN`; any other makes writes go elsewhere. A table of 250,000 pages (2 GiB) has
-/// 56 million rows at most, as no page has more than 226, and PostgreSQL makes no array of more than 67 million.
+/// A view's own rule is `_RETURN`; any other makes writes go elsewhere. A table of 65,536 pages (512 MiB) has
+/// 15 million rows at most, as no page has more than 226: an array of 350 MB, of PostgreSQL's 1 GB. A
+/// privilege on single columns is none on `ctid`.
 const RELATIONS: &str = "\
 SELECT c.oid, c.relnamespace, c.relname, c.relkind, c.reltype, c.relrowsecurity,
        c.relpersistence = 't',
@@ -115,7 +116,9 @@ SELECT c.oid, c.relnamespace, c.relname, c.relkind, c.reltype, c.relrowsecurity,
                WHERE o.option_name = 'security_barrier' AND o.option_value::pg_catalog.bool),
        c.relhasrules AND EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite r
                                  WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN'),
-       p.partattrs, c.relnatts, c.relpages > 250000
+       p.partattrs, c.relnatts,
+       c.relpages <= 65536 AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_attribute a
+                                           WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL)
 FROM pg_catalog.pg_class c
 LEFT JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = c.oid
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND c.relpersistence <> 't'";

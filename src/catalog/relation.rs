@@ -48,8 +48,9 @@ pub struct Relation {
     pub columns: Vec<Column>,
     /// `pg_class.relnatts`: how many attribute numbers were ever given, dropped columns included.
     pub attributes: AttrNumber,
-    /// When they were last counted, it had so many pages that an array may not hold its rows.
-    pub large: bool,
+    /// Its rows may be looked up by their places (`ctid`): when they were last counted they were no more than
+    /// an array holds, and whoever may read a column may read that.
+    pub placed: bool,
     /// The row type (`pg_class.reltype`).
     pub row_type: Oid,
     /// Parents by inheritance or partitioning (`pg_inherits`).

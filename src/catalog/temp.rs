@@ -82,7 +82,7 @@ pub fn temp_table(name: &Ident, columns: &[(Ident, Option<Oid>)]) -> Arc<Relatio
             })
             .collect(),
         attributes: 0,
-        large: false,
+        placed: false,
         row_type: 0,
         parents: Vec::new(),
         children: Vec::new(),

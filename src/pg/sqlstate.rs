@@ -14,6 +14,8 @@ pub const UNDEFINED_COLUMN: &str = "42703";
 pub const UNDEFINED_FUNCTION: &str = "42883";
 /// `undefined_object` (a type, a collation, a setting)
 pub const UNDEFINED_OBJECT: &str = "42704";
+/// `reserved_name`
+pub const RESERVED_NAME: &str = "42939";
 /// `undefined_parameter`
 pub const UNDEFINED_PARAMETER: &str = "42P02";
 /// `ambiguous_column`

@@ -70,7 +70,6 @@ impl Hidden<'_> {
 
     /// Leaves the relations of a query open that takes some of its rows only.
     pub(super) fn limited(&mut self, q: &Query, relations: impl Iterator<Item = RelationId>) {
-        self.fences.locks |= !q.locking.is_empty();
         if q.limit.is_some() {
             self.fences.open.extend(relations);
         }

@@ -11,8 +11,8 @@ use super::hidden::Hidden;
 use crate::ident::Ident;
 use crate::pg::AttrNumber;
 use crate::sql::tree::{
-    Column, Expr, GroupItem, JoinConstraint, Part, Query, RelationId, Select, SelectItem, SetExpr,
-    Statement, TableRef, With,
+    Column, Cte, Expr, GroupItem, JoinConstraint, Part, Query, RelationId, Select, SelectItem,
+    SetExpr, Statement, TableAlias, TableRef, With,
 };
 
 /// What may be asked about at one place.
@@ -20,21 +20,37 @@ use crate::sql::tree::{
 pub(super) struct Open {
     /// Masked relations, with their aliases.
     pub(super) relations: BTreeMap<RelationId, Ident>,
-    /// Queries that hand something on: their places in [`Hidden::handed`], by alias.
-    queries: BTreeMap<Ident, usize>,
+    /// Queries that hand something on, by alias.
+    queries: BTreeMap<Ident, Seen>,
     /// The same of WITH, by name.
-    ctes: BTreeMap<Ident, usize>,
+    ctes: BTreeMap<Ident, Seen>,
     /// Masks of one FROM item were compared with another.
     pub(super) joins: bool,
 }
+
+/// A query that hands something on, under an alias.
+#[derive(Clone)]
+struct Seen {
+    /// Its place in [`Hidden::handed`].
+    query: usize,
+    /// What the alias calls its columns, from the first.
+    names: Vec<Ident>,
+}
+
+/// Where a column comes from: the place of a query, and of a column in its select list.
+type Origin = (usize, usize);
 
 /// A query that hands columns on.
 pub(super) struct Handed {
     /// Where it is in the tree, whose queries stay where they are.
     at: usize,
-    /// The columns, by name, and the query's place if they are handed on to it.
-    columns: BTreeMap<Ident, (Column, Option<usize>)>,
+    /// Its columns, those that are handed on: as they are named in it, and from where if they are handed on to
+    /// it.
+    columns: Vec<Option<(Column, Option<Origin>)>>,
+    /// What they are called.
     names: Vec<Ident>,
+    /// What some alias calls them, too.
+    taken: Vec<Ident>,
     /// What it is to hand on besides.
     added: Vec<(Ident, Expr)>,
     /// How many of these are in its select list.
@@ -53,13 +69,6 @@ impl Open {
         }
     }
 
-    pub(super) fn name(&mut self, cte: &Ident, handed: Option<usize>) {
-        match handed {
-            Some(handed) => self.ctes.insert(cte.clone(), handed),
-            None => self.ctes.remove(cte),
-        };
-    }
-
     /// Of a query with these FROM items.
     pub(super) fn within(&self, from: &[TableRef]) -> Self {
         let mut rows = self.clone();
@@ -67,17 +76,6 @@ impl Open {
             rows.queries.remove(alias);
         }
         rows
-    }
-
-    pub(super) fn call(&mut self, alias: &Ident, handed: Option<usize>) {
-        if let Some(handed) = handed {
-            self.queries.insert(alias.clone(), handed);
-        }
-    }
-
-    /// A name of WITH in FROM.
-    pub(super) fn refer(&mut self, cte: &Ident, alias: &Ident) {
-        self.call(alias, self.ctes.get(cte).copied());
     }
 }
 
@@ -93,7 +91,7 @@ impl Hidden<'_> {
             return None;
         }
         let aliases: Vec<&Ident> = s.from.iter().flat_map(TableRef::aliases).collect();
-        let mut columns = BTreeMap::new();
+        let mut columns = Vec::new();
         let mut names = Vec::new();
         for item in &s.items {
             let SelectItem::Expr {
@@ -104,31 +102,85 @@ impl Hidden<'_> {
                 return None;
             };
             names.push(name.clone());
-            let Expr::Column(c) = expr else { continue };
-            if !c.qualifier.as_ref().is_some_and(|q| aliases.contains(&q)) {
-                continue;
-            }
-            let from = match c.base {
-                Some((id, _)) if rows.relations.get(&id) == c.qualifier.as_ref() => None,
-                Some(_) => continue,
-                None => match c.qualifier.as_ref().and_then(|q| rows.queries.get(q)) {
-                    Some(from) => Some(*from),
-                    None => continue,
-                },
-            };
-            columns.insert(name.clone(), (c.clone(), from));
+            columns.push(match expr {
+                Expr::Column(c) if c.qualifier.as_ref().is_some_and(|q| aliases.contains(&q)) => {
+                    match c.base {
+                        Some((id, _)) => (rows.relations.get(&id) == c.qualifier.as_ref())
+                            .then(|| (c.clone(), None)),
+                        None => self.from(c, rows).map(|from| (c.clone(), Some(from))),
+                    }
+                }
+                _ => None,
+            });
         }
-        if columns.is_empty() {
+        if columns.iter().all(Option::is_none) {
             return None;
         }
         self.handed.push(Handed {
             at: place(q),
             columns,
             names,
+            taken: Vec::new(),
             added: Vec::new(),
             written: 0,
         });
         self.handed.len().checked_sub(1)
+    }
+
+    /// Gives a query of WITH its name.
+    pub(super) fn name(&mut self, cte: &Cte, handed: Option<usize>, seen: &mut Open) {
+        let handed = handed.and_then(|query| {
+            let names = self.handed.get(query)?.names.clone();
+            Some(self.renamed(Seen { query, names }, &cte.columns))
+        });
+        match handed {
+            Some(handed) => seen.ctes.insert(cte.name.clone(), handed),
+            None => seen.ctes.remove(&cte.name),
+        };
+    }
+
+    /// Gives a query in FROM its alias.
+    pub(super) fn call(&mut self, alias: &TableAlias, handed: Option<usize>, rows: &mut Open) {
+        let names = handed.and_then(|query| Some((query, self.handed.get(query)?.names.clone())));
+        if let Some((query, names)) = names {
+            let seen = self.renamed(Seen { query, names }, &alias.columns);
+            rows.queries.insert(alias.name.clone(), seen);
+        }
+    }
+
+    /// The same of a name of WITH.
+    pub(super) fn refer(&mut self, cte: &Ident, alias: &TableAlias, rows: &mut Open) {
+        if let Some(seen) = rows.ctes.get(cte).cloned() {
+            let seen = self.renamed(seen, &alias.columns);
+            rows.queries.insert(alias.name.clone(), seen);
+        }
+    }
+
+    /// With other names for its first columns.
+    fn renamed(&mut self, mut seen: Seen, columns: &[Ident]) -> Seen {
+        for (name, new) in seen.names.iter_mut().zip(columns) {
+            name.clone_from(new);
+        }
+        if let Some(handed) = self.handed.get_mut(seen.query) {
+            handed.taken.extend(columns.iter().cloned());
+        }
+        seen
+    }
+
+    /// Where a column of a query in FROM comes from.
+    fn from(&self, c: &Column, open: &Open) -> Option<Origin> {
+        let seen = open.queries.get(c.qualifier.as_ref()?)?;
+        let mut named = (0_usize..)
+            .zip(&seen.names)
+            .filter(|(_, name)| **name == c.name);
+        match (named.next(), named.next()) {
+            (Some((position, _)), None) => Some((seen.query, position)),
+            _ => None,
+        }
+    }
+
+    fn handed_on(&self, (query, position): Origin) -> Option<&(Column, Option<Origin>)> {
+        self.handed.get(query)?.columns.get(position)?.as_ref()
     }
 
     /// The column of a masked relation that `c` is.
@@ -136,9 +188,9 @@ impl Hidden<'_> {
         if let Some((id, attnum)) = c.base {
             return (open.relations.get(&id) == c.qualifier.as_ref()).then_some((id, attnum));
         }
-        let (mut c, mut from) = (c, open.queries.get(c.qualifier.as_ref()?).copied());
+        let (mut c, mut from) = (c, Some(self.from(c, open)?));
         while let Some(at) = from {
-            let (inner, next) = self.handed.get(at)?.columns.get(&c.name)?;
+            let (inner, next) = self.handed_on(at)?;
             (c, from) = (inner, *next);
         }
         c.base
@@ -148,11 +200,12 @@ impl Hidden<'_> {
     pub(super) fn behind(&self, c: &Column, open: &Open) -> Vec<RelationId> {
         let query = c.qualifier.as_ref().and_then(|q| open.queries.get(q));
         let mut found = Vec::new();
-        let mut from: Vec<usize> = query.copied().into_iter().collect();
+        let mut from: Vec<usize> = query.map(|seen| seen.query).into_iter().collect();
         while let Some(at) = from.pop() {
-            for (inner, next) in self.handed.get(at).iter().flat_map(|h| h.columns.values()) {
+            let columns = self.handed.get(at).into_iter().flat_map(|h| &h.columns);
+            for (inner, next) in columns.flatten() {
                 found.extend(inner.base.map(|(id, _)| id));
-                from.extend(*next);
+                from.extend(next.map(|(query, _)| query));
             }
         }
         found
@@ -168,12 +221,12 @@ impl Hidden<'_> {
         if c.base.is_some() {
             return self.column(c, open, |x| Some(sql(x)));
         }
-        let from = *open.queries.get(c.qualifier.as_ref()?)?;
+        let from = self.from(c, open)?;
         self.carry(c, from, sql)
     }
 
-    fn carry(&mut self, c: &Column, from: usize, sql: &dyn Fn(&str) -> String) -> Option<Expr> {
-        let (inner, next) = self.handed.get(from)?.columns.get(&c.name)?.clone();
+    fn carry(&mut self, c: &Column, from: Origin, sql: &dyn Fn(&str) -> String) -> Option<Expr> {
+        let (inner, next) = self.handed_on(from)?.clone();
         let hidden = match next {
             Some(next) => self.carry(&inner, next, sql)?,
             None => self.made(&inner, |x| Some(sql(x)))?,
@@ -181,7 +234,7 @@ impl Hidden<'_> {
         let Expr::Column(wanted) = &hidden else {
             return None;
         };
-        let handed = self.handed.get_mut(from)?;
+        let handed = self.handed.get_mut(from.0)?;
         let known = handed
             .added
             .iter()
@@ -190,7 +243,7 @@ impl Hidden<'_> {
         let name = name.unwrap_or_else(|| {
             let mut number = 0_u32;
             let mut name = wanted.name.clone();
-            while handed.names.contains(&name) {
+            while handed.names.contains(&name) || handed.taken.contains(&name) {
                 name = Ident::exact(&format!("pgveil {number}"));
                 number = number.saturating_add(1);
             }

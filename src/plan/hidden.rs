@@ -120,7 +120,7 @@ impl Hidden<'_> {
                 _ => None,
             };
             let plain = cte.search.is_none() && cte.cycle.is_none();
-            seen.name(&cte.name, handed.filter(|_| plain));
+            self.name(cte, handed.filter(|_| plain), &mut seen);
         }
         self.each_row = each_row;
         let handed = self.bodied(q, &seen, outermost)?;
@@ -137,6 +137,8 @@ impl Hidden<'_> {
         outermost: bool,
     ) -> Result<Option<usize>, Refusal> {
         let partial = q.limit.is_some() || !outermost;
+        // PostgreSQL locks the rows of queries in FROM along with those of the query around them.
+        self.fences.locks |= !q.locking.is_empty();
         let repeats = std::mem::take(&mut self.each_row).then(|| self.repeated(q));
         let SetExpr::Select(select) = &mut q.body else {
             return self.body(&mut q.body, open).map(|()| None);
@@ -250,7 +252,7 @@ impl Hidden<'_> {
     }
 
     /// The masked relations of a FROM item, but not those behind the alias of a join.
-    fn relations(&self, table: &TableRef, rows: &mut Open) {
+    fn relations(&mut self, table: &TableRef, rows: &mut Open) {
         match table {
             TableRef::Relation(r) => {
                 let Some(alias) = r.alias.as_ref() else {
@@ -262,7 +264,7 @@ impl Hidden<'_> {
                             rows.relations.insert(id, alias.name.clone());
                         }
                     }
-                    (None, [cte]) => rows.refer(cte, &alias.name),
+                    (None, [cte]) => self.refer(cte, alias, rows),
                     (None, _) => {}
                 }
             }
@@ -292,7 +294,7 @@ impl Hidden<'_> {
                 self.each_row = *lateral && is_lateral(query);
                 let handed = self.query(query, rows)?;
                 if let Some(alias) = alias {
-                    rows.call(&alias.name, handed);
+                    self.call(alias, handed, rows);
                 }
                 Ok(())
             }

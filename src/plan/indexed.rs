@@ -16,8 +16,9 @@
 //!
 //! Deliberately absent: EXISTS and IN, which PostgreSQL makes a join of or hashes; views, partitioned
 //! tables and those with children, where a `ctid` is not a row's own; large tables, whose rows an array
-//! would not hold; relations of which the query asks
-//! something that an index of a clear column may serve.
+//! would not hold, and those with privileges on single columns, of which `ctid` is none; statements that lock
+//! rows, which may have another `ctid` by then; relations of which the query asks something that an index of
+//! a clear column may serve.
 
 use super::handed::Open;
 use super::hidden::Hidden;
@@ -79,7 +80,7 @@ impl Hidden<'_> {
         let SetExpr::Select(s) = &mut q.body else {
             return None;
         };
-        if !q.locking.is_empty() {
+        if self.fences.locks {
             return None;
         }
         let mut plain = Vec::new();
@@ -105,7 +106,7 @@ impl Hidden<'_> {
                     RelationKind::Table | RelationKind::MaterializedView
                 );
                 let own = used.relation.children.is_empty() && !used.relation.temporary;
-                if rows && own && !used.relation.large && !self.looks_up(id) {
+                if rows && own && used.relation.placed && !self.looks_up(id) {
                     plain.push((id, (**r).clone()));
                 }
             }

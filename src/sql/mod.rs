@@ -26,8 +26,8 @@ use crate::refusal::Refusal;
 /// Why a text cannot be analyzed. Never contains a literal of it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Unsupported {
-    /// SQLSTATE: 42601 when PostgreSQL would refuse it too, 0A000 when only pgveil does, 54001/54000
-    /// for size.
+    /// SQLSTATE: 42601 when PostgreSQL would refuse it too, 0A000 when only pgveil does, 42939 for
+    /// its own names, 54001/54000 for size.
     pub sqlstate: &'static str,
     /// What it is, in words for its author, lower case, no full stop: `MERGE is not supported for
     /// restricted roles`.

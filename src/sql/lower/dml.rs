@@ -65,7 +65,7 @@ impl Front<'_, '_> {
         let (name, only) = self.relation_expr()?;
         let alias = if self.eat("as") || (!self.is("set") && self.is_col_id_at(0)) {
             Some(TableAlias {
-                name: self.col_id()?,
+                name: self.row_source_name()?,
                 columns: Vec::new(),
             })
         } else {

@@ -220,7 +220,7 @@ impl Front<'_, '_> {
         if !self.eat("as") && !self.is_col_id_at(0) {
             return Ok(None);
         }
-        let name = self.col_id()?;
+        let name = self.row_source_name()?;
         let columns = if self.next_is(&Token::LParen) {
             self.name_list()?
         } else {
@@ -297,7 +297,7 @@ impl Front<'_, '_> {
             return Ok((None, Vec::new()));
         }
         let mut alias = TableAlias {
-            name: self.col_id()?,
+            name: self.row_source_name()?,
             columns: Vec::new(),
         };
         if !self.next_is(&Token::LParen) {

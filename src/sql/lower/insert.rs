@@ -18,7 +18,7 @@ impl Front<'_, '_> {
         // Only AS introduces an alias here.
         let alias = if self.eat("as") {
             Some(TableAlias {
-                name: self.col_id()?,
+                name: self.row_source_name()?,
                 columns: Vec::new(),
             })
         } else {

@@ -5,6 +5,7 @@ use sqlparser::tokenizer::Token;
 use super::tokens::STAR;
 use super::{Front, Lowered};
 use crate::ident::Ident;
+use crate::sql::Unsupported;
 use crate::sql::scan::keyword;
 use crate::sql::tree::{Name, Operator};
 
@@ -69,7 +70,21 @@ impl Front<'_, '_> {
 
     /// A relation that is read or written: `t`, `s.t`, or `d.s.t` of this database.
     pub(super) fn relation_name(&mut self) -> Lowered<Name> {
-        self.any_name(3)
+        let name = self.any_name(3)?;
+        match name.parts.last() {
+            Some(relation) if is_reserved(relation) => Err(reserved(relation, name.position)),
+            _ => Ok(name),
+        }
+    }
+
+    /// What rows are called in a query: an alias in FROM, a name of WITH.
+    pub(super) fn row_source_name(&mut self) -> Lowered<Ident> {
+        let position = self.position();
+        let name = self.col_id()?;
+        if is_reserved(&name) {
+            return Err(reserved(&name, position));
+        }
+        Ok(name)
     }
 
     /// Any other relation: `t`, `s.t`.
@@ -123,5 +138,18 @@ pub(super) fn system_name(name: &str, position: usize) -> Name {
     Name {
         parts: vec![Ident::exact("pg_catalog"), Ident::exact(name)],
         position,
+    }
+}
+
+/// The proxy calls row sources of its own so: a client's of the same name would be taken for them.
+fn is_reserved(name: &Ident) -> bool {
+    name.as_str().starts_with("pgveil ")
+}
+
+fn reserved(name: &Ident, position: usize) -> Unsupported {
+    Unsupported {
+        sqlstate: crate::pg::sqlstate::RESERVED_NAME,
+        hint: Some("Names of relations and aliases do not begin with \"pgveil \".".into()),
+        ..Unsupported::form(format!("unacceptable name \"{name}\""), Some(position))
     }
 }

@@ -74,7 +74,7 @@ impl Front<'_, '_> {
     }
 
     fn cte(&mut self) -> Lowered<Cte> {
-        let name = self.col_id()?;
+        let name = self.row_source_name()?;
         let columns = if self.next_is(&Token::LParen) {
             self.name_list()?
         } else {
