@@ -12,8 +12,7 @@ use super::functions::Chosen;
 use super::lineage::OutputColumn;
 use super::literal::is_constant;
 use super::scope::Visible;
-use crate::catalog::{Relation, TypeKind};
-use crate::ident::Ident;
+use crate::catalog::{Column, Relation, TypeKind};
 use crate::pg::Oid;
 use crate::pg::types::oid;
 use crate::sql::tree::{Call, Expr};
@@ -191,12 +190,16 @@ impl Analyzer<'_> {
     }
 
     /// A column as it is stored: nobody chose the spelling of its values row by row, but a role that
-    /// writes them.
-    pub(super) fn stored_alike(&self, relation: &Relation, column: &Ident) -> Alike {
+    /// writes them. Texts of one width are filled up to it.
+    pub(super) fn stored_alike(&self, relation: &Relation, column: &Column) -> Alike {
+        if column.type_oid == oid::BPCHAR && column.typmod != -1 && column.deterministic {
+            return Alike::Made;
+        }
         let grant = self.grounds.grants.write.get(&relation.oid);
         let writes = grant.is_some_and(|grant| {
             let update = grant.update.as_ref();
-            grant.insert || grant.updates && update.is_none_or(|these| these.contains(column))
+            let updates = grant.updates && update.is_none_or(|these| these.contains(&column.name));
+            grant.insert || updates
         });
         if relation.temporary || writes {
             Alike::Unknown

@@ -85,6 +85,16 @@ impl Analyzer<'_> {
 
     /// Counts the mention of a column the role does not see clearly.
     pub(super) fn mentioned(&mut self, c: &Visible) {
+        if let Some((id, attnum)) = c.reference.base {
+            let relation = self
+                .lineage
+                .relation(id)
+                .map(|used| Arc::clone(&used.relation));
+            if let Some(column) = relation.as_ref().and_then(|r| r.attribute(attnum)) {
+                self.lineage.collated |= !column.deterministic;
+                self.lineage.collations |= column.collation.is_some();
+            }
+        }
         self.hidden = self.hidden.saturating_add(u64::from(c.tainted));
     }
 

@@ -36,8 +36,6 @@ impl Analyzer<'_> {
         let mut columns = Vec::with_capacity(relation.columns.len());
         let mut names = alias.columns.iter();
         for c in &relation.columns {
-            self.lineage.collated |= !c.deterministic;
-            self.lineage.collations |= c.collation.is_some();
             let treatment = self.column_treatment(relation, c)?;
             let denied = matches!(treatment, Treatment::Deny);
             // A denied column does not take part in the alias list: it is not in the masked copy.
@@ -59,7 +57,7 @@ impl Analyzer<'_> {
                 }],
                 tainted: !matches!(treatment, Treatment::Clear),
                 ty: seen_type(c, &treatment),
-                alike: self.stored_alike(relation, &c.name),
+                alike: self.stored_alike(relation, c),
                 scale: column_scale(c),
                 denied,
                 expired: if denied {
