@@ -392,8 +392,8 @@ impl Analyzer<'_> {
                 },
             ));
         }
-        for (l, o) in lefts.iter().zip(&outputs) {
-            self.meet(&[l.ty, o.ty]);
+        for ((field, l), o) in fields.iter().zip(&lefts).zip(&outputs) {
+            self.meet(&[meeting(field, l.ty), o.ty]);
         }
         if let Some(op) = op {
             self.operator(

@@ -418,6 +418,8 @@ impl Order<'_> {
                 self.beneath.set(calls.1);
                 return Ok(());
             }
+            // It has one row, or is an error.
+            Expr::Subquery(q) => return self.inner(q, Reader::Set, level),
             _ => e.parts(&mut |part| self.part(part, level))?,
         }
         if !matches!(e, Expr::Call(_) | Expr::Keyword(_)) {
