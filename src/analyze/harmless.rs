@@ -116,6 +116,7 @@ impl Analyzer<'_> {
             Expr::Case {
                 operand, branches, ..
             } => (operand.as_deref(), branches.iter().map(|b| &b.0).collect()),
+            Expr::InQuery { expr, .. } => (Some(expr), Vec::new()),
             Expr::NullIf(a, b) => (Some(a), vec![b]),
             _ => (None, Vec::new()),
         };
