@@ -24,6 +24,8 @@ mod failover;
 mod faults;
 #[path = "session/leaving.rs"]
 mod leaving;
+#[path = "session/long.rs"]
+mod long;
 #[path = "session/observed.rs"]
 mod observed;
 #[path = "session/pooled.rs"]

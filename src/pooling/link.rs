@@ -138,9 +138,6 @@ impl Unnamed {
     }
 }
 
-/// Text lengths beyond which a Query is passed on in pieces, unread.
-const READ_WHOLE: usize = limits::SQL_TEXT_BYTES;
-
 impl Link {
     /// A client that has just logged in.
     pub fn new() -> Self {

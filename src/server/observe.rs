@@ -179,7 +179,7 @@ impl Tap {
         self.left = length.saturating_sub(4);
         let next = self.segments.saturating_add(1);
         match tag {
-            frontend::QUERY | frontend::PARSE if length > limits::SQL_TEXT_BYTES * 2 => {
+            frontend::QUERY | frontend::PARSE if length > limits::STATEMENT_FRAME_BYTES => {
                 self.ear.tell(Heard::TooLong(next));
             }
             frontend::QUERY | frontend::PARSE => {

@@ -10,6 +10,9 @@ use crate::pg::sqlstate;
 use crate::plan::Refusal;
 use crate::wire::frontend::FrontendMessage;
 
+/// What is none of a COPY's messages.
+pub(super) const UNEXPECTED_IN_COPY: &str = "unexpected message type during COPY from stdin";
+
 /// What of a COPY's data came last.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Came {
@@ -64,9 +67,7 @@ impl Session {
             | FrontendMessage::Close(_)
             | FrontendMessage::FunctionCall(_)
             | FrontendMessage::Terminate => {
-                return Err(Fatal::protocol(
-                    "unexpected message type during COPY from stdin",
-                ));
+                return Err(Fatal::protocol(UNEXPECTED_IN_COPY));
             }
         }
         Ok(())

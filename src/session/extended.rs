@@ -44,11 +44,8 @@ impl Session {
             Err(refusal) if !at.last && planning::is_unknown_name(&refusal) => Ok(Step::Unknown),
             Err(refusal) => {
                 // As PostgreSQL does, whatever it thinks of the new one.
-                if parse.name.is_empty()
-                    && let Some(old) = self.speculative.prepared.remove(&Ident::exact(""))
-                {
-                    let name = Some(Ident::exact(""));
-                    self.close_upstream(&old.upstream, name, false, io)?;
+                if parse.name.is_empty() {
+                    self.drop_unnamed(io)?;
                 }
                 let text = crate::wire::utf8(parse.query).unwrap_or_default();
                 self.refuse_extended(&refusal, text, io)?;
@@ -210,6 +207,15 @@ impl Session {
         self.details.remove(upstream);
         self.replies.push(Expected::Close { statement, visible });
         Ok(())
+    }
+
+    /// Whatever makes the unnamed statement anew drops it first.
+    pub(super) fn drop_unnamed(&mut self, io: &mut Io<'_>) -> Result<(), WriteError> {
+        let name = Ident::exact("");
+        match self.speculative.prepared.remove(&name) {
+            Some(old) => self.close_upstream(&old.upstream, Some(name), false, io),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn on_bind(

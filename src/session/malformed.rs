@@ -1,14 +1,17 @@
-//! A message whose body is none of its type's: an error as any other, where PostgreSQL has a way to go on.
+//! A message that cannot be read, because its body is none of its type's or its text is too long: an error
+//! as any other, where PostgreSQL has a way to go on.
 //!
 //! Deliberately absent: lengths and types that cannot be; they end the session before it sees them.
 
+use super::copy_in::UNEXPECTED_IN_COPY;
 use super::{Fatal, Io, Session};
 use crate::pg::sqlstate;
 use crate::plan::Refusal;
+use crate::sql::parse::too_long;
 use crate::wire::frontend;
 
 impl Session {
-    /// Takes such a message.
+    /// Takes a message whose body is none of its type's.
     pub fn on_malformed(&mut self, tag: u8, io: &mut Io<'_>) -> Result<(), Fatal> {
         const MALFORMED: &str = "invalid message format";
         let start = io.client.len();
@@ -31,6 +34,31 @@ impl Session {
             }
             _ => return Err(Fatal::protocol(MALFORMED)),
         }
+        self.replies.locals(io.client);
+        self.in_clients(start, io)
+    }
+
+    /// Takes a Query, or a Parse (of the unnamed statement if `unnamed`), whose text is too long to be
+    /// looked at, and is not here.
+    pub fn on_long(&mut self, tag: u8, unnamed: bool, io: &mut Io<'_>) -> Result<(), Fatal> {
+        let start = io.client.len();
+        if self.copy_in {
+            return Err(Fatal::protocol(UNEXPECTED_IN_COPY));
+        }
+        if self.skipping {
+            return Ok(());
+        }
+        let refusal = Refusal::from(too_long());
+        let parse = tag == frontend::PARSE;
+        if parse && unnamed {
+            self.drop_unnamed(io)?;
+        }
+        if parse {
+            self.refuse_extended(&refusal, "", io)?;
+        } else {
+            self.refuse_query(&refusal, "", io)?;
+        }
+        self.uploads.open = parse;
         self.replies.locals(io.client);
         self.in_clients(start, io)
     }

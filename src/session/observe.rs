@@ -15,9 +15,9 @@ use super::renew::renew;
 use super::transaction::{Completion, State};
 use crate::audit::{Event, Outcome, Record, Sink, Who};
 use crate::limits;
-use crate::pg::sqlstate;
 use crate::plan::{Effect, Facts, Plan, Refusal};
 use crate::snapshot::Snapshot;
+use crate::sql::parse::too_long;
 use crate::sql::tree::Statement;
 use crate::wire::backend::TransactionStatus;
 
@@ -92,7 +92,7 @@ impl Observer {
         let text = match seen {
             Seen::Text(text) => text,
             Seen::TooLong => {
-                self.refuse(&too_long(), Facts::default(), &mut verdict);
+                self.refuse(&too_long().into(), Facts::default(), &mut verdict);
                 return verdict;
             }
             Seen::FunctionCall => {
@@ -214,10 +214,6 @@ impl Observer {
             Err(_) => verdict.lost = verdict.lost.saturating_add(1),
         }
     }
-}
-
-fn too_long() -> Refusal {
-    Refusal::error(sqlstate::PROGRAM_LIMIT_EXCEEDED, "statement is too long")
 }
 
 fn function_call() -> Refusal {

@@ -30,16 +30,21 @@ pub fn parse(text: &str) -> Result<Vec<Parsed>, Unsupported> {
 /// The tokens of a text that is not too long.
 pub(super) fn scan_text(text: &str) -> Result<Vec<Token<'_>>, Unsupported> {
     if text.len() > limits::SQL_TEXT_BYTES {
-        return Err(Unsupported {
-            sqlstate: sqlstate::PROGRAM_LIMIT_EXCEEDED,
-            hint: Some("Pass long values as parameters.".into()),
-            ..Unsupported::form(
-                format!("text is longer than {} bytes", limits::SQL_TEXT_BYTES),
-                None,
-            )
-        });
+        return Err(too_long());
     }
     scan::scan(text, limits::SQL_TOKENS)
+}
+
+/// What is said of a text that is.
+pub fn too_long() -> Unsupported {
+    Unsupported {
+        sqlstate: sqlstate::PROGRAM_LIMIT_EXCEEDED,
+        hint: Some("Pass long values as parameters.".into()),
+        ..Unsupported::form(
+            format!("text is longer than {} bytes", limits::SQL_TEXT_BYTES),
+            None,
+        )
+    }
 }
 
 /// The statements of a text's tokens, whose constants these are.

@@ -10,9 +10,9 @@ use super::client::{Client, Message};
 use super::stage::{Another, PASSWORD, PATIENCE, Stage};
 
 /// One client message: type and body.
-type Sent<'a> = (u8, &'a [u8]);
+pub(super) type Sent<'a> = (u8, &'a [u8]);
 
-const SYNC: Sent<'_> = (b'S', b"");
+pub(super) const SYNC: Sent<'_> = (b'S', b"");
 const FLUSH: Sent<'_> = (b'H', b"");
 
 /// What was received, without what may differ: the type; of some, what they say.
@@ -33,13 +33,13 @@ fn told(message: &Message) -> String {
 
 /// How a client's messages reach the proxy.
 #[derive(Clone, Copy, Debug)]
-enum Writes {
+pub(super) enum Writes {
     Each,
     Together,
 }
 
 /// Sends everything, then reads up to as many ReadyForQuery as there are Syncs and Queries.
-fn converse(client: &mut Client, writes: Writes, sent: &[Sent<'_>]) -> Vec<String> {
+pub(super) fn converse(client: &mut Client, writes: Writes, sent: &[Sent<'_>]) -> Vec<String> {
     match writes {
         Writes::Together => client.send_at_once(sent),
         Writes::Each => {
@@ -56,7 +56,7 @@ fn converse(client: &mut Client, writes: Writes, sent: &[Sent<'_>]) -> Vec<Strin
 }
 
 /// Reads up to so many ReadyForQuery, or the end.
-fn hear(client: &mut Client, ready: usize) -> Vec<String> {
+pub(super) fn hear(client: &mut Client, ready: usize) -> Vec<String> {
     let mut heard = Vec::new();
     for _ in 0..ready {
         heard.extend(client.until_ready().iter().map(told));
@@ -68,7 +68,7 @@ fn hear(client: &mut Client, ready: usize) -> Vec<String> {
 }
 
 /// The road of PostgreSQL itself is the first.
-fn clients() -> [(&'static str, Client); 5] {
+pub(super) fn clients() -> [(&'static str, Client); 5] {
     // It lives as long as the tests do.
     static LENDING: OnceLock<Another> = OnceLock::new();
     let stage = Stage::shared();

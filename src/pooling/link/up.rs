@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::deallocate::drops_statements;
 use super::front::{cstr, missing, names};
 use super::walk::Walk;
-use super::{Link, LinkError, READ_WHOLE, Taken, Unnamed, Upward};
+use super::{Link, LinkError, Taken, Unnamed, Upward};
 use crate::limits;
 use crate::pooling::expected::Due;
 use crate::pooling::known::{Known, Missing};
@@ -97,7 +97,7 @@ impl Link {
                         let found = self.judge(text, at.routines);
                         self.drops |= found.has(Residue::STATE) && drops_statements(text);
                     }
-                    None if total > READ_WHOLE => self.note(Residue::UNSEEN),
+                    None if total > limits::READ_WHOLE_BYTES => self.note(Residue::UNSEEN),
                     None => return Ok(false),
                 }
                 self.reach(walk, out);

@@ -6,6 +6,7 @@
 
 mod bytes;
 pub(super) mod lease;
+mod outgoing;
 pub(super) mod pooled;
 pub(super) mod restricted;
 mod road;

@@ -5,16 +5,15 @@
 //! them. Deliberately absent: any decision. This reads, writes, waits, and nothing else.
 
 use std::future::{Future as _, poll_fn};
-use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
-use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 
 use super::lease::Borrower;
+use super::outgoing::Outgoing;
 use super::road::{Lent, Own, Road};
 use super::{End, OTHER_KEY, OVER, lost};
 use crate::client::ClientStream;
@@ -53,6 +52,16 @@ enum Leaving {
     Told,
 }
 
+/// A Query or Parse whose text is longer than what is analyzed. It is not kept: nothing but its bytes'
+/// end is waited for, and answered as PostgreSQL answers any message that it has read and cannot run.
+struct Long {
+    tag: u8,
+    /// It is a Parse of the unnamed statement.
+    unnamed: bool,
+    /// Bytes still to come.
+    left: usize,
+}
+
 /// Bytes on their way.
 struct Flow {
     from_client: FrameBuffer,
@@ -60,11 +69,24 @@ struct Flow {
     to_client: Outgoing,
     to_upstream: Outgoing,
     leaving: Leaving,
+    /// A statement of the client's that is too long, on its way past.
+    long: Option<Long>,
     /// An error came since the last ReadyForQuery.
     failed: bool,
 }
 
 impl Flow {
+    /// Lets what is here of a long statement by, behind the first `at` bytes; says how many that is.
+    fn pass(&mut self, at: usize) -> usize {
+        let here = self.from_client.len().saturating_sub(at);
+        let long = self.long.as_mut();
+        long.map_or(0, |long| {
+            let n = here.min(long.left);
+            long.left = long.left.saturating_sub(n);
+            n
+        })
+    }
+
     /// There is no whole message of the client's here.
     fn left(&mut self) {
         if self.leaving == Leaving::Soon {
@@ -72,53 +94,14 @@ impl Flow {
         }
     }
 
+    /// The client has not begun a message.
+    fn is_between(&self) -> bool {
+        self.from_client.is_empty() && self.long.is_none()
+    }
+
     fn leave(&mut self) {
         to_upstream::terminate(&mut self.to_upstream.bytes);
         self.leaving = Leaving::Told;
-    }
-}
-
-/// Bytes waiting for a socket.
-#[derive(Default)]
-pub(super) struct Outgoing {
-    pub(super) bytes: BytesMut,
-    /// Written, but TLS may hold it back.
-    unflushed: bool,
-}
-
-impl Outgoing {
-    fn pending(&self) -> bool {
-        self.unflushed || !self.bytes.is_empty()
-    }
-
-    pub(super) fn is_full(&self) -> bool {
-        self.bytes.len() >= limits::PENDING_BYTES
-    }
-
-    /// Writes what the socket takes. Loses nothing when it is dropped halfway.
-    fn poll_drive(
-        &mut self,
-        socket: &mut (impl AsyncWrite + Unpin),
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
-        while self.pending() {
-            if self.bytes.is_empty() {
-                ready!(Pin::new(&mut *socket).poll_flush(cx))?;
-                self.unflushed = false;
-            } else {
-                ready!(pin!(socket.write_buf(&mut self.bytes)).poll(cx))?;
-                self.unflushed = true;
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// All of it.
-    pub(super) async fn finish(
-        &mut self,
-        socket: &mut (impl AsyncWrite + Unpin),
-    ) -> io::Result<()> {
-        poll_fn(|cx| self.poll_drive(socket, cx)).await
     }
 }
 
@@ -160,6 +143,7 @@ impl Restricted {
             to_client: Outgoing::default(),
             to_upstream: Outgoing::default(),
             leaving: Leaving::No,
+            long: None,
             failed: false,
         };
         let end = loop {
@@ -170,7 +154,7 @@ impl Restricted {
             if flags.any(Flags::KILL) {
                 break End::Killed;
             }
-            if flags.any(Flags::DRAIN) && self.session.is_idle() && flow.from_client.is_empty() {
+            if flags.any(Flags::DRAIN) && self.session.is_idle() && flow.is_between() {
                 break End::Drained;
             }
             if flags.any(Flags::POLICY) {
@@ -286,6 +270,11 @@ impl Restricted {
         let mut at = 0_usize;
         let mut asked = Asked::All;
         while self.takes_client(flow) {
+            at = at.saturating_add(flow.pass(at));
+            if let Some(long) = flow.long.take_if(|long| long.left == 0) {
+                self.too_long(&long, flow)?;
+                continue;
+            }
             let header = flow
                 .from_client
                 .header_at(at, &Limits::FRONTEND)
@@ -295,9 +284,19 @@ impl Restricted {
                 break;
             };
             if matches!(tag, frontend::QUERY | frontend::PARSE)
-                && total > limits::SQL_TEXT_BYTES.saturating_mul(2)
+                && total > limits::STATEMENT_FRAME_BYTES
             {
-                return Err(End::Fault("statement is too long"));
+                let first = at.saturating_add(frame::HEADER_BYTES);
+                let Some(first) = flow.from_client.bytes().get(first) else {
+                    flow.left();
+                    break;
+                };
+                flow.long = Some(Long {
+                    tag,
+                    unnamed: *first == 0,
+                    left: total,
+                });
+                continue;
             }
             let end = at.saturating_add(total);
             let Some(whole) = flow.from_client.bytes().get(at..end) else {
@@ -319,14 +318,8 @@ impl Restricted {
                 Err(_) => (self.session.on_malformed(tag, &mut io)).map(|()| Step::Continue),
             };
             let step = step.map_err(fault)?;
-            if matches!(step, Step::Continue) && matches!(tag, frontend::QUERY | frontend::EXECUTE)
-            {
-                self.client.begins();
-                self.client.counters.queries(1);
-                if self.session.is_idle() {
-                    // It was refused, and PostgreSQL has nothing to answer.
-                    self.client.ready(true);
-                }
+            if step == Step::Continue {
+                self.taken(tag);
             }
             match step {
                 Step::Continue => {}
@@ -343,6 +336,30 @@ impl Restricted {
         }
         flow.from_client.skip(at);
         Ok(asked)
+    }
+
+    /// The session took a message.
+    fn taken(&self, tag: u8) {
+        if matches!(tag, frontend::QUERY | frontend::EXECUTE) {
+            self.client.begins();
+            self.client.counters.queries(1);
+            if self.session.is_idle() {
+                // It was refused, and PostgreSQL has nothing to answer.
+                self.client.ready(true);
+            }
+        }
+    }
+
+    /// All of such a statement is past.
+    fn too_long(&mut self, long: &Long, flow: &mut Flow) -> Result<(), End> {
+        let mut io = Io {
+            client: &mut flow.to_client.bytes,
+            upstream: &mut flow.to_upstream.bytes,
+        };
+        let told = self.session.on_long(long.tag, long.unnamed, &mut io);
+        told.map_err(fault)?;
+        self.taken(long.tag);
+        Ok(())
     }
 
     fn takes_client(&self, flow: &Flow) -> bool {
@@ -397,21 +414,6 @@ impl Restricted {
         } else {
             Poll::Pending
         }
-    }
-}
-
-impl Outgoing {
-    /// Writes what the socket takes, if there is anything. True if there is room again.
-    pub(super) fn poll_written(
-        &mut self,
-        socket: &mut (impl AsyncWrite + Unpin),
-        cx: &mut Context<'_>,
-    ) -> io::Result<bool> {
-        let was_full = self.is_full();
-        if let Poll::Ready(written) = self.poll_drive(socket, cx) {
-            written?;
-        }
-        Ok(was_full && !self.is_full())
     }
 }
 

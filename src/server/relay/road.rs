@@ -12,7 +12,7 @@ use tokio::io::AsyncReadExt as _;
 
 use super::End;
 use super::lease::{Borrower, Held, Rested, Scratch};
-use super::restricted::Outgoing;
+use super::outgoing::Outgoing;
 use crate::limits;
 use crate::pooling::Residue;
 use crate::upstream::UpstreamStream;

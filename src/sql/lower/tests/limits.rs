@@ -114,7 +114,17 @@ fn size_caps() {
         Some("54000")
     );
     assert_eq!(
-        on_worker(format!("SELECT {}", vec!["1"; 30_000].join(","))),
+        on_worker(format!(
+            "SELECT {}",
+            vec!["1"; limits::SQL_TOKENS / 2].join(",")
+        )),
+        None
+    );
+    assert_eq!(
+        on_worker(format!(
+            "SELECT {}",
+            vec!["1"; limits::SQL_TOKENS / 2 + 1].join(",")
+        )),
         Some("54000")
     );
     assert_eq!(on_worker("SELECT 1;".repeat(1_001)), Some("54000"));
