@@ -209,7 +209,7 @@ impl Session {
         Ok(())
     }
 
-    /// Whatever makes the unnamed statement anew drops it first.
+    /// Whatever makes the unnamed statement anew drops it first, and a Query does.
     pub(super) fn drop_unnamed(&mut self, io: &mut Io<'_>) -> Result<(), WriteError> {
         let name = Ident::exact("");
         match self.speculative.prepared.remove(&name) {

@@ -50,7 +50,7 @@ impl Session {
         }
         let refusal = Refusal::from(too_long());
         let parse = tag == frontend::PARSE;
-        if parse && unnamed {
+        if !parse || unnamed {
             self.drop_unnamed(io)?;
         }
         if parse {

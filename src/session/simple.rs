@@ -37,6 +37,7 @@ impl Session {
             Reading::Done(uploaded) => Some(uploaded),
             Reading::No | Reading::Waits | Reading::Asked => None,
         };
+        self.drop_unnamed(io)?;
         let shaped = planning::may_be_kept(query.text, &self.speculative)
             .then(|| planning::shaped(query.text))
             .flatten();

@@ -389,6 +389,36 @@ fn an_unnamed_statement_that_cannot_be_made_drops_the_one_before() {
 }
 
 #[test]
+fn a_query_drops_what_has_no_name() {
+    let bind: Sent<'_> = (b'B', b"\0\0\0\0\0\0\0\0");
+    let execute: Sent<'_> = (b'E', b"\0\0\0\0\0");
+    let (statement, portal): (Sent<'_>, Sent<'_>) = ((b'D', b"S\0"), (b'D', b"P\0"));
+    let parse: Sent<'_> = (b'P', b"\0SELECT 7\0\0\0");
+    let (begin, back): (Sent<'_>, Sent<'_>) = ((b'Q', b"BEGIN\0"), (b'Q', b"ROLLBACK\0"));
+    for query in [
+        &b"SELECT 1\0"[..],
+        b"\0",
+        b"SELEC\0",
+        b"SELECT 1/0\0",
+        b"SELECT nothing FROM people\0",
+        b"PREPARE other AS SELECT 2; DEALLOCATE other\0",
+    ] {
+        let query: Sent<'_> = (b'Q', query);
+        agree(&[
+            &[parse, SYNC, query, bind, execute, SYNC],
+            &[parse, query, statement, SYNC],
+            &[
+                parse, SYNC, query, parse, bind, execute, SYNC, statement, SYNC,
+            ],
+            &[
+                begin, parse, bind, SYNC, query, portal, SYNC, statement, SYNC, back,
+            ],
+            &[begin, parse, bind, query, execute, SYNC, back],
+        ]);
+    }
+}
+
+#[test]
 fn a_cursor_of_sql_is_described_as_a_portal() {
     agree(&[
         &[(
