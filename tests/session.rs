@@ -52,5 +52,7 @@ mod shaped;
 mod stage;
 #[path = "session/unrestricted.rs"]
 mod unrestricted;
+#[path = "session/untold.rs"]
+mod untold;
 #[path = "session/wire.rs"]
 mod wire;

@@ -85,6 +85,7 @@ impl Analyzer<'_> {
             self.no_hidden_cast(info.ty)?;
         }
         let mut chosen = self.choose_function(&call.function, (!call.star).then_some(&infos))?;
+        self.lineage.acts |= chosen.acts;
         for (info, wanted) in infos.iter().zip(&chosen.args) {
             self.convertible(info, *wanted, CastContext::Implicit)?;
         }

@@ -8,7 +8,7 @@ use super::expr::Info;
 use super::polymorphic::{alike, gives_any, takes_rows};
 use super::{Analyzer, Resolve};
 use crate::catalog::allow::{FunctionUse, extension_function, system_function};
-use crate::catalog::{Function, FunctionKind};
+use crate::catalog::{Function, FunctionKind, Volatility};
 use crate::ident::Ident;
 use crate::pg::types::oid;
 use crate::pg::{Oid, sqlstate};
@@ -28,6 +28,8 @@ pub(super) struct Chosen {
     pub(super) out_columns: Vec<(Ident, Oid)>,
     /// It may give values of any type: `unnest(anyarray)`.
     pub(super) gives_any: bool,
+    /// It may write something.
+    pub(super) acts: bool,
 }
 
 impl Chosen {
@@ -136,7 +138,10 @@ impl Analyzer<'_> {
             Some(f) if schema != "pg_catalog" => f.args.clone(),
             _ => Vec::new(),
         };
+        let volatile = |f: &&Function| f.volatility == Volatility::Volatile;
+        let acts = schema != "pg_catalog" && overloads.iter().any(volatile);
         Ok(Chosen {
+            acts,
             args,
             schema,
             name: function,

@@ -268,6 +268,8 @@ pub struct Lineage {
     pub collations: bool,
     /// Values are compared, or become of one type, which may fail for one row and not for the next.
     pub failing: bool,
+    /// A function is called that may write.
+    pub acts: bool,
     /// An error may name no table: a partition's name would tell the key.
     pub nameless: bool,
     /// Equality comparisons between columns.

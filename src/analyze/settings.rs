@@ -74,6 +74,7 @@ impl Analyzer<'_> {
         for arg in call.args.iter_mut().skip(1) {
             self.expr(&mut arg.value, at.scope, at.ctes)?;
         }
+        self.lineage.acts = true;
         call.function = catalog(&call.function, "set_config");
         if let Some(setting) = kept {
             let set = std::mem::replace(e, Expr::Literal(Literal::Null));

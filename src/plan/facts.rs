@@ -4,7 +4,8 @@
 
 use super::decide::{Decisions, Place};
 use crate::analyze::ColumnForm;
-use crate::analyze::lineage::{Lineage, Source};
+use crate::analyze::lineage::{Lineage, RelationUse, Source};
+use crate::catalog::RelationKind;
 use crate::mask::TokenColumn;
 use crate::mask::token::TokenKind;
 use crate::policy::Treatment;
@@ -14,6 +15,7 @@ use crate::sql::tree::RelationId;
 pub(super) fn facts(lineage: &Lineage, decisions: &Decisions) -> super::plan::Facts {
     let mut facts = super::plan::Facts {
         nameless: lineage.nameless,
+        reads: !lineage.acts && lineage.relations.iter().all(only_reads),
         ..Default::default()
     };
     for (index, r) in (0_u32..).zip(&lineage.relations) {
@@ -51,6 +53,20 @@ pub(super) fn facts(lineage: &Lineage, decisions: &Decisions) -> super::plan::Fa
     }
     facts.columns.extend(probes(lineage));
     facts
+}
+
+/// What a view or a policy of the database's owner calls may write.
+fn only_reads(used: &RelationUse) -> bool {
+    let relation = &used.relation;
+    let system = matches!(
+        relation.schema.as_str(),
+        "pg_catalog" | "information_schema"
+    );
+    let calls = matches!(
+        relation.kind,
+        RelationKind::ForeignTable | RelationKind::View
+    );
+    !used.written && (system || !calls && !relation.row_security)
 }
 
 /// What the audit says a column of tokens is shown as.

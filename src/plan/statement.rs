@@ -317,7 +317,9 @@ fn execute(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
     }
     let upstream = entry.upstream.clone();
     let names = Names::Prepared(std::mem::replace(name, upstream.clone()), upstream);
-    let facts = named(Facts::clone(entry.plan.facts()), "EXECUTE");
+    let mut facts = named(Facts::clone(entry.plan.facts()), "EXECUTE");
+    // What is called for the values may write.
+    facts.reads &= args.is_empty();
     let outputs = entry.plan.outputs().cloned();
     let mut plan = Plan::decided(print(&statement, &Rewrite::default())?, Effect::None, facts);
     if let Some(outputs) = outputs {

@@ -5,17 +5,14 @@ mod described;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::copy_in::Came;
 use super::diagnostic;
 use super::errors::{fields, notice_to_client};
 use super::replies::{Expected, Running};
 use super::transaction::Completion;
 use super::uploads::Reading;
-use super::{Fatal, Io, Session, startup, to_client};
+use super::{Fatal, Io, Session, startup, to_client, untold};
 use crate::audit::Outcome;
 use crate::limits;
-use crate::plan::CopyTokens;
-use crate::sql::tree::CopyDirection;
 use crate::wire::Diagnostic;
 use crate::wire::backend::{self, BackendMessage, TransactionStatus};
 use crate::wire::frame;
@@ -38,7 +35,8 @@ impl Session {
         }
         let start = io.client.len();
         self.take_upstream(tag, whole, now, io)?;
-        self.in_clients(start, io)
+        let told = self.in_clients(start, io);
+        told.or_else(|why| self.cannot_tell(why, io))
     }
 
     fn take_upstream(
@@ -52,7 +50,7 @@ impl Session {
         if self.is_read(tag) {
             return self.on_read(tag);
         }
-        if self.unheard && is_answer(tag) {
+        if self.unheard && is_answer(tag) || self.is_untold(tag, now)? {
             return Ok(());
         }
         if tag == backend::ROW_DESCRIPTION {
@@ -121,6 +119,9 @@ impl Session {
         if let Some(Expected::Read(read)) = self.replies.head() {
             return read.row(bytes);
         }
+        if self.untold.is_some() {
+            return Ok(untold::rows(bytes));
+        }
         if let Some(Expected::Execute { running, portal }) = self.replies.head()
             && running.rows.is_none()
         {
@@ -141,7 +142,12 @@ impl Session {
             };
             rows.row(frame.bytes, &mut masked)?;
             if !encoding.is_same() {
-                rows.recode(&masked, io.client, encoding)?;
+                if let Err(why) = rows.recode(&masked, io.client, encoding) {
+                    running.count = running.count.saturating_add(count);
+                    // The row is nobody's, and neither is what follows it.
+                    self.cannot_tell(why, io)?;
+                    return Ok(frame.end());
+                }
                 masked.clear();
             } else if masked.len() >= AT_HAND {
                 io.client.extend_from_slice(&masked);
@@ -267,7 +273,7 @@ impl Session {
     }
 
     /// The statement at the head is done.
-    fn advance(&mut self) {
+    pub(super) fn advance(&mut self) {
         match self.replies.head() {
             Some(Expected::Query { running, .. }) => {
                 if let Some(done) = running.pop_front() {
@@ -280,48 +286,6 @@ impl Session {
                 }
             }
         }
-    }
-
-    fn on_copy_message(
-        &mut self,
-        message: &BackendMessage<'_>,
-        whole: &[u8],
-        io: &mut Io<'_>,
-    ) -> Result<(), Fatal> {
-        let running = self.running_head()?;
-        let planned = match message {
-            BackendMessage::CopyIn(_) => running.plan.copy() == Some(CopyDirection::From),
-            _ => running.plan.copy() == Some(CopyDirection::To),
-        };
-        if !planned {
-            return Err(unexpected());
-        }
-        match message {
-            BackendMessage::CopyIn(_) => {
-                running.copying = true;
-                let utf8 = running.plan.copies_utf8();
-                self.copy_tokens = running.plan.copy_tokens().map(CopyTokens::decoder);
-                self.copy_in = true;
-                self.copy_last = Came::Nothing;
-                let encoding = self.confirmed.settings.encoding();
-                self.copy_encoding = Some(encoding).filter(|e| !e.is_same() && !utf8);
-                self.copy_rest.clear();
-            }
-            BackendMessage::CopyOut(_) => {
-                let export = running.plan.copy_export();
-                self.copy_export = export.map(|export| Box::new(export.encoder()));
-            }
-            BackendMessage::CopyData(data) => {
-                running.count = running.count.saturating_add(1);
-                let size = u64::try_from(data.len()).unwrap_or(0);
-                running.bytes = running.bytes.saturating_add(size);
-            }
-            _ => {}
-        }
-        if !self.copy_made(message, whole, io)? {
-            io.client.extend_from_slice(whole);
-        }
-        Ok(())
     }
 
     fn on_error(
@@ -381,6 +345,9 @@ impl Session {
             Some(_) => self.skipping = !self.replies.skip_to_sync(),
         }
         self.failed = true;
+        if self.untold.take().is_some() {
+            return Ok(());
+        }
         self.own_error(&fields, ordered, io)
     }
 
@@ -390,6 +357,9 @@ impl Session {
         whole: &[u8],
         io: &mut Io<'_>,
     ) -> Result<(), Fatal> {
+        if self.untold.take().is_some() && status == TransactionStatus::InTransaction {
+            return self.fail_block(io);
+        }
         let (segment, read) = match self.replies.pop() {
             Some(
                 Expected::Query { segment, .. }
@@ -445,6 +415,6 @@ fn malformed() -> Fatal {
     Fatal::unexpected("malformed message from the server")
 }
 
-fn unexpected() -> Fatal {
+pub(super) fn unexpected() -> Fatal {
     Fatal::unexpected("the server sent a message the proxy did not expect")
 }

@@ -1,13 +1,60 @@
-//! The data of COPY TO STDOUT on its way to the client, where something is made of its rows.
+//! What PostgreSQL says of a COPY: that it waits for data, and the data of COPY TO STDOUT on its way to the
+//! client, where something may be made of its rows.
 //!
-//! Deliberately absent: what is made of them (`plan::CopyEncoder`), and data that passes as it is.
+//! Deliberately absent: what is made of them (`plan::CopyEncoder`).
 
+use super::answers::unexpected;
+use super::copy_in::Came;
 use super::{Fatal, Io, Session, to_client};
+use crate::plan::CopyTokens;
+use crate::sql::tree::CopyDirection;
 use crate::wire::BackendMessage;
 
 impl Session {
+    pub(super) fn on_copy_message(
+        &mut self,
+        message: &BackendMessage<'_>,
+        whole: &[u8],
+        io: &mut Io<'_>,
+    ) -> Result<(), Fatal> {
+        let running = self.running_head()?;
+        let planned = match message {
+            BackendMessage::CopyIn(_) => running.plan.copy() == Some(CopyDirection::From),
+            _ => running.plan.copy() == Some(CopyDirection::To),
+        };
+        if !planned {
+            return Err(unexpected());
+        }
+        match message {
+            BackendMessage::CopyIn(_) => {
+                running.copying = true;
+                let utf8 = running.plan.copies_utf8();
+                self.copy_tokens = running.plan.copy_tokens().map(CopyTokens::decoder);
+                self.copy_in = true;
+                self.copy_last = Came::Nothing;
+                let encoding = self.confirmed.settings.encoding();
+                self.copy_encoding = Some(encoding).filter(|e| !e.is_same() && !utf8);
+                self.copy_rest.clear();
+            }
+            BackendMessage::CopyOut(_) => {
+                let export = running.plan.copy_export();
+                self.copy_export = export.map(|export| Box::new(export.encoder()));
+            }
+            BackendMessage::CopyData(data) => {
+                running.count = running.count.saturating_add(1);
+                let size = u64::try_from(data.len()).unwrap_or(0);
+                running.bytes = running.bytes.saturating_add(size);
+            }
+            _ => {}
+        }
+        if !self.copy_made(message, whole, io)? {
+            io.client.extend_from_slice(whole);
+        }
+        Ok(())
+    }
+
     /// Takes a message of a COPY TO whose rows are made here; false if it is to pass as it is.
-    pub(super) fn copy_made(
+    fn copy_made(
         &mut self,
         message: &BackendMessage<'_>,
         whole: &[u8],

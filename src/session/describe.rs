@@ -6,7 +6,8 @@
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::missing::{ident, missing_portal, missing_statement};
-use super::replies::{Expected, Prepared};
+use super::prepared::Prepared;
+use super::replies::Expected;
 use super::{Fatal, Io, Moment, Session, Step, to_upstream};
 use crate::ident::Ident;
 use crate::mask::OutputRule;

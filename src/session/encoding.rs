@@ -276,8 +276,7 @@ pub(super) fn writable(text: &[u8], encoding: Encoding) -> Result<Vec<u8>, Fatal
     Ok(out)
 }
 
-/// What PostgreSQL sent cannot be said to the client. Rows may have gone out before it, and statements
-/// sent behind it may have run: only the end of the session leaves no doubt about what was done.
+/// What PostgreSQL sent cannot be said to the client (`untold`).
 pub(super) fn unwritable() -> Fatal {
     Fatal {
         sqlstate: sqlstate::UNTRANSLATABLE_CHARACTER,

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use super::missing::{ident, missing_portal, outdated};
 use super::portals::{Formats, Portal};
-use super::replies::{Expected, Prepared, Told};
+use super::prepared::{Prepared, Told};
+use super::replies::Expected;
 use super::{FAILING, Fatal, Io, Moment, Session, Step, planning, to_client, to_upstream};
 use crate::ident::Ident;
 use crate::pg::{Oid, sqlstate};
@@ -361,6 +362,10 @@ impl Session {
                 self.assume(&plan);
                 let running = self.replies.boxed(running);
                 self.replies.push(Expected::Execute { running, portal });
+                if self.may_fail_to_tell() {
+                    // Nothing goes on until it has answered.
+                    to_upstream::flush(io.upstream);
+                }
             }
             Err(refusal) => self.refuse_extended(&refusal, "", io)?,
         }

@@ -22,6 +22,7 @@ mod missing;
 mod observe;
 mod planning;
 mod portals;
+mod prepared;
 mod renew;
 mod replies;
 mod rows;
@@ -30,6 +31,7 @@ mod simple;
 mod startup;
 mod temp;
 mod transaction;
+mod untold;
 mod uploads;
 
 use std::sync::Arc;
@@ -42,7 +44,8 @@ use self::copy_in::Came;
 pub use self::observe::{Observer, Seen, Verdict};
 use self::planning::Names;
 use self::portals::Portals;
-use self::replies::{Expected, Prepared, Replies};
+use self::prepared::Prepared;
+use self::replies::{Expected, Replies};
 use self::rows::Latest;
 pub use self::startup::{UpstreamStartup, is_reported, restricted, unrestricted};
 use self::transaction::State;
@@ -186,6 +189,11 @@ pub struct Session {
     /// The client was told of an error that PostgreSQL knows nothing of: what that answers up to the
     /// next ReadyForQuery is nobody's.
     unheard: bool,
+    /// The statement at the head failed here, because the client has no characters for what it returned:
+    /// what else comes of it is nobody's.
+    untold: Option<Fatal>,
+    /// The Query that was sent last is of one statement, and ends no pipeline that no Sync has ended.
+    alone: bool,
     /// PostgreSQL found that its catalog is not the snapshot's.
     moved: bool,
     /// What it described is not what was planned, so that the client was not told of it: an error has
@@ -233,6 +241,8 @@ impl Session {
             copy_in: false,
             copy_last: Came::Nothing,
             unheard: false,
+            untold: None,
+            alone: false,
             moved: false,
             misfit: false,
             segment: 0,
@@ -255,6 +265,7 @@ impl Session {
                     .is_none_or(|p| p.shape.get().is_some())
                 && self.uploads.reading.takes_client(self.replies.is_empty())
                 && !self.replies.unsettled(self.dirty)
+                && !self.may_fail_to_tell()
                 && self.replies.len() < crate::limits::STATEMENTS_PER_SESSION)
     }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use foldhash::HashMap;
 
-use super::replies::Prepared;
+use super::prepared::Prepared;
 use crate::pg::types::Format;
 
 /// A portal of the extended protocol.

@@ -11,7 +11,7 @@ use super::extended::Occasion;
 use super::missing::{ident, missing_statement, outdated};
 use super::planning;
 use super::portals::Portal;
-use super::replies::Prepared;
+use super::prepared::Prepared;
 use super::transaction::State;
 use super::{Fatal, Io, Moment, Session};
 use crate::ident::Ident;

@@ -192,7 +192,7 @@ impl Latest {
     }
 }
 
-fn unknown_binary() -> Fatal {
+pub(super) fn unknown_binary() -> Fatal {
     Fatal {
         sqlstate: sqlstate::FEATURE_NOT_SUPPORTED,
         message: "a result of this type in binary format is not converted to the client encoding",
@@ -212,7 +212,7 @@ pub(super) fn describe(
 pub(super) fn told(
     outputs: &[OutputRule],
     description: &[u8],
-) -> Option<Vec<super::replies::Told>> {
+) -> Option<Vec<super::prepared::Told>> {
     let mut out = BytesMut::new();
     describe(outputs, description, &mut out).ok()?;
     let described = RowDescription::read(frame::body(&out)).ok()?;

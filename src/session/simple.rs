@@ -248,6 +248,7 @@ impl Session {
 
     fn expect(&mut self, running: VecDeque<Running>, bound: bool) {
         let segment = self.next_segment();
+        self.alone = running.len() == 1 && !self.uploads.open;
         self.replies.push(Expected::Query {
             running,
             segment,

@@ -14,7 +14,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::portals::Portal;
-use super::replies::{Expected, Prepared};
+use super::prepared::Prepared;
+use super::replies::Expected;
 use super::{Fatal, Io, Session, Step, to_upstream};
 use crate::audit::Outcome;
 use crate::pg::{Oid, sqlstate};

@@ -129,7 +129,7 @@ fn said(encoding: Encoding, text: &str) -> Vec<u8> {
 }
 
 /// What was received, texts included, in the client's own bytes.
-fn told(client: &mut Client) -> Vec<String> {
+pub(super) fn told(client: &mut Client) -> Vec<String> {
     client
         .until_ready()
         .iter()
@@ -389,27 +389,5 @@ fn masks_count_characters_whatever_the_client_speaks() {
                 .unwrap();
             assert_eq!(row.values(), [Some(want.to_vec())], "{name}");
         }
-    }
-}
-
-#[test]
-fn what_the_client_has_no_character_for_ends_the_session_with_postgresqls_error() {
-    let start = [("client_encoding", "LATIN1")];
-    let stage = Stage::shared();
-    for sql in [
-        "SELECT U&'\\20AC'",
-        "SELECT 1 AS U&\"\\20AC\"",
-        "COPY (SELECT U&'\\20AC') TO STDOUT",
-    ] {
-        let mut client =
-            Client::connect_with(stage.addr, "support", PASSWORD, "stage", &start).unwrap();
-        client.send(b'Q', format!("{sql}\0").as_bytes());
-        let error = client
-            .until_ready()
-            .into_iter()
-            .find(|m| m.kind == b'E')
-            .unwrap();
-        assert_eq!(error.error()[0], "22P05", "{sql}");
-        assert!(client.receive().is_err());
     }
 }

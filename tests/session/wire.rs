@@ -67,17 +67,20 @@ pub(super) fn hear(client: &mut Client, ready: usize) -> Vec<String> {
     heard
 }
 
-/// The road of PostgreSQL itself is the first.
-pub(super) fn clients() -> [(&'static str, Client); 5] {
-    // It lives as long as the tests do.
+/// A proxy that lends connections. It lives as long as the tests do.
+pub(super) fn lending() -> &'static Another {
     static LENDING: OnceLock<Another> = OnceLock::new();
-    let stage = Stage::shared();
-    let lending = LENDING.get_or_init(|| {
-        stage.another(|config| {
+    LENDING.get_or_init(|| {
+        Stage::shared().another(|config| {
             config.pool.mode = PoolMode::Transaction;
             config.pool.queue_timeout = PATIENCE;
         })
-    });
+    })
+}
+
+/// The road of PostgreSQL itself is the first.
+pub(super) fn clients() -> [(&'static str, Client); 5] {
+    let (stage, lending) = (Stage::shared(), lending());
     let open = |addr, user| Client::connect(addr, user, PASSWORD, "stage").unwrap();
     [
         ("PostgreSQL", open(stage.cluster.address(), "stage_login")),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::super::replies::{Expected, Prepared};
+use super::super::prepared::Prepared;
+use super::super::replies::Expected;
 use super::super::rows::{self, Rows};
 use super::super::{Fatal, Io, Session, to_client};
 use super::{malformed, unexpected};

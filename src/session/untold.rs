@@ -1,0 +1,109 @@
+//! A result with a character that the client's encoding lacks: an error of the statement, as PostgreSQL would
+//! have made it.
+//!
+//! PostgreSQL knows of none and goes on. What it still says of the statement is passed over; then it is
+//! made to fail too, before anything else reaches it: nothing is sent behind a statement that may come to this
+//! (`wants_client`). Where it could have committed something by then, the session ends: only that leaves no
+//! doubt.
+
+use std::time::Instant;
+
+use super::answers::unexpected;
+use super::encoding::unwritable;
+use super::replies::Expected;
+use super::rows::unknown_binary;
+use super::{FAILING, Fatal, Io, Session, to_client, to_upstream};
+use crate::audit::Outcome;
+use crate::wire::backend::{self, TransactionStatus};
+use crate::wire::{Report, frame};
+
+impl Session {
+    /// Something was sent whose result may have a character that the client's encoding lacks.
+    pub(super) fn may_fail_to_tell(&self) -> bool {
+        let encodings = [&self.confirmed, &self.speculative].map(|state| state.settings.encoding());
+        encodings.iter().any(|encoding| !encoding.is_same())
+            && (self.untold.is_some() || self.replies.may_return())
+    }
+
+    /// What is at the head cannot be told to the client.
+    pub(super) fn cannot_tell(&mut self, why: Fatal, io: &mut Io<'_>) -> Result<(), Fatal> {
+        if ![unwritable(), unknown_binary()].contains(&why) || self.replies.len() != 1 {
+            return Err(why);
+        }
+        let in_block = self.status == TransactionStatus::InTransaction;
+        let alone = self.alone;
+        let undone = match self.replies.head() {
+            Some(Expected::Query {
+                running,
+                failed: false,
+                ..
+            }) => running.front().is_some_and(|only| {
+                let undone = in_block || only.plan.facts().reads;
+                alone && undone && !only.has_effect()
+            }),
+            Some(Expected::Execute { running, .. }) if !running.has_effect() => {
+                // PostgreSQL comes to this before it comes to the Sync that would commit.
+                to_upstream::parse(io.upstream, b"", FAILING, &[])?;
+                to_upstream::flush(io.upstream);
+                self.replies.push(Expected::Refusal {
+                    reply: bytes::BytesMut::new(),
+                    simple: false,
+                });
+                self.skipping = true;
+                true
+            }
+            _ => false,
+        };
+        if !undone {
+            return Err(why);
+        }
+        to_client::error(io.client, &Report::error(why.sqlstate, why.message));
+        self.copy_export = None;
+        self.failed = true;
+        self.untold = Some(why);
+        Ok(())
+    }
+
+    /// Is a message nobody's, because its statement failed here?
+    pub(super) fn is_untold(&mut self, tag: u8, now: Instant) -> Result<bool, Fatal> {
+        let Some(why) = self.untold else {
+            return Ok(false);
+        };
+        match tag {
+            backend::COPY_DATA | backend::COPY_DONE => Ok(true),
+            backend::COMMAND_COMPLETE | backend::PORTAL_SUSPENDED => {
+                let running = self.running_head()?;
+                running.finish(Outcome::Error, Some(why.sqlstate), now);
+                self.advance();
+                if let Some(Expected::Refusal { .. }) = self.replies.head() {
+                    self.untold = None;
+                }
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// PostgreSQL would go on in a transaction block that has failed for the client.
+    pub(super) fn fail_block(&mut self, io: &mut Io<'_>) -> Result<(), Fatal> {
+        let Some(Expected::Query { segment, .. }) = self.replies.pop() else {
+            return Err(unexpected());
+        };
+        to_upstream::query(io.upstream, FAILING)?;
+        self.replies.push(Expected::Refusal {
+            reply: bytes::BytesMut::new(),
+            simple: true,
+        });
+        self.replies.push(Expected::Ready { segment });
+        Ok(())
+    }
+}
+
+/// How many bytes the rows at the front are.
+pub(super) fn rows(bytes: &[u8]) -> usize {
+    frame::frames(bytes, &frame::Limits::BACKEND)
+        .map_while(Result::ok)
+        .take_while(|frame| frame.tag == backend::DATA_ROW)
+        .last()
+        .map_or(0, |frame| frame.end())
+}
