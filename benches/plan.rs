@@ -134,6 +134,7 @@ fn again(criterion: &mut Criterion, planned: &dyn Fn(&str) -> (Plan, Looked)) {
         role: "support",
         user: "bench",
         search_path: "public",
+        encoding: "UTF8",
     };
     let (plans, mut key) = (Plans::default(), PlanKey::default());
     let mut group = criterion.benchmark_group("found");

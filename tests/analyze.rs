@@ -63,6 +63,7 @@ fn lineage(stage: &Stage, grants: &Grants, sql: &str) -> Result<Lineage, Refusal
         search_path: &search_path,
         temp: &temp,
         search_path_text: "public",
+        client_encoding: pgveil::pg::encoding::Encoding::utf8(),
         views: 0,
         declared: &[],
     };

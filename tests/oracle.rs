@@ -261,6 +261,7 @@ impl Oracle<'_> {
             search_path: &public_path(),
             temp: &TempTables::default(),
             search_path_text: "public",
+            client_encoding: pgveil::pg::encoding::Encoding::utf8(),
             views: 0,
             declared: &[],
         };

@@ -180,18 +180,23 @@ fn the_scope_is_part_of_the_key() {
     let mut cached = Cached::new(&stage, "support", &Looked::clone);
     cached.keep(text);
     assert!(cached.find(text).is_some());
-    for (role, user, search_path) in [
-        ("analyst", "u", "public"),
-        ("support", "v", "public"),
-        ("support", "u", "public, ward"),
-        ("supportu", "", "public"),
+    for (role, user, search_path, encoding) in [
+        ("analyst", "u", "public", "UTF8"),
+        ("support", "v", "public", "UTF8"),
+        ("support", "u", "public, ward", "UTF8"),
+        ("support", "u", "public", "LATIN1"),
+        ("supportu", "", "public", "UTF8"),
     ] {
         cached.scope = Scope {
             role,
             user,
             search_path,
+            encoding,
         };
-        assert!(cached.find(text).is_none(), "{role} {user} {search_path}");
+        assert!(
+            cached.find(text).is_none(),
+            "{role} {user} {search_path} {encoding}"
+        );
     }
 }
 
@@ -318,6 +323,7 @@ impl<'s> Cached<'s> {
                 role,
                 user: "u",
                 search_path: "public",
+                encoding: "UTF8",
             },
             watch,
         }
@@ -445,6 +451,7 @@ fn written_otherwise(text: &str, strings: &[String], random: &mut Random) -> Str
             role: "",
             user: "",
             search_path: "",
+            encoding: "UTF8",
         };
         Shaped::scan(text).ok().map(|shaped| {
             key.set_shape(scope, &shaped);

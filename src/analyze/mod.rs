@@ -71,6 +71,7 @@ use self::lineage::{Lineage, OutputColumn, RelationUse, Source, Uses};
 use self::scope::{Env, Scope};
 use crate::catalog::{Catalog, Relation, SearchPath, TempTables};
 use crate::ident::Ident;
+use crate::pg::encoding::Encoding;
 use crate::pg::sqlstate;
 use crate::policy::Grants;
 use crate::refusal::Refusal;
@@ -102,6 +103,8 @@ pub struct Grounds<'a> {
     pub search_path: &'a SearchPath,
     /// The same, as the client has set it.
     pub search_path_text: &'a str,
+    /// The client's encoding.
+    pub client_encoding: Encoding,
     /// The session's temporary tables.
     pub temp: &'a TempTables,
     /// How many views this is inside of.

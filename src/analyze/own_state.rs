@@ -10,7 +10,7 @@ use crate::sql::tree::{
 };
 
 impl Analyzer<'_> {
-    /// Calls that ask about state the proxy keeps itself: the search path.
+    /// Calls that ask about state the proxy keeps itself: the search path and the client's encoding.
     pub(super) fn own_state(&self, e: &Expr) -> Option<Expr> {
         let Expr::Call(call) = e else { return None };
         let name = match call.function.parts.as_slice() {
@@ -29,9 +29,16 @@ impl Analyzer<'_> {
         if name.as_str() == "current_setting"
             && let Some(Expr::Literal(Literal::String(setting))) =
                 call.args.first().map(|a| &a.value)
-            && setting.value().eq_ignore_ascii_case("search_path")
         {
-            return Some(self.search_path_setting());
+            match setting.value().to_ascii_lowercase().as_str() {
+                "search_path" => return Some(self.search_path_setting()),
+                "client_encoding" => return Some(self.encoding_setting()),
+                _ => {}
+            }
+        }
+        if *name == "pg_client_encoding" && call.args.is_empty() {
+            let name = text(self.grounds.client_encoding.canonical().name());
+            return Some(Expr::Cast(Box::new(name), catalog_type("name", 0)));
         }
         if let ("current_schemas", [arg]) = (name.as_str(), call.args.as_slice()) {
             let implicit = matches!(arg.value, Expr::Literal(Literal::Bool(true)));
@@ -55,6 +62,12 @@ impl Analyzer<'_> {
     pub(super) fn search_path_setting(&self) -> Expr {
         let set = text(self.grounds.search_path_text);
         Expr::Cast(Box::new(set), catalog_type("text", 0))
+    }
+
+    /// `current_setting('client_encoding')`: the client's; PostgreSQL's is another.
+    pub(super) fn encoding_setting(&self) -> Expr {
+        let name = text(self.grounds.client_encoding.name());
+        Expr::Cast(Box::new(name), catalog_type("text", 0))
     }
 
     /// What is asked in FROM: `SELECT * FROM current_schema()`.

@@ -192,8 +192,11 @@ impl Analyzer<'_> {
             }
             Some(Expr::Call(without_dots)) => match without_dots.args.first().map(|a| &a.value) {
                 Some(name) if is_steady(name) => {
-                    let path = self.search_path_setting();
-                    Expr::Coalesce(vec![kept_by(name.clone(), path), theirs])
+                    let own = [
+                        ("search_path", self.search_path_setting()),
+                        ("client_encoding", self.encoding_setting()),
+                    ];
+                    Expr::Coalesce(vec![kept_by(name.clone(), own), theirs])
                 }
                 _ => theirs,
             },
@@ -214,7 +217,10 @@ impl Analyzer<'_> {
         if !is_settings_view(relation) || self.shows_settings() {
             return Ok(None);
         }
-        let shown = shown_settings(self.grounds.search_path_text);
+        let shown = shown_settings(
+            self.grounds.search_path_text,
+            self.grounds.client_encoding.name(),
+        );
         let parsed = crate::sql::parse::parse(&shown)?;
         Ok(parsed.into_iter().find_map(|p| match p.statement {
             Statement::Query(query) => Some(query),
@@ -292,13 +298,13 @@ fn names() -> String {
 }
 
 /// The query for the columns of `pg_settings`; there a setting's value is in its own unit.
-fn shown_settings(search_path: &str) -> String {
+fn shown_settings(search_path: &str, encoding: &str) -> String {
     let path = search_path.replace('\'', "''");
     format!(
         "SELECT s.name, COALESCE(CASE s.unit \
          WHEN 'kB' THEN (pg_catalog.pg_size_bytes(s.kept) OPERATOR(pg_catalog./) 1024)::pg_catalog.text \
          WHEN '8kB' THEN (pg_catalog.pg_size_bytes(s.kept) OPERATOR(pg_catalog./) 8192)::pg_catalog.text \
-         ELSE s.kept END, CASE s.name WHEN 'search_path' THEN '{path}' END, {setting}) AS setting, s.unit, s.category, s.short_desc, s.extra_desc, \
+         ELSE s.kept END, CASE s.name WHEN 'search_path' THEN '{path}' WHEN 'client_encoding' THEN '{encoding}' END, {setting}) AS setting, s.unit, s.category, s.short_desc, s.extra_desc, \
          s.context, s.vartype, CASE WHEN s.kept IS NOT NULL THEN 'session' ELSE {source} END AS source, \
          s.min_val, s.max_val, s.enumvals, s.boot_val, {reset} AS reset_val, s.sourcefile, \
          s.sourceline, s.pending_restart \
@@ -318,8 +324,8 @@ fn kept(name: Expr) -> Expr {
     none_if_empty(Expr::Call(Box::new(call)))
 }
 
-/// The same of the setting whose name this says, if it is such a one; or the client's search path.
-fn kept_by(name: Expr, path: Expr) -> Expr {
+/// The same of the setting whose name this says, if it is such a one; or one of the proxy's own.
+fn kept_by(name: Expr, known: [(&str, Expr); 2]) -> Expr {
     let operator = |symbol: &str| Operator {
         schema: Some(Ident::exact("pg_catalog")),
         symbol: symbol.into(),
@@ -336,14 +342,15 @@ fn kept_by(name: Expr, path: Expr) -> Expr {
         array: Box::new(list),
     };
     let own = Expr::Binary(Box::new(text("pgveil.")), operator("||"), Box::new(lower()));
-    let searched = Expr::Binary(
-        Box::new(lower()),
-        operator("="),
-        Box::new(text("search_path")),
-    );
+    let branch = |(setting, value): (&str, Expr)| {
+        let asked = Box::new(text(setting));
+        (Expr::Binary(Box::new(lower()), operator("="), asked), value)
+    };
+    let mut branches: Vec<_> = known.into_iter().map(branch).collect();
+    branches.push((listed, kept(own)));
     Expr::Case {
         operand: None,
-        branches: vec![(searched, path), (listed, kept(own))],
+        branches,
         otherwise: None,
     }
 }

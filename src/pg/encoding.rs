@@ -114,6 +114,30 @@ static ENCODINGS: [Entry; 35] = [
     ),
 ];
 
+/// UTF8 under the name that PostgreSQL keeps for old clients, and shows them.
+static UNICODE: Entry = entry("UNICODE", &[], Kind::Same);
+
+/// What PostgreSQL converts and this does not, cleaned as it cleans names.
+const UNCONVERTED: [&str; 9] = [
+    "big5",
+    "eucjis2004",
+    "euctw",
+    "gb18030",
+    "johab",
+    "muleinternal",
+    "shiftjis2004",
+    "win950",
+    "windows950",
+];
+
+/// A name as PostgreSQL compares it.
+fn clean(name: &str) -> String {
+    name.chars()
+        .filter(char::is_ascii_alphanumeric)
+        .map(|c| c.to_ascii_lowercase())
+        .collect()
+}
+
 impl PartialEq for Encoding {
     fn eq(&self, other: &Self) -> bool {
         self.0.name == other.0.name
@@ -137,17 +161,19 @@ impl Encoding {
 
     /// By a name PostgreSQL takes: letters and digits count, their case does not.
     pub fn by_name(name: &str) -> Option<Self> {
-        let clean = |name: &str| -> String {
-            name.chars()
-                .filter(char::is_ascii_alphanumeric)
-                .map(|c| c.to_ascii_lowercase())
-                .collect()
-        };
+        if name == UNICODE.name {
+            return Some(Self(&UNICODE));
+        }
         let wanted = clean(name);
         ENCODINGS
             .iter()
             .find(|e| clean(e.name) == wanted || e.aliases.contains(&wanted.as_str()))
             .map(Self)
+    }
+
+    /// Has PostgreSQL one of that name, which is not converted here?
+    pub fn is_unconverted(name: &str) -> bool {
+        UNCONVERTED.contains(&clean(name).as_str())
     }
 
     /// All of them.
@@ -158,6 +184,15 @@ impl Encoding {
     /// PostgreSQL's name.
     pub fn name(self) -> &'static str {
         self.0.name
+    }
+
+    /// The encoding itself, whatever it is called.
+    #[must_use]
+    pub fn canonical(self) -> Self {
+        if self.0.name == UNICODE.name {
+            return Self::utf8();
+        }
+        self
     }
 
     /// Its bytes are those of UTF-8.
@@ -288,6 +323,7 @@ mod tests {
         for (name, want) in [
             ("utf-8", "UTF8"),
             ("Unicode", "UTF8"),
+            ("UNICODE", "UNICODE"),
             ("'latin-1'", "LATIN1"),
             ("ISO_8859-15", "LATIN9"),
             ("windows-1252", "WIN1252"),
@@ -298,7 +334,10 @@ mod tests {
         }
         for name in ["", "BIG5", "GB18030", "MULE_INTERNAL", "EUC_TW", "nonsense"] {
             assert!(Encoding::by_name(name).is_none(), "{name}");
+            let known = !["", "nonsense"].contains(&name);
+            assert_eq!(Encoding::is_unconverted(name), known, "{name}");
         }
+        assert_eq!(named("UNICODE").canonical(), Encoding::utf8());
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub struct Scope<'a> {
     pub user: &'a str,
     /// The search path as written.
     pub search_path: &'a str,
+    /// The client's encoding, which a statement may ask for.
+    pub encoding: &'a str,
 }
 
 /// What a plan is found by.
@@ -43,7 +45,7 @@ pub struct PlanKey(Vec<u8>);
 impl PlanKey {
     fn begin(&mut self, scope: Scope<'_>) {
         self.0.clear();
-        for part in [scope.role, scope.user, scope.search_path] {
+        for part in [scope.role, scope.user, scope.search_path, scope.encoding] {
             // PostgreSQL's names and settings hold no NUL.
             self.0.extend_from_slice(part.as_bytes());
             self.0.push(0);

@@ -132,6 +132,7 @@ pub(super) fn grounds<'a>(ctx: &PlanContext<'a>) -> Grounds<'a> {
         grants: ctx.grants,
         search_path: ctx.search_path,
         search_path_text: ctx.search_path_text,
+        client_encoding: ctx.client_encoding,
         temp: ctx.temp,
         views: 0,
         declared: ctx.declared,

@@ -149,7 +149,12 @@ fn set(
             let encoding = match values {
                 [] => None,
                 [name] => Some(encoding(name)?),
-                _ => return Err(no_encoding()),
+                _ => {
+                    return Err(Refusal::error(
+                        sqlstate::INVALID_PARAMETER_VALUE,
+                        "SET client_encoding takes only one argument",
+                    ));
+                }
             };
             let effect = Effect::ClientEncoding { local, encoding };
             return Ok(stand_in("client_encoding", local, false, effect));
@@ -175,12 +180,20 @@ fn set(
 }
 
 fn is_utf8(v: &str) -> bool {
-    Encoding::by_name(v).is_some_and(|e| e == Encoding::utf8())
+    Encoding::by_name(v).is_some_and(|e| e.canonical() == Encoding::utf8())
 }
 
 /// The encoding of that name, if the proxy converts it as PostgreSQL does.
 pub fn encoding(name: &str) -> Result<Encoding, Refusal> {
-    Encoding::by_name(name).ok_or_else(no_encoding)
+    Encoding::by_name(name).ok_or_else(|| {
+        if Encoding::is_unconverted(name) {
+            return no_encoding();
+        }
+        Refusal::error(
+            sqlstate::INVALID_PARAMETER_VALUE,
+            "invalid value for parameter \"client_encoding\"",
+        )
+    })
 }
 
 fn no_encoding() -> Refusal {

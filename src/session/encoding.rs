@@ -233,7 +233,7 @@ fn put_formats(formats: &[Format], body: &mut Vec<u8>) -> Result<(), Refusal> {
 
 /// What a client sent cannot be read.
 pub(super) fn unreadable(encoding: Encoding, why: Unconvertible) -> Refusal {
-    let name = encoding.name();
+    let name = encoding.canonical().name();
     match why {
         Unconvertible::Invalid => Refusal::error(
             sqlstate::CHARACTER_NOT_IN_REPERTOIRE,

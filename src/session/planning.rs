@@ -110,6 +110,7 @@ pub(super) fn scope<'a>(role: &'a str, state: &'a State) -> Scope<'a> {
         role,
         user: state.settings.user(),
         search_path: state.settings.text(),
+        encoding: state.settings.encoding().name(),
     }
 }
 

@@ -325,7 +325,8 @@ mod tests {
         for (name, want) in [
             ("UTF8", "UTF8"),
             ("'utf-8'", "UTF8"),
-            ("UNICODE", "UTF8"),
+            ("UNICODE", "UNICODE"),
+            ("unicode", "UTF8"),
             ("SQL_ASCII", "SQL_ASCII"),
             ("", "UTF8"),
             ("latin1", "LATIN1"),

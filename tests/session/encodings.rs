@@ -367,6 +367,47 @@ fn the_encoding_follows_the_transaction() {
 }
 
 #[test]
+fn every_way_to_ask_for_the_encoding_tells_the_clients() {
+    for name in ["UTF8", "UNICODE", "unicode", "latin-1", "SQL_ASCII"] {
+        alike(&[("client_encoding", name)], |client| {
+            let mut heard = Vec::new();
+            for sql in [
+                "SHOW client_encoding",
+                "SELECT current_setting('client_encoding'), pg_client_encoding()",
+                "SELECT current_setting(n) FROM (VALUES ('client_encoding'), ('Client_Encoding')) v (n)",
+                "SELECT * FROM pg_client_encoding()",
+                "SELECT setting FROM pg_settings WHERE name = 'client_encoding'",
+                // The same text again, whose plan is there.
+                "SET client_encoding = 'WIN1252'",
+                "SELECT current_setting('client_encoding'), pg_client_encoding()",
+                "SET client_encoding = 'UNICODE'",
+                "SELECT current_setting('client_encoding'), pg_client_encoding()",
+                "SHOW client_encoding",
+                "SET client_encoding = 'nonsense'",
+                "SET client_encoding = utf8, latin1",
+                "SHOW client_encoding",
+                "RESET client_encoding",
+                "SHOW client_encoding",
+            ] {
+                client.send(b'Q', format!("{sql}\0").as_bytes());
+                heard.extend(told(client));
+            }
+            heard
+        });
+    }
+    let stage = Stage::shared();
+    let start = [("client_encoding", "nonsense")];
+    for (addr, user) in [
+        (stage.cluster.address(), "stage_login"),
+        (stage.addr, "app"),
+        (stage.addr, "support"),
+    ] {
+        let refused = Client::connect_with(addr, user, PASSWORD, "stage", &start);
+        assert!(refused.err().unwrap().starts_with("22023 "), "{user}");
+    }
+}
+
+#[test]
 fn masks_count_characters_whatever_the_client_speaks() {
     let stage = Stage::shared();
     for (name, want) in [
