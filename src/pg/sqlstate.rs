@@ -82,6 +82,8 @@ pub const UNTRANSLATABLE_CHARACTER: &str = "22P05";
 pub const INVALID_PARAMETER_VALUE: &str = "22023";
 /// `invalid_text_representation`
 pub const INVALID_TEXT_REPRESENTATION: &str = "22P02";
+/// `invalid_binary_representation`
+pub const INVALID_BINARY_REPRESENTATION: &str = "22P03";
 /// `object_not_in_prerequisite_state`
 pub const OBJECT_NOT_IN_STATE: &str = "55000";
 /// `config_file_error`

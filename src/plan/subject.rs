@@ -262,6 +262,14 @@ pub(super) fn not_decoded(why: NotDecoded, token: &TokenColumn) -> Refusal {
             "an array of tokens must have one dimension, counted from 1",
         )
         .hint("Write '{a,b}' or ARRAY['a', 'b']."),
+        NotDecoded::Short => Refusal::error(
+            sqlstate::PROTOCOL_VIOLATION,
+            "insufficient data left in message",
+        ),
+        NotDecoded::Long => Refusal::error(
+            sqlstate::INVALID_BINARY_REPRESENTATION,
+            "incorrect binary data format",
+        ),
         // Every uuid is a token: what is none is no uuid.
         NotDecoded::NoToken if token.kind() == TokenKind::Ff1Uuid => Refusal::error(
             sqlstate::INVALID_TEXT_REPRESENTATION,

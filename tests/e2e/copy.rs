@@ -97,6 +97,35 @@ fn binary_data_is_decoded_value_by_value() {
     stage.assert_silent(Role::Analyst, &mut client, "COPY");
 }
 
+/// An int2 is no token of an int4 column, though PostgreSQL would take it for one in a parameter.
+#[test]
+fn a_token_in_binary_is_as_long_as_the_columns_type() {
+    let stage = super::siv::stage();
+    let (mut client, mut direct) = (stage.connect(Role::Analyst), stage.direct("clinic_tokens"));
+    for (copy, width) in [
+        (
+            &b"COPY accounts (id, number) FROM STDIN (FORMAT binary)\0"[..],
+            4,
+        ),
+        (b"COPY keys (id, ext) FROM STDIN (FORMAT binary)\0", 16),
+    ] {
+        for length in (0..20).filter(|length| *length != width) {
+            let token = vec![1; length];
+            let data = data(&[tuple(&[Some(&[0, 0, 39, 16]), Some(&token)])]);
+            let answers = [&mut client, &mut direct].map(|client| {
+                client.send(b'Q', copy);
+                client.send(b'd', &data);
+                client.send(b'c', b"");
+                match client.answer() {
+                    Answer::Error(state, _) => state,
+                    Answer::Rows(_, tags) => panic!("{length}: {tags:?}"),
+                }
+            });
+            assert_eq!(answers[0], answers[1], "{length}");
+        }
+    }
+}
+
 #[test]
 fn what_the_proxy_makes_of_rows_it_makes_of_copied_ones() {
     for stage in [super::clinic(), super::lending()] {

@@ -30,6 +30,10 @@ pub enum NotDecoded {
     NoToken,
     /// It is not an array, or not of one dimension.
     Malformed,
+    /// It has fewer bytes than its type.
+    Short,
+    /// It has more.
+    Long,
 }
 
 /// A type as PostgreSQL calls it.
@@ -97,10 +101,25 @@ impl TokenColumn {
         token: &[u8],
         format: Format,
     ) -> Result<Zeroizing<Vec<u8>>, NotDecoded> {
+        match self.width().filter(|_| format == Format::Binary) {
+            Some(width) if token.len() < width => return Err(NotDecoded::Short),
+            Some(width) if token.len() > width => return Err(NotDecoded::Long),
+            Some(_) | None => {}
+        }
         let text = self.stored(token, format, true)?.text;
         match format {
             Format::Text => Ok(text),
             Format::Binary => binary(self.type_oid, &text).ok_or(NotDecoded::NoToken),
+        }
+    }
+
+    /// How many bytes a token has in binary, if it is no text.
+    fn width(&self) -> Option<usize> {
+        match (self.kind(), self.type_oid) {
+            (TokenKind::Ff1Uuid, _) => Some(16),
+            (TokenKind::Ff1Integer, oid::INT8) => Some(8),
+            (TokenKind::Ff1Integer, _) => Some(4),
+            _ => None,
         }
     }
 

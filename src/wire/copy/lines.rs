@@ -97,11 +97,11 @@ impl Lines {
                 } else {
                     self.ends = Some(LineEnd::Return);
                 }
-                return self.row();
+                return self.row(true);
             }
             *unread = rest;
             if self.ends_line(*byte)? {
-                return self.row();
+                return self.row(true);
             }
         }
         if !last || self.line.is_empty() && !self.half {
@@ -110,8 +110,8 @@ impl Lines {
         if self.half && self.ends == Some(LineEnd::Both) {
             return Err(bad_format("literal carriage return found in data"));
         }
-        self.half = false;
-        self.row()
+        let ended = std::mem::take(&mut self.half);
+        self.row(ended)
     }
 
     /// Takes a byte; is it the end of a line?
@@ -157,13 +157,14 @@ impl Lines {
         Ok(false)
     }
 
-    /// The values of the line that ended.
-    fn row(&mut self) -> Result<Option<Row>, Refusal> {
+    /// The values of a line; the last may have no end.
+    fn row(&mut self, ended: bool) -> Result<Option<Row>, Refusal> {
         let line = std::mem::take(&mut self.line);
         self.escaped = false;
         self.quoted = false;
         let marked = std::mem::take(&mut self.marked);
-        let marker = self.form.csv.is_none_or(|quotes| quotes.marker);
+        // To PostgreSQL it is none without a line's end: in CSV it is a value then.
+        let marker = ended && self.form.csv.is_none_or(|quotes| quotes.marker);
         if marker && line == b"\\." {
             self.ended = true;
             return Ok(None);
