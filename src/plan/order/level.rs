@@ -1,11 +1,28 @@
-//! One SELECT, as its calls see it: whether its rows come in an order that tells, and whether they are
-//! what an aggregate gathers.
+//! Who reads a query's rows; and one SELECT, as its calls see it: whether its rows come in an order that
+//! tells, and whether they are what an aggregate gathers.
 
 use std::cell::Cell;
 
 use super::identity::Identity;
 use crate::ident::Ident;
 use crate::sql::tree::{Expr, Part, Window};
+
+/// Who reads a query's rows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// The client, all of them.
+    Client,
+    /// Something that keeps their order: a cursor, a table, `ARRAY()`.
+    Sequence,
+    /// Something that does not ask for order.
+    Set,
+    /// EXISTS, for which one row is as good as another.
+    Existence,
+    /// IN and the like, which may stop at the first row that decides.
+    Member,
+    /// A loop of WITH RECURSIVE, where PostgreSQL takes no ORDER BY.
+    Loop,
+}
 
 /// What a SELECT's calls may look at.
 pub(super) struct Level {

@@ -50,7 +50,7 @@ use std::cell::Cell;
 
 use self::changes::assigned;
 use self::identity::Base;
-use self::level::{Gathers, Level};
+use self::level::{Gathers, Level, Reader};
 use self::select::names;
 use super::decide::{Decisions, Delivery, Place};
 use crate::analyze::lineage::{Lineage, Source, Uses};
@@ -62,23 +62,6 @@ use crate::sql::tree::{
     Assignment, ConflictAction, Expr, InsertSource, Part, Query, RelationId, SelectItem, SetExpr,
     Statement, TableRef, Walked, With,
 };
-
-/// Who reads a query's rows.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Reader {
-    /// The client, all of them.
-    Client,
-    /// Something that keeps their order: a cursor, a table, `ARRAY()`.
-    Sequence,
-    /// Something that does not ask for order.
-    Set,
-    /// EXISTS, for which one row is as good as another.
-    Existence,
-    /// IN and the like, which may stop at the first row that decides.
-    Member,
-    /// A loop of WITH RECURSIVE, where PostgreSQL takes no ORDER BY.
-    Loop,
-}
 
 /// One common table expression in scope.
 struct Seen {
