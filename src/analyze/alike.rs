@@ -145,7 +145,7 @@ impl Analyzer<'_> {
     /// row of another.
     pub(super) fn is_kept(&self, alike: Alike, ty: Option<Oid>) -> bool {
         let chosen = self.lineage.relations.len() > 1;
-        let spelled = |ty: Oid| matches!(ty, oid::NUMERIC | oid::BPCHAR);
+        let spelled = |ty: Oid| matches!(ty, oid::NUMERIC | oid::INTERVAL | oid::BPCHAR);
         match alike {
             Alike::Unknown => false,
             Alike::Stored => !chosen || ty.is_some_and(|ty| !spelled(ty)),

@@ -54,23 +54,27 @@ const ALONE: &[&str] = &[
 
 /// Functions that fail for no text, under a deterministic collation.
 const OF_TEXTS: &[&str] = &[
-    "bit_length",
     "btrim",
-    "char_length",
-    "character_length",
-    "initcap",
     "left",
-    "length",
-    "lower",
     "ltrim",
-    "md5",
-    "octet_length",
     "position",
-    "reverse",
     "right",
     "rtrim",
     "starts_with",
     "strpos",
+];
+
+/// Those of one text: of more arguments, they are others.
+const OF_TEXT: &[&str] = &[
+    "bit_length",
+    "char_length",
+    "character_length",
+    "initcap",
+    "length",
+    "lower",
+    "md5",
+    "octet_length",
+    "reverse",
     "upper",
 ];
 
@@ -182,7 +186,10 @@ impl Analyzer<'_> {
             && call.filter.is_none()
             && call.order_by.is_empty()
             && !call.args.iter().any(|a| a.variadic)
-            && (OF_TEXTS.iter().any(is) || JOINING.iter().any(is) || chosen.is_builtin("now"))
+            && (OF_TEXTS.iter().any(is)
+                || OF_TEXT.iter().any(is) && infos.len() == 1
+                || JOINING.iter().any(is)
+                || chosen.is_builtin("now"))
             && args.into_iter().all(plain)
     }
 }

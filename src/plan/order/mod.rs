@@ -148,7 +148,7 @@ pub(super) fn settle(
     if lineage.mixed {
         shuffled::shuffle(statement)?;
     }
-    if unmatched::looks_for_none(statement) {
+    if unmatched::looks_for_none(statement, lineage) {
         return Err(calls::none_found());
     }
     let told = !order.is_one(statement) && ways::in_several_ways(statement, lineage);

@@ -4,23 +4,29 @@
 
 use super::key::as_items_mut;
 use super::raising::expr;
+use crate::analyze::lineage::Lineage;
 use crate::sql::tree::{
     BoolTest, Expr, JoinConstraint, JoinKind, Part, Query, SetExpr, Statement, TableRef,
 };
 
 /// Does a statement look for rows to which none belongs, by a condition that may fail? Where a join has left
 /// its rows out PostgreSQL stops at the first that is found, and then a row failed before or it did not.
-pub(super) fn looks_for_none(statement: &mut Statement) -> bool {
+pub(super) fn looks_for_none(statement: &mut Statement, lineage: &Lineage) -> bool {
     let Statement::Query(q) = statement else {
         return false;
     };
-    let mut found = Found::default();
+    let mut found = Found {
+        failing: lineage.failing,
+        ..Found::default()
+    };
     found.query(q);
     found.joined && found.tested
 }
 
 #[derive(Default)]
 struct Found {
+    /// Somewhere in the statement a comparison may fail.
+    failing: bool,
     /// An outer join whose condition may fail.
     joined: bool,
     /// Something is asked whether it is NULL.
@@ -69,7 +75,7 @@ impl Found {
                 self.table(right);
                 if let JoinConstraint::On(on) = constraint {
                     let outer = !matches!(kind, JoinKind::Inner | JoinKind::Cross);
-                    self.joined |= outer && expr(on);
+                    self.joined |= outer && (expr(on) || self.failing && !is_of_keys(on));
                     self.expr(on);
                 }
             }
@@ -92,6 +98,14 @@ impl Found {
             false
         });
     }
+}
+
+/// Does it say that columns are equal, and nothing else?
+fn is_of_keys(on: &Expr) -> bool {
+    let column = |e: &Expr| matches!(e, Expr::Column(_));
+    on.conjuncts().into_iter().all(
+        |e| matches!(e, Expr::Binary(l, op, r) if &*op.symbol == "=" && column(l) && column(r)),
+    )
 }
 
 /// Is there `x IS NOT NULL` in it?
