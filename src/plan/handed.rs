@@ -11,8 +11,8 @@ use super::hidden::Hidden;
 use crate::ident::Ident;
 use crate::pg::AttrNumber;
 use crate::sql::tree::{
-    Column, Cte, Expr, GroupItem, JoinConstraint, Part, Query, RelationId, Select, SelectItem,
-    SetExpr, Statement, TableAlias, TableRef, With,
+    Column, Cte, Expr, JoinConstraint, Node, Query, RelationId, SelectItem, SetExpr, Statement,
+    TableAlias, TableRef, With,
 };
 
 /// What may be asked about at one place.
@@ -303,98 +303,18 @@ impl Hidden<'_> {
 
 /// Is there a whole row of something that is no relation?
 pub(super) fn whole_rows(q: &mut Query) -> bool {
-    let mut ctes = q.with.iter_mut().flat_map(|w| &mut w.ctes);
-    ctes.any(|cte| match &mut *cte.body {
-        Statement::Query(body) => whole_rows(body),
-        _ => true,
-    }) || body(&mut q.body)
-        || q.order_by.iter_mut().any(|o| expr(&mut o.expr))
-        || q.limit.iter_mut().any(|limit| {
-            let mut numbers = limit.count.iter_mut().chain(&mut limit.offset);
-            numbers.any(expr)
-        })
-}
-
-fn body(b: &mut SetExpr) -> bool {
-    match b {
-        SetExpr::Select(s) => select(s),
-        SetExpr::Query(q) => whole_rows(q),
-        SetExpr::Values(rows) => rows.iter_mut().flatten().any(expr),
-        SetExpr::Chain { first, rest } => {
-            body(first) || rest.iter_mut().any(|(_, _, arm)| body(arm))
-        }
-    }
-}
-
-fn select(s: &mut Select) -> bool {
-    let on = match &mut s.distinct {
-        Some(crate::sql::tree::Distinct::On(keys)) => keys.iter_mut().any(expr),
-        _ => false,
-    };
-    on || s.from.iter_mut().any(table)
-        || s.filter.iter_mut().any(expr)
-        || s.having.iter_mut().any(expr)
-        || s.group_by.iter_mut().any(grouped)
-        || s.items.iter_mut().any(|item| match item {
-            SelectItem::Expr { expr: e, .. } => expr(e),
-            SelectItem::Star(_) | SelectItem::FieldStar(_) => true,
-        })
-        || s.windows.iter_mut().any(|(_, window)| {
-            let mut found = false;
-            let walked = window.parts(&mut |p| {
-                found |= part(p);
-                Ok(())
-            });
-            found || walked.is_err()
-        })
-}
-
-fn grouped(item: &mut GroupItem) -> bool {
-    match item {
-        GroupItem::Empty => false,
-        GroupItem::Expr(e) => expr(e),
-        GroupItem::List(list) => list.iter_mut().any(expr),
-        GroupItem::Rollup(sets) | GroupItem::Cube(sets) => sets.iter_mut().flatten().any(expr),
-        GroupItem::Sets(items) => items.iter_mut().any(grouped),
-    }
-}
-
-fn table(t: &mut TableRef) -> bool {
-    match t {
-        TableRef::Relation(r) => r.sample.as_mut().is_some_and(|sample| {
-            let mut numbers = sample.args.iter_mut().chain(&mut sample.repeatable);
-            numbers.any(expr)
-        }),
-        TableRef::Derived { query, .. } => whole_rows(query),
-        TableRef::Join {
-            left,
-            right,
-            constraint,
-            ..
-        } => {
-            let on = match constraint {
-                JoinConstraint::On(on) => expr(on),
-                // It may call a column that no one else does.
-                JoinConstraint::Natural => true,
-                JoinConstraint::Using(..) | JoinConstraint::None => false,
-            };
-            on || table(left) || table(right)
-        }
-        TableRef::Function(f) => {
-            let mut args = f.functions.iter_mut().flat_map(|i| &mut i.call.args);
-            args.any(|a| expr(&mut a.value))
-        }
-        TableRef::Keyword(_) => true,
-    }
-}
-
-fn expr(e: &mut Expr) -> bool {
-    matches!(e, Expr::WholeRow { base: None, .. }) || e.any_part(part)
-}
-
-fn part(p: Part<'_>) -> bool {
-    match p {
-        Part::Expr(e) => expr(e),
-        Part::Query(q) => whole_rows(q),
-    }
+    q.any_within(&mut |node| match node {
+        Node::Expr(e) => matches!(e, Expr::WholeRow { base: None, .. }),
+        Node::Item(item) => !matches!(item, SelectItem::Expr { .. }),
+        // NATURAL may call a column that no one else does.
+        Node::Table(table) => matches!(
+            table,
+            TableRef::Keyword(_)
+                | TableRef::Join {
+                    constraint: JoinConstraint::Natural,
+                    ..
+                }
+        ),
+        Node::Change(_) => true,
+    })
 }

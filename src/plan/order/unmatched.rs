@@ -2,12 +2,9 @@
 //!
 //! Deliberately absent: NOT EXISTS and NOT IN, which read all rows where one may fail (`select`).
 
-use super::key::as_items_mut;
 use super::raising::expr;
 use crate::analyze::lineage::Lineage;
-use crate::sql::tree::{
-    BoolTest, Expr, JoinConstraint, JoinKind, Part, Query, SetExpr, Statement, TableRef,
-};
+use crate::sql::tree::{BoolTest, Expr, JoinConstraint, JoinKind, Node, Part, Statement, TableRef};
 
 /// Does a statement look for rows to which none belongs, by a condition that may fail? Where a join has left
 /// its rows out PostgreSQL stops at the first that is found, and then a row failed before or it did not.
@@ -15,89 +12,20 @@ pub(super) fn looks_for_none(statement: &mut Statement, lineage: &Lineage) -> bo
     let Statement::Query(q) = statement else {
         return false;
     };
-    let mut found = Found {
-        failing: lineage.failing,
-        ..Found::default()
+    let mut may_fail = |node: Node<'_>| match node {
+        Node::Table(TableRef::Join {
+            kind: JoinKind::Left | JoinKind::Right | JoinKind::Full,
+            constraint: JoinConstraint::On(on),
+            ..
+        }) => expr(on) || lineage.failing && !is_of_keys(on),
+        _ => false,
     };
-    found.query(q);
-    found.joined && found.tested
-}
-
-#[derive(Default)]
-struct Found {
-    /// Somewhere in the statement a comparison may fail.
-    failing: bool,
-    /// An outer join whose condition may fail.
-    joined: bool,
-    /// Something is asked whether it is NULL.
-    tested: bool,
-}
-
-impl Found {
-    fn query(&mut self, q: &mut Query) {
-        for cte in q.with.iter_mut().flat_map(|w| &mut w.ctes) {
-            if let Statement::Query(body) = &mut *cte.body {
-                self.query(body);
-            }
-        }
-        self.body(&mut q.body);
-    }
-
-    fn body(&mut self, b: &mut SetExpr) {
-        match b {
-            SetExpr::Select(s) => {
-                s.from.iter_mut().for_each(|t| self.table(t));
-                let items = as_items_mut(&mut s.items);
-                (items.chain(&mut s.filter).chain(&mut s.having)).for_each(|e| self.expr(e));
-            }
-            SetExpr::Query(q) => self.query(q),
-            SetExpr::Values(rows) => rows.iter_mut().flatten().for_each(|e| self.expr(e)),
-            SetExpr::Chain { first, rest } => {
-                self.body(first);
-                for (_, _, arm) in rest {
-                    self.body(arm);
-                }
-            }
-        }
-    }
-
-    fn table(&mut self, t: &mut TableRef) {
-        match t {
-            TableRef::Derived { query, .. } => self.query(query),
-            TableRef::Join {
-                left,
-                right,
-                kind,
-                constraint,
-                ..
-            } => {
-                self.table(left);
-                self.table(right);
-                if let JoinConstraint::On(on) = constraint {
-                    let outer = !matches!(kind, JoinKind::Inner | JoinKind::Cross);
-                    self.joined |= outer && (expr(on) || self.failing && !is_of_keys(on));
-                    self.expr(on);
-                }
-            }
-            TableRef::Relation(_) | TableRef::Function(_) | TableRef::Keyword(_) => {}
-        }
-    }
-
-    fn expr(&mut self, e: &mut Expr) {
-        self.tested |= match e {
-            Expr::Test(_, BoolTest::Null) | Expr::IsDistinct { negated: true, .. } => true,
-            Expr::Not(inner) => has_value(inner),
-            _ => false,
-        };
-        // No part can be missed: there is nothing here that fails.
-        let _all = e.any_part(|part| {
-            match part {
-                Part::Expr(inner) => self.expr(inner),
-                Part::Query(q) => self.query(q),
-            }
-            false
-        });
-    }
+    let mut asks = |node: Node<'_>| match node {
+        Node::Expr(Expr::Test(_, BoolTest::Null) | Expr::IsDistinct { negated: true, .. }) => true,
+        Node::Expr(Expr::Not(inner)) => has_value(inner),
+        _ => false,
+    };
+    q.any_within(&mut may_fail) && q.any_within(&mut asks)
 }
 
 /// Does it say that columns are equal, and nothing else?

@@ -17,6 +17,7 @@ mod query;
 mod statement;
 mod walk;
 mod window;
+mod within;
 
 pub(super) use self::constant::Constants;
 pub use self::constant::{Constant, Looked, NumberType};
@@ -40,3 +41,4 @@ pub use self::statement::{
 };
 pub use self::walk::{Part, Visit, Walked};
 pub use self::window::{FrameBound, FrameExclusion, FrameUnits, Window, WindowFrame};
+pub use self::within::Node;

@@ -1,8 +1,8 @@
 //! One step down an expression: its operands and the subqueries in it, in the order they are written.
 //!
 //! Every form is matched and no field is skipped, so a new one does not compile until it says what is
-//! inside it. Deliberately absent: FROM, and what a query holds; whoever walks those wants to know
-//! which clause it is in.
+//! inside it. Deliberately absent: FROM, and what a query holds (`within`): most who walk those want to
+//! know which clause it is in.
 
 use super::expr::{Expr, Subscript};
 use super::keyword::{KeywordForm, Piece};

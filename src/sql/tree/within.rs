@@ -1,0 +1,141 @@
+//! Everything inside a query, however deep, clause after clause: for who asks whether something is anywhere in it.
+//!
+//! Deliberately absent: what a data-modifying statement of WITH holds; it is shown itself.
+
+use super::expr::Expr;
+use super::query::{
+    Distinct, GroupItem, JoinConstraint, Query, Select, SelectItem, SetExpr, TableRef,
+};
+use super::statement::Statement;
+use super::walk::Part;
+
+/// Something inside a query.
+pub enum Node<'q> {
+    /// An expression, before what is in it.
+    Expr(&'q mut Expr),
+    /// A FROM item, before what is in it.
+    Table(&'q mut TableRef),
+    /// An item of a select list, before its expression.
+    Item(&'q mut SelectItem),
+    /// A statement of WITH that is no query.
+    Change(&'q mut Statement),
+}
+
+/// What is asked of each.
+type Like<'l> = dyn FnMut(Node<'_>) -> bool + 'l;
+
+impl Query {
+    /// Is anything inside it like this? Asked until one is.
+    pub fn any_within(&mut self, like: &mut Like<'_>) -> bool {
+        let mut ctes = self.with.iter_mut().flat_map(|w| &mut w.ctes);
+        ctes.any(|cte| match &mut *cte.body {
+            Statement::Query(q) => q.any_within(like),
+            change => like(Node::Change(change)),
+        }) || body(&mut self.body, like)
+            || self.order_by.iter_mut().any(|o| expr(&mut o.expr, like))
+            || self.limit.iter_mut().any(|limit| {
+                let mut numbers = limit.count.iter_mut().chain(&mut limit.offset);
+                numbers.any(|e| expr(e, like))
+            })
+    }
+}
+
+fn body(b: &mut SetExpr, like: &mut Like<'_>) -> bool {
+    match b {
+        SetExpr::Select(s) => select(s, like),
+        SetExpr::Query(q) => q.any_within(like),
+        SetExpr::Values(rows) => rows.iter_mut().flatten().any(|e| expr(e, like)),
+        SetExpr::Chain { first, rest } => {
+            body(first, like) || rest.iter_mut().any(|(_, _, arm)| body(arm, like))
+        }
+    }
+}
+
+fn select(s: &mut Select, like: &mut Like<'_>) -> bool {
+    let on = match &mut s.distinct {
+        Some(Distinct::On(keys)) => keys.as_mut_slice(),
+        Some(Distinct::All) | None => &mut [],
+    };
+    on.iter_mut().any(|e| expr(e, like))
+        || s.items.iter_mut().any(|i| item(i, like))
+        || s.from.iter_mut().any(|t| table(t, like))
+        || s.filter.iter_mut().any(|e| expr(e, like))
+        || s.group_by.iter_mut().any(|g| grouped(g, like))
+        || s.having.iter_mut().any(|e| expr(e, like))
+        || s.windows.iter_mut().any(|(_, window)| {
+            let mut found = false;
+            let walked = window.parts(&mut |p| {
+                found = found || part(p, like);
+                Ok(())
+            });
+            found || walked.is_err()
+        })
+}
+
+fn item(i: &mut SelectItem, like: &mut Like<'_>) -> bool {
+    like(Node::Item(i))
+        || match i {
+            SelectItem::Expr { expr: e, .. } | SelectItem::FieldStar(e) => expr(e, like),
+            SelectItem::Star(_) => false,
+        }
+}
+
+fn grouped(g: &mut GroupItem, like: &mut Like<'_>) -> bool {
+    match g {
+        GroupItem::Empty => false,
+        GroupItem::Expr(e) => expr(e, like),
+        GroupItem::List(list) => list.iter_mut().any(|e| expr(e, like)),
+        GroupItem::Rollup(sets) | GroupItem::Cube(sets) => {
+            sets.iter_mut().flatten().any(|e| expr(e, like))
+        }
+        GroupItem::Sets(items) => items.iter_mut().any(|g| grouped(g, like)),
+    }
+}
+
+fn table(t: &mut TableRef, like: &mut Like<'_>) -> bool {
+    like(Node::Table(t))
+        || match t {
+            TableRef::Relation(r) => r.sample.as_mut().is_some_and(|sample| {
+                let mut numbers = sample.args.iter_mut().chain(&mut sample.repeatable);
+                numbers.any(|e| expr(e, like))
+            }),
+            TableRef::Derived { query, .. } => query.any_within(like),
+            TableRef::Join {
+                left,
+                right,
+                constraint,
+                ..
+            } => {
+                let on = match constraint {
+                    JoinConstraint::On(on) => expr(on, like),
+                    JoinConstraint::Using(..) | JoinConstraint::Natural | JoinConstraint::None => {
+                        false
+                    }
+                };
+                on || table(left, like) || table(right, like)
+            }
+            TableRef::Function(f) => {
+                let mut args = f.functions.iter_mut().flat_map(|i| &mut i.call.args);
+                args.any(|a| expr(&mut a.value, like))
+            }
+            TableRef::Keyword(k) => {
+                let mut found = false;
+                let walked = k.form.parts(&mut |p| {
+                    found = found || part(p, like);
+                    Ok(())
+                });
+                found || walked.is_err()
+            }
+        }
+}
+
+fn expr(e: &mut Expr, like: &mut Like<'_>) -> bool {
+    like(Node::Expr(e)) || e.any_part(|p| part(p, like))
+}
+
+fn part(p: Part<'_>, like: &mut Like<'_>) -> bool {
+    match p {
+        Part::Expr(e) => expr(e, like),
+        Part::Query(q) => q.any_within(like),
+    }
+}
