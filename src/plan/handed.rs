@@ -316,5 +316,6 @@ pub(super) fn whole_rows(q: &mut Query) -> bool {
                 }
         ),
         Node::Change(_) => true,
+        Node::Query(_) => false,
     })
 }

@@ -9,8 +9,8 @@ use super::calls::is_builtin_of;
 use crate::analyze::lineage::Lineage;
 use crate::ident::Ident;
 use crate::sql::tree::{
-    Expr, GroupItem, JoinConstraint, Literal, Part, Query, Select, SelectItem, SetExpr, Statement,
-    TableRef,
+    Distinct, Expr, GroupItem, JoinConstraint, Literal, Part, Query, Select, SelectItem, SetExpr,
+    Statement, TableRef,
 };
 
 /// Functions that fail only for a text of a gigabyte, which a parameter may be part of.
@@ -115,6 +115,11 @@ fn body(b: &mut SetExpr, look: Look) -> bool {
 
 fn select(s: &mut Select, look: Look) -> bool {
     let mut items = s.items.iter_mut();
+    let on = match &mut s.distinct {
+        Some(Distinct::On(keys)) => keys.as_mut_slice(),
+        Some(Distinct::All) | None => &mut [],
+    };
+    let mut windows = s.windows.iter_mut();
     s.from.iter_mut().any(table)
         || s.filter.iter_mut().any(expr)
         || s.group_by.iter_mut().any(look.grouped)
@@ -122,6 +127,13 @@ fn select(s: &mut Select, look: Look) -> bool {
         || items.any(|item| match item {
             SelectItem::Expr { expr: e, .. } => (look.made)(e),
             SelectItem::Star(_) | SelectItem::FieldStar(_) => false,
+        })
+        || on.iter_mut().any(look.made)
+        || windows.any(|(_, window)| {
+            window.any_part(|part| match part {
+                Part::Expr(e) => (look.made)(e),
+                Part::Query(q) => looked_at(q, look),
+            })
         })
 }
 

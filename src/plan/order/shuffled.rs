@@ -7,10 +7,7 @@
 use super::calls::apart;
 use super::key;
 use super::select::names;
-use crate::refusal::Refusal;
-use crate::sql::tree::{
-    Distinct, Expr, JoinConstraint, Part, Query, SetExpr, SetOp, Statement, TableRef, Walked, With,
-};
+use crate::sql::tree::{Distinct, Node, Query, SetExpr, SetOp, Statement, Walked};
 
 /// Puts their rows in a random order, wherever they are in a statement.
 pub(super) fn shuffle(statement: &mut Statement) -> Walked {
@@ -21,91 +18,50 @@ pub(super) fn shuffle(statement: &mut Statement) -> Walked {
     }
 }
 
+/// A query and all that is in it, the innermost first: what is put around one is not met again.
 fn query(q: &mut Query) -> Walked {
-    if let Some(with) = &mut q.with {
-        ctes(with)?;
+    let mut refused = None;
+    let _: bool = q.any_within(&mut |node| {
+        let walked = match node {
+            Node::Query(q) => own(q),
+            Node::Change(_) => Err(apart()),
+            Node::Expr(_) | Node::Table(_) | Node::Item(_) => Ok(()),
+        };
+        refused = walked.err();
+        refused.is_some()
+    });
+    refused.map_or(Ok(()), Err)
+}
+
+/// What a query itself does to its rows.
+fn own(q: &mut Query) -> Walked {
+    let loops = q.with.as_mut().is_some_and(|with| {
+        let recursive = with.recursive;
+        with.ctes.iter_mut().any(|cte| match &mut *cte.body {
+            Statement::Query(body) => recursive && names(body, &cte.name),
+            _ => true,
+        })
+    });
+    if loops {
+        return Err(apart());
     }
-    body(&mut q.body)?;
-    for item in &mut q.order_by {
-        expr(&mut item.expr)?;
-    }
+    arms(&mut q.body)?;
     match &q.body {
         SetExpr::Select(s) if matches!(s.distinct, Some(Distinct::All)) => key::wrap_distinct(q),
         _ => Ok(()),
     }
 }
 
-fn ctes(with: &mut With) -> Walked {
-    for cte in &mut with.ctes {
-        let Statement::Query(body) = &mut *cte.body else {
-            return Err(apart());
-        };
-        if with.recursive && names(body, &cte.name) {
-            return Err(apart());
-        }
-        query(body)?;
+fn arms(b: &mut SetExpr) -> Walked {
+    let SetExpr::Chain { first, rest } = b else {
+        return Ok(());
+    };
+    arms(first)?;
+    rest.iter_mut().try_for_each(|(_, _, arm)| arms(arm))?;
+    if rest.iter().all(|(op, all, _)| *op == SetOp::Union && *all) {
+        return Ok(());
     }
-    Ok(())
-}
-
-fn body(b: &mut SetExpr) -> Walked {
-    match b {
-        SetExpr::Select(s) => {
-            for table in &mut s.from {
-                self::table(table)?;
-            }
-            let items = key::as_items_mut(&mut s.items);
-            for e in items.chain(&mut s.filter).chain(&mut s.having) {
-                expr(e)?;
-            }
-            Ok(())
-        }
-        SetExpr::Query(q) => query(q),
-        SetExpr::Values(rows) => rows.iter_mut().flatten().try_for_each(expr),
-        SetExpr::Chain { first, rest } => {
-            body(first)?;
-            for (_, _, arm) in rest.iter_mut() {
-                body(arm)?;
-            }
-            if rest.iter().all(|(op, all, _)| *op == SetOp::Union && *all) {
-                return Ok(());
-            }
-            key::shuffle_arm(first)?;
-            rest.iter_mut()
-                .try_for_each(|(_, _, arm)| key::shuffle_arm(arm))
-        }
-    }
-}
-
-fn table(t: &mut TableRef) -> Walked {
-    match t {
-        TableRef::Derived { query: q, .. } => query(q),
-        TableRef::Join {
-            left,
-            right,
-            constraint,
-            ..
-        } => {
-            table(left)?;
-            table(right)?;
-            match constraint {
-                JoinConstraint::On(on) => expr(on),
-                JoinConstraint::Using(..) | JoinConstraint::Natural | JoinConstraint::None => {
-                    Ok(())
-                }
-            }
-        }
-        TableRef::Function(f) => {
-            let args = f.functions.iter_mut().flat_map(|item| &mut item.call.args);
-            args.map(|a| &mut a.value).try_for_each(expr)
-        }
-        TableRef::Relation(_) | TableRef::Keyword(_) => Ok(()),
-    }
-}
-
-fn expr(e: &mut Expr) -> Result<(), Refusal> {
-    e.parts(&mut |part| match part {
-        Part::Expr(inner) => expr(inner),
-        Part::Query(q) => query(q),
-    })
+    key::shuffle_arm(first)?;
+    rest.iter_mut()
+        .try_for_each(|(_, _, arm)| key::shuffle_arm(arm))
 }

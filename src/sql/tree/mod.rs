@@ -41,4 +41,4 @@ pub use self::statement::{
 };
 pub use self::walk::{Part, Visit, Walked};
 pub use self::window::{FrameBound, FrameExclusion, FrameUnits, Window, WindowFrame};
-pub use self::within::Node;
+pub use self::within::{Like, Node};

@@ -26,13 +26,8 @@ pub type Visit<'v> = dyn FnMut(Part<'_>) -> Walked + 'v;
 
 impl Expr {
     /// Is one of its parts like this? Asked of each until one is.
-    pub fn any_part(&mut self, mut like: impl FnMut(Part<'_>) -> bool) -> bool {
-        let mut found = false;
-        let walked = self.parts(&mut |part| {
-            found = found || like(part);
-            Ok(())
-        });
-        found || walked.is_err()
+    pub fn any_part(&mut self, like: impl FnMut(Part<'_>) -> bool) -> bool {
+        any(like, |visit| self.parts(visit))
     }
 
     /// A condition as those that must all hold.
@@ -186,7 +181,25 @@ impl GroupItem {
     }
 }
 
+/// Is one of those that a walk visits like this?
+fn any(
+    mut like: impl FnMut(Part<'_>) -> bool,
+    walk: impl FnOnce(&mut Visit<'_>) -> Walked,
+) -> bool {
+    let mut found = false;
+    let walked = walk(&mut |part| {
+        found = found || like(part);
+        Ok(())
+    });
+    found || walked.is_err()
+}
+
 impl KeywordForm {
+    /// Is one of its parts like this?
+    pub fn any_part(&mut self, like: impl FnMut(Part<'_>) -> bool) -> bool {
+        any(like, |visit| self.parts(visit))
+    }
+
     /// Visits the values and subqueries in its places.
     pub fn parts(&mut self, visit: &mut Visit<'_>) -> Walked {
         for piece in &mut self.pieces {
@@ -203,6 +216,11 @@ impl KeywordForm {
 }
 
 impl Window {
+    /// Is one of its parts like this?
+    pub fn any_part(&mut self, like: impl FnMut(Part<'_>) -> bool) -> bool {
+        any(like, |visit| self.parts(visit))
+    }
+
     /// Visits its keys and the offsets of its frame.
     pub fn parts(&mut self, visit: &mut Visit<'_>) -> Walked {
         each(&mut self.partition_by, visit)?;

@@ -19,10 +19,12 @@ pub enum Node<'q> {
     Item(&'q mut SelectItem),
     /// A statement of WITH that is no query.
     Change(&'q mut Statement),
+    /// A query, after what is in it.
+    Query(&'q mut Query),
 }
 
 /// What is asked of each.
-type Like<'l> = dyn FnMut(Node<'_>) -> bool + 'l;
+pub type Like<'l> = dyn FnMut(Node<'_>) -> bool + 'l;
 
 impl Query {
     /// Is anything inside it like this? Asked until one is.
@@ -37,6 +39,21 @@ impl Query {
                 let mut numbers = limit.count.iter_mut().chain(&mut limit.offset);
                 numbers.any(|e| expr(e, like))
             })
+            || like(Node::Query(self))
+    }
+}
+
+impl Expr {
+    /// Is it like this, or anything inside it?
+    pub fn any_within(&mut self, like: &mut Like<'_>) -> bool {
+        expr(self, like)
+    }
+}
+
+impl TableRef {
+    /// Is it like this, or anything inside it?
+    pub fn any_within(&mut self, like: &mut Like<'_>) -> bool {
+        table(self, like)
     }
 }
 
@@ -62,14 +79,9 @@ fn select(s: &mut Select, like: &mut Like<'_>) -> bool {
         || s.filter.iter_mut().any(|e| expr(e, like))
         || s.group_by.iter_mut().any(|g| grouped(g, like))
         || s.having.iter_mut().any(|e| expr(e, like))
-        || s.windows.iter_mut().any(|(_, window)| {
-            let mut found = false;
-            let walked = window.parts(&mut |p| {
-                found = found || part(p, like);
-                Ok(())
-            });
-            found || walked.is_err()
-        })
+        || s.windows
+            .iter_mut()
+            .any(|(_, window)| window.any_part(|p| part(p, like)))
 }
 
 fn item(i: &mut SelectItem, like: &mut Like<'_>) -> bool {
@@ -118,14 +130,7 @@ fn table(t: &mut TableRef, like: &mut Like<'_>) -> bool {
                 let mut args = f.functions.iter_mut().flat_map(|i| &mut i.call.args);
                 args.any(|a| expr(&mut a.value, like))
             }
-            TableRef::Keyword(k) => {
-                let mut found = false;
-                let walked = k.form.parts(&mut |p| {
-                    found = found || part(p, like);
-                    Ok(())
-                });
-                found || walked.is_err()
-            }
+            TableRef::Keyword(k) => k.form.any_part(|p| part(p, like)),
         }
 }
 
