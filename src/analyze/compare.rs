@@ -71,7 +71,7 @@ impl Analyzer<'_> {
         let of = |n: usize, symbol: &str| {
             let op = ops.get(n).cloned().flatten();
             op.map_or_else(
-                || ours(symbol),
+                || Operator::builtin(symbol),
                 |op| Operator {
                     symbol: symbol.into(),
                     ..op
@@ -187,7 +187,7 @@ impl Analyzer<'_> {
             ops.push(self.keyword_operator(&symbol, *l, *r)?);
         }
         if ops.iter().all(Option::is_none) {
-            op.schema = ours(&symbol).schema;
+            op.schema = Operator::builtin(&symbol).schema;
             return Ok(());
         }
         let (Expr::Row { fields: a, .. }, Expr::Row { fields: b, .. }) = (&**left, &**right) else {
@@ -197,7 +197,7 @@ impl Analyzer<'_> {
             .iter()
             .zip(b)
             .zip(ops)
-            .map(|((a, b), op)| binary(a, op.unwrap_or_else(|| ours(&symbol)), b));
+            .map(|((a, b), op)| binary(a, op.unwrap_or_else(|| Operator::builtin(&symbol)), b));
         *e = match &*symbol {
             "=" => all_of(each.collect()),
             "<>" => any_of(each.collect()),
@@ -298,13 +298,6 @@ fn distinct(left: Expr, op: Operator, right: Expr, negated: bool) -> Expr {
         otherwise: Some(Box::new(Expr::Not(Box::new(binary(&left, op, &right))))),
     };
     not_if(negated, case)
-}
-
-fn ours(symbol: &str) -> Operator {
-    Operator {
-        schema: Some(crate::ident::Ident::exact("pg_catalog")),
-        symbol: symbol.into(),
-    }
 }
 
 fn binary(left: &Expr, op: Operator, right: &Expr) -> Expr {

@@ -5,7 +5,6 @@
 //! grouped, joined or compared in small letters goes on working. Deliberately absent: functions whose
 //! value depends on what a token looks like; it changes with the key.
 
-use super::own_state::catalog_type;
 use super::scope::{Found, Scope, Visible};
 use super::{Analyzer, ColumnForm, column_form};
 use crate::catalog::Function;
@@ -25,7 +24,7 @@ impl Analyzer<'_> {
             && self.prints
             && let Some(column) = self.folded(call, scope)
         {
-            *e = Expr::Cast(Box::new(column), catalog_type("text", 0));
+            *e = Expr::Cast(Box::new(column), TypeName::builtin("text", 0));
         }
     }
 

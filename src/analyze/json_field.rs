@@ -3,13 +3,12 @@
 
 use super::expr::Info;
 use super::lineage::{Source, Uses};
-use super::own_state::{catalog_type, text};
+use super::own_state::text;
 use super::scope::{ItemKind, Scope};
 use super::{Analyzer, Resolve};
-use crate::ident::Ident;
 use crate::pg::Oid;
 use crate::pg::types::oid;
-use crate::sql::tree::{Call, CallArg, Expr, Literal, Name, Operator};
+use crate::sql::tree::{Call, CallArg, Expr, Literal, Name, Operator, TypeName};
 
 impl Analyzer<'_> {
     /// What `to_jsonb(t) ->> 'c'` of a FROM item `t` is: the column itself if it is a text, else the
@@ -57,7 +56,7 @@ impl Analyzer<'_> {
         };
         let plain = !info.sources.is_empty() && !info.sources.iter().any(collated);
         if plain && matches!(info.ty, Some(oid::TEXT | oid::VARCHAR)) {
-            let cast = Expr::Cast(Box::new(column.expr()), catalog_type("text", 0));
+            let cast = Expr::Cast(Box::new(column.expr()), TypeName::builtin("text", 0));
             let text = Info {
                 ty: Some(oid::TEXT),
                 named: false,
@@ -74,8 +73,8 @@ impl Analyzer<'_> {
         let args = vec![arg(text(key.value())), arg(column.expr())];
         let object = Expr::Call(Box::new(Call {
             function: Name {
-                parts: vec![Ident::exact("pg_catalog"), Ident::exact(object)],
                 position: call.function.position,
+                ..Name::builtin(object)
             },
             args,
             ..Call::clone(call)

@@ -260,6 +260,8 @@ pub struct Lineage {
     pub probed: BTreeSet<(RelationId, AttrNumber)>,
     /// Rows are grouped by values of which equal ones differ (`alike`).
     pub apart: bool,
+    /// The same of keys of which one can be shown that tells of no order (`Select::spelled`).
+    pub spelled: bool,
     /// The same of DISTINCT and set operations.
     pub mixed: bool,
     /// Texts may be compared under a collation of which equal ones differ.

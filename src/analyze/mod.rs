@@ -33,6 +33,7 @@ mod folded;
 mod from;
 mod functions;
 mod generated;
+mod group;
 mod harmless;
 mod held;
 mod insert;

@@ -5,10 +5,9 @@
 
 use super::Analyzer;
 use super::object_name::{ObjectKind, as_text, converted, textual};
-use super::own_state::catalog_type;
 use crate::ident::Ident;
 use crate::pg::Oid;
-use crate::sql::tree::{CallArg, Expr};
+use crate::sql::tree::{CallArg, Expr, TypeName};
 
 /// How a function takes a name.
 #[derive(Clone, Copy)]
@@ -123,7 +122,7 @@ impl Analyzer<'_> {
             Taken::Text => Expr::Coalesce(vec![as_text(found), as_text(name.clone())]),
             Taken::TextOrOid => {
                 let found = Expr::Coalesce(vec![found, converted(kind, name)]);
-                Expr::Cast(Box::new(found), catalog_type("oid", 0))
+                Expr::Cast(Box::new(found), TypeName::builtin("oid", 0))
             }
             Taken::Converted => Expr::Coalesce(vec![found, converted(kind, name)]),
         };

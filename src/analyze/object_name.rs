@@ -11,13 +11,12 @@
 //! Deliberately absent: functions that are found by a name that comes at run time, because which are meant
 //! takes all of one name together.
 
-use super::own_state::{catalog_type, text};
-use super::scrub::catalog_call;
+use super::own_state::text;
 use super::{Analyzer, Grounds};
 use crate::ident::Ident;
 use crate::pg::Oid;
 use crate::pg::types::oid;
-use crate::sql::tree::{Call, Expr, Literal, Name, Operator};
+use crate::sql::tree::{Call, Expr, Literal, Name, Operator, TypeName};
 
 /// What is named.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -201,14 +200,14 @@ impl Analyzer<'_> {
             ObjectKind::Type => BARE_TYPE,
             ObjectKind::Relation | ObjectKind::Function => BARE_RELATION,
         };
-        let matches = Operator {
-            schema: Some(Ident::exact("pg_catalog")),
-            symbol: "~".into(),
-        };
+        let matches = Operator::builtin("~");
         let is_bare = Expr::Binary(
             Box::new(as_text(name.clone())),
             matches,
-            Box::new(Expr::Cast(Box::new(text(bare)), catalog_type("text", 0))),
+            Box::new(Expr::Cast(
+                Box::new(text(bare)),
+                TypeName::builtin("text", 0),
+            )),
         );
         Some(Expr::Case {
             operand: None,
@@ -240,16 +239,16 @@ enum Qualified {
 fn within(kind: ObjectKind, schema_oid: Oid, schema: &Ident, name: &Expr) -> Expr {
     let number = Expr::Literal(Literal::Number(schema_oid.to_string().into()));
     let allowed = [
-        Expr::Cast(Box::new(number), catalog_type("oid", 0)),
+        Expr::Cast(Box::new(number), TypeName::builtin("oid", 0)),
         text("USAGE"),
     ];
     let mut prefix = schema.quoted();
     prefix.push('.');
-    let qualified = catalog_call("textcat", [text(&prefix), as_text(name.clone())]);
+    let qualified = Expr::builtin_call("textcat", [text(&prefix), as_text(name.clone())]);
     Expr::Case {
         operand: None,
         branches: vec![(
-            catalog_call("has_schema_privilege", allowed),
+            Expr::builtin_call("has_schema_privilege", allowed),
             find(kind, qualified),
         )],
         otherwise: None,
@@ -257,24 +256,24 @@ fn within(kind: ObjectKind, schema_oid: Oid, schema: &Ident, name: &Expr) -> Exp
 }
 
 fn find(kind: ObjectKind, name: Expr) -> Expr {
-    catalog_call(kind.names().1, [name])
+    Expr::builtin_call(kind.names().1, [name])
 }
 
 pub(super) fn as_text(e: Expr) -> Expr {
     if let Expr::Cast(_, ty) = &e
         && ty.array_dims == 0
-        && ty.name.parts == catalog_type("text", 0).name.parts
+        && ty.name.parts == TypeName::builtin("text", 0).name.parts
     {
         return e;
     }
-    Expr::Cast(Box::new(e), catalog_type("text", 0))
+    Expr::Cast(Box::new(e), TypeName::builtin("text", 0))
 }
 
 /// The text as PostgreSQL itself reads it, when the statement runs: a constant would be read at once.
 pub(super) fn converted(kind: ObjectKind, name: &Expr) -> Expr {
     Expr::Cast(
         Box::new(as_text(name.clone())),
-        catalog_type(kind.names().0, 0),
+        TypeName::builtin(kind.names().0, 0),
     )
 }
 

@@ -24,7 +24,7 @@ impl Analyzer<'_> {
         // A counter, which the statistics views show as NULL too.
         if name.as_str() == "pg_stat_get_numscans" && call.args.len() == 1 {
             let null = Expr::Literal(Literal::Null);
-            return Some(Expr::Cast(Box::new(null), catalog_type("int8", 0)));
+            return Some(Expr::Cast(Box::new(null), TypeName::builtin("int8", 0)));
         }
         if name.as_str() == "current_setting"
             && let Some(Expr::Literal(Literal::String(setting))) =
@@ -38,7 +38,7 @@ impl Analyzer<'_> {
         }
         if *name == "pg_client_encoding" && call.args.is_empty() {
             let name = text(self.grounds.client_encoding.canonical().name());
-            return Some(Expr::Cast(Box::new(name), catalog_type("name", 0)));
+            return Some(Expr::Cast(Box::new(name), TypeName::builtin("name", 0)));
         }
         if let ("current_schemas", [arg]) = (name.as_str(), call.args.as_slice()) {
             let implicit = matches!(arg.value, Expr::Literal(Literal::Bool(true)));
@@ -48,7 +48,7 @@ impl Analyzer<'_> {
                 .map(|s| text(s.as_str()));
             return Some(Expr::Cast(
                 Box::new(Expr::Array(schemas.collect())),
-                catalog_type("name", 1),
+                TypeName::builtin("name", 1),
             ));
         }
         let visibility = VISIBILITY.iter().find(|(f, _, _)| name.as_str() == *f);
@@ -61,13 +61,13 @@ impl Analyzer<'_> {
     /// `current_setting('search_path')`: as the client has set it.
     pub(super) fn search_path_setting(&self) -> Expr {
         let set = text(self.grounds.search_path_text);
-        Expr::Cast(Box::new(set), catalog_type("text", 0))
+        Expr::Cast(Box::new(set), TypeName::builtin("text", 0))
     }
 
     /// `current_setting('client_encoding')`: the client's; PostgreSQL's is another.
     pub(super) fn encoding_setting(&self) -> Expr {
         let name = text(self.grounds.client_encoding.name());
-        Expr::Cast(Box::new(name), catalog_type("text", 0))
+        Expr::Cast(Box::new(name), TypeName::builtin("text", 0))
     }
 
     /// What is asked in FROM: `SELECT * FROM current_schema()`.
@@ -104,7 +104,7 @@ impl Analyzer<'_> {
     pub(super) fn current_schema(&self) -> Expr {
         let first = self.existing_schemas(false).into_iter().next();
         let value = first.map_or(Expr::Literal(Literal::Null), |s| text(s.as_str()));
-        Expr::Cast(Box::new(value), catalog_type("name", 0))
+        Expr::Cast(Box::new(value), TypeName::builtin("name", 0))
     }
 
     fn existing_schemas(&self, implicit: bool) -> Vec<Ident> {
@@ -133,7 +133,7 @@ impl Analyzer<'_> {
         let oids: Vec<String> = oids.iter().map(ToString::to_string).collect();
         let list = Expr::Cast(
             Box::new(text(&format!("{{{}}}", oids.join(",")))),
-            catalog_type("oid", 1),
+            TypeName::builtin("oid", 1),
         );
         // Columns and alias get names no client can have written, so that `arg` is not captured.
         let (row, key, namespace) = ("pgveil v", "pgveil o", "pgveil n");
@@ -223,18 +223,6 @@ fn item(expr: Expr, alias: &str) -> SelectItem {
     SelectItem::Expr {
         expr,
         alias: Some(Ident::exact(alias)),
-    }
-}
-
-pub(super) fn catalog_type(name: &str, array_dims: u8) -> TypeName {
-    TypeName {
-        name: Name {
-            parts: vec![Ident::exact("pg_catalog"), Ident::exact(name)],
-            position: 0,
-        },
-        typmods: Vec::new(),
-        interval_fields: None,
-        array_dims,
     }
 }
 

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use super::functions::Chosen;
 use super::generated::{ColumnForm, column_form};
 use super::lineage::{Source, Uses};
-use super::own_state::{catalog_type, text};
+use super::own_state::text;
 use super::scope::Scope;
 use super::{Analyzer, Grounds, is_system};
 use crate::catalog::RelationKind;
 use crate::ident::Ident;
 use crate::limits;
 use crate::pg::Oid;
-use crate::sql::tree::{Call, Expr, Literal, Name, Operator, Quantifier};
+use crate::sql::tree::{Call, Expr, Literal, Operator, Quantifier, TypeName};
 
 /// A literal in the text of a definition, with what stands before it: quoted strings, but not the names
 /// in `'seq'::regclass`, nor what is quoted in an identifier. Those are passed over whole, or their
@@ -92,14 +92,11 @@ impl Analyzer<'_> {
         let row = Expr::Column(oid.reference.clone());
         let shown = shown_defaults(self.grounds);
         let listed = (shown.0.as_deref())
-            .map(|list| Expr::Cast(Box::new(text(list)), catalog_type("oid", 1)))?;
+            .map(|list| Expr::Cast(Box::new(text(list)), TypeName::builtin("oid", 1)))?;
         self.lineage.mark(source, Uses::COMPUTE);
         Some(Expr::QuantifiedArray {
             left: Box::new(row),
-            op: Operator {
-                schema: Some(Ident::exact("pg_catalog")),
-                symbol: "=".into(),
-            },
+            op: Operator::builtin("="),
             quantifier: Quantifier::Any,
             array: Box::new(listed),
         })
@@ -148,10 +145,10 @@ fn shown_defaults(grounds: Grounds<'_>) -> Arc<ShownDefaults> {
 
 /// The call with the literals of its text replaced.
 fn scrubbed(call: Expr) -> Expr {
-    let as_text = Expr::Cast(Box::new(call), catalog_type("text", 0));
-    let whole = catalog_call("textcat", [as_text, text(LAST)]);
+    let as_text = Expr::Cast(Box::new(call), TypeName::builtin("text", 0));
+    let whole = Expr::builtin_call("textcat", [as_text, text(LAST)]);
     let without = Expr::Literal(Literal::Number(format!("-{SCRUBBED_LAST}").into()));
-    catalog_call("left", [replaced(whole, LITERALS, SCRUBBED), without])
+    Expr::builtin_call("left", [replaced(whole, LITERALS, SCRUBBED), without])
 }
 
 /// The schema whose relations are called by their names alone, whatever others there are: the first of
@@ -202,19 +199,11 @@ fn without_body(call: Expr) -> Expr {
 }
 
 fn replaced(call: Expr, pattern: &str, by: &str) -> Expr {
-    let as_text = Expr::Cast(Box::new(call), catalog_type("text", 0));
-    catalog_call(
+    let as_text = Expr::Cast(Box::new(call), TypeName::builtin("text", 0));
+    Expr::builtin_call(
         "regexp_replace",
         [as_text, text(pattern), text(by), text("g")],
     )
-}
-
-pub(super) fn catalog_call<const N: usize>(function: &str, args: [Expr; N]) -> Expr {
-    let name = Name {
-        parts: vec![Ident::exact("pg_catalog"), Ident::exact(function)],
-        position: 0,
-    };
-    Expr::Call(Box::new(Call::plain(name, args)))
 }
 
 /// The same, over SQL text, for catalog columns that hold definitions.

@@ -2,15 +2,12 @@
 
 use super::colname::{column_name, is_named_by_star};
 use super::lineage::{Equality, OutputColumn, Source, Uses};
-use super::query::{output_by_name, output_number, position_literal};
 use super::scope::{CteFrame, Env, Found, Item, ItemKind, Scope, Visible};
 use super::{Analyzer, Resolve};
 use crate::ident::Ident;
-use crate::pg::sqlstate;
+use crate::pg::{Oid, sqlstate};
 use crate::refusal::Refusal;
-use crate::sql::tree::{
-    Column, Distinct, Expr, GroupItem, Literal, Locking, Name, OrderItem, Select, SelectItem,
-};
+use crate::sql::tree::{Distinct, Expr, Locking, Name, OrderItem, Select, SelectItem};
 
 /// PostgreSQL's `MaxTupleAttributeNumber`.
 const SELECT_LIST: usize = 1664;
@@ -216,135 +213,6 @@ impl Analyzer<'_> {
         Ok(())
     }
 
-    fn group_by(
-        &mut self,
-        s: &mut Select,
-        inside: Inside<'_, '_>,
-        outputs: &[OutputColumn],
-    ) -> Resolve<()> {
-        let mut keys = Vec::new();
-        for item in &mut s.group_by {
-            self.group_item(item, inside, outputs, &s.items, &mut keys)?;
-        }
-        self.functional_dependency(&keys);
-        if s.group_by.is_empty() {
-            return Ok(());
-        }
-        // What is selected has to be written as it is grouped by, though nobody may look at it: its
-        // constants mean the same.
-        let constant = |source: &Source| matches!(source, Source::List(_));
-        for o in outputs.iter().filter(|o| o.sources.iter().any(constant)) {
-            self.grouped(&o.sources);
-        }
-        Ok(())
-    }
-
-    fn group_item(
-        &mut self,
-        item: &mut GroupItem,
-        inside: Inside<'_, '_>,
-        outputs: &[OutputColumn],
-        items: &[SelectItem],
-        keys: &mut Vec<Column>,
-    ) -> Resolve<()> {
-        match item {
-            GroupItem::Empty => {}
-            GroupItem::Expr(e) => {
-                self.group_expr(e, inside, outputs)?;
-                let key = match e {
-                    Expr::Literal(Literal::Number(n)) => n
-                        .value()
-                        .parse::<usize>()
-                        .ok()
-                        .and_then(|n| items.get(n.checked_sub(1)?))
-                        .and_then(|i| match i {
-                            SelectItem::Expr {
-                                expr: Expr::Column(c),
-                                ..
-                            } => Some(c.clone()),
-                            _ => None,
-                        }),
-                    Expr::Column(c) => Some(c.clone()),
-                    _ => None,
-                };
-                keys.extend(key);
-            }
-            GroupItem::List(list) => {
-                for e in list {
-                    self.group_expr(e, inside, outputs)?;
-                }
-            }
-            GroupItem::Rollup(sets) | GroupItem::Cube(sets) => {
-                for e in sets.iter_mut().flatten() {
-                    self.group_expr(e, inside, outputs)?;
-                }
-            }
-            GroupItem::Sets(sets) => {
-                for inner in sets {
-                    self.group_item(inner, inside, outputs, items, &mut Vec::new())?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// A bare name in GROUP BY is an input column first, an output column second.
-    fn group_expr(
-        &mut self,
-        e: &mut Expr,
-        inside: Inside<'_, '_>,
-        outputs: &[OutputColumn],
-    ) -> Resolve<()> {
-        if let Expr::Name(n) = e
-            && n.parts.len() == 1
-        {
-            let input = inside
-                .scope
-                .columns
-                .iter()
-                .any(|c| n.parts.first() == Some(&c.name));
-            if !input && let Some(position) = output_by_name(n, outputs)? {
-                if let Some(o) = outputs.get(position) {
-                    self.grouped_output(o);
-                }
-                *e = position_literal(position);
-                return Ok(());
-            }
-        }
-        if let Expr::Literal(Literal::Number(n)) = e {
-            let position = output_number(n.value(), outputs.len(), "GROUP BY")?;
-            if let Some(o) = outputs.get(position) {
-                self.grouped_output(o);
-            }
-            return Ok(());
-        }
-        let info = self.expr(e, inside.scope, inside.ctes)?;
-        self.lineage.apart |= !self.is_alike(e, &info);
-        self.grouped(&info.sources);
-        Ok(())
-    }
-
-    fn grouped_output(&mut self, output: &OutputColumn) {
-        self.lineage.apart |= !self.shows_alike(output);
-        self.grouped(&output.sources);
-    }
-
-    /// When a relation's whole primary key is grouped by, its other columns may stand ungrouped
-    /// (SQL:1999 functional dependency). PostgreSQL sees that only of a base relation, so its masks go
-    /// in place.
-    fn functional_dependency(&mut self, keys: &[Column]) {
-        for (index, r) in self.lineage.relations.iter_mut().enumerate() {
-            let key = &r.relation.primary_key;
-            let grouped = !key.is_empty()
-                && key.iter().all(|attnum| {
-                    keys.iter()
-                        .filter_map(|k| k.base)
-                        .any(|(id, a)| usize::try_from(id.0) == Ok(index) && a == *attnum)
-                });
-            r.in_place |= grouped;
-        }
-    }
-
     fn locking(lock: &mut Locking, items: &[Item]) -> Resolve<()> {
         for name in &mut lock.of {
             let [alias] = name.parts.as_slice() else {
@@ -407,10 +275,7 @@ impl Analyzer<'_> {
         });
     }
 
-    pub(super) fn composite_fields(
-        &self,
-        ty: crate::pg::Oid,
-    ) -> Option<Vec<(Ident, crate::pg::Oid)>> {
+    pub(super) fn composite_fields(&self, ty: Oid) -> Option<Vec<(Ident, Oid)>> {
         use crate::catalog::TypeKind;
         let base = self.grounds.catalog.base_type(ty);
         let TypeKind::Composite { relation } = self.grounds.catalog.types.get(&base)?.kind else {

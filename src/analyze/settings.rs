@@ -5,17 +5,16 @@
 //! role has those that its policy names.
 
 use super::expr::{At, Info};
-use super::own_state::{catalog_type, text};
+use super::own_state::text;
 use super::{Analyzer, Resolve};
 use crate::catalog::Relation;
 use crate::catalog::allow::{SETTABLE, Unheeded, all_unheeded, unheeded};
-use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::pg::types::oid;
 use crate::policy::{SettingPattern, is_setting_name};
 use crate::refusal::Refusal;
 use crate::sql::tree::{
-    Call, CallArg, Expr, Literal, Name, Operator, Quantifier, Query, Statement,
+    Call, CallArg, Expr, Literal, Name, Operator, Quantifier, Query, Statement, TypeName,
 };
 
 impl Analyzer<'_> {
@@ -142,7 +141,7 @@ impl Analyzer<'_> {
             return Err(not_shown(&name, &self.grounds.grants.role).at(position));
         }
         let name = std::mem::replace(value, Expr::Literal(Literal::Null));
-        let as_text = Expr::Cast(Box::new(name), catalog_type("text", 0));
+        let as_text = Expr::Cast(Box::new(name), TypeName::builtin("text", 0));
         let function = catalog(&call.function, "substring");
         let named = self.named_settings();
         *value = Expr::Call(Box::new(Call::plain(function, [as_text, text(&named)])));
@@ -326,25 +325,28 @@ fn kept(name: Expr) -> Expr {
 
 /// The same of the setting whose name this says, if it is such a one; or one of the proxy's own.
 fn kept_by(name: Expr, known: [(&str, Expr); 2]) -> Expr {
-    let operator = |symbol: &str| Operator {
-        schema: Some(Ident::exact("pg_catalog")),
-        symbol: symbol.into(),
-    };
     let lower = || {
-        let name = Expr::Cast(Box::new(name.clone()), catalog_type("text", 0));
+        let name = Expr::Cast(Box::new(name.clone()), TypeName::builtin("text", 0));
         Expr::Call(Box::new(Call::plain(catalog(&no_name(), "lower"), [name])))
     };
-    let list = Expr::Cast(Box::new(text(&names())), catalog_type("text", 1));
+    let list = Expr::Cast(Box::new(text(&names())), TypeName::builtin("text", 1));
     let listed = Expr::QuantifiedArray {
         left: Box::new(lower()),
-        op: operator("="),
+        op: Operator::builtin("="),
         quantifier: Quantifier::Any,
         array: Box::new(list),
     };
-    let own = Expr::Binary(Box::new(text("pgveil.")), operator("||"), Box::new(lower()));
+    let own = Expr::Binary(
+        Box::new(text("pgveil.")),
+        Operator::builtin("||"),
+        Box::new(lower()),
+    );
     let branch = |(setting, value): (&str, Expr)| {
         let asked = Box::new(text(setting));
-        (Expr::Binary(Box::new(lower()), operator("="), asked), value)
+        (
+            Expr::Binary(Box::new(lower()), Operator::builtin("="), asked),
+            value,
+        )
     };
     let mut branches: Vec<_> = known.into_iter().map(branch).collect();
     branches.push((listed, kept(own)));
@@ -380,7 +382,7 @@ fn is_steady(e: &Expr) -> bool {
 }
 
 /// `text` or `varchar`, as PostgreSQL has it.
-pub fn is_text(ty: &crate::sql::tree::TypeName) -> bool {
+pub fn is_text(ty: &TypeName) -> bool {
     let named = match ty.name.parts.as_slice() {
         [name] => name,
         [schema, name] if *schema == "pg_catalog" => name,
@@ -407,7 +409,7 @@ fn constant(e: &Expr) -> bool {
 
 fn catalog(near: &Name, function: &str) -> Name {
     Name {
-        parts: vec![Ident::exact("pg_catalog"), Ident::exact(function)],
         position: near.position,
+        ..Name::builtin(function)
     }
 }

@@ -12,13 +12,13 @@ use std::sync::Arc;
 use super::Analyzer;
 use super::lineage::OutputColumn;
 use super::object_name::ObjectKind;
-use super::own_state::{catalog_type, text};
-use super::scrub::{catalog_call, escaped};
+use super::own_state::text;
+use super::scrub::escaped;
 use crate::ident::Ident;
 use crate::mask::BareNames;
 use crate::pg::Oid;
 use crate::pg::types::oid;
-use crate::sql::tree::{Expr, Literal};
+use crate::sql::tree::{Expr, Literal, TypeName};
 
 /// Names of one schema that mean something else by the path, before the text has too many of them.
 const HIDDEN: usize = 100;
@@ -41,9 +41,9 @@ impl Analyzer<'_> {
             return;
         }
         let name = std::mem::replace(e, Expr::Literal(Literal::Null));
-        let name = Expr::Cast(Box::new(name), catalog_type("text", 0));
+        let name = Expr::Cast(Box::new(name), TypeName::builtin("text", 0));
         let pattern = text(&names.pattern(escaped));
-        *e = catalog_call("regexp_replace", [name, pattern, text("")]);
+        *e = Expr::builtin_call("regexp_replace", [name, pattern, text("")]);
     }
 
     /// What a result shows as names will be shown so.

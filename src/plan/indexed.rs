@@ -172,7 +172,7 @@ impl Hidden<'_> {
             cycle: None,
         });
         let one = || Expr::Literal(Literal::Number("1".into()));
-        let place = |hash: Expr| call("width_bucket", [hash, gathered(&name, "h")]);
+        let place = |hash: Expr| Expr::builtin_call("width_bucket", [hash, gathered(&name, "h")]);
         let low = binary(place(binary(hash(outer), "-", one())), "+", one());
         let high = place(hash(outer));
         let rows = Expr::Subscripts(
@@ -181,7 +181,7 @@ impl Hidden<'_> {
         );
         Some(Expr::QuantifiedArray {
             left: Box::new(row),
-            op: operator("="),
+            op: Operator::builtin("="),
             quantifier: Quantifier::Any,
             array: Box::new(rows),
         })
@@ -209,10 +209,17 @@ fn row_sql() -> String {
 
 /// A number that is the same for equal texts, and has one before it.
 fn hash(text: &Column) -> Expr {
-    let text = Expr::Cast(Box::new(Expr::Column(text.clone())), catalog_type("text"));
+    let text = Expr::Cast(
+        Box::new(Expr::Column(text.clone())),
+        TypeName::builtin("text", 0),
+    );
     let seed = Expr::Literal(Literal::Number("0".into()));
     let half = Expr::Literal(Literal::Number("1".into()));
-    binary(call("hashtextextended", [text, seed]), ">>", half)
+    binary(
+        Expr::builtin_call("hashtextextended", [text, seed]),
+        ">>",
+        half,
+    )
 }
 
 /// All values of one column of an index, in the order of its hashes.
@@ -224,7 +231,7 @@ fn gathered(index: &Ident, column: &str) -> Expr {
             base: None,
         })
     };
-    let mut all = Call::plain(builtin("array_agg"), [of(column)]);
+    let mut all = Call::plain(Name::builtin("array_agg"), [of(column)]);
     all.order_by = vec![of("h").into_order_item()];
     let from = TableRef::Relation(Box::new(RelationRef {
         name: Name {
@@ -248,7 +255,7 @@ fn gathered(index: &Ident, column: &str) -> Expr {
 
 /// A number of rows, computed as the statement runs.
 pub(super) fn once(count: Expr) -> Expr {
-    let count = Expr::Cast(Box::new(count), catalog_type("int8"));
+    let count = Expr::Cast(Box::new(count), TypeName::builtin("int8", 0));
     Expr::Subquery(Box::new(query(Select {
         items: vec![item(count, "n")],
         ..Select::default()
@@ -272,33 +279,6 @@ fn item(expr: Expr, name: &str) -> SelectItem {
     }
 }
 
-fn catalog_type(name: &str) -> TypeName {
-    TypeName {
-        name: builtin(name),
-        typmods: Vec::new(),
-        interval_fields: None,
-        array_dims: 0,
-    }
-}
-
-fn builtin(name: &str) -> Name {
-    Name {
-        parts: vec![Ident::exact("pg_catalog"), Ident::exact(name)],
-        position: 0,
-    }
-}
-
-fn call<const N: usize>(name: &str, args: [Expr; N]) -> Expr {
-    Expr::Call(Box::new(Call::plain(builtin(name), args)))
-}
-
-fn operator(symbol: &str) -> Operator {
-    Operator {
-        schema: Some(Ident::exact("pg_catalog")),
-        symbol: symbol.into(),
-    }
-}
-
 fn binary(left: Expr, symbol: &str, right: Expr) -> Expr {
-    Expr::Binary(Box::new(left), operator(symbol), Box::new(right))
+    Expr::Binary(Box::new(left), Operator::builtin(symbol), Box::new(right))
 }

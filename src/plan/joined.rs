@@ -99,9 +99,8 @@ impl Hidden<'_> {
             return guarded.then(|| self.stored_alike(l, op, r, open)).flatten();
         }
         let bytes = |c: &Column| {
-            let parts = vec![Ident::exact("pg_catalog"), Ident::exact("C")];
-            let collation = Name { parts, position: 0 };
-            Box::new(Expr::Collate(Box::new(Expr::Column(c.clone())), collation))
+            let column = Box::new(Expr::Column(c.clone()));
+            Box::new(Expr::Collate(column, Name::builtin("C")))
         };
         self.fences.joined.extend([left.0, right.0]);
         let mut all = vec![Expr::Binary(bytes(l), op.clone(), bytes(r))];

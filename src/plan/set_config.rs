@@ -10,7 +10,7 @@ use crate::catalog::split_search_path;
 use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::refusal::Refusal;
-use crate::sql::tree::{Expr, Literal, Name, Query, Select, SelectItem, SetExpr, TypeName};
+use crate::sql::tree::{Expr, Literal, Query, Select, SelectItem, SetExpr, TypeName};
 use crate::wire::Values;
 
 /// If the query is such calls and nothing else, the one for the search path becomes the text it returns,
@@ -41,7 +41,7 @@ pub(super) fn search_path(query: &mut Query) -> Result<Option<Effect>, Refusal> 
         },
         _ => return Ok(None),
     };
-    *item = Expr::Cast(Box::new(given), text());
+    *item = Expr::Cast(Box::new(given), TypeName::builtin("text", 0));
     alias.get_or_insert_with(|| Ident::exact("set_config"));
     Ok(Some(effect))
 }
@@ -143,17 +143,5 @@ fn arguments(item: &Expr) -> Option<(&str, &Expr, &Expr)> {
             Some((name.value(), &value.value, &local.value))
         }
         _ => None,
-    }
-}
-
-fn text() -> TypeName {
-    TypeName {
-        name: Name {
-            parts: vec![Ident::exact("pg_catalog"), Ident::exact("text")],
-            position: 0,
-        },
-        typmods: Vec::new(),
-        interval_fields: None,
-        array_dims: 0,
     }
 }

@@ -75,6 +75,7 @@ mod tests {
             group_distinct: false,
             having: None,
             windows: Vec::new(),
+            spelled: Vec::new(),
         };
         let body = SetExpr::Select(Box::new(select));
         let (order_by, locking) = (Vec::new(), Vec::new());

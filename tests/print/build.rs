@@ -151,6 +151,7 @@ pub(crate) fn select(exprs: Vec<Expr>, from: Vec<TableRef>) -> Select {
         group_distinct: false,
         having: None,
         windows: Vec::new(),
+        spelled: Vec::new(),
     }
 }
 

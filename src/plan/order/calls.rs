@@ -197,7 +197,7 @@ impl Order<'_> {
         self.grounds.catalog.is_volatile(name)
     }
 
-    fn is_aggregate(&self, name: &[Ident]) -> bool {
+    pub(super) fn is_aggregate(&self, name: &[Ident]) -> bool {
         let mut overloads = self.grounds.catalog.overloads(name);
         overloads.any(|f| f.kind == FunctionKind::Aggregate)
     }

@@ -6,8 +6,8 @@ use crate::pg::sqlstate;
 use crate::refusal::Refusal;
 use crate::sql::print::{Rewrite, print_expr};
 use crate::sql::tree::{
-    Call, Column, Distinct, Expr, Literal, Name, OrderItem, Query, Select, SelectItem, SetExpr,
-    TableAlias, TableRef, Walked,
+    Column, Distinct, Expr, Literal, OrderItem, Query, Select, SelectItem, SetExpr, TableAlias,
+    TableRef, Walked,
 };
 
 /// What the derived table is called. A space is in it, as no client's alias has one by accident; if
@@ -16,12 +16,7 @@ const ROWS: &str = "pgveil rows";
 
 /// A random value for each row.
 pub(super) fn order_key() -> OrderItem {
-    let parts = ["pg_catalog", "gen_random_uuid"];
-    let function = Name {
-        parts: parts.iter().map(|p| Ident::exact(p)).collect(),
-        position: 0,
-    };
-    Expr::Call(Box::new(Call::plain(function, []))).into_order_item()
+    Expr::builtin_call("gen_random_uuid", []).into_order_item()
 }
 
 /// A query of nothing but its body.
@@ -69,7 +64,8 @@ pub(super) fn same_text(a: &Expr, b: &Expr) -> bool {
     }
 }
 
-fn position(e: &Expr) -> Option<usize> {
+/// The place in the select list that a number means.
+pub(super) fn position(e: &Expr) -> Option<usize> {
     match e {
         Expr::Literal(Literal::Number(n)) => n.value().parse::<usize>().ok()?.checked_sub(1),
         _ => None,

@@ -15,8 +15,9 @@
 //! | rows changed in the order of tokens: RETURNING | refused, PostgreSQL has no place for a key |
 //! | a volatile function or default that may tell one row from the next (`nextval`, `clock_timestamp`) where no key stands above it | refused |
 //!
-//! Of equal values that look otherwise GROUP BY shows the first: that is refused (`calls::apart`). DISTINCT and
-//! set operations read their rows in a random order then (`shuffled`).
+//! Of equal values that look otherwise GROUP BY shows the first: one is shown that all of them decide
+//! (`spelled`), or it is refused (`calls::apart`). DISTINCT and set operations read their rows in a random
+//! order then (`shuffled`).
 //!
 //! Which of several errors comes first tells of the order too: where a statement may fail in several ways,
 //! they are one (`ways`).
@@ -43,6 +44,7 @@ mod level;
 pub(super) mod raising;
 mod select;
 mod shuffled;
+mod spelled;
 mod unmatched;
 mod ways;
 
@@ -158,6 +160,9 @@ pub(super) fn settle(
     };
     let mut order = order;
     order.statement(statement, reader)?;
+    if lineage.spelled {
+        order.show_spelled(statement)?;
+    }
     Ok(told)
 }
 

@@ -100,6 +100,11 @@ fn looked_at(q: &mut Query, look: Look) -> bool {
         _ => true,
     }) || body(&mut q.body, look)
         || q.order_by.iter_mut().any(|o| (look.made)(&mut o.expr))
+        || q.limit.iter_mut().any(|limit| {
+            // Less than none is an error, too.
+            let mut numbers = limit.count.iter_mut().chain(&mut limit.offset);
+            numbers.any(|e| !is_of_no_row(e))
+        })
 }
 
 fn body(b: &mut SetExpr, look: Look) -> bool {

@@ -15,8 +15,8 @@ use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::refusal::Refusal;
 use crate::sql::tree::{
-    Distinct, Expr, GroupItem, Limit, Literal, Query, Select, SelectItem, SetExpr, SetOp, TableRef,
-    Walked,
+    Distinct, Expr, GroupItem, Limit, Literal, Node, Query, Select, SelectItem, SetExpr, SetOp,
+    TableRef, Walked,
 };
 
 /// What is known of the rows of a query's body.
@@ -353,25 +353,10 @@ fn no_loop() -> Refusal {
     .hint("Put LIMIT and ORDER BY on the query that reads the recursive one.")
 }
 
-/// Does the last arm of a query read the CTE that it is?
-pub(super) fn names(q: &Query, name: &Ident) -> bool {
-    fn table(t: &TableRef, name: &Ident) -> bool {
-        match t {
-            TableRef::Relation(r) => r.id.is_none() && r.name.parts.last() == Some(name),
-            TableRef::Derived { query, .. } => names(query, name),
-            TableRef::Join { left, right, .. } => table(left, name) || table(right, name),
-            TableRef::Function(_) | TableRef::Keyword(_) => false,
-        }
-    }
-    fn body(b: &SetExpr, name: &Ident) -> bool {
-        match b {
-            SetExpr::Select(s) => s.from.iter().any(|t| table(t, name)),
-            SetExpr::Query(q) => names(q, name),
-            SetExpr::Values(_) => false,
-            SetExpr::Chain { first, rest } => {
-                body(first, name) || rest.iter().any(|(_, _, b)| body(b, name))
-            }
-        }
-    }
-    body(&q.body, name)
+/// Does a query read the CTE that it is?
+pub(super) fn names(q: &mut Query, name: &Ident) -> bool {
+    q.any_within(&mut |node| match node {
+        Node::Table(TableRef::Relation(r)) => r.id.is_none() && r.name.parts.last() == Some(name),
+        _ => false,
+    })
 }

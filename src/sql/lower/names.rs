@@ -136,8 +136,8 @@ pub(super) fn operator(symbol: &str) -> Operator {
 /// A name in pg_catalog, as gram.y's `SystemFuncName` makes.
 pub(super) fn system_name(name: &str, position: usize) -> Name {
     Name {
-        parts: vec![Ident::exact("pg_catalog"), Ident::exact(name)],
         position,
+        ..Name::builtin(name)
     }
 }
 

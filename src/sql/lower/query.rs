@@ -226,6 +226,7 @@ impl Front<'_, '_> {
             group_distinct: false,
             having: None,
             windows: Vec::new(),
+            spelled: Vec::new(),
         })
     }
 

@@ -44,6 +44,7 @@ impl Front<'_, '_> {
             group_distinct,
             having,
             windows,
+            spelled: Vec::new(),
         })
     }
 

@@ -9,6 +9,7 @@
 //! Deliberately absent: `Debug` and `Display` (trees hold literals; SQL text is made only in
 //! `sql::print`), source positions on every node (only names carry them, for error cursors).
 
+mod builtin;
 mod constant;
 mod expr;
 mod keyword;

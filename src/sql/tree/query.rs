@@ -5,6 +5,7 @@ use super::keyword::KeywordTable;
 use super::statement::Statement;
 use super::window::Window;
 use crate::ident::Ident;
+use crate::pg::Oid;
 
 /// A reference to a base relation in one statement: an index into the analyzer's table of them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -135,6 +136,8 @@ pub struct Select {
     pub having: Option<Expr>,
     /// `WINDOW w AS (…)`
     pub windows: Vec<(Ident, Window)>,
+    /// Items of `group_by`, and their types, of which equal values may be spelled otherwise. Of a resolved tree.
+    pub spelled: Vec<(usize, Oid)>,
 }
 
 /// `DISTINCT` or `DISTINCT ON (…)`

@@ -1,0 +1,207 @@
+//! GROUP BY over equal values that are spelled otherwise, as 1.0 and 1.00: PostgreSQL shows that of the row
+//! which came first. So one is shown that all of a group's rows decide, whatever their order: of their texts
+//! the greatest, which of numbers has the most digits; of floats, where only 0 and -0 are equal, 0.
+//!
+//! Deliberately absent: types whose text does not make the same value again, and keys within GROUPING SETS.
+//! They are refused (`Lineage::apart`).
+
+use super::Order;
+use super::calls::apart;
+use super::key::{as_items_mut, meant, position, same_text};
+use crate::ident::Ident;
+use crate::pg::Oid;
+use crate::pg::types::oid;
+use crate::sql::tree::{
+    Distinct, Expr, GroupItem, Literal, Name, Node, Operator, OrderItem, Part, Select, SelectItem,
+    SetExpr, Statement, TableRef, TypeName, Walked,
+};
+
+impl Order<'_> {
+    /// Shows such keys of a statement, wherever they are, without telling of an order.
+    pub(super) fn show_spelled(&self, statement: &mut Statement) -> Walked {
+        let Statement::Query(q) = statement else {
+            // What a write reads nobody has asked for yet.
+            return Err(apart());
+        };
+        let mut refused = None;
+        let _: bool = q.any_within(&mut |node| {
+            let walked = match node {
+                Node::Query(q) => self.spelled_body(&mut q.body, &mut q.order_by),
+                Node::Change(_) => Err(apart()),
+                Node::Expr(_) | Node::Table(_) | Node::Item(_) => Ok(()),
+            };
+            refused = walked.err();
+            refused.is_some()
+        });
+        refused.map_or(Ok(()), Err)
+    }
+
+    fn spelled_body(&self, body: &mut SetExpr, order_by: &mut [OrderItem]) -> Walked {
+        match body {
+            SetExpr::Select(s) => self.spelled_select(s, order_by),
+            SetExpr::Chain { first, rest } => {
+                self.spelled_body(first, &mut [])?;
+                rest.iter_mut()
+                    .try_for_each(|(_, _, arm)| self.spelled_body(arm, &mut []))
+            }
+            // It is met itself.
+            SetExpr::Query(_) | SetExpr::Values(_) => Ok(()),
+        }
+    }
+
+    fn spelled_select(&self, s: &mut Select, order_by: &mut [OrderItem]) -> Walked {
+        for (at, ty) in std::mem::take(&mut s.spelled) {
+            let mut others: Vec<Expr> = Vec::new();
+            for (n, item) in s.group_by.iter().enumerate() {
+                if n != at {
+                    keys(item, &s.items, &mut others);
+                }
+            }
+            let Some(GroupItem::Expr(key)) = s.group_by.get_mut(at) else {
+                return Err(apart());
+            };
+            *key = meant(key, &s.items).clone();
+            let aliases = s
+                .from
+                .iter()
+                .flat_map(TableRef::aliases)
+                .collect::<Vec<_>>();
+            let key = Key {
+                shown: shown(key, ty).ok_or_else(apart)?,
+                columns: self.columns(key, &aliases).ok_or_else(apart)?,
+                written: key.clone(),
+                others,
+                order: self,
+            };
+            let replace = |e: &mut Expr| key.replace(e);
+            as_items_mut(&mut s.items).try_for_each(replace)?;
+            s.having.iter_mut().try_for_each(replace)?;
+            if let Some(Distinct::On(keys)) = &mut s.distinct {
+                let mut keys = keys.iter_mut().filter(|e| position(e).is_none());
+                keys.try_for_each(replace)?;
+            }
+            for (_, window) in &mut s.windows {
+                window.parts(&mut |part| key.part(part))?;
+            }
+            let sorted = order_by.iter_mut().map(|o| &mut o.expr);
+            let mut sorted = sorted.filter(|e| position(e).is_none());
+            sorted.try_for_each(replace)?;
+        }
+        Ok(())
+    }
+
+    /// The names of the columns a key is made of, if one of them is of these, and nothing else in it
+    /// differs from row to row.
+    fn columns(&self, key: &mut Expr, aliases: &[&Ident]) -> Option<Vec<Ident>> {
+        let mut names = Vec::new();
+        let mut own = false;
+        let other = key.any_within(&mut |node| match node {
+            Node::Expr(Expr::Column(c)) => {
+                own |= c.qualifier.as_ref().is_some_and(|q| aliases.contains(&q));
+                names.push(c.name.clone());
+                false
+            }
+            Node::Expr(Expr::Call(call)) => {
+                let name = &call.function.parts;
+                self.is_aggregate(name) || self.grounds.catalog.is_volatile(name)
+            }
+            Node::Expr(e) => matches!(
+                e,
+                Expr::WholeRow { .. } | Expr::Keyword(_) | Expr::Field(..)
+            ),
+            Node::Table(_) | Node::Item(_) | Node::Change(_) | Node::Query(_) => true,
+        });
+        // What cannot be printed yet is not known again.
+        (own && !other && same_text(key, key)).then_some(names)
+    }
+}
+
+/// What a value of this type is shown as, made of a group's rows.
+fn shown(key: &Expr, ty: Oid) -> Option<Expr> {
+    let cast = |e: Expr, name: &str| Expr::Cast(Box::new(e), TypeName::builtin(name, 0));
+    let name = match ty {
+        oid::FLOAT4 | oid::FLOAT8 => {
+            let name = if ty == oid::FLOAT4 {
+                "float4"
+            } else {
+                "float8"
+            };
+            let zero = cast(Expr::Literal(Literal::Number("0".into())), name);
+            let plus = Operator::builtin("+");
+            return Some(Expr::Binary(Box::new(key.clone()), plus, Box::new(zero)));
+        }
+        oid::NUMERIC => "numeric",
+        oid::INTERVAL => "interval",
+        oid::JSONB => "jsonb",
+        _ => return None,
+    };
+    let text = Box::new(cast(key.clone(), "text"));
+    let text = Expr::Collate(text, Name::builtin("C"));
+    Some(cast(Expr::builtin_call("max", [text]), name))
+}
+
+/// A key, in the SELECT it groups.
+struct Key<'k> {
+    written: Expr,
+    shown: Expr,
+    /// The names of the columns in it.
+    columns: Vec<Ident>,
+    /// What else the SELECT groups by.
+    others: Vec<Expr>,
+    order: &'k Order<'k>,
+}
+
+impl Key<'_> {
+    /// Puts what is shown where the key is looked at as that of a group. What an aggregate is given are rows.
+    /// PostgreSQL may know the key in another spelling: then a column of it is left.
+    fn replace(&self, e: &mut Expr) -> Walked {
+        if same_text(e, &self.written) {
+            *e = self.shown.clone();
+            return Ok(());
+        }
+        if self.others.iter().any(|other| same_text(e, other)) {
+            return Ok(());
+        }
+        match e {
+            Expr::Call(call)
+                if call.over.is_none() && self.order.is_aggregate(&call.function.parts) =>
+            {
+                Ok(())
+            }
+            // Some gather rows.
+            Expr::Keyword(form) => form.parts(&mut |part| match part {
+                Part::Expr(e) => unread(e.any_within(&mut |node| self.is_read(node))),
+                Part::Query(_) => self.part(part),
+            }),
+            Expr::Column(c) if self.columns.contains(&c.name) => Err(apart()),
+            _ => e.parts(&mut |part| self.part(part)),
+        }
+    }
+
+    fn part(&self, part: Part<'_>) -> Walked {
+        match part {
+            Part::Expr(e) => self.replace(e),
+            Part::Query(q) => unread(q.any_within(&mut |node| self.is_read(node))),
+        }
+    }
+
+    fn is_read(&self, node: Node<'_>) -> bool {
+        matches!(node, Node::Expr(Expr::Column(c)) if self.columns.contains(&c.name))
+    }
+}
+
+fn unread(read: bool) -> Walked {
+    if read { Err(apart()) } else { Ok(()) }
+}
+
+/// The expressions of an item of GROUP BY.
+fn keys(item: &GroupItem, items: &[SelectItem], into: &mut Vec<Expr>) {
+    let mut add = |e: &Expr| into.push(meant(e, items).clone());
+    match item {
+        GroupItem::Empty => {}
+        GroupItem::Expr(e) => add(e),
+        GroupItem::List(list) => list.iter().for_each(add),
+        GroupItem::Rollup(sets) | GroupItem::Cube(sets) => sets.iter().flatten().for_each(add),
+        GroupItem::Sets(sets) => sets.iter().for_each(|item| keys(item, items, into)),
+    }
+}

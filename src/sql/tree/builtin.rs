@@ -1,0 +1,46 @@
+//! PostgreSQL's own names, for what the proxy writes itself: always by `pg_catalog`, whatever the client's
+//! search path holds before it.
+
+use super::expr::{Call, Expr, Name, Operator, TypeName};
+use crate::ident::Ident;
+
+const SCHEMA: &str = "pg_catalog";
+
+impl Name {
+    /// A function, type or collation, at no place of the client's text.
+    pub fn builtin(name: &str) -> Self {
+        Self {
+            parts: vec![Ident::exact(SCHEMA), Ident::exact(name)],
+            position: 0,
+        }
+    }
+}
+
+impl Operator {
+    /// An operator.
+    pub fn builtin(symbol: &str) -> Self {
+        Self {
+            schema: Some(Ident::exact(SCHEMA)),
+            symbol: symbol.into(),
+        }
+    }
+}
+
+impl TypeName {
+    /// A type by its internal name, or arrays of it.
+    pub fn builtin(name: &str, array_dims: u8) -> Self {
+        Self {
+            name: Name::builtin(name),
+            typmods: Vec::new(),
+            interval_fields: None,
+            array_dims,
+        }
+    }
+}
+
+impl Expr {
+    /// A call of a function.
+    pub fn builtin_call(name: &str, args: impl IntoIterator<Item = Self>) -> Self {
+        Self::Call(Box::new(Call::plain(Name::builtin(name), args)))
+    }
+}
