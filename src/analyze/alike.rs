@@ -39,10 +39,16 @@ const ALIKE: &[&str] = &[
     "char",
     "cidr",
     "date",
+    "datemultirange",
+    "daterange",
     "inet",
     "int2",
     "int4",
+    "int4multirange",
+    "int4range",
     "int8",
+    "int8multirange",
+    "int8range",
     "macaddr",
     "macaddr8",
     "money",
@@ -58,6 +64,10 @@ const ALIKE: &[&str] = &[
     "time",
     "timestamp",
     "timestamptz",
+    "tsmultirange",
+    "tsrange",
+    "tstzmultirange",
+    "tstzrange",
     "uuid",
     "varbit",
     "varchar",
@@ -136,19 +146,17 @@ impl Analyzer<'_> {
 
     fn known_alike(&self, info: &Info) -> bool {
         info.null
-            || self.is_kept(info.alike, info.ty)
+            || self.is_kept(info.alike)
             || info.ty.is_some_and(|ty| self.is_alike_type(ty))
             || scale_of(info).is_some()
     }
 
     /// Is enough known of a value whose type says nothing? What is stored in one relation may be chosen by a
     /// row of another.
-    pub(super) fn is_kept(&self, alike: Alike, ty: Option<Oid>) -> bool {
-        let chosen = self.lineage.relations.len() > 1;
-        let spelled = |ty: Oid| matches!(ty, oid::NUMERIC | oid::INTERVAL | oid::BPCHAR);
+    pub(super) fn is_kept(&self, alike: Alike) -> bool {
         match alike {
             Alike::Unknown => false,
-            Alike::Stored => !chosen || ty.is_some_and(|ty| !spelled(ty)),
+            Alike::Stored => self.lineage.relations.len() == 1,
             Alike::Made | Alike::Typed => true,
         }
     }
@@ -156,7 +164,7 @@ impl Analyzer<'_> {
     /// The same of a column of a query's result.
     pub(super) fn shows_alike(&self, output: &OutputColumn) -> bool {
         output.null
-            || self.is_kept(output.alike, output.ty)
+            || self.is_kept(output.alike)
             || output.scale.is_some()
             || output.ty.is_some_and(|ty| self.is_alike_type(ty))
     }
@@ -180,12 +188,18 @@ impl Analyzer<'_> {
         let Some(found) = catalog.types.get(&base) else {
             return false;
         };
-        match found.array_element {
-            Some(element) => self.is_alike_type(element),
-            None => {
-                found.kind == TypeKind::Enum
-                    || found.schema == "pg_catalog" && ALIKE.contains(&found.name.as_str())
+        if let Some(element) = found.array_element {
+            return self.is_alike_type(element);
+        }
+        match found.kind {
+            TypeKind::Enum => true,
+            TypeKind::Composite { relation } => {
+                let fields = catalog.relation_by_oid(relation).map(|r| &r.columns);
+                fields.is_some_and(|fields| {
+                    (fields.iter()).all(|f| f.deterministic && self.is_alike_type(f.type_oid))
+                })
             }
+            _ => found.schema == "pg_catalog" && ALIKE.contains(&found.name.as_str()),
         }
     }
 
@@ -254,6 +268,8 @@ impl Analyzer<'_> {
         let keys = keys.filter(|_| call.within_group);
         let args = call.args.iter().map(|a| &a.value).zip(infos);
         call.apart = args.chain(keys).any(|(e, info)| !self.is_alike(e, info));
+        let float = |ty: &Oid| matches!(*ty, oid::FLOAT4 | oid::FLOAT8);
+        call.float = infos.first().and_then(|info| info.ty).filter(float);
         let is = |name: &&str| chosen.is_builtin(name);
         let inexact = |ty: Oid| INEXACT.contains(&ty);
         call.inexact =

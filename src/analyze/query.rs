@@ -129,7 +129,7 @@ impl Analyzer<'_> {
             if compares {
                 let shown = match op {
                     SetOp::Except if !all => self.shows_alike(&l),
-                    _ => self.is_kept(alike, l.ty) || scale.is_some(),
+                    _ => self.is_kept(alike) || scale.is_some(),
                 };
                 self.lineage.mixed |= !shown;
                 self.lineage.mark_all(&l.sources, Uses::EQUALITY);

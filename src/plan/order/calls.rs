@@ -1,6 +1,7 @@
 //! Aggregates and window functions that tell in which order they met their rows.
 
 use super::key::order_key;
+use super::spelled::unsigned_zero;
 use super::{Gathers, Level, Order};
 use crate::catalog::FunctionKind;
 use crate::ident::Ident;
@@ -111,6 +112,7 @@ impl Order<'_> {
             return Ok(());
         }
         level.aggregates.set(true);
+        self.without_sign(call, level, of);
         // DISTINCT sorts by the values themselves, WITHIN GROUP is a function of them.
         let sorted = call.distinct || call.within_group;
         let picks = sorted && call.apart && !is_builtin_of(&call.function.parts, COUNTING);
@@ -125,6 +127,20 @@ impl Order<'_> {
             call.order_by.push(order_key());
         }
         Ok(())
+    }
+
+    /// Of floats only 0 and -0 are equal: takes the sign from those `max` and `min` are given.
+    fn without_sign(&self, call: &mut Call, level: &Level, of: Gathers) {
+        let picks = is_builtin_of(&call.function.parts, &["max", "min"]);
+        let exposed = of == Gathers::Above || level.exposed;
+        if let Some((ty, arg)) = call.float.zip(call.args.first_mut())
+            && picks
+            && exposed
+            && call.apart
+        {
+            arg.value = unsigned_zero(&arg.value, ty);
+            call.apart = false;
+        }
     }
 
     /// May an aggregate meet its rows in an order that tells, which these keys leave open?

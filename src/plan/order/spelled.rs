@@ -8,6 +8,7 @@
 use super::Order;
 use super::calls::apart;
 use super::key::{as_items_mut, meant, position, same_text};
+use crate::catalog::{TypeInfo, TypeKind};
 use crate::ident::Ident;
 use crate::pg::Oid;
 use crate::pg::types::oid;
@@ -67,7 +68,7 @@ impl Order<'_> {
                 .flat_map(TableRef::aliases)
                 .collect::<Vec<_>>();
             let key = Key {
-                shown: shown(key, ty).ok_or_else(apart)?,
+                shown: self.shown(key, ty).ok_or_else(apart)?,
                 columns: self.columns(key, &aliases).ok_or_else(apart)?,
                 written: key.clone(),
                 others,
@@ -116,28 +117,52 @@ impl Order<'_> {
     }
 }
 
-/// What a value of this type is shown as, made of a group's rows.
-fn shown(key: &Expr, ty: Oid) -> Option<Expr> {
-    let cast = |e: Expr, name: &str| Expr::Cast(Box::new(e), TypeName::builtin(name, 0));
-    let name = match ty {
-        oid::FLOAT4 | oid::FLOAT8 => {
-            let name = if ty == oid::FLOAT4 {
-                "float4"
-            } else {
-                "float8"
-            };
-            let zero = cast(Expr::Literal(Literal::Number("0".into())), name);
-            let plus = Operator::builtin("+");
-            return Some(Expr::Binary(Box::new(key.clone()), plus, Box::new(zero)));
+/// Types of PostgreSQL's own whose text makes the same value again.
+const READ_BACK: &[&str] = &["interval", "jsonb", "nummultirange", "numrange", "numeric"];
+
+impl Order<'_> {
+    /// What a value of this type is shown as, made of a group's rows.
+    fn shown(&self, key: &Expr, ty: Oid) -> Option<Expr> {
+        if matches!(ty, oid::FLOAT4 | oid::FLOAT8) {
+            return Some(unsigned_zero(key, ty));
         }
-        oid::NUMERIC => "numeric",
-        oid::INTERVAL => "interval",
-        oid::JSONB => "jsonb",
-        _ => return None,
+        let found = self.grounds.catalog.types.get(&ty)?;
+        if !self.is_read_back(found) {
+            return None;
+        }
+        let text = Expr::Cast(Box::new(key.clone()), TypeName::builtin("text", 0));
+        let text = Expr::Collate(Box::new(text), Name::builtin("C"));
+        let name = Name {
+            parts: vec![found.schema.clone(), found.name.clone()],
+            position: 0,
+        };
+        let ty = TypeName {
+            name,
+            ..TypeName::builtin("text", 0)
+        };
+        Some(Expr::Cast(Box::new(Expr::builtin_call("max", [text])), ty))
+    }
+
+    fn is_read_back(&self, ty: &TypeInfo) -> bool {
+        let element = ty.array_element.map(|e| self.grounds.catalog.types.get(&e));
+        match element {
+            Some(element) => element.is_some_and(|e| self.is_read_back(e)),
+            None if ty.schema == "pg_catalog" => READ_BACK.contains(&ty.name.as_str()),
+            None => ty.kind == TypeKind::Base && ty.name == "citext",
+        }
+    }
+}
+
+/// A float without the sign that 0 may have.
+pub(super) fn unsigned_zero(e: &Expr, ty: Oid) -> Expr {
+    let name = if ty == oid::FLOAT4 {
+        "float4"
+    } else {
+        "float8"
     };
-    let text = Box::new(cast(key.clone(), "text"));
-    let text = Expr::Collate(text, Name::builtin("C"));
-    Some(cast(Expr::builtin_call("max", [text]), name))
+    let zero = Expr::Literal(Literal::Number("0".into()));
+    let zero = Expr::Cast(Box::new(zero), TypeName::builtin(name, 0));
+    Expr::Binary(Box::new(e.clone()), Operator::builtin("+"), Box::new(zero))
 }
 
 /// A key, in the SELECT it groups.

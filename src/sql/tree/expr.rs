@@ -5,6 +5,7 @@ use super::keyword::KeywordForm;
 use super::query::{HeldId, ListId, NullsOrder, OrderItem, Query, RelationId, SortDirection};
 use super::window::Window;
 use crate::ident::Ident;
+use crate::pg::Oid;
 
 /// A possibly qualified name, outermost part first: `c`, `t.c`, `s.t.c`.
 #[derive(Clone, PartialEq, Eq)]
@@ -161,6 +162,8 @@ pub struct Call {
     pub apart: bool,
     /// Set by resolution: what it is given may be floats, whose sums are not exact.
     pub inexact: bool,
+    /// Set by resolution: the type of its first argument, if that is a float.
+    pub float: Option<Oid>,
     /// Set by resolution: it fails for no row, if its arguments do not.
     pub harmless: bool,
 }
@@ -204,6 +207,7 @@ impl Call {
             over: None,
             apart: false,
             inexact: false,
+            float: None,
             harmless: false,
         }
     }
