@@ -371,7 +371,11 @@ impl Analyzer<'_> {
     ) -> Resolve<(Info, Option<Oid>)> {
         let left = self.expr(a, scope, ctes)?;
         let right = self.operand(b, scope, ctes)?;
-        let info = Info::computed(left.tainted || right.tainted, left.ty);
+        let info = Info {
+            alike: self.selected_alike(a, &left),
+            scale: left.scale,
+            ..Info::computed(left.tainted || right.tainted, left.ty)
+        };
         if left.sources.is_empty() || !left.row.is_empty() || !right.row.is_empty() {
             self.lineage.mark_all(&left.sources, Uses::COMPUTE);
             self.lineage.mark_all(&right.sources, Uses::COMPUTE);

@@ -132,7 +132,7 @@ impl Analyzer<'_> {
                 self.result_type(f, args.unwrap_or_default()),
                 f.out_columns.clone(),
             ),
-            None => (None, agreed_columns(&overloads)),
+            None => (agreed_result(&overloads), agreed_columns(&overloads)),
         };
         let args = match best {
             Some(f) if schema != "pg_catalog" => f.args.clone(),
@@ -262,6 +262,13 @@ impl Analyzer<'_> {
             .get(&ty)
             .is_none_or(|t| matches!(t.kind, crate::catalog::TypeKind::Pseudo))
     }
+}
+
+/// The type that every overload returns, whichever it is.
+fn agreed_result(overloads: &[&Function]) -> Option<Oid> {
+    let (first, rest) = overloads.split_first()?;
+    let agreed = rest.iter().all(|f| f.result == first.result);
+    agreed.then_some(first.result)
 }
 
 /// OUT columns every overload shares by name.

@@ -16,15 +16,18 @@ impl Analyzer<'_> {
         inside: Inside<'_, '_>,
         outputs: &[OutputColumn],
     ) -> Resolve<()> {
-        let mut keys = Vec::new();
-        for (at, item) in s.group_by.iter_mut().enumerate() {
-            match self.group_item(item, inside, outputs, &s.items, &mut keys)? {
+        let (mut keys, mut found) = (Vec::new(), Vec::new());
+        for item in &mut s.group_by {
+            self.group_item(item, inside, outputs, &s.items, &mut keys, &mut found)?;
+        }
+        for (at, keyed) in found.into_iter().enumerate() {
+            match keyed {
                 Keyed::Alike => {}
-                Keyed::Apart(Some(ty)) if matches!(item, GroupItem::Expr(_)) => {
+                Keyed::Apart(Some(ty)) => {
                     s.spelled.push((at, ty));
                     self.lineage.spelled = true;
                 }
-                Keyed::Apart(_) => self.lineage.apart = true,
+                Keyed::Apart(None) => self.lineage.apart = true,
             }
         }
         self.functional_dependency(&keys);
@@ -47,12 +50,12 @@ impl Analyzer<'_> {
         outputs: &[OutputColumn],
         items: &[SelectItem],
         keys: &mut Vec<Column>,
-    ) -> Resolve<Keyed> {
-        let mut all = Keyed::Alike;
+        found: &mut Vec<Keyed>,
+    ) -> Resolve<()> {
         match item {
             GroupItem::Empty => {}
             GroupItem::Expr(e) => {
-                all = self.group_expr(e, inside, outputs)?;
+                found.push(self.group_expr(e, inside, outputs)?);
                 let key = match e {
                     Expr::Literal(Literal::Number(n)) => n
                         .value()
@@ -73,22 +76,21 @@ impl Analyzer<'_> {
             }
             GroupItem::List(list) => {
                 for e in list {
-                    all = all.and(self.group_expr(e, inside, outputs)?);
+                    found.push(self.group_expr(e, inside, outputs)?);
                 }
             }
             GroupItem::Rollup(sets) | GroupItem::Cube(sets) => {
                 for e in sets.iter_mut().flatten() {
-                    all = all.and(self.group_expr(e, inside, outputs)?);
+                    found.push(self.group_expr(e, inside, outputs)?);
                 }
             }
             GroupItem::Sets(sets) => {
                 for inner in sets {
-                    let keyed = self.group_item(inner, inside, outputs, items, &mut Vec::new())?;
-                    all = all.and(keyed);
+                    self.group_item(inner, inside, outputs, items, &mut Vec::new(), found)?;
                 }
             }
         }
-        Ok(all)
+        Ok(())
     }
 
     /// A bare name in GROUP BY is an input column first, an output column second.
@@ -160,14 +162,4 @@ enum Keyed {
     Alike,
     /// They may differ, and are of this type.
     Apart(Option<Oid>),
-}
-
-impl Keyed {
-    /// Of two keys.
-    fn and(self, other: Self) -> Self {
-        match self {
-            Self::Alike => other,
-            Self::Apart(_) => self,
-        }
-    }
 }

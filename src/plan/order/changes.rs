@@ -51,7 +51,7 @@ impl Order<'_> {
 
     /// The FROM items of a write, the first matching row of which is what a row is changed with.
     pub(super) fn sources(&mut self, from: &mut [TableRef]) -> Result<bool, Refusal> {
-        self.tables_as(from, Reader::Sequence)
+        self.tables(from, Reader::Sequence)
     }
 
     /// Is one row all that a statement looks at, found by a key, by conditions that do not fail?

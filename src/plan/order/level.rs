@@ -14,8 +14,11 @@ pub(super) enum Reader {
     Client,
     /// Something that keeps their order: a cursor, a table, `ARRAY()`.
     Sequence,
-    /// Something that does not ask for order.
+    /// Something that does not ask for order, and reads all of them.
     Set,
+    /// Something that does not ask for order, but may stop at one of them, as a join does that knows its other
+    /// side to have one match, or none.
+    Join,
     /// EXISTS, for which one row is as good as another.
     Existence,
     /// IN and the like, which may stop at the first row that decides.

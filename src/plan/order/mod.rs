@@ -47,34 +47,23 @@ mod shuffled;
 mod spelled;
 mod unmatched;
 mod ways;
+mod with;
 
 use std::cell::Cell;
 
 use self::changes::assigned;
 use self::identity::Base;
 use self::level::{Gathers, Level, Reader};
-use self::select::names;
+use self::with::Seen;
 use super::decide::{Decisions, Delivery, Place};
 use crate::analyze::lineage::{Lineage, Source, Uses};
 use crate::analyze::{ColumnForm, Grounds, exposed_order};
-use crate::ident::Ident;
 use crate::policy::Treatment;
 use crate::refusal::Refusal;
 use crate::sql::tree::{
-    Assignment, ConflictAction, Expr, InsertSource, Part, Query, RelationId, SelectItem, SetExpr,
-    Statement, TableRef, Walked, With,
+    Assignment, ConflictAction, Expr, InsertSource, Part, Query, RelationId, SelectItem, Statement,
+    TableRef, Walked,
 };
-
-/// One common table expression in scope.
-struct Seen {
-    name: Ident,
-    /// Its rows come in an order that tells nothing.
-    settled: bool,
-    /// What it reads.
-    relations: Vec<RelationId>,
-    /// Calls in it whose results may tell when its rows were asked for.
-    calls: usize,
-}
 
 /// One walk over one resolved statement.
 struct Order<'a> {
@@ -150,7 +139,7 @@ pub(super) fn settle(
     if lineage.mixed {
         shuffled::shuffle(statement)?;
     }
-    if unmatched::looks_for_none(statement, lineage) {
+    if order.looks_for_none(statement) {
         return Err(calls::none_found());
     }
     let told = !order.is_one(statement) && ways::in_several_ways(statement, lineage);
@@ -189,7 +178,7 @@ impl Order<'_> {
                 self.query(q, reader)?;
             }
             Statement::Insert(i) => {
-                self.with(i.with.as_mut())?;
+                self.with(i.with.as_mut(), Reader::Set)?;
                 match &mut i.source {
                     InsertSource::DefaultValues => {}
                     InsertSource::Values(rows) => {
@@ -206,7 +195,7 @@ impl Order<'_> {
                 self.loose(returned(&mut i.returning))?;
             }
             Statement::Update(u) => {
-                self.with_as(u.with.as_mut(), Reader::Sequence)?;
+                self.with(u.with.as_mut(), Reader::Sequence)?;
                 let calls = self.counting.get();
                 let settled = self.sources(&mut u.from)?;
                 if !settled && self.told_by_match(&u.target, &u.from, u.filter.as_ref()) {
@@ -224,7 +213,7 @@ impl Order<'_> {
                 self.returning(&u.target, &mut u.returning, reader, compared)?;
             }
             Statement::Delete(d) => {
-                self.with_as(d.with.as_mut(), Reader::Sequence)?;
+                self.with(d.with.as_mut(), Reader::Sequence)?;
                 let calls = self.counting.get();
                 let settled = self.sources(&mut d.using)?;
                 if !settled && self.told_by_match(&d.target, &d.using, d.filter.as_ref()) {
@@ -255,59 +244,9 @@ impl Order<'_> {
         Ok(())
     }
 
-    /// WITH, its names put in scope; the caller takes them out.
-    fn with(&mut self, with: Option<&mut With>) -> Walked {
-        self.with_as(with, Reader::Set)
-    }
-
-    /// The same for a `reader` of all its names.
-    fn with_as(&mut self, with: Option<&mut With>, reader: Reader) -> Walked {
-        let Some(with) = with else { return Ok(()) };
-        for cte in &mut with.ctes {
-            let before = self.met.len();
-            let itself = self.ctes.len();
-            let recursive = with.recursive;
-            if recursive {
-                self.ctes.push(Seen {
-                    name: cte.name.clone(),
-                    settled: false,
-                    relations: Vec::new(),
-                    calls: 0,
-                });
-            }
-            let before_calls = self.counting.get();
-            let settled = match cte.body.as_mut() {
-                Statement::Query(q) => {
-                    let chain = matches!(q.body, SetExpr::Chain { .. });
-                    let looping = recursive && chain && names(q, &cte.name);
-                    self.query(q, if looping { Reader::Loop } else { reader })?
-                }
-                other => {
-                    self.statement(other, Reader::Set)?;
-                    false
-                }
-            };
-            // PostgreSQL asks for its rows as they are wanted, and so in the order of what is joined.
-            let calls = self.counting.get().saturating_sub(before_calls);
-            let calls = if self.is_one_row(&cte.body) { 0 } else { calls };
-            self.ctes.truncate(itself);
-            self.ctes.push(Seen {
-                name: cte.name.clone(),
-                settled,
-                calls,
-                relations: self.met.get(before..).unwrap_or_default().to_vec(),
-            });
-        }
-        Ok(())
-    }
-
-    /// FROM items, left to right. Is there one, of rows in an order that tells nothing?
-    fn tables(&mut self, from: &mut [TableRef]) -> Result<bool, Refusal> {
-        self.tables_as(from, Reader::Set)
-    }
-
-    /// The same for a `reader` of the queries among them.
-    fn tables_as(&mut self, from: &mut [TableRef], reader: Reader) -> Result<bool, Refusal> {
+    /// FROM items, left to right, for a `reader` of the queries among them. Is there one, of rows in an order
+    /// that tells nothing?
+    fn tables(&mut self, from: &mut [TableRef], reader: Reader) -> Result<bool, Refusal> {
         let alone = from.len() == 1;
         let mut settled = false;
         for table in from {
@@ -326,9 +265,7 @@ impl Order<'_> {
                     self.met.push(id);
                     return Ok(false);
                 }
-                let name = r.name.parts.last();
-                let cte = self.ctes.iter().rev().find(|c| Some(&c.name) == name);
-                let (settled, read, calls) = cte.map_or_else(Default::default, |c| {
+                let (settled, read, calls) = self.seen(r).map_or_else(Default::default, |c| {
                     (c.settled, c.relations.clone(), c.calls)
                 });
                 self.met.extend(read);

@@ -10,7 +10,7 @@ use crate::analyze::lineage::Lineage;
 use crate::ident::Ident;
 use crate::sql::tree::{
     Distinct, Expr, GroupItem, JoinConstraint, Literal, Part, Query, Select, SelectItem, SetExpr,
-    Statement, TableRef,
+    Statement, TableRef, With,
 };
 
 /// Functions that fail only for a text of a gigabyte, which a parameter may be part of.
@@ -94,17 +94,23 @@ fn asks(e: &mut Expr) -> bool {
 }
 
 fn looked_at(q: &mut Query, look: Look) -> bool {
-    let mut ctes = q.with.iter_mut().flat_map(|w| &mut w.ctes);
-    ctes.any(|cte| match &mut *cte.body {
-        Statement::Query(body) => query(body),
-        _ => true,
-    }) || body(&mut q.body, look)
+    with(q.with.as_mut())
+        || body(&mut q.body, look)
         || q.order_by.iter_mut().any(|o| (look.made)(&mut o.expr))
         || q.limit.iter_mut().any(|limit| {
             // Less than none is an error, too.
             let mut numbers = limit.count.iter_mut().chain(&mut limit.offset);
             numbers.any(|e| !is_of_no_row(e))
         })
+}
+
+/// May a row make one of these fail?
+pub(super) fn with(with: Option<&mut With>) -> bool {
+    let mut ctes = with.into_iter().flat_map(|w| &mut w.ctes);
+    ctes.any(|cte| match &mut *cte.body {
+        Statement::Query(body) => query(body),
+        _ => true,
+    })
 }
 
 fn body(b: &mut SetExpr, look: Look) -> bool {
@@ -142,7 +148,7 @@ fn select(s: &mut Select, look: Look) -> bool {
         })
 }
 
-fn table(t: &mut TableRef) -> bool {
+pub(super) fn table(t: &mut TableRef) -> bool {
     match t {
         TableRef::Relation(_) => false,
         TableRef::Derived { query: q, .. } => query(q),

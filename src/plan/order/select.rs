@@ -31,7 +31,11 @@ impl Order<'_> {
     /// Adds what a query needs. Do its rows come in an order that tells nothing?
     pub(super) fn query(&mut self, q: &mut Query, reader: Reader) -> Result<bool, Refusal> {
         let (scope, first) = (self.ctes.len(), self.met.len());
-        self.with(q.with.as_mut())?;
+        let parted = q.with.is_some() && (raising::everywhere(self.lineage) || raising::query(q));
+        self.with(
+            q.with.as_mut(),
+            if parted { Reader::Join } else { Reader::Set },
+        )?;
         let limited = q
             .limit
             .as_ref()
@@ -67,7 +71,7 @@ impl Order<'_> {
             Reader::Existence => told,
             Reader::Member => ordered || told,
             Reader::Sequence => true,
-            Reader::Client => ordered || compared,
+            Reader::Client | Reader::Join => ordered || compared,
             Reader::Set => ordered,
             Reader::Loop => limited,
         };
@@ -161,6 +165,16 @@ impl Order<'_> {
         }
     }
 
+    /// Does a FROM item read a query of WITH that may fail?
+    fn is_failing(&self, table: &mut TableRef) -> bool {
+        table.any_within(&mut |node| match node {
+            Node::Table(TableRef::Relation(r)) if r.id.is_none() => {
+                self.seen(r).is_none_or(|cte| cte.failing)
+            }
+            _ => false,
+        })
+    }
+
     fn arms(&mut self, first: &mut SetExpr, rest: &mut [(SetOp, bool, SetExpr)]) -> Walked {
         self.arm(first)?;
         rest.iter_mut().try_for_each(|(_, _, arm)| self.arm(arm))
@@ -191,7 +205,18 @@ impl Order<'_> {
     ) -> Result<Body, Refusal> {
         let first = self.met.len();
         let mut calls = self.counting.get();
-        let mut settled = self.tables(&mut s.from)?;
+        let failing = raising::everywhere(self.lineage)
+            || raising::looked_for(s)
+            || s.from.iter_mut().any(|table| self.is_failing(table));
+        let several = !matches!(s.from.as_slice(), [one] if !matches!(one, TableRef::Join { .. }))
+            || s.filter.as_mut().is_some_and(Expr::has_query);
+        // By an error a join tells how far it read.
+        let reader = if failing && several {
+            Reader::Join
+        } else {
+            Reader::Set
+        };
+        let mut settled = self.tables(&mut s.from, reader)?;
         let joined = self.counting.get();
         let beside = self.met.len();
         if let Some(filter) = &mut s.filter {
@@ -219,7 +244,7 @@ impl Order<'_> {
         let level = Level {
             exposed: !settled && (compared || any(&self.indexed, met))
                 || compared && resorts(s, order_by),
-            failing: raising::everywhere(self.lineage) || raising::looked_for(s),
+            failing,
             identity: Identity::of(&s.from, s.filter.as_ref(), reader),
             windows: s.windows.clone(),
             aliases: s.from.iter().flat_map(TableRef::aliases).cloned().collect(),

@@ -2,7 +2,7 @@
 //! which came first. So one is shown that all of a group's rows decide, whatever their order: of their texts
 //! the greatest, which of numbers has the most digits; of floats, where only 0 and -0 are equal, 0.
 //!
-//! Deliberately absent: types whose text does not make the same value again, and keys within GROUPING SETS.
+//! Deliberately absent: types whose text does not make the same value again, and keys that a subquery looks at.
 //! They are refused (`Lineage::apart`).
 
 use super::Order;
@@ -13,8 +13,8 @@ use crate::ident::Ident;
 use crate::pg::Oid;
 use crate::pg::types::oid;
 use crate::sql::tree::{
-    Distinct, Expr, GroupItem, Literal, Name, Node, Operator, OrderItem, Part, Select, SelectItem,
-    SetExpr, Statement, TableRef, TypeName, Walked,
+    Distinct, Expr, GroupItem, Literal, Name, Node, Operator, OrderItem, Part, Select, SetExpr,
+    Statement, TableRef, TypeName, Walked,
 };
 
 impl Order<'_> {
@@ -51,29 +51,52 @@ impl Order<'_> {
     }
 
     fn spelled_select(&self, s: &mut Select, order_by: &mut [OrderItem]) -> Walked {
-        for (at, ty) in std::mem::take(&mut s.spelled) {
-            let mut others: Vec<Expr> = Vec::new();
-            for (n, item) in s.group_by.iter().enumerate() {
-                if n != at {
-                    keys(item, &s.items, &mut others);
-                }
+        let spelled = std::mem::take(&mut s.spelled);
+        if spelled.is_empty() {
+            return Ok(());
+        }
+        let grouped = s.group_by.iter().all(|i| matches!(i, GroupItem::Expr(_)));
+        let mut all = Vec::new();
+        for key in keys(&mut s.group_by) {
+            // A number would be a place in the select list again.
+            let meant = meant(key, &s.items).clone();
+            if !matches!(
+                meant,
+                Expr::Literal(_) | Expr::Constant { .. } | Expr::Param(_)
+            ) {
+                key.clone_from(&meant);
             }
-            let Some(GroupItem::Expr(key)) = s.group_by.get_mut(at) else {
-                return Err(apart());
-            };
-            *key = meant(key, &s.items).clone();
+            all.push(meant);
+        }
+        let mut done: Vec<Expr> = Vec::new();
+        for (at, ty) in spelled {
+            let mut written = all.get(at).ok_or_else(apart)?.clone();
+            if done.iter().any(|e| same_text(e, &written)) {
+                continue;
+            }
             let aliases = s
                 .from
                 .iter()
                 .flat_map(TableRef::aliases)
                 .collect::<Vec<_>>();
+            let columns = self.columns(&mut written, &aliases).ok_or_else(apart)?;
+            let shown = self.shown(&written, ty).ok_or_else(apart)?;
             let key = Key {
-                shown: self.shown(key, ty).ok_or_else(apart)?,
-                columns: self.columns(key, &aliases).ok_or_else(apart)?,
-                written: key.clone(),
-                others,
+                shown: if grouped {
+                    shown
+                } else {
+                    if_grouped(&written, shown)
+                },
+                columns,
+                others: all
+                    .iter()
+                    .filter(|e| !same_text(e, &written))
+                    .cloned()
+                    .collect(),
+                written: written.clone(),
                 order: self,
             };
+            done.push(written);
             let replace = |e: &mut Expr| key.replace(e);
             as_items_mut(&mut s.items).try_for_each(replace)?;
             s.having.iter_mut().try_for_each(replace)?;
@@ -188,6 +211,8 @@ impl Key<'_> {
             return Ok(());
         }
         match e {
+            // It asks which keys these are, and for none of their values.
+            Expr::Grouping(_) => Ok(()),
             Expr::Call(call)
                 if call.over.is_none() && self.order.is_aggregate(&call.function.parts) =>
             {
@@ -219,14 +244,35 @@ fn unread(read: bool) -> Walked {
     if read { Err(apart()) } else { Ok(()) }
 }
 
-/// The expressions of an item of GROUP BY.
-fn keys(item: &GroupItem, items: &[SelectItem], into: &mut Vec<Expr>) {
-    let mut add = |e: &Expr| into.push(meant(e, items).clone());
-    match item {
-        GroupItem::Empty => {}
-        GroupItem::Expr(e) => add(e),
-        GroupItem::List(list) => list.iter().for_each(add),
-        GroupItem::Rollup(sets) | GroupItem::Cube(sets) => sets.iter().flatten().for_each(add),
-        GroupItem::Sets(sets) => sets.iter().for_each(|item| keys(item, items, into)),
+/// What is shown of a key where some rows are grouped by it and others are not.
+fn if_grouped(key: &Expr, shown: Expr) -> Expr {
+    let grouping = Expr::Grouping(vec![key.clone()]);
+    let number = |n: &str| Expr::Literal(Literal::Number(n.into()));
+    let grouped = Expr::Binary(
+        Box::new(grouping),
+        Operator::builtin("="),
+        Box::new(number("0")),
+    );
+    Expr::Case {
+        operand: None,
+        branches: vec![(grouped, shown)],
+        otherwise: None,
     }
+}
+
+/// The expressions rows are grouped by.
+fn keys(items: &mut [GroupItem]) -> Vec<&mut Expr> {
+    let mut all = Vec::new();
+    for item in items {
+        match item {
+            GroupItem::Empty => {}
+            GroupItem::Expr(e) => all.push(e),
+            GroupItem::List(list) => all.extend(list),
+            GroupItem::Rollup(sets) | GroupItem::Cube(sets) => {
+                all.extend(sets.iter_mut().flatten());
+            }
+            GroupItem::Sets(sets) => all.extend(keys(sets)),
+        }
+    }
+    all
 }

@@ -1,31 +1,135 @@
-//! Rows to which none belongs, found by a condition that may fail.
+//! Rows to which none belongs, found where looking may fail.
 //!
 //! Deliberately absent: NOT EXISTS and NOT IN, which read all rows where one may fail (`select`).
 
-use super::raising::expr;
-use crate::analyze::lineage::Lineage;
-use crate::sql::tree::{BoolTest, Expr, JoinConstraint, JoinKind, Node, Part, Statement, TableRef};
+use super::{Order, any, raising};
+use crate::ident::Ident;
+use crate::sql::tree::{
+    BoolTest, Expr, JoinConstraint, JoinKind, Node, Query, RelationId, Statement, TableRef,
+};
 
-/// Does a statement look for rows to which none belongs, by a condition that may fail? Where a join has left
-/// its rows out PostgreSQL stops at the first that is found, and then a row failed before or it did not.
-pub(super) fn looks_for_none(statement: &mut Statement, lineage: &Lineage) -> bool {
-    let Statement::Query(q) = statement else {
-        return false;
-    };
-    let mut may_fail = |node: Node<'_>| match node {
-        Node::Table(TableRef::Join {
-            kind: JoinKind::Left | JoinKind::Right | JoinKind::Full,
-            constraint: JoinConstraint::On(on),
+impl Order<'_> {
+    /// Does a statement look for rows to which none belongs, where that may fail? Where a join has left its
+    /// rows out PostgreSQL stops at the first that is found, and then a row failed before or it did not.
+    pub(super) fn looks_for_none(&self, statement: &mut Statement) -> bool {
+        let Statement::Query(q) = statement else {
+            return false;
+        };
+        let absent = self.absent(q);
+        !absent.names.is_empty() && q.any_within(&mut |node| absent.is_asked_for(node))
+    }
+
+    fn absent(&self, q: &mut Query) -> Absent {
+        let mut names = Vec::new();
+        // Of whose queries one may fail.
+        let with = q.any_within(&mut |node| match node {
+            Node::Query(q) => raising::with(q.with.as_mut()),
+            _ => false,
+        });
+        let _all = q.any_within(&mut |node| {
+            if let Node::Table(table) = node {
+                self.left_out(table, with, &mut names);
+            }
+            false
+        });
+        if !names.is_empty() {
+            // PostgreSQL takes queries in FROM apart, and asks inside what is asked of their columns.
+            let _all = q.any_within(&mut |node| {
+                match node {
+                    Node::Table(table @ TableRef::Derived { .. }) => add(table, &mut names),
+                    Node::Table(TableRef::Relation(r)) if r.id.is_none() => {
+                        names.extend(r.alias.as_ref().map(|a| a.name.clone()));
+                    }
+                    _ => {}
+                }
+                false
+            });
+        }
+        Absent { names }
+    }
+
+    /// Adds what an outer join leaves out where looking for it may fail, in an order that tells.
+    fn left_out(&self, table: &mut TableRef, with: bool, names: &mut Vec<Ident>) {
+        let TableRef::Join {
+            left,
+            right,
+            kind,
+            constraint,
             ..
-        }) => expr(on) || lineage.failing && !is_of_keys(on),
-        _ => false,
-    };
-    let mut asks = |node: Node<'_>| match node {
-        Node::Expr(Expr::Test(_, BoolTest::Null) | Expr::IsDistinct { negated: true, .. }) => true,
-        Node::Expr(Expr::Not(inner)) => has_value(inner),
-        _ => false,
-    };
-    q.any_within(&mut may_fail) && q.any_within(&mut asks)
+        } = table
+        else {
+            return;
+        };
+        let compares = match constraint {
+            JoinConstraint::On(on) => raising::expr(on) || self.lineage.failing && !is_of_keys(on),
+            JoinConstraint::Using(..) | JoinConstraint::Natural | JoinConstraint::None => false,
+        };
+        let mut side = |side: &mut TableRef| {
+            let named = with && reads(side, &|id| id.is_none());
+            let fails = compares || named || raising::table(side);
+            let exposed = |id: Option<RelationId>| {
+                id.is_none_or(|id| {
+                    self.listed || any(&self.indexed, &[id]) || any(&self.compared, &[id])
+                })
+            };
+            if fails && reads(side, &exposed) {
+                add(side, names);
+            }
+        };
+        match kind {
+            JoinKind::Inner | JoinKind::Cross => {}
+            JoinKind::Left => side(right),
+            JoinKind::Right => side(left),
+            JoinKind::Full => {
+                side(left);
+                side(right);
+            }
+        }
+    }
+}
+
+/// Is a relation in it, or a query of WITH, like this?
+fn reads(table: &mut TableRef, like: &dyn Fn(Option<RelationId>) -> bool) -> bool {
+    table.any_within(&mut |node| matches!(node, Node::Table(TableRef::Relation(r)) if like(r.id)))
+}
+
+/// What may be absent from a row because looking for it found none, and may fail.
+struct Absent {
+    names: Vec<Ident>,
+}
+
+impl Absent {
+    /// Is something that may be absent asked whether it is NULL?
+    fn is_asked_for(&self, node: Node<'_>) -> bool {
+        let Node::Expr(e) = node else {
+            return false;
+        };
+        match e {
+            Expr::Test(value, BoolTest::Null | BoolTest::Unknown) => self.is_in(value),
+            Expr::IsDistinct { negated: true, .. } => self.is_in(e),
+            Expr::Not(inner) => inner.any_within(&mut |node| match node {
+                Node::Expr(Expr::Test(value, BoolTest::NotNull | BoolTest::NotUnknown)) => {
+                    self.is_in(value)
+                }
+                _ => false,
+            }),
+            _ => false,
+        }
+    }
+
+    fn is_in(&self, e: &mut Expr) -> bool {
+        e.any_within(&mut |node| match node {
+            Node::Expr(Expr::Column(c)) => {
+                (c.qualifier.as_ref()).is_none_or(|q| self.names.contains(q))
+            }
+            Node::Expr(Expr::WholeRow { qualifier, .. }) => self.names.contains(qualifier),
+            _ => false,
+        })
+    }
+}
+
+fn add(table: &TableRef, names: &mut Vec<Ident>) {
+    names.extend(table.aliases().into_iter().cloned());
 }
 
 /// Does it say that columns are equal, and nothing else?
@@ -34,13 +138,4 @@ fn is_of_keys(on: &Expr) -> bool {
     on.conjuncts().into_iter().all(
         |e| matches!(e, Expr::Binary(l, op, r) if &*op.symbol == "=" && column(l) && column(r)),
     )
-}
-
-/// Is there `x IS NOT NULL` in it?
-fn has_value(e: &mut Expr) -> bool {
-    matches!(e, Expr::Test(_, BoolTest::NotNull))
-        || e.any_part(|part| match part {
-            Part::Expr(inner) => has_value(inner),
-            Part::Query(_) => false,
-        })
 }

@@ -136,7 +136,8 @@ pub struct Select {
     pub having: Option<Expr>,
     /// `WINDOW w AS (…)`
     pub windows: Vec<(Ident, Window)>,
-    /// Items of `group_by`, and their types, of which equal values may be spelled otherwise. Of a resolved tree.
+    /// Which of the expressions in `group_by`, as they are written, have equal values that may be spelled
+    /// otherwise, and their types. Of a resolved tree.
     pub spelled: Vec<(usize, Oid)>,
 }
 
