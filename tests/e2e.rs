@@ -34,6 +34,8 @@ mod tabulated;
 mod tokens;
 #[path = "e2e/tools.rs"]
 mod tools;
+#[path = "e2e/twins.rs"]
+mod twins;
 #[path = "e2e/uploads.rs"]
 mod uploads;
 #[path = "e2e/wire.rs"]

@@ -6,16 +6,19 @@
 //! What is stored is taken as it is: nobody chooses its spelling row by row. Deliberately absent: whether
 //! the order of any row is protected.
 
-use super::Analyzer;
+use std::sync::Arc;
+
 use super::expr::Info;
 use super::functions::Chosen;
+use super::likeness::{FIXED, Likeness, scale_of};
 use super::lineage::OutputColumn;
 use super::literal::is_constant;
-use super::scope::Visible;
-use crate::catalog::{Column, Relation, TypeKind};
+use super::{Analyzer, ColumnForm};
+use crate::catalog::{Column, Function, Relation, RelationKind, TypeKind};
 use crate::pg::Oid;
 use crate::pg::types::oid;
-use crate::sql::tree::{Call, Expr};
+use crate::policy::Treatment;
+use crate::sql::tree::{Call, Expr, Literal};
 
 /// What is known of the values of one expression, whatever their type says.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -156,7 +159,7 @@ impl Analyzer<'_> {
     pub(super) fn is_kept(&self, alike: Alike) -> bool {
         match alike {
             Alike::Unknown => false,
-            Alike::Stored => self.lineage.relations.len() == 1,
+            Alike::Stored => !self.several,
             Alike::Made | Alike::Typed => true,
         }
     }
@@ -205,8 +208,17 @@ impl Analyzer<'_> {
 
     /// A column as it is stored: nobody chose the spelling of its values row by row, but a role that
     /// writes them. Texts of one width are filled up to it.
-    pub(super) fn stored_alike(&self, relation: &Relation, column: &Column) -> Alike {
-        if column.type_oid == oid::BPCHAR && column.typmod != -1 && column.deterministic {
+    pub(super) fn stored_alike(&self, relation: &Arc<Relation>, column: &Column) -> Alike {
+        let text = match column.type_oid {
+            oid::BPCHAR => column.typmod != -1,
+            ty => TEXTS.contains(&ty),
+        };
+        let token = || {
+            let form = super::column_form(relation, column.attnum, self.grounds);
+            matches!(form, Ok(ColumnForm::Rule(rule)) if matches!(rule.treatment, Treatment::Token(_)))
+        };
+        // Letters of tokens are of one case, and they have no accents.
+        if text && (column.deterministic || token()) {
             return Alike::Made;
         }
         let grant = self.grounds.grants.write.get(&relation.oid);
@@ -215,7 +227,8 @@ impl Analyzer<'_> {
             let updates = grant.updates && update.is_none_or(|these| these.contains(&column.name));
             grant.insert || updates
         });
-        if relation.temporary || writes {
+        // What a view shows its owner computes, of whatever it joins.
+        if relation.temporary || writes || relation.kind == RelationKind::View {
             Alike::Unknown
         } else {
             Alike::Stored
@@ -237,22 +250,10 @@ impl Analyzer<'_> {
         if let [one] = present.as_slice() {
             return (one.alike, one.scale);
         }
+        // Two columns are filled by two programs.
         let first = present.first().and_then(|v| v.scale);
         let scale = first.filter(|s| *s != FIXED && present.iter().all(|v| v.scale == first));
-        // Two columns of plain numerics are filled by two programs.
-        let stored = present.iter().all(|v| {
-            v.alike == Alike::Stored
-                && v.ty
-                    .is_some_and(|ty| !matches!(ty, oid::NUMERIC | oid::BPCHAR))
-        });
-        (
-            if stored {
-                Alike::Stored
-            } else {
-                Alike::Unknown
-            },
-            scale,
-        )
+        (Alike::Unknown, scale)
     }
 
     /// Notes what an aggregate of these arguments tells of the order of its input. What is known of its
@@ -268,23 +269,34 @@ impl Analyzer<'_> {
         let keys = keys.filter(|_| call.within_group);
         let args = call.args.iter().map(|a| &a.value).zip(infos);
         call.apart = args.chain(keys).any(|(e, info)| !self.is_alike(e, info));
-        let float = |ty: &Oid| matches!(*ty, oid::FLOAT4 | oid::FLOAT8);
-        call.float = infos.first().and_then(|info| info.ty).filter(float);
-        let is = |name: &&str| chosen.is_builtin(name);
-        let inexact = |ty: Oid| INEXACT.contains(&ty);
-        call.inexact =
-            FLOATING.iter().any(is) || infos.iter().any(|i| !i.null && i.ty.is_none_or(inexact));
-        let picks = ["mode", "percentile_disc"].iter().any(is);
         let first = if call.within_group {
             sorted.first()
         } else {
             infos.first()
         };
+        let float = |ty: &Oid| matches!(*ty, oid::FLOAT4 | oid::FLOAT8);
+        call.float = first.and_then(|info| info.ty).filter(float);
+        // It makes a float of any number.
+        let exact = |ty: Oid| NUMBERS.contains(&ty) && !float(&ty);
+        if chosen.is_builtin("percentile_cont") && first.and_then(|i| i.ty).is_some_and(exact) {
+            call.apart = false;
+        }
+        let is = |name: &&str| chosen.is_builtin(name);
+        let inexact = |ty: Oid| INEXACT.contains(&ty);
+        call.inexact =
+            FLOATING.iter().any(is) || infos.iter().any(|i| !i.null && i.ty.is_none_or(inexact));
+        let picks = ["mode", "percentile_disc"].iter().any(is);
         let constant = |at: usize| call.args.get(at).is_some_and(|a| is_constant(&a.value));
+        // A Julian day is the result of a division.
+        let field = || {
+            let name = call.args.first().map(|a| &a.value);
+            let named = name.filter(|e| is_constant(e)).and_then(text_of);
+            named.is_some_and(|name| !name.trim_start().starts_with(['j', 'J']))
+        };
         let numeric = chosen.result == Some(oid::NUMERIC);
         let scale = match call.args.len() {
             2 if numeric && SCALED.iter().any(is) && constant(1) => Some(FIXED),
-            2 if numeric && FIELDS.iter().any(is) && constant(0) => Some(FIXED),
+            2 if numeric && FIELDS.iter().any(is) && field() => Some(FIXED),
             1 if numeric && SCALED.iter().any(is) => Some(0),
             _ if picks || SAME_SCALE.iter().any(is) => first.and_then(scale_of),
             _ => None,
@@ -298,7 +310,7 @@ impl Analyzer<'_> {
             || NAMING.iter().any(is) && named()
             || whole() && SCALED.iter().any(is)
             || self.returns_alike(chosen, infos);
-        let alike = keeps && !call.apart || FIELDS.iter().any(is) && constant(0);
+        let alike = keeps && !call.apart || FIELDS.iter().any(is) && field();
         if picks && chosen.result.is_none() {
             chosen.result = first.and_then(|info| info.ty);
         }
@@ -323,9 +335,11 @@ impl Analyzer<'_> {
             (Some(one), None) => one.ty.is_some() && one.ty == chosen.result,
             _ => false,
         };
+        // Several of which the types must agree are converted to one another's.
+        let given =
+            |f: &Function| given(f.result) && f.args.iter().filter(|ty| given(**ty)).count() == 1;
         chosen.schema == "pg_catalog"
-            && (catalog.overloads(&name))
-                .all(|f| self.is_alike_type(f.result) || alone && given(f.result))
+            && (catalog.overloads(&name)).all(|f| self.is_alike_type(f.result) || alone && given(f))
     }
 
     /// What is known of the value of an operator, the operands of which may be constants.
@@ -379,61 +393,11 @@ impl Analyzer<'_> {
     }
 }
 
-/// A scale that is one for every row, but not known: what is made of it is no more.
-pub(super) const FIXED: u16 = u16::MAX;
-
-/// What is known of one of several values.
-#[derive(Clone, Copy)]
-pub(super) struct Likeness {
-    pub(super) null: bool,
-    pub(super) ty: Option<Oid>,
-    pub(super) alike: Alike,
-    pub(super) scale: Option<u16>,
-}
-
-impl Likeness {
-    /// Of an expression; a constant is the same wherever it stands.
-    pub(super) fn of(e: &Expr, info: &Info) -> Self {
-        Self {
-            null: info.null,
-            ty: info.ty,
-            alike: match info.alike {
-                Alike::Unknown if is_constant(e) => Alike::Made,
-                known => known,
-            },
-            scale: scale_of(info),
-        }
-    }
-
-    /// Of a column of a query's result.
-    pub(super) fn of_output(output: &OutputColumn) -> Self {
-        Self {
-            null: output.null,
-            ty: output.ty,
-            alike: output.alike,
-            scale: numeric_scale(output.ty, output.scale),
-        }
-    }
-
-    /// Of a column in FROM.
-    pub(super) fn of_visible(column: &Visible) -> Self {
-        Self {
-            null: false,
-            ty: column.ty,
-            alike: column.alike,
-            scale: numeric_scale(column.ty, column.scale),
-        }
-    }
-}
-
-/// The scale of a number.
-pub(super) fn scale_of(info: &Info) -> Option<u16> {
-    numeric_scale(info.ty, info.scale)
-}
-
-fn numeric_scale(ty: Option<Oid>, scale: Option<u16>) -> Option<u16> {
-    match ty {
-        Some(oid::INT2 | oid::INT4 | oid::INT8) => Some(0),
-        _ => scale,
+/// A constant's text.
+fn text_of(e: &Expr) -> Option<&str> {
+    match e {
+        Expr::Literal(Literal::String(text)) => Some(text.value()),
+        Expr::Cast(inner, _) => text_of(inner),
+        _ => None,
     }
 }

@@ -4,10 +4,10 @@
 //! Each is wrapped in the tree ([`Expr::Constant`]), so that the planner can have another text
 //! printed in its place. Deliberately absent: what a token is, and which lists are of tokens.
 
-use super::alike::{FIXED, Likeness};
 use super::compare::{Listed, types_among};
 use super::expr::{At, Info};
 use super::harmless::meeting;
+use super::likeness::{FIXED, Likeness};
 use super::lineage::{List, Source, Uses};
 use super::literal::{is_constant, written_scale};
 use super::member::{constant_form, is_null, number_form, push_cast_down};

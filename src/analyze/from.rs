@@ -5,14 +5,14 @@ use super::lineage::OutputColumn;
 use super::query::rename;
 use super::scope::{Env, Item, ItemKind, Scope, Visible};
 use super::view::ViewForm;
-use super::{Analyzer, Resolve, made_up};
+use super::{Analyzer, Grounds, Resolve, made_up};
 use crate::catalog::{RelationKind, TypeKind};
 use crate::ident::Ident;
 use crate::pg::types::oid;
 use crate::pg::{Oid, sqlstate};
 use crate::refusal::Refusal;
 use crate::sql::tree::{
-    Column, Query, RowsFromItem, SetExpr, Statement, TableAlias, TableFunction, TableRef,
+    Column, Node, Query, RowsFromItem, SetExpr, Statement, TableAlias, TableFunction, TableRef,
 };
 
 /// Columns a FROM clause may bring into scope.
@@ -191,6 +191,7 @@ impl Analyzer<'_> {
             if let ViewForm::Expand(query) = form.as_ref() {
                 return self.expand_view(table, &relation, query, scope);
             }
+            self.lineage.failing |= super::view::may_fail(&relation, self.grounds, 0);
         }
         self.base_relation(r, &relation, scope).map(single)
     }
@@ -333,6 +334,30 @@ fn no_duplicates(before: &[Item], new: &[Item]) -> Resolve<()> {
         }
     }
     Ok(())
+}
+
+/// Does a statement name several relations, or one several times? Names that can only be those of WITH aside.
+pub(super) fn reads_several(statement: &mut Statement, grounds: Grounds<'_>) -> bool {
+    let (mut read, mut with) = (Vec::new(), Vec::new());
+    let _all: bool = statement.any_within(&mut |node| {
+        match node {
+            Node::Table(TableRef::Relation(r)) => read.push(r.name.parts.clone()),
+            // What it changes.
+            Node::Change(_) => read.push(Vec::new()),
+            Node::Query(Query { with: Some(w), .. }) => {
+                with.extend(w.ctes.iter().map(|cte| cte.name.clone()));
+            }
+            _ => {}
+        }
+        false
+    });
+    let known = |name: &Ident| {
+        let mut schemas = grounds.search_path.schemas().iter();
+        schemas.any(|schema| grounds.catalog.relation(schema, name).is_some())
+    };
+    let base =
+        |name: &&Vec<Ident>| !matches!(name.as_slice(), [one] if with.contains(one) && !known(one));
+    read.iter().filter(base).count() > 1
 }
 
 /// Does a query name a relation `name` anywhere in its FROM clauses? Decides whether a CTE under

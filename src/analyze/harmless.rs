@@ -104,6 +104,8 @@ impl Analyzer<'_> {
                     .all(|ty| self.is_harmless_mix(&[*ty]) && !document(*ty));
                 self.lineage.failing |= !harmless;
             }
+            "+" | "-" if [l, r].contains(&Some(oid::PG_LSN)) => self.lineage.failing = true,
+            "-" if l == Some(oid::JSONB) => self.lineage.failing = true,
             "||" | "~~" | "!~~" | "~~*" | "!~~*" => self.meet(&[l, r, Some(oid::TEXT)]),
             _ => {}
         }

@@ -2,7 +2,7 @@
 
 use super::from::Brought;
 
-use super::alike::Likeness;
+use super::likeness::Likeness;
 use super::lineage::{Source, Uses};
 use super::scope::{Env, Item, ItemKind, Scope, Visible};
 use super::{Analyzer, Resolve, merge_sources};

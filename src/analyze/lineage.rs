@@ -262,6 +262,8 @@ pub struct Lineage {
     pub apart: bool,
     /// The same of keys of which one can be shown that tells of no order (`Select::spelled`).
     pub spelled: bool,
+    /// Outputs that may be such a key.
+    pub respelled: BTreeSet<usize>,
     /// The same of DISTINCT and set operations.
     pub mixed: bool,
     /// Texts may be compared under a collation of which equal ones differ.

@@ -2,8 +2,8 @@
 //! point. Deliberately
 //! absent: what it means as a token (`constant`).
 
-use super::alike::FIXED;
 use super::expr::Info;
+use super::likeness::FIXED;
 use crate::pg::types::oid;
 use crate::sql::tree::{Expr, Literal, NumberType};
 

@@ -40,6 +40,7 @@ mod insert;
 mod join;
 mod json_field;
 mod keyword;
+mod likeness;
 pub mod lineage;
 mod literal;
 mod member;
@@ -118,6 +119,7 @@ pub struct Grounds<'a> {
 pub fn analyze(statement: &mut Statement, grounds: Grounds<'_>) -> Resolve<Lineage> {
     let mut analyzer = Analyzer::new(grounds);
     analyzer.prints = true;
+    analyzer.several = from::reads_several(statement, grounds);
     let env = Env {
         outer: None,
         ctes: None,
@@ -139,6 +141,11 @@ pub fn analyze(statement: &mut Statement, grounds: Grounds<'_>) -> Resolve<Linea
         analyzer.nothing_protected()?;
     }
     analyzer.shown_outputs(&outputs);
+    if analyzer.lineage.spelled {
+        let respelled = outputs.iter().enumerate();
+        let respelled = respelled.filter(|(_, o)| !analyzer.shows_alike(o));
+        analyzer.lineage.respelled = respelled.map(|(at, _)| at).collect();
+    }
     analyzer.lineage.outputs = outputs;
     Ok(analyzer.lineage)
 }
@@ -202,6 +209,8 @@ struct Analyzer<'a> {
     /// What is analyzed is what will be sent: what a view or a generated column says, PostgreSQL computes
     /// of the stored values.
     prints: bool,
+    /// The statement reads several relations, or one several times.
+    several: bool,
     /// How often a column was mentioned that the role does not see clearly: what a subquery's
     /// conditions read shows in no output of it.
     hidden: u64,
@@ -219,6 +228,7 @@ impl<'a> Analyzer<'a> {
             merges: false,
             groups: false,
             prints: false,
+            several: false,
         }
     }
 

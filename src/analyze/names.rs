@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use super::alike::scale_of;
 use super::casts::tests_value;
 use super::expr::Info;
+use super::likeness::scale_of;
 use super::lineage::{Source, Uses};
 use super::{Analyzer, Resolve};
 use crate::catalog::{CastContext, TypeInfo};

@@ -1,6 +1,6 @@
 //! Query expressions: WITH, set operations, VALUES, ORDER BY and LIMIT around them.
 
-use super::alike::Likeness;
+use super::likeness::Likeness;
 use super::lineage::{Equality, OutputColumn, Source, Uses};
 use super::scope::{CteFrame, Env, Scope};
 use super::{Analyzer, Resolve, merge_sources};

@@ -67,6 +67,8 @@ pub mod oid {
     pub const UUID: Oid = 2950;
     /// `jsonb`
     pub const JSONB: Oid = 3802;
+    /// `pg_lsn`
+    pub const PG_LSN: Oid = 3220;
 }
 
 /// A wire format code of one column or parameter (protocol chapter, "Formats and Format Codes").

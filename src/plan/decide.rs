@@ -348,7 +348,15 @@ impl Decisions {
         lineage
             .outputs
             .iter()
-            .map(|o| self.output_rule(o, lineage))
+            .enumerate()
+            .map(|(at, o)| {
+                let mut rule = self.output_rule(o, lineage);
+                // PostgreSQL names no table if an expression stands there (`order::spelled`).
+                if lineage.respelled.contains(&at) {
+                    rule.origin = rule.origin.or(rule.expect.take());
+                }
+                rule
+            })
             .collect()
     }
 

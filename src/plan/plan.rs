@@ -189,6 +189,8 @@ pub struct Facts {
     pub nameless: bool,
     /// Which error it fails with would tell of the order of its rows.
     pub ordered: bool,
+    /// PostgreSQL describes its rows before it makes the first: errors before that are of its text.
+    pub described: bool,
     /// It only reads: a rollback would undo nothing of it.
     pub reads: bool,
     /// The relations and columns as they stand in every record of the plan.

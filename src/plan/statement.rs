@@ -16,7 +16,7 @@ use crate::mask::OutputRule;
 use crate::pg::{Oid, sqlstate};
 use crate::refusal::Refusal;
 use crate::sql::print::{Rewrite, print};
-use crate::sql::tree::{Expr, Statement};
+use crate::sql::tree::{Expr, Node, Statement};
 
 /// A statement whose relations are decided.
 pub(super) struct Read {
@@ -185,6 +185,7 @@ pub(super) fn read(
     let mut facts = facts(&lineage, &decisions);
     facts.kind = kind(statement);
     facts.ordered = ordered;
+    facts.described = only_reads(statement);
     let names = lineage.outputs.iter().map(|o| o.name.clone()).collect();
     let types = lineage.outputs.iter().map(|o| o.ty).collect();
     Ok(Read {
@@ -220,6 +221,10 @@ fn no_cursor(cursor: &Ident) -> Refusal {
         sqlstate::INVALID_CURSOR_NAME,
         format!("cursor \"{cursor}\" does not exist"),
     )
+}
+
+fn only_reads(statement: &mut Statement) -> bool {
+    !statement.any_within(&mut |node| matches!(node, Node::Change(_)))
 }
 
 fn kind(statement: &Statement) -> &'static str {
@@ -319,6 +324,7 @@ fn execute(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
     let upstream = entry.upstream.clone();
     let names = Names::Prepared(std::mem::replace(name, upstream.clone()), upstream);
     let mut facts = named(Facts::clone(entry.plan.facts()), "EXECUTE");
+    facts.described = false;
     // What is called for the values may write.
     facts.reads &= args.is_empty();
     let outputs = entry.plan.outputs().cloned();

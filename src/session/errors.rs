@@ -19,13 +19,13 @@ impl Session {
         };
         let of_text = fields.position && fields.sqlstate.starts_with("42");
         let before = match running.filter(|running| running.plan.facts().ordered) {
-            // PostgreSQL describes rows before it makes the first; of the rest, what it says of a text has
-            // a place in the text.
+            // PostgreSQL describes what is only read before it makes the first row; of the rest, what it says of
+            // a text has a place in the text.
             Some(running) => {
                 query
                     && match running.plan.outputs() {
-                        Some(_) => running.rows.is_none(),
-                        None => of_text,
+                        Some(_) if running.plan.facts().described => running.rows.is_none(),
+                        _ => of_text,
                     }
             }
             // The rows of a cursor WITH HOLD are made when its transaction ends.

@@ -178,7 +178,8 @@ impl Stage {
         let policies = folder.path().join("policies");
         fs::create_dir(&policies).unwrap();
         let clinic = corpus("policies/clinic.yaml");
-        for file in [Some(clinic), more.map(|m| m.join("write.yaml"))]
+        let more = more.map(|m| m.join("write.yaml"));
+        for file in [Some(clinic), more.filter(|file| file.exists())]
             .iter()
             .flatten()
         {

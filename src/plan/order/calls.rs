@@ -129,16 +129,20 @@ impl Order<'_> {
         Ok(())
     }
 
-    /// Of floats only 0 and -0 are equal: takes the sign from those `max` and `min` are given.
+    /// Of floats only 0 and -0 are equal: takes the sign from those of which one is picked.
     fn without_sign(&self, call: &mut Call, level: &Level, of: Gathers) {
-        let picks = is_builtin_of(&call.function.parts, &["max", "min"]);
+        const PICK: &[&str] = &["max", "min", "mode", "percentile_cont", "percentile_disc"];
         let exposed = of == Gathers::Above || level.exposed;
-        if let Some((ty, arg)) = call.float.zip(call.args.first_mut())
-            && picks
-            && exposed
-            && call.apart
-        {
-            arg.value = unsigned_zero(&arg.value, ty);
+        if !exposed || !call.apart || !is_builtin_of(&call.function.parts, PICK) {
+            return;
+        }
+        let picked = if call.within_group {
+            call.order_by.first_mut().map(|o| &mut o.expr)
+        } else {
+            call.args.first_mut().map(|a| &mut a.value)
+        };
+        if let Some((ty, picked)) = call.float.zip(picked) {
+            *picked = unsigned_zero(picked, ty);
             call.apart = false;
         }
     }

@@ -7,7 +7,7 @@
 use super::super::decide::Place;
 use super::super::hidden::is_builtin;
 use super::identity::{self, Identity};
-use super::key::{as_items, as_items_mut};
+use super::key::as_items;
 use super::{Order, Reader, any, raising, returned};
 use crate::analyze::lineage::Source;
 use crate::catalog::RelationKind;
@@ -15,7 +15,7 @@ use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::refusal::Refusal;
 use crate::sql::tree::{
-    Assignment, AssignmentTarget, Expr, InsertSource, Part, Query, RelationId, RelationRef,
+    Assignment, AssignmentTarget, Expr, InsertSource, Node, Part, Query, RelationId, RelationRef,
     SelectItem, SetExpr, Statement, TableRef, Walked,
 };
 
@@ -56,39 +56,24 @@ impl Order<'_> {
 
     /// Is one row all that a statement looks at, found by a key, by conditions that do not fail?
     pub(super) fn is_one(&self, statement: &mut Statement) -> bool {
-        let (target, filter, more) = match statement {
-            Statement::Update(u) => {
-                let mut values = u.assignments.iter_mut();
-                let queries = values.any(|a| {
-                    matches!(a, Assignment::Query(..))
-                        || assigned(a).into_iter().any(Expr::has_query)
-                });
-                (
-                    &u.target,
-                    &mut u.filter,
-                    queries || !u.from.is_empty() || u.with.is_some(),
-                )
-            }
-            Statement::Delete(d) => (
-                &d.target,
-                &mut d.filter,
-                !d.using.is_empty() || d.with.is_some(),
-            ),
+        let mut queries = 0_usize;
+        let _all: bool = statement.any_within(&mut |node| {
+            queries = queries.saturating_add(usize::from(matches!(node, Node::Query(_))));
+            false
+        });
+        let (target, filter, own) = match statement {
+            Statement::Update(u) if u.from.is_empty() => (&u.target, &mut u.filter, 0),
+            Statement::Delete(d) if d.using.is_empty() => (&d.target, &mut d.filter, 0),
             Statement::Query(q) => match &mut q.body {
-                SetExpr::Select(s) => {
-                    let queries = as_items_mut(&mut s.items).any(Expr::has_query);
-                    match s.from.as_slice() {
-                        [TableRef::Relation(r)] => {
-                            (&**r, &mut s.filter, queries || q.with.is_some())
-                        }
-                        _ => return false,
-                    }
-                }
+                SetExpr::Select(s) => match s.from.as_slice() {
+                    [TableRef::Relation(r)] => (&**r, &mut s.filter, 1),
+                    _ => return false,
+                },
                 _ => return false,
             },
             _ => return false,
         };
-        let Some(condition) = filter.as_mut().filter(|_| !more) else {
+        let Some(condition) = filter.as_mut().filter(|_| queries == own) else {
             return false;
         };
         if raising::expr(condition) || raising::everywhere(self.lineage) {

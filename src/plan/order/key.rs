@@ -118,14 +118,31 @@ pub(super) fn wrap_distinct(q: &mut Query) -> Walked {
     Ok(())
 }
 
-/// The same of an arm of a set operation.
+/// The same of an arm of a set operation. A constant takes the type of the other arms only if it stands there
+/// itself.
 pub(super) fn shuffle_arm(arm: &mut SetExpr) -> Walked {
     let names = names(arm)?;
+    let untyped = |e: &Expr| {
+        let literal = matches!(e, Expr::Literal(Literal::Null | Literal::String(_)));
+        literal || matches!(e, Expr::Param(_))
+    };
+    let constants: Vec<Option<Expr>> = match &*arm {
+        SetExpr::Select(s) if s.from.is_empty() => return Ok(()),
+        SetExpr::Select(s) => as_items(&s.items)
+            .map(|e| Some(e.clone()).filter(untyped))
+            .collect(),
+        _ => Vec::new(),
+    };
     let inner = match std::mem::replace(arm, SetExpr::Values(Vec::new())) {
         SetExpr::Query(q) => *q,
         body => alone(body),
     };
     let mut shuffled = alone(outer(inner, &names, 0));
+    if let SetExpr::Select(s) = &mut shuffled.body {
+        for (e, constant) in as_items_mut(&mut s.items).zip(constants) {
+            *e = constant.unwrap_or_else(|| std::mem::replace(e, Expr::Literal(Literal::Null)));
+        }
+    }
     shuffled.order_by.push(order_key());
     *arm = SetExpr::Query(Box::new(shuffled));
     Ok(())

@@ -65,7 +65,11 @@ impl Order<'_> {
         let ordered = limited || !q.order_by.is_empty() || distinct_on;
         // By an error, whoever stops at a row tells which it was.
         let stops = matches!(reader, Reader::Existence | Reader::Member);
-        let fails = |q: &mut Query| raising::everywhere(self.lineage) || raising::query(q);
+        let fails = |q: &mut Query| {
+            raising::everywhere(self.lineage)
+                || raising::query(q)
+                || q.any_within(&mut |node| self.names_failing(node))
+        };
         let told = stops && !limited && fails(q);
         let seen = match reader {
             Reader::Existence => told,
@@ -165,14 +169,14 @@ impl Order<'_> {
         }
     }
 
-    /// Does a FROM item read a query of WITH that may fail?
-    fn is_failing(&self, table: &mut TableRef) -> bool {
-        table.any_within(&mut |node| match node {
+    /// Is it the name of a query of WITH, around it, that may fail?
+    pub(super) fn names_failing(&self, node: Node<'_>) -> bool {
+        match node {
             Node::Table(TableRef::Relation(r)) if r.id.is_none() => {
-                self.seen(r).is_none_or(|cte| cte.failing)
+                self.seen(r).is_some_and(|cte| cte.failing)
             }
             _ => false,
-        })
+        }
     }
 
     fn arms(&mut self, first: &mut SetExpr, rest: &mut [(SetOp, bool, SetExpr)]) -> Walked {
@@ -207,7 +211,8 @@ impl Order<'_> {
         let mut calls = self.counting.get();
         let failing = raising::everywhere(self.lineage)
             || raising::looked_for(s)
-            || s.from.iter_mut().any(|table| self.is_failing(table));
+            || (s.from.iter_mut()).any(|t| t.any_within(&mut |node| self.names_failing(node)))
+            || (s.filter.iter_mut()).any(|e| e.any_within(&mut |node| self.names_failing(node)));
         let several = !matches!(s.from.as_slice(), [one] if !matches!(one, TableRef::Join { .. }))
             || s.filter.as_mut().is_some_and(Expr::has_query);
         // By an error a join tells how far it read.

@@ -13,23 +13,18 @@ use crate::ident::Ident;
 use crate::pg::Oid;
 use crate::pg::types::oid;
 use crate::sql::tree::{
-    Distinct, Expr, GroupItem, Literal, Name, Node, Operator, OrderItem, Part, Select, SetExpr,
-    Statement, TableRef, TypeName, Walked,
+    Column, Distinct, Expr, GroupItem, Literal, Name, Node, Operator, OrderItem, Part, Select,
+    SetExpr, Statement, TableRef, TypeName, Walked,
 };
 
 impl Order<'_> {
     /// Shows such keys of a statement, wherever they are, without telling of an order.
     pub(super) fn show_spelled(&self, statement: &mut Statement) -> Walked {
-        let Statement::Query(q) = statement else {
-            // What a write reads nobody has asked for yet.
-            return Err(apart());
-        };
         let mut refused = None;
-        let _: bool = q.any_within(&mut |node| {
+        let _: bool = statement.any_within(&mut |node| {
             let walked = match node {
                 Node::Query(q) => self.spelled_body(&mut q.body, &mut q.order_by),
-                Node::Change(_) => Err(apart()),
-                Node::Expr(_) | Node::Table(_) | Node::Item(_) => Ok(()),
+                Node::Expr(_) | Node::Table(_) | Node::Item(_) | Node::Change(_) => Ok(()),
             };
             refused = walked.err();
             refused.is_some()
@@ -114,20 +109,22 @@ impl Order<'_> {
         Ok(())
     }
 
-    /// The names of the columns a key is made of, if one of them is of these, and nothing else in it
-    /// differs from row to row.
-    fn columns(&self, key: &mut Expr, aliases: &[&Ident]) -> Option<Vec<Ident>> {
+    /// The columns a key is made of, if one of them is of these, and nothing else in it differs from row to row.
+    fn columns(&self, key: &mut Expr, aliases: &[&Ident]) -> Option<Vec<Column>> {
         let mut names = Vec::new();
         let mut own = false;
         let other = key.any_within(&mut |node| match node {
             Node::Expr(Expr::Column(c)) => {
                 own |= c.qualifier.as_ref().is_some_and(|q| aliases.contains(&q));
-                names.push(c.name.clone());
+                names.push(c.clone());
                 false
             }
             Node::Expr(Expr::Call(call)) => {
                 let name = &call.function.parts;
-                self.is_aggregate(name) || self.grounds.catalog.is_volatile(name)
+                let mut overloads = self.grounds.catalog.overloads(name);
+                self.is_aggregate(name)
+                    || self.grounds.catalog.is_volatile(name)
+                    || overloads.any(|f| f.returns_set)
             }
             Node::Expr(e) => matches!(
                 e,
@@ -192,8 +189,8 @@ pub(super) fn unsigned_zero(e: &Expr, ty: Oid) -> Expr {
 struct Key<'k> {
     written: Expr,
     shown: Expr,
-    /// The names of the columns in it.
-    columns: Vec<Ident>,
+    /// The columns in it.
+    columns: Vec<Column>,
     /// What else the SELECT groups by.
     others: Vec<Expr>,
     order: &'k Order<'k>,
@@ -216,14 +213,22 @@ impl Key<'_> {
             Expr::Call(call)
                 if call.over.is_none() && self.order.is_aggregate(&call.function.parts) =>
             {
-                Ok(())
+                // The arguments before WITHIN GROUP are a group's, and take no aggregate.
+                let mut direct = call.args.iter_mut().filter(|_| call.within_group);
+                unread(direct.any(|a| a.value.any_within(&mut |node| self.is_read(node))))
             }
             // Some gather rows.
             Expr::Keyword(form) => form.parts(&mut |part| match part {
                 Part::Expr(e) => unread(e.any_within(&mut |node| self.is_read(node))),
                 Part::Query(_) => self.part(part),
             }),
-            Expr::Column(c) if self.columns.contains(&c.name) => Err(apart()),
+            Expr::Column(c) if self.has(c) => Err(apart()),
+            // A window function's rows are groups, but its FILTER takes no aggregate.
+            Expr::Call(call) => {
+                let filter = call.filter.as_deref_mut();
+                unread(filter.is_some_and(|e| e.any_within(&mut |node| self.is_read(node))))?;
+                e.parts(&mut |part| self.part(part))
+            }
             _ => e.parts(&mut |part| self.part(part)),
         }
     }
@@ -236,7 +241,16 @@ impl Key<'_> {
     }
 
     fn is_read(&self, node: Node<'_>) -> bool {
-        matches!(node, Node::Expr(Expr::Column(c)) if self.columns.contains(&c.name))
+        matches!(node, Node::Expr(Expr::Column(c)) if self.has(c))
+    }
+
+    /// Is it one of the columns in it? What USING merged has no qualifier.
+    fn has(&self, c: &Column) -> bool {
+        self.columns.iter().any(|own| {
+            let differ =
+                own.qualifier.is_some() && c.qualifier.is_some() && own.qualifier != c.qualifier;
+            own.name == c.name && !differ
+        })
     }
 }
 

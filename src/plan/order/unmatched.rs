@@ -5,28 +5,26 @@
 use super::{Order, any, raising};
 use crate::ident::Ident;
 use crate::sql::tree::{
-    BoolTest, Expr, JoinConstraint, JoinKind, Node, Query, RelationId, Statement, TableRef,
+    BoolTest, Expr, JoinConstraint, JoinKind, Node, Part, RelationId, SelectItem, Statement,
+    TableRef,
 };
 
 impl Order<'_> {
     /// Does a statement look for rows to which none belongs, where that may fail? Where a join has left its
     /// rows out PostgreSQL stops at the first that is found, and then a row failed before or it did not.
     pub(super) fn looks_for_none(&self, statement: &mut Statement) -> bool {
-        let Statement::Query(q) = statement else {
-            return false;
-        };
-        let absent = self.absent(q);
-        !absent.names.is_empty() && q.any_within(&mut |node| absent.is_asked_for(node))
+        let absent = self.absent(statement);
+        !absent.names.is_empty() && statement.any_within(&mut |node| absent.is_asked_for(node))
     }
 
-    fn absent(&self, q: &mut Query) -> Absent {
+    fn absent(&self, statement: &mut Statement) -> Absent {
         let mut names = Vec::new();
         // Of whose queries one may fail.
-        let with = q.any_within(&mut |node| match node {
+        let with = statement.any_within(&mut |node| match node {
             Node::Query(q) => raising::with(q.with.as_mut()),
             _ => false,
         });
-        let _all = q.any_within(&mut |node| {
+        let _all = statement.any_within(&mut |node| {
             if let Node::Table(table) = node {
                 self.left_out(table, with, &mut names);
             }
@@ -34,7 +32,7 @@ impl Order<'_> {
         });
         if !names.is_empty() {
             // PostgreSQL takes queries in FROM apart, and asks inside what is asked of their columns.
-            let _all = q.any_within(&mut |node| {
+            let _all = statement.any_within(&mut |node| {
                 match node {
                     Node::Table(table @ TableRef::Derived { .. }) => add(table, &mut names),
                     Node::Table(TableRef::Relation(r)) if r.id.is_none() => {
@@ -99,20 +97,31 @@ struct Absent {
 }
 
 impl Absent {
-    /// Is something that may be absent asked whether it is NULL?
+    /// Is something that may be absent asked whether it is NULL? Turned round, `IS NOT NULL` asks that too.
     fn is_asked_for(&self, node: Node<'_>) -> bool {
-        let Node::Expr(e) = node else {
-            return false;
+        let e = match node {
+            Node::Expr(e) => e,
+            // Who reads it may turn it round.
+            Node::Item(SelectItem::Expr { expr, .. }) => return self.has_value(expr),
+            _ => return false,
         };
         match e {
+            Expr::And(_) | Expr::Or(_) => false,
             Expr::Test(value, BoolTest::Null | BoolTest::Unknown) => self.is_in(value),
             Expr::IsDistinct { negated: true, .. } => self.is_in(e),
-            Expr::Not(inner) => inner.any_within(&mut |node| match node {
-                Node::Expr(Expr::Test(value, BoolTest::NotNull | BoolTest::NotUnknown)) => {
-                    self.is_in(value)
-                }
-                _ => false,
+            e => e.any_part(|part| match part {
+                Part::Expr(inner) => self.has_value(inner),
+                Part::Query(_) => false,
             }),
+        }
+    }
+
+    /// Does it say that it is not NULL?
+    fn has_value(&self, e: &mut Expr) -> bool {
+        match e {
+            Expr::Test(value, BoolTest::NotNull | BoolTest::NotUnknown) => self.is_in(value),
+            Expr::IsDistinct { negated: false, .. } => self.is_in(e),
+            Expr::And(list) | Expr::Or(list) => list.iter_mut().any(|e| self.has_value(e)),
             _ => false,
         }
     }

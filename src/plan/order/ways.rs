@@ -5,6 +5,7 @@
 
 use super::super::hidden::is_builtin;
 use super::calls::is_builtin_of;
+use super::changes::assigned;
 use super::raising::{GATHERING, PATTERNS, is_harmless, is_of_no_row};
 use crate::analyze::lineage::Lineage;
 use crate::sql::tree::{Assignment, Expr, InsertSource, Like, Node, Statement, TableRef};
@@ -35,42 +36,42 @@ pub(super) fn in_several_ways(statement: &mut Statement, lineage: &Lineage) -> b
 
 /// In how many ways, as far as that matters.
 fn of_statement(statement: &mut Statement) -> usize {
-    match statement {
-        Statement::Query(q) => count(|counted| q.any_within(counted)),
-        // What is written may be against a constraint.
-        Statement::Insert(i) => match &mut i.source {
-            InsertSource::Query(q) => count(|counted| q.any_within(counted)).saturating_add(1),
-            InsertSource::Values(_) | InsertSource::DefaultValues => 0,
-        },
-        Statement::Update(u) => (u.assignments.iter_mut().map(of_assignment).sum::<usize>())
-            .saturating_add(of_choice(&mut u.from, &mut u.filter))
-            .saturating_add(1),
-        Statement::Delete(d) => of_choice(&mut d.using, &mut d.filter).saturating_add(1),
-        _ => 0,
-    }
-}
-
-fn of_choice(from: &mut [TableRef], filter: &mut Option<Expr>) -> usize {
-    let from = from.iter_mut();
-    let from = from.map(|t| count(|counted| t.any_within(counted)));
-    from.chain(filter.iter_mut().map(of_expr)).sum()
-}
-
-fn of_assignment(assignment: &mut Assignment) -> usize {
-    // A value that is one for one row and another for the next is against one constraint or another.
-    let of = |e: &mut Expr| {
-        let varies = usize::from(!is_of_no_row(e));
-        of_expr(e).saturating_add(varies)
+    let Statement::Insert(i) = statement else {
+        return count(|counted| statement.any_within(counted));
     };
-    match assignment {
-        Assignment::One(_, value) => value.iter_mut().map(of).sum(),
-        Assignment::Row(_, values) => values.iter_mut().flatten().map(of).sum(),
-        Assignment::Query(_, q) => count(|counted| q.any_within(counted)).saturating_add(1),
+    match &i.source {
+        InsertSource::Query(_) => count(|counted| statement.any_within(counted)),
+        // Of rows that are written out only queries tell.
+        InsertSource::Values(_) | InsertSource::DefaultValues => {
+            let mut ways = 0_usize;
+            let _: bool = statement.any_within(&mut |node| {
+                if let Node::Query(q) = node {
+                    ways = ways.saturating_add(count(|counted| q.any_within(counted)));
+                }
+                false
+            });
+            ways
+        }
     }
 }
 
-fn of_expr(e: &mut Expr) -> usize {
-    count(|counted| e.any_within(counted))
+/// What is written may be against a constraint, and what is one value for one row and another for the next,
+/// against one constraint or another.
+fn of_change(statement: &mut Statement) -> usize {
+    match statement {
+        Statement::Update(u) => {
+            let values = u.assignments.iter_mut().map(|a| match a {
+                Assignment::Query(..) => 1,
+                one => assigned(one).into_iter().filter_map(varies).count(),
+            });
+            values.sum::<usize>().saturating_add(1)
+        }
+        _ => 1,
+    }
+}
+
+fn varies(e: &mut Expr) -> Option<()> {
+    (!is_of_no_row(e)).then_some(())
 }
 
 /// Adds up what a walk meets.
@@ -81,7 +82,7 @@ fn count(walk: impl FnOnce(&mut Like<'_>) -> bool) -> usize {
             Node::Expr(e) => of_itself(e),
             Node::Table(TableRef::Function(_)) => 1,
             Node::Table(TableRef::Keyword(_)) => 2,
-            Node::Change(statement) => of_statement(statement),
+            Node::Change(statement) => of_change(statement),
             Node::Table(_) | Node::Item(_) | Node::Query(_) => 0,
         });
         false

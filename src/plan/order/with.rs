@@ -38,7 +38,9 @@ impl Order<'_> {
             }
             let before_calls = self.counting.get();
             let failing = match cte.body.as_mut() {
-                Statement::Query(q) => raising::query(q),
+                Statement::Query(q) => {
+                    raising::query(q) || q.any_within(&mut |node| self.names_failing(node))
+                }
                 _ => true,
             };
             let settled = match cte.body.as_mut() {

@@ -1,12 +1,12 @@
 //! Everything inside a query, however deep, clause after clause: for who asks whether something is anywhere in it.
 //!
-//! Deliberately absent: what a data-modifying statement of WITH holds; it is shown itself.
+//! Deliberately absent: MERGE, and what is no statement over rows.
 
 use super::expr::Expr;
 use super::query::{
-    Distinct, GroupItem, JoinConstraint, Query, Select, SelectItem, SetExpr, TableRef,
+    Distinct, GroupItem, JoinConstraint, Query, Select, SelectItem, SetExpr, TableRef, With,
 };
-use super::statement::Statement;
+use super::statement::{Assignment, ConflictAction, InsertSource, Statement};
 use super::walk::Part;
 
 /// Something inside a query.
@@ -17,7 +17,7 @@ pub enum Node<'q> {
     Table(&'q mut TableRef),
     /// An item of a select list, before its expression.
     Item(&'q mut SelectItem),
-    /// A statement of WITH that is no query.
+    /// A statement that is no query, before what is in it.
     Change(&'q mut Statement),
     /// A query, after what is in it.
     Query(&'q mut Query),
@@ -29,17 +29,61 @@ pub type Like<'l> = dyn FnMut(Node<'_>) -> bool + 'l;
 impl Query {
     /// Is anything inside it like this? Asked until one is.
     pub fn any_within(&mut self, like: &mut Like<'_>) -> bool {
-        let mut ctes = self.with.iter_mut().flat_map(|w| &mut w.ctes);
-        ctes.any(|cte| match &mut *cte.body {
-            Statement::Query(q) => q.any_within(like),
-            change => like(Node::Change(change)),
-        }) || body(&mut self.body, like)
+        with(&mut self.with, like)
+            || body(&mut self.body, like)
             || self.order_by.iter_mut().any(|o| expr(&mut o.expr, like))
             || self.limit.iter_mut().any(|limit| {
                 let mut numbers = limit.count.iter_mut().chain(&mut limit.offset);
                 numbers.any(|e| expr(e, like))
             })
             || like(Node::Query(self))
+    }
+}
+
+impl Statement {
+    /// Is it like this, or anything inside it?
+    pub fn any_within(&mut self, like: &mut Like<'_>) -> bool {
+        if let Self::Query(q) = self {
+            return q.any_within(like);
+        }
+        if like(Node::Change(self)) {
+            return true;
+        }
+        match self {
+            Self::Insert(i) => {
+                with(&mut i.with, like)
+                    || match &mut i.source {
+                        InsertSource::DefaultValues => false,
+                        InsertSource::Values(rows) => {
+                            rows.iter_mut().flatten().flatten().any(|e| expr(e, like))
+                        }
+                        InsertSource::Query(q) => q.any_within(like),
+                    }
+                    || i.on_conflict
+                        .as_mut()
+                        .is_some_and(|(_, action)| match action {
+                            ConflictAction::Nothing => false,
+                            ConflictAction::Update(set, filter) => {
+                                assigned(set, like) || filter.iter_mut().any(|e| expr(e, like))
+                            }
+                        })
+                    || i.returning.iter_mut().any(|r| item(r, like))
+            }
+            Self::Update(u) => {
+                with(&mut u.with, like)
+                    || assigned(&mut u.assignments, like)
+                    || u.from.iter_mut().any(|t| table(t, like))
+                    || u.filter.iter_mut().any(|e| expr(e, like))
+                    || u.returning.iter_mut().any(|r| item(r, like))
+            }
+            Self::Delete(d) => {
+                with(&mut d.with, like)
+                    || d.using.iter_mut().any(|t| table(t, like))
+                    || d.filter.iter_mut().any(|e| expr(e, like))
+                    || d.returning.iter_mut().any(|r| item(r, like))
+            }
+            _ => false,
+        }
     }
 }
 
@@ -55,6 +99,19 @@ impl TableRef {
     pub fn any_within(&mut self, like: &mut Like<'_>) -> bool {
         table(self, like)
     }
+}
+
+fn with(with: &mut Option<With>, like: &mut Like<'_>) -> bool {
+    let mut ctes = with.iter_mut().flat_map(|w| &mut w.ctes);
+    ctes.any(|cte| cte.body.any_within(like))
+}
+
+fn assigned(assignments: &mut [Assignment], like: &mut Like<'_>) -> bool {
+    assignments.iter_mut().any(|a| match a {
+        Assignment::One(_, value) => value.iter_mut().any(|e| expr(e, like)),
+        Assignment::Row(_, values) => values.iter_mut().flatten().any(|e| expr(e, like)),
+        Assignment::Query(_, q) => q.any_within(like),
+    })
 }
 
 fn body(b: &mut SetExpr, like: &mut Like<'_>) -> bool {
