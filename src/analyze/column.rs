@@ -56,7 +56,7 @@ impl Analyzer<'_> {
             .hint("Name the columns you need."));
         }
         let mut info = self.whole_row(&item.columns, item.relation)?;
-        let stored = |c: &Visible| c.alike == Alike::Stored;
+        let stored = |c: &Visible| matches!(c.alike, Alike::Stored | Alike::Made);
         if item.relation.is_some() && item.columns.iter().all(stored) {
             info.alike = Alike::Stored;
         }
