@@ -119,8 +119,9 @@ impl Order<'_> {
         if picks && (of == Gathers::Above || level.exposed) {
             return Err(apart());
         }
-        // An index would end the search at the first row that is found.
-        let first = level.failing && is_builtin_of(&call.function.parts, &["max", "min"]);
+        // Of rows that are not grouped an index would end the search at the first that is found.
+        let first =
+            level.failing && !level.grouped && is_builtin_of(&call.function.parts, &["max", "min"]);
         let settled = sorted || orderless(call) && !first;
         let keys = call.order_by.iter().map(|o| &o.expr);
         if !settled && self.is_open(level, of, keys) {

@@ -33,6 +33,8 @@ pub(super) struct Level {
     pub(super) exposed: bool,
     /// A row may make it fail before it is chosen.
     pub(super) failing: bool,
+    /// They are grouped by something.
+    pub(super) grouped: bool,
     /// What tells its rows apart.
     pub(super) identity: Identity,
     /// Its named windows.
@@ -60,6 +62,7 @@ impl Level {
         Self {
             exposed: false,
             failing: false,
+            grouped: false,
             identity: Identity::default(),
             windows: Vec::new(),
             aliases: Vec::new(),

@@ -250,6 +250,7 @@ impl Order<'_> {
             exposed: !settled && (compared || any(&self.indexed, met))
                 || compared && resorts(s, order_by),
             failing,
+            grouped: (s.group_by.iter()).any(|g| matches!(g, GroupItem::Expr(_))),
             identity: Identity::of(&s.from, s.filter.as_ref(), reader),
             windows: s.windows.clone(),
             aliases: s.from.iter().flat_map(TableRef::aliases).cloned().collect(),
