@@ -27,6 +27,13 @@ pub(super) enum Reader {
     Loop,
 }
 
+impl Reader {
+    /// A reader of FROM items, and whether it may fail between them.
+    pub(super) fn of_failing(failing: bool) -> Self {
+        if failing { Self::Join } else { Self::Set }
+    }
+}
+
 /// What a SELECT's calls may look at.
 pub(super) struct Level {
     /// The rows may come in an order that tells of protected values.

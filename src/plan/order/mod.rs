@@ -61,8 +61,8 @@ use crate::analyze::{ColumnForm, Grounds, exposed_order};
 use crate::policy::Treatment;
 use crate::refusal::Refusal;
 use crate::sql::tree::{
-    Assignment, ConflictAction, Expr, InsertSource, Part, Query, RelationId, SelectItem, Statement,
-    TableRef, Walked,
+    Assignment, ConflictAction, Expr, InsertSource, JoinKind, Part, Query, RelationId, SelectItem,
+    Statement, TableRef, Walked,
 };
 
 /// One walk over one resolved statement.
@@ -82,6 +82,8 @@ struct Order<'a> {
     ctes: Vec<Seen>,
     /// A query around this one is exposed: an aggregate here may be an aggregate of its rows.
     above: bool,
+    /// PostgreSQL may move a condition here, from the SELECT around, that may fail.
+    pushed: bool,
     /// Calls met so far whose results may tell in which order they were called.
     counting: Cell<usize>,
     /// Those of them in subqueries of expressions, which PostgreSQL does not see when it decides what
@@ -126,6 +128,7 @@ pub(super) fn settle(
         met: Vec::new(),
         ctes: Vec::new(),
         above: false,
+        pushed: false,
         counting: Cell::new(0),
         beneath: Cell::new(0),
     };
@@ -178,7 +181,7 @@ impl Order<'_> {
                 self.query(q, reader)?;
             }
             Statement::Insert(i) => {
-                self.with(i.with.as_mut(), Reader::Set)?;
+                self.with(i.with.as_mut(), Reader::Join)?;
                 match &mut i.source {
                     InsertSource::DefaultValues => {}
                     InsertSource::Values(rows) => {
@@ -293,11 +296,23 @@ impl Order<'_> {
             TableRef::Join {
                 left,
                 right,
+                kind,
                 constraint,
                 ..
             } => {
-                self.table(left, reader)?;
-                self.table(right, reader)?;
+                // Which rows it leaves out a join may find at the first that matches (`unmatched`).
+                let side = |left_out: bool| match reader {
+                    Reader::Join if left_out => Reader::Sequence,
+                    reader => reader,
+                };
+                let (of_left, of_right) = match kind {
+                    JoinKind::Inner | JoinKind::Cross => (false, false),
+                    JoinKind::Left => (false, true),
+                    JoinKind::Right => (true, false),
+                    JoinKind::Full => (true, true),
+                };
+                self.table(left, side(of_left))?;
+                self.table(right, side(of_right))?;
                 if let crate::sql::tree::JoinConstraint::On(e) = constraint {
                     self.loose([e])?;
                 }
@@ -324,7 +339,9 @@ impl Order<'_> {
         let above = self.above;
         self.above |= level.exposed;
         let calls = self.counting.get();
+        let pushed = std::mem::replace(&mut self.pushed, false);
         self.query(q, reader)?;
+        self.pushed = pushed;
         let calls = self.counting.get().saturating_sub(calls);
         self.beneath.set(self.beneath.get().saturating_add(calls));
         self.above = above;

@@ -32,10 +32,10 @@ impl Order<'_> {
     pub(super) fn query(&mut self, q: &mut Query, reader: Reader) -> Result<bool, Refusal> {
         let (scope, first) = (self.ctes.len(), self.met.len());
         let parted = q.with.is_some() && (raising::everywhere(self.lineage) || raising::query(q));
-        self.with(
-            q.with.as_mut(),
-            if parted { Reader::Join } else { Reader::Set },
-        )?;
+        let pushed = self.pushed;
+        self.pushed |= parted;
+        self.with(q.with.as_mut(), Reader::of_failing(self.pushed))?;
+        self.pushed = pushed;
         let limited = q
             .limit
             .as_ref()
@@ -209,19 +209,17 @@ impl Order<'_> {
     ) -> Result<Body, Refusal> {
         let first = self.met.len();
         let mut calls = self.counting.get();
-        let failing = raising::everywhere(self.lineage)
+        let failing = self.pushed
+            || raising::everywhere(self.lineage)
             || raising::looked_for(s)
             || (s.from.iter_mut()).any(|t| t.any_within(&mut |node| self.names_failing(node)))
             || (s.filter.iter_mut()).any(|e| e.any_within(&mut |node| self.names_failing(node)));
         let several = !matches!(s.from.as_slice(), [one] if !matches!(one, TableRef::Join { .. }))
             || s.filter.as_mut().is_some_and(Expr::has_query);
         // By an error a join tells how far it read.
-        let reader = if failing && several {
-            Reader::Join
-        } else {
-            Reader::Set
-        };
-        let mut settled = self.tables(&mut s.from, reader)?;
+        let pushed = std::mem::replace(&mut self.pushed, failing);
+        let mut settled = self.tables(&mut s.from, Reader::of_failing(failing && several))?;
+        self.pushed = pushed;
         let joined = self.counting.get();
         let beside = self.met.len();
         if let Some(filter) = &mut s.filter {

@@ -70,7 +70,7 @@ impl Order<'_> {
                     self.listed || any(&self.indexed, &[id]) || any(&self.compared, &[id])
                 })
             };
-            if fails && reads(side, &exposed) {
+            if fails && reads_itself(side, &exposed) {
                 add(side, names);
             }
         };
@@ -83,6 +83,15 @@ impl Order<'_> {
                 side(right);
             }
         }
+    }
+}
+
+/// Is a relation, or a query of WITH, like this that PostgreSQL reads in its own order? Queries get a random one.
+fn reads_itself(table: &TableRef, like: &dyn Fn(Option<RelationId>) -> bool) -> bool {
+    match table {
+        TableRef::Relation(r) => like(r.id),
+        TableRef::Join { left, right, .. } => reads_itself(left, like) || reads_itself(right, like),
+        TableRef::Derived { .. } | TableRef::Function(_) | TableRef::Keyword(_) => false,
     }
 }
 

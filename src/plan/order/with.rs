@@ -33,7 +33,7 @@ impl Order<'_> {
                     settled: false,
                     relations: Vec::new(),
                     calls: 0,
-                    failing: true,
+                    failing: false,
                 });
             }
             let before_calls = self.counting.get();
