@@ -140,10 +140,7 @@ impl Analyzer<'_> {
     /// Are equal values of a resolved expression one?
     pub(super) fn is_alike(&self, e: &Expr, info: &Info) -> bool {
         // Whatever types it compares.
-        let compares = |e: &Expr| {
-            matches!(e, Expr::Binary(_, op, _)
-            if matches!(&*op.symbol, "=" | "<>" | "<" | ">" | "<=" | ">="))
-        };
+        let compares = |e: &Expr| matches!(e, Expr::Binary(_, op, _) if op.is_comparison());
         is_constant(e) || compares(e) || self.known_alike(info)
     }
 

@@ -268,7 +268,6 @@ fn is_plain(e: &Expr) -> bool {
     const CALLS: &[&str] = &[
         "avg", "bool_and", "bool_or", "count", "lower", "max", "min", "sum", "upper",
     ];
-    const COMPARISONS: &[&str] = &["=", "<>", "<", ">", "<=", ">="];
     match e {
         Expr::Name(_)
         | Expr::Column(_)
@@ -287,9 +286,7 @@ fn is_plain(e: &Expr) -> bool {
         | Expr::InList { .. }
         | Expr::Exists(_) => true,
         Expr::Cast(inner, _) => matches!(**inner, Expr::Literal(_)),
-        Expr::Binary(_, op, _) | Expr::QuantifiedArray { op, .. } => {
-            COMPARISONS.contains(&&*op.symbol)
-        }
+        Expr::Binary(_, op, _) | Expr::QuantifiedArray { op, .. } => op.is_comparison(),
         Expr::Array(list) => list.iter().all(is_plain),
         Expr::Call(call) => match call.function.parts.as_slice() {
             [name] => CALLS.contains(&name.as_str()),

@@ -249,26 +249,23 @@ impl Replies {
     /// that data, or, if the COPY fails, data to be ignored. Nothing is sent behind such a statement, so
     /// it is the last one.
     pub(super) fn holds_for_copy(&self) -> bool {
-        match self.queue.back() {
-            Some(Expected::Query {
-                running,
-                failed: false,
-                ..
-            }) => running.iter().any(Running::holds_for_copy),
-            Some(Expected::Execute { running, .. }) => running.holds_for_copy(),
-            _ => false,
-        }
+        self.any_last(Running::holds_for_copy)
     }
 
     /// The last that was sent may return something.
     pub(super) fn may_return(&self) -> bool {
+        self.any_last(Running::returns)
+    }
+
+    /// Is one of the last that were sent like this?
+    fn any_last(&self, like: fn(&Running) -> bool) -> bool {
         match self.queue.back() {
             Some(Expected::Query {
                 running,
                 failed: false,
                 ..
-            }) => running.iter().any(Running::returns),
-            Some(Expected::Execute { running, .. }) => running.returns(),
+            }) => running.iter().any(like),
+            Some(Expected::Execute { running, .. }) => like(running),
             _ => false,
         }
     }

@@ -16,9 +16,6 @@ use crate::sql::tree::{
 /// Functions that fail only for a text of a gigabyte, which a parameter may be part of.
 const JOINING: &[&str] = &["concat", "concat_ws"];
 
-/// Operators that fail for no value, as far as `Lineage::failing` does not say otherwise.
-const COMPARISONS: &[&str] = &["=", "<>", "<", ">", "<=", ">="];
-
 /// LIKE and its kin fail for a pattern that ends within an escape.
 pub(super) const PATTERNS: &[&str] = &["~~", "!~~", "~~*", "!~~*"];
 
@@ -188,8 +185,10 @@ pub(super) fn is_harmless(e: &mut Expr) -> bool {
     match e {
         Expr::Binary(_, op, right) => {
             let (builtin, symbol) = (is_builtin(op), op.symbol.clone());
+            // They fail for no value, as far as `Lineage::failing` does not say otherwise.
+            let compares = op.is_comparison();
             let is_of = |these: &[&str]| builtin && these.contains(&&*symbol);
-            is_of(COMPARISONS)
+            builtin && compares
                 || is_of(PATTERNS) && is_whole_pattern(right)
                 || is_of(&["||"]) && !has_param(e)
         }
@@ -205,7 +204,7 @@ pub(super) fn is_harmless(e: &mut Expr) -> bool {
             matches!(text, "text" | "varchar" | "bpchar") && ty.array_dims == 0
         }
         Expr::QuantifiedArray { op, .. } | Expr::QuantifiedQuery { op, .. } => {
-            is_builtin(op) && COMPARISONS.contains(&&*op.symbol)
+            is_builtin(op) && op.is_comparison()
         }
         Expr::Unary(..)
         | Expr::Array(_)

@@ -261,12 +261,8 @@ fn unread(read: bool) -> Walked {
 /// What is shown of a key where some rows are grouped by it and others are not.
 fn if_grouped(key: &Expr, shown: Expr) -> Expr {
     let grouping = Expr::Grouping(vec![key.clone()]);
-    let number = |n: &str| Expr::Literal(Literal::Number(n.into()));
-    let grouped = Expr::Binary(
-        Box::new(grouping),
-        Operator::builtin("="),
-        Box::new(number("0")),
-    );
+    let zero = Expr::Literal(Literal::Number("0".into()));
+    let grouped = Expr::Binary(Box::new(grouping), Operator::builtin("="), Box::new(zero));
     Expr::Case {
         operand: None,
         branches: vec![(grouped, shown)],

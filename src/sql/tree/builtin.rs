@@ -24,6 +24,11 @@ impl Operator {
             symbol: symbol.into(),
         }
     }
+
+    /// `=`, `<` and their kin, whatever schema they are of.
+    pub fn is_comparison(&self) -> bool {
+        matches!(&*self.symbol, "=" | "<>" | "<" | ">" | "<=" | ">=")
+    }
 }
 
 impl TypeName {
