@@ -97,6 +97,7 @@ impl Analyzer<'_> {
             chosen.result = infos.first().and_then(|i| i.ty);
             chosen.result.map_or(Ok(()), |ty| self.no_hidden_test(ty))?;
         }
+        self.rows_handed_to(&chosen, call);
         let uses = argument_uses(&chosen, call);
         for (n, info) in infos.iter().enumerate() {
             let node_tree = n == 0 && chosen.is_builtin("pg_get_expr");

@@ -240,6 +240,9 @@ impl Analyzer<'_> {
                 let info = self.expr(inner, scope, ctes)?;
                 let from = info.ty;
                 let info = self.cast(inner, info, ty)?;
+                if info.ty == Some(oid::TEXT) {
+                    self.row_of_any_type(inner);
+                }
                 self.shown_cast(inner, from, info.ty);
                 Ok(info)
             }

@@ -178,6 +178,8 @@ pub struct RelationUse {
     pub columns: BTreeMap<AttrNumber, Uses>,
     /// The whole row is used as a value.
     pub whole_row: bool,
+    /// How often its type may show, and not its fields' names and values alone.
+    pub typed_rows: usize,
     /// Masks go in place of each reference, because a derived table does not fit here: the primary
     /// key is grouped by, and other columns depend on it.
     pub in_place: bool,

@@ -242,6 +242,7 @@ impl<'a> Analyzer<'a> {
             relation: Arc::clone(relation),
             columns: std::collections::BTreeMap::default(),
             whole_row: false,
+            typed_rows: 0,
             in_place: false,
             written: false,
             inserted: false,

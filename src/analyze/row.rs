@@ -2,6 +2,7 @@
 
 use super::compare::no_rows;
 use super::expr::{At, Info};
+use super::functions::Chosen;
 use super::lineage::Uses;
 use super::scope::{CteFrame, Found, ItemKind, Scope, Visible};
 use super::{Analyzer, Resolve};
@@ -12,7 +13,34 @@ use crate::pg::types::oid;
 use crate::refusal::Refusal;
 use crate::sql::tree::{Call, Expr, Name, Operator, Query};
 
+/// Of a row they show the names of its fields and what is in them, and not its type.
+const NAMES_AND_VALUES: &[&str] = &[
+    "concat",
+    "concat_ws",
+    "format",
+    "json_agg",
+    "json_build_array",
+    "json_build_object",
+    "json_object_agg",
+    "jsonb_agg",
+    "jsonb_build_array",
+    "jsonb_build_object",
+    "jsonb_object_agg",
+    "row_to_json",
+    "to_json",
+    "to_jsonb",
+];
+
 impl Analyzer<'_> {
+    /// The arguments of a call that are whole rows.
+    pub(super) fn rows_handed_to(&mut self, chosen: &Chosen, call: &Call) {
+        if NAMES_AND_VALUES.iter().any(|f| chosen.is_builtin(f)) {
+            for arg in &call.args {
+                self.row_of_any_type(&arg.value);
+            }
+        }
+    }
+
     pub(super) fn whole_row(
         &mut self,
         columns: &[Visible],
@@ -43,9 +71,19 @@ impl Analyzer<'_> {
         let mut ty = None;
         if let Some(r) = relation.and_then(|id| self.lineage.relation_mut(id)) {
             r.whole_row = true;
+            r.typed_rows += 1;
             ty = Some(r.relation.row_type);
         }
         Ok(Info::computed(tainted, ty))
+    }
+
+    /// The whole row went where its type does not show.
+    pub(super) fn row_of_any_type(&mut self, e: &Expr) {
+        if let Expr::WholeRow { base: Some(id), .. } = e
+            && let Some(used) = self.lineage.relation_mut(*id)
+        {
+            used.typed_rows = used.typed_rows.saturating_sub(1);
+        }
     }
 
     /// `count(t.*)` counts the rows of a table that an outer join has not left out, whatever is in them:

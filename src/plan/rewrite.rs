@@ -21,7 +21,8 @@ use crate::pg::{AttrNumber, sqlstate};
 use crate::policy::Treatment;
 use crate::refusal::Refusal;
 use crate::sql::print::{
-    DerivedColumn, DerivedRelation, INNER_ALIAS, InPlace, RelationForm, Rewrite, print_expr,
+    DerivedColumn, DerivedRelation, INNER_ALIAS, InPlace, RelationForm, Rewrite, WHOLE_ROW,
+    print_expr,
 };
 use crate::sql::tree::RelationId;
 
@@ -180,15 +181,39 @@ impl Writer<'_> {
         })
     }
 
-    /// `ROW(masked columns)::schema.table`, so that the row's type and field names stay.
     fn whole_row(&self, alias: &str) -> Result<String, Refusal> {
+        let fits = (self.relation.relation.columns.iter()).try_for_each(|c| self.fits(c));
+        match fits {
+            Err(_) if self.relation.typed_rows == 0 => self.named_row(alias),
+            fits => fits.and_then(|()| self.typed_row(alias)),
+        }
+    }
+
+    /// A record of the masked columns under their names, where nothing shows its type.
+    fn named_row(&self, alias: &str) -> Result<String, Refusal> {
+        let mut columns = String::new();
+        for c in &self.relation.relation.columns {
+            if !columns.is_empty() {
+                columns.push_str(", ");
+            }
+            columns.push_str(&self.column_sql(c.attnum, &column_of(alias, &c.name))?);
+            columns.push_str(" AS ");
+            c.name.quote_into(&mut columns);
+        }
+        let row = Ident::exact(WHOLE_ROW).quoted();
+        Ok(format!(
+            "(SELECT COALESCE({row}.*) FROM (SELECT {columns}) AS {row})"
+        ))
+    }
+
+    /// `ROW(masked columns)::schema.table`, so that the row's type and field names stay.
+    fn typed_row(&self, alias: &str) -> Result<String, Refusal> {
         let relation = &self.relation.relation;
         let mut sql = String::from("ROW(");
         for (n, c) in relation.columns.iter().enumerate() {
             if n > 0 {
                 sql.push_str(", ");
             }
-            self.fits(c)?;
             sql.push_str(&self.column_sql(c.attnum, &column_of(alias, &c.name))?);
         }
         sql.push_str(")::");
@@ -212,7 +237,9 @@ impl Writer<'_> {
                         "Its type is {}, and the tokens of domain \"{}\" are longer or of another type.",
                         column.type_sql, rule.name
                     ))
-                    .hint("Name the columns you need, as in jsonb_build_object('id', id)."))
+                    .hint(
+                        "Show the row by to_jsonb(…) or as text, or name the columns you need.",
+                    ))
                 }
                 _ => Ok(()),
             },

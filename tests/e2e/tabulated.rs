@@ -78,6 +78,13 @@ const ANSWERED: &[&str] = &[
     "SELECT max(number), min(ref), string_agg(big, ',' ORDER BY id) FROM keys",
     "SELECT id, big > 'tok', number::text LIKE 'tok%', small <> number FROM keys",
     "SELECT a.id, b.id FROM keys a JOIN keys b ON a.big < b.ref",
+    // Nothing of a row's type shows, which has no room for them.
+    "SELECT id, to_jsonb(k), row_to_json(k.*), k::text, format('%s', k), concat(k, '!') FROM keys k",
+    "SELECT json_agg(k ORDER BY id), jsonb_object_agg(id, k) FROM keys k",
+    "SELECT jsonb_build_object('key', k) - 'x', json_build_array(k, k) FROM keys k WHERE k.id < 3",
+    "SELECT n, to_json(k), k::text IS NULL FROM generate_series(0, 3) n LEFT JOIN keys k ON k.id = n",
+    "SELECT to_jsonb(k) FROM (SELECT * FROM keys WHERE id < 3) k",
+    "SELECT to_jsonb(a) = to_jsonb(b), count(*) FROM keys a, keys b GROUP BY to_jsonb(a) = to_jsonb(b)",
     "SELECT nullif(big, 'x'), nullif(number, 'x'), nullif(ref, 'x') FROM keys",
     "SELECT nullif(big, 'x') FROM keys WHERE id < 0",
     "SELECT DISTINCT nullif(small, 'tok_a') FROM keys",
