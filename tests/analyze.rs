@@ -11,6 +11,8 @@
 #[path = "plan/stage.rs"]
 #[expect(dead_code, reason = "rows and the masked copy are for tests/plan.rs")]
 mod stage;
+#[path = "analyze/types.rs"]
+mod types;
 
 use std::fmt::Write as _;
 

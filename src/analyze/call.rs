@@ -84,7 +84,9 @@ impl Analyzer<'_> {
         for info in &infos {
             self.no_hidden_cast(info.ty)?;
         }
-        let mut chosen = self.choose_function(&call.function, (!call.star).then_some(&infos))?;
+        let positional = !call.star && call.args.iter().all(|a| a.name.is_none());
+        let args = (!call.star).then_some(infos.as_slice());
+        let mut chosen = self.choose_function(&call.function, args, positional)?;
         self.lineage.acts |= chosen.acts;
         for (info, wanted) in infos.iter().zip(&chosen.args) {
             self.convertible(info, *wanted, CastContext::Implicit)?;

@@ -74,7 +74,12 @@ impl Analyzer<'_> {
     }
 
     /// Decides what a call means; `args` is `None` for `f(*)`.
-    pub(super) fn choose_function(&self, name: &Name, args: Option<&[Info]>) -> Resolve<Chosen> {
+    pub(super) fn choose_function(
+        &self,
+        name: &Name,
+        args: Option<&[Info]>,
+        positional: bool,
+    ) -> Resolve<Chosen> {
         let function = name
             .parts
             .last()
@@ -126,7 +131,7 @@ impl Analyzer<'_> {
             let types = alike(f, args.unwrap_or_default()).map(|info| info.ty);
             self.no_hidden_tests_among(types, true)?;
         }
-        let best = self.best_overload(&overloads, args.unwrap_or_default());
+        let best = self.best_overload(&overloads, args.unwrap_or_default(), positional);
         let (result, out_columns) = match best {
             Some(f) => (
                 self.result_type(f, args.unwrap_or_default()),
@@ -206,7 +211,7 @@ impl Analyzer<'_> {
             f.variadic
                 || known
                     .into_iter()
-                    .all(|(a, want)| a.ty.is_none() || self.goes(a.ty.as_ref(), Some(want)))
+                    .all(|(a, want)| a.ty.is_none_or(|ty| self.goes(ty, *want)))
         };
         let mut taking = fitting.iter().filter(takes).map(|f| &f.schema);
         let first = taking.next()?;
@@ -235,7 +240,12 @@ impl Analyzer<'_> {
     }
 
     /// The one overload the known argument types leave.
-    fn best_overload<'f>(&self, overloads: &[&'f Function], args: &[Info]) -> Option<&'f Function> {
+    fn best_overload<'f>(
+        &self,
+        overloads: &[&'f Function],
+        args: &[Info],
+        positional: bool,
+    ) -> Option<&'f Function> {
         if let [only] = overloads {
             return Some(only);
         }
@@ -246,16 +256,22 @@ impl Analyzer<'_> {
                     a.ty.is_none_or(|t| t == oid::UNKNOWN || catalog.base_type(t) == *want)
                 })
         });
-        let Some(first) = exact.next() else {
-            return self.polymorphic_overload(overloads, args);
-        };
-        exact
-            .all(|f| f.result == first.result && f.out_columns == first.out_columns)
-            .then_some(*first)
+        let all_known = || args.iter().map(|a| a.ty).collect::<Option<Vec<Oid>>>();
+        if let Some(first) = exact.next() {
+            if exact.all(|f| f.result == first.result && f.out_columns == first.out_columns) {
+                return Some(first);
+            }
+        } else if let Some(only) = self.polymorphic_overload(overloads, args) {
+            return Some(only);
+        }
+        let plain = |f: &&Function| !f.variadic && f.args.len() == args.len();
+        let types = all_known().filter(|_| positional && overloads.iter().all(plain))?;
+        let types: Vec<Oid> = types.iter().map(|t| catalog.base_type(*t)).collect();
+        self.selected(overloads, &types)
     }
 
     /// `anyelement` and its kin say nothing about the result.
-    fn polymorphic(&self, ty: Oid) -> bool {
+    pub(super) fn polymorphic(&self, ty: Oid) -> bool {
         self.grounds
             .catalog
             .types

@@ -33,7 +33,7 @@ impl Analyzer<'_> {
             _ => return Ok(None),
         };
         let record = Info::computed(false, Some(oid::RECORD));
-        let chosen = self.choose_function(&call.function, Some(&[record]))?;
+        let chosen = self.choose_function(&call.function, Some(&[record]), true)?;
         let Some((object, ty)) = OBJECTS
             .iter()
             .find_map(|(of, object, ty)| chosen.is_builtin(of).then_some((*object, *ty)))

@@ -19,6 +19,7 @@ mod alike;
 mod apart;
 mod assign;
 mod call;
+mod candidates;
 mod casts;
 mod colname;
 mod column;

@@ -1,13 +1,12 @@
 //! Operators: which one a symbol means, by the client's search path and the operands' types.
 //!
-//! Follows PostgreSQL's `parse_oper.c` and `func_select_candidate`: an operator of exactly these
-//! types, else the one candidate left by the rules of "Operator Type Resolution" in its manual. Where
-//! an operand's type is not known here, an operator of the other operand's own type is taken, then one
-//! of `pg_catalog`.
+//! Follows PostgreSQL's `parse_oper.c`: an operator of exactly these types, else the one candidate that is
+//! left (`candidates`). Where an operand's type is not known here, an operator of the other operand's own
+//! type is taken, then one of `pg_catalog`.
 
 use super::lineage::Uses;
 use super::{Analyzer, Resolve};
-use crate::catalog::{CastContext, OperatorInfo, TypeKind};
+use crate::catalog::OperatorInfo;
 use crate::pg::types::oid;
 use crate::pg::{Oid, sqlstate};
 use crate::refusal::Refusal;
@@ -15,23 +14,6 @@ use crate::sql::tree::Operator;
 
 /// The left operand of a prefix operator.
 pub(super) const NO_OPERAND: Option<Oid> = Some(0);
-
-/// Pseudo-types that take many types.
-pub(super) const ANY: Oid = 2276;
-pub(super) const ANYARRAY: Oid = 2277;
-pub(super) const ANYELEMENT: Oid = 2283;
-pub(super) const ANYNONARRAY: Oid = 2776;
-const ANYENUM: Oid = 3500;
-pub(super) const ANYRANGE: Oid = 3831;
-pub(super) const ANYMULTIRANGE: Oid = 4537;
-pub(super) const ANYCOMPATIBLE: Oid = 5077;
-pub(super) const ANYCOMPATIBLEARRAY: Oid = 5078;
-pub(super) const ANYCOMPATIBLENONARRAY: Oid = 5079;
-pub(super) const ANYCOMPATIBLEMULTIRANGE: Oid = 4538;
-pub(super) const ANYCOMPATIBLERANGE: Oid = 5080;
-
-/// `pg_type.typcategory` of strings.
-const STRING: u8 = b'S';
 
 impl Analyzer<'_> {
     /// Resolves an operator in place; its result type, when known. Only `pg_catalog`'s operators and
@@ -50,7 +32,7 @@ impl Analyzer<'_> {
         {
             return Ok(Some(array));
         }
-        Ok(certain.then_some(chosen.result))
+        Ok(Some(chosen.result).filter(|ty| certain && !self.polymorphic(*ty)))
     }
 
     /// The operator a keyword (`IN`, `BETWEEN`, …) stands for, if it is none of `pg_catalog`: then
@@ -87,7 +69,7 @@ impl Analyzer<'_> {
         let (ours, others): (Vec<&OperatorInfo>, Vec<&OperatorInfo>) =
             visible.iter().partition(|o| o.schema == "pg_catalog");
         let found = match (left, right) {
-            (Some(l), Some(r)) if !others.is_empty() => {
+            (Some(l), Some(r)) => {
                 let known = self.resolved(&visible, [l, r]);
                 // PostgreSQL would take none, or this module knows less of the types than it does.
                 // That is no matter where only its own operators are in question.
@@ -97,9 +79,8 @@ impl Analyzer<'_> {
                 if known.is_none() && theirs {
                     return Err(no_operator(&op.symbol));
                 }
-                known
-                    .map(|o| (o, true))
-                    .or_else(|| self.guessed(&ours, left, right))
+                let guess = || self.guessed(&ours, left, right).map(|(o, _)| (o, false));
+                known.map(|o| (o, true)).or_else(guess)
             }
             _ => self.guessed(&visible, left, right),
         };
@@ -167,116 +148,14 @@ impl Analyzer<'_> {
         visible: &[&'o OperatorInfo],
         types: [Oid; 2],
     ) -> Option<&'o OperatorInfo> {
-        let args = |o: &OperatorInfo| [o.left, o.right];
         let assumed = match types {
             [l, oid::UNKNOWN] if l != 0 => [l, l],
             [oid::UNKNOWN, r] => [r, r],
             other => other,
         };
-        if let Some(exact) = visible.iter().find(|o| args(o) == assumed) {
-            return Some(exact);
-        }
-        let mut left: Vec<&OperatorInfo> = visible.to_vec();
-        left.retain(|o| {
-            (0..2).all(|n| types.get(n) == Some(&0) || self.goes(types.get(n), args(o).get(n)))
-        });
-        let count = |o: &OperatorInfo, counts: &dyn Fn(Oid, Oid) -> bool| {
-            types
-                .iter()
-                .zip(args(o))
-                .filter(|(t, a)| **t != oid::UNKNOWN && counts(**t, *a))
-                .count()
-        };
-        keep_best(&mut left, |o| count(o, &|t, a| t == a));
-        keep_best(&mut left, |o| {
-            count(o, &|t, a| {
-                t == a || self.preferred(a) && self.category(a) == self.category(t)
-            })
-        });
-        for n in 0..2 {
-            if left.len() > 1 && types.get(n) == Some(&oid::UNKNOWN) {
-                self.by_category(&mut left, |o| args(o).get(n).copied().unwrap_or(0));
-            }
-        }
-        if left.len() > 1
-            && let [known, oid::UNKNOWN] | [oid::UNKNOWN, known] = types
-        {
-            let alike: Vec<&OperatorInfo> = left
-                .iter()
-                .filter(|o| args(o).iter().all(|a| self.goes(Some(&known), Some(a))))
-                .copied()
-                .collect();
-            if let [only] = alike.as_slice() {
-                return Some(only);
-            }
-        }
-        match left.as_slice() {
-            [only] => Some(only),
-            _ => None,
-        }
+        let exact = visible.iter().find(|o| [o.left, o.right] == assumed);
+        exact.copied().or_else(|| self.selected(visible, &types))
     }
-
-    /// An operand of unknown type is a string if it may be one, else of the one category there is.
-    fn by_category(&self, left: &mut Vec<&OperatorInfo>, arg: impl Fn(&OperatorInfo) -> Oid) {
-        let categories: Vec<u8> = left.iter().map(|o| self.category(arg(o))).collect();
-        let wanted = match categories.as_slice() {
-            all if all.contains(&STRING) => STRING,
-            [first, rest @ ..] if rest.iter().all(|c| c == first) => *first,
-            _ => return,
-        };
-        left.retain(|o| self.category(arg(o)) == wanted);
-        if left.iter().any(|o| self.preferred(arg(o))) {
-            left.retain(|o| self.preferred(arg(o)));
-        }
-    }
-
-    fn category(&self, ty: Oid) -> u8 {
-        let ty = self.grounds.catalog.types.get(&ty);
-        ty.map_or(0, |t| t.category)
-    }
-
-    fn preferred(&self, ty: Oid) -> bool {
-        let ty = self.grounds.catalog.types.get(&ty);
-        ty.is_some_and(|t| t.preferred)
-    }
-
-    /// Does PostgreSQL convert the one type to the other by itself?
-    pub(super) fn goes(&self, from: Option<&Oid>, to: Option<&Oid>) -> bool {
-        let (Some(from), Some(to)) = (from, to) else {
-            return false;
-        };
-        let catalog = self.grounds.catalog;
-        let (from, to) = (catalog.base_type(*from), catalog.base_type(*to));
-        let Some(source) = catalog.types.get(&from) else {
-            return false;
-        };
-        if from == to || from == oid::UNKNOWN {
-            return true;
-        }
-        match to {
-            ANY | ANYELEMENT | ANYCOMPATIBLE => true,
-            ANYARRAY | ANYCOMPATIBLEARRAY => source.array_element.is_some(),
-            ANYNONARRAY | ANYCOMPATIBLENONARRAY => source.array_element.is_none(),
-            ANYENUM => source.kind == TypeKind::Enum,
-            ANYRANGE | ANYCOMPATIBLERANGE => source.kind == TypeKind::Range,
-            oid::RECORD => matches!(source.kind, TypeKind::Composite { .. }),
-            _ => {
-                let implicit = |from, to| {
-                    let cast = catalog.casts.get(&(from, to));
-                    cast.is_some_and(|c| c.context == CastContext::Implicit)
-                };
-                let element = |t| catalog.types.get(&t).and_then(|t| t.array_element);
-                implicit(from, to)
-                    || matches!((element(from), element(to)), (Some(f), Some(t)) if f == t || implicit(f, t))
-            }
-        }
-    }
-}
-
-/// Keeps those that count most, if any counts.
-fn keep_best(left: &mut Vec<&OperatorInfo>, count: impl Fn(&OperatorInfo) -> usize) {
-    let best = left.iter().map(|o| count(o)).max().unwrap_or(0);
-    left.retain(|o| count(o) == best);
 }
 
 fn no_operator(symbol: &str) -> Refusal {

@@ -1,11 +1,11 @@
 //! Functions whose types follow from their arguments: `unnest(anyarray) returns anyelement`.
 
 use super::Analyzer;
-use super::expr::Info;
-use super::operators::{
+use super::candidates::{
     ANY, ANYARRAY, ANYCOMPATIBLE, ANYCOMPATIBLEARRAY, ANYCOMPATIBLEMULTIRANGE,
     ANYCOMPATIBLENONARRAY, ANYCOMPATIBLERANGE, ANYELEMENT, ANYMULTIRANGE, ANYNONARRAY, ANYRANGE,
 };
+use super::expr::Info;
 use crate::catalog::Function;
 use crate::pg::Oid;
 use crate::pg::types::oid;
