@@ -32,19 +32,6 @@ impl Analyzer<'_> {
         Ok(info)
     }
 
-    /// `$n`, of the type the client has declared.
-    pub(super) fn parameter(&mut self, n: u16) -> Info {
-        let times = self.lineage.params.entry(n).or_default();
-        *times = times.saturating_add(1);
-        let declared = usize::from(n).checked_sub(1);
-        let declared: Option<&Oid> = declared.and_then(|n| self.grounds.declared.get(n));
-        let known = |ty: &Oid| *ty != oid::UNKNOWN && self.grounds.catalog.types.contains_key(ty);
-        Info {
-            ty: declared.copied().filter(known),
-            ..Info::default()
-        }
-    }
-
     /// Makes a list of an item of a select list, if it is a constant, or the members of an array of
     /// them.
     pub(super) fn selected_constant(&mut self, e: &mut Expr, info: &mut Info) {

@@ -288,6 +288,8 @@ pub struct Lineage {
     pub held: Vec<Held>,
     /// How often each parameter is written.
     pub params: BTreeMap<u16, u32>,
+    /// To which types they are cast.
+    pub cast_params: Vec<(u16, Oid)>,
     /// Parameters that are values for settings which are kept and not obeyed.
     pub settings: Vec<(u16, &'static Unheeded)>,
     /// What parameters name where they are of an OID type, and how often.

@@ -53,6 +53,7 @@ mod object_name;
 mod operators;
 mod order;
 mod own_state;
+mod parameter;
 mod partition;
 mod polymorphic;
 mod probe;
@@ -141,6 +142,7 @@ pub fn analyze(statement: &mut Statement, grounds: Grounds<'_>) -> Resolve<Linea
     if analyzer.merges {
         analyzer.nothing_protected()?;
     }
+    analyzer.lineage.failing |= analyzer.converts_late();
     analyzer.shown_outputs(&outputs);
     if analyzer.lineage.spelled {
         let respelled = outputs.iter().enumerate();

@@ -63,6 +63,7 @@ impl Analyzer<'_> {
         self.convertible(&info, target, CastContext::Explicit)?;
         let catalog = self.grounds.catalog;
         self.named_cast(inner, info.ty, target);
+        self.parameter_cast(inner, target);
         let base = info.ty.map(|t| catalog.base_type(t));
         let textual = |t: Oid| matches!(t, oid::TEXT | oid::VARCHAR);
         let keeps = ty.typmods.is_empty()

@@ -38,6 +38,7 @@
 
 mod calls;
 mod changes;
+mod early;
 mod identity;
 mod key;
 mod level;

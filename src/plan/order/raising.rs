@@ -6,6 +6,7 @@
 
 use super::super::hidden::is_builtin;
 use super::calls::is_builtin_of;
+use super::early::is_early;
 use crate::analyze::lineage::Lineage;
 use crate::ident::Ident;
 use crate::sql::tree::{
@@ -170,7 +171,7 @@ pub(super) fn table(t: &mut TableRef) -> bool {
 
 /// May a row make an expression fail?
 pub(super) fn expr(e: &mut Expr) -> bool {
-    if is_of_no_row(e) {
+    if is_early(e) {
         return false;
     }
     !is_harmless(e)
@@ -222,7 +223,7 @@ pub(super) fn is_harmless(e: &mut Expr) -> bool {
 }
 
 /// A constant's text.
-fn text(e: &Expr) -> Option<&str> {
+pub(super) fn text(e: &Expr) -> Option<&str> {
     match e {
         Expr::Literal(Literal::String(text)) => Some(text.value()),
         Expr::Constant { expr, .. } => text(expr),
@@ -250,7 +251,7 @@ pub(super) fn has_param(e: &mut Expr) -> bool {
         })
 }
 
-/// It is the same for every row, and so is its failure.
+/// It is the same for every row.
 pub(super) fn is_of_no_row(e: &mut Expr) -> bool {
     let made = match e {
         Expr::Literal(_) | Expr::Param(_) | Expr::Constant { .. } => return true,

@@ -6,6 +6,7 @@
 use super::super::hidden::is_builtin;
 use super::calls::is_builtin_of;
 use super::changes::assigned;
+use super::early::is_early;
 use super::raising::{GATHERING, PATTERNS, is_harmless, is_of_no_row};
 use crate::analyze::lineage::Lineage;
 use crate::sql::tree::{Assignment, Expr, InsertSource, Like, Node, Statement, TableRef};
@@ -94,7 +95,7 @@ fn count(walk: impl FnOnce(&mut Like<'_>) -> bool) -> usize {
 fn of_itself(e: &mut Expr) -> usize {
     let gathers = matches!(e, Expr::Call(call)
         if !call.inexact && is_builtin_of(&call.function.parts, GATHERING));
-    if gathers || is_harmless(e) || is_of_no_row(e) {
+    if gathers || is_harmless(e) || is_early(e) {
         0
     } else if has_one_error(e) {
         1
