@@ -14,6 +14,8 @@ mod support;
 mod copy;
 #[path = "e2e/half.rs"]
 mod half;
+#[path = "e2e/heirs.rs"]
+mod heirs;
 #[path = "e2e/hmac.rs"]
 mod hmac;
 #[path = "e2e/integers.rs"]

@@ -221,11 +221,19 @@ impl Analyzer<'_> {
         let grant = self.grounds.grants.write.get(&relation.oid);
         let writes = grant.is_some_and(|grant| {
             let update = grant.update.as_ref();
-            let updates = grant.updates && update.is_none_or(|these| these.contains(&column.name));
+            // Of a column that is generated, what it is made of.
+            let inputs = column.inputs.iter().filter_map(|a| relation.attribute(*a));
+            let mut made_of = inputs.chain([column]).map(|c| &c.name);
+            let updates = grant.updates
+                && update.is_none_or(|these| made_of.any(|name| these.contains(name)));
             grant.insert || updates
         });
         // What a view shows its owner computes, of whatever it joins.
-        if relation.temporary || writes || relation.kind == RelationKind::View {
+        if relation.temporary
+            || writes
+            || column.computed_when_read
+            || relation.kind == RelationKind::View
+        {
             Alike::Unknown
         } else {
             Alike::Stored

@@ -3,6 +3,7 @@
 use super::alike::Alike;
 use super::expr::{At, Info};
 use super::functions::Chosen;
+use super::input::READS_INPUT;
 use super::lineage::{OutputColumn, Uses};
 use super::object_name::ObjectKind;
 use super::query::rename;
@@ -94,6 +95,9 @@ impl Analyzer<'_> {
         // What stands for `pg_settings` is the proxy's own.
         if chosen.is_builtin("current_setting") && !self.shows_settings() {
             self.current_setting(call)?;
+        }
+        if READS_INPUT.iter().any(|f| chosen.is_builtin(f)) {
+            self.reads_input(call)?;
         }
         if POPULATES.iter().any(|f| chosen.is_builtin(f)) {
             chosen.result = infos.first().and_then(|i| i.ty);

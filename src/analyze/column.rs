@@ -90,7 +90,12 @@ impl Analyzer<'_> {
                 .lineage
                 .relation(id)
                 .map(|used| Arc::clone(&used.relation));
-            if let Some(column) = relation.as_ref().and_then(|r| r.attribute(attnum)) {
+            if let Some(relation) = relation
+                && let Some(column) = relation.attribute(attnum)
+            {
+                // What is refused, is refused where it is read.
+                let fails = super::plain::generated_may_fail(&relation, column, self.grounds);
+                self.lineage.failing |= fails.unwrap_or(true);
                 self.lineage.collated |= !column.deterministic;
                 self.lineage.collations |= column.collation.is_some();
             }

@@ -191,7 +191,7 @@ impl Analyzer<'_> {
             if let ViewForm::Expand(query) = form.as_ref() {
                 return self.expand_view(table, &relation, query, scope);
             }
-            self.lineage.failing |= super::view::may_fail(&relation, self.grounds, 0);
+            self.lineage.failing |= super::plain::may_fail(&relation, self.grounds, 0);
         }
         self.base_relation(r, &relation, scope).map(single)
     }

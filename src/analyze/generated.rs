@@ -1,7 +1,7 @@
 //! Columns as a role sees them: clear, under a rule, or generated from others.
 
 use super::view::{
-    CATALOG_PATH, NO_TEMP, ViewForm, definition, is_system, not_analyzable, view_form,
+    CATALOG_PATH, NO_TEMP, ViewForm, definition, denied_rule, is_system, not_analyzable, view_form,
 };
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::lineage::Lineage;
 use super::scope::Scope;
 use super::{Analyzer, Grounds, Resolve};
 use crate::catalog::allow::{CatalogColumn, catalog_column};
-use crate::catalog::{ColumnId, Relation, RelationKind};
+use crate::catalog::{Column, ColumnId, Relation, RelationKind};
 use crate::ident::Ident;
 use crate::pg::{AttrNumber, sqlstate};
 use crate::policy::{Rule, Treatment};
@@ -93,18 +93,57 @@ pub fn column_form(
         });
     }
     let rule = grounds.grants.rule(id);
-    match (&rule.treatment, &column.generated) {
-        (Treatment::Clear, Some(expression)) => {
+    if !matches!(rule.treatment, Treatment::Clear) {
+        return Ok(rule_form(rule));
+    }
+    let own = match &column.generated {
+        None => ColumnForm::Clear,
+        Some(_) if reads_denied(relation, column, grounds) => {
+            return Ok(ColumnForm::Rule(denied_rule(
+                "a generated column computed from a denied one",
+            )));
+        }
+        Some(expression) => {
             let generated = generated(relation, expression, grounds)?;
-            let hidden = protected_uses(&generated.lineage, grounds)?;
-            Ok(if hidden {
+            if protected_uses(&generated.lineage, grounds)? {
                 ColumnForm::Generated(Box::new(generated))
             } else {
                 ColumnForm::Clear
-            })
+            }
         }
-        _ => Ok(rule_form(rule)),
+    };
+    // What is stored there is not what the relation's own expression gives.
+    for (_, heir) in (relation.generated_below.iter()).filter(|(a, _)| *a == attnum) {
+        let below = grounds.catalog.relation_by_oid(*heir);
+        let below = below.and_then(|heir| Some((heir, heir.column(&column.name)?.attnum)));
+        let clear = match below {
+            Some((heir, attnum)) => {
+                matches!(column_form(heir, attnum, grounds)?, ColumnForm::Clear)
+            }
+            None => false,
+        };
+        if !(clear && matches!(own, ColumnForm::Clear)) {
+            return Ok(ColumnForm::Rule(denied_rule(
+                "a column that a partition or an heir generates otherwise",
+            )));
+        }
     }
+    Ok(own)
+}
+
+/// Is an input of a generated column denied? Then the masked copy has neither.
+fn reads_denied(relation: &Relation, column: &Column, grounds: Grounds<'_>) -> bool {
+    let denied = |attnum: AttrNumber| {
+        let id = ColumnId {
+            relation: relation.oid,
+            attnum,
+        };
+        matches!(grounds.grants.rule(id).treatment, Treatment::Deny)
+    };
+    if column.inputs.contains(&0) {
+        return relation.columns.iter().any(|c| denied(c.attnum));
+    }
+    column.inputs.iter().any(|a| denied(*a))
 }
 
 fn rule_form(rule: &Arc<Rule>) -> ColumnForm {
@@ -132,7 +171,7 @@ pub(super) fn protected_uses(lineage: &Lineage, grounds: Grounds<'_>) -> Resolve
 }
 
 /// Parses and resolves a generated column's expression.
-fn generated(
+pub(super) fn generated(
     relation: &Arc<Relation>,
     expression: &str,
     grounds: Grounds<'_>,

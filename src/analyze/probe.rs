@@ -181,6 +181,7 @@ impl Tested<'_> {
             kind if kind.combines() && constraint.others.is_empty() => {
                 self.combined(constraint, hidden)
             }
+            _ if constraint.unmet && self.is_stored() => hidden.to_vec(),
             _ if self.touches(constraint, hidden) => hidden.to_vec(),
             _ if self.is_stored() => Vec::new(),
             _ => self.defaults(constraint, hidden),

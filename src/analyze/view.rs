@@ -17,7 +17,7 @@ use crate::catalog::{Column, ColumnId, Relation, RelationKind, SearchPath, TempT
 use crate::pg::{AttrNumber, sqlstate};
 use crate::policy::{Rule, Treatment};
 use crate::refusal::Refusal;
-use crate::sql::tree::{Expr, Node, Query, Statement, TableAlias, TableRef};
+use crate::sql::tree::{Query, Statement, TableAlias, TableRef};
 
 /// Definitions from the catalog name everything with its schema.
 pub(super) static CATALOG_PATH: LazyLock<SearchPath> = LazyLock::new(|| SearchPath::new(&[]));
@@ -26,7 +26,7 @@ pub(super) static CATALOG_PATH: LazyLock<SearchPath> = LazyLock::new(|| SearchPa
 pub(super) static NO_TEMP: LazyLock<TempTables> = LazyLock::new(TempTables::default);
 
 /// How deep views of views may go.
-const DEPTH: usize = 32;
+pub(super) const DEPTH: usize = 32;
 
 /// What a view is to a role.
 pub enum ViewForm {
@@ -176,7 +176,10 @@ fn identity_rules(
                 rules.insert(column.attnum, rule);
             }
             None if materialized => {
-                rules.insert(column.attnum, denied_rule());
+                rules.insert(
+                    column.attnum,
+                    denied_rule("a materialized view's column computed from protected columns"),
+                );
             }
             None => return Ok(None),
         }
@@ -210,11 +213,11 @@ fn output_rule(
     Ok(found)
 }
 
-fn denied_rule() -> Arc<Rule> {
+pub(super) fn denied_rule(origin: &str) -> Arc<Rule> {
     Arc::new(Rule {
         treatment: Treatment::Deny,
         class: "computed".into(),
-        origin: "a materialized view's column computed from protected columns".into(),
+        origin: origin.into(),
         name: "".into(),
         expired: None,
     })
@@ -229,70 +232,6 @@ pub(super) fn definition(text: &str) -> Resolve<Query> {
             sqlstate::FEATURE_NOT_SUPPORTED,
             "definition is not a single query",
         )),
-    }
-}
-
-/// Whether a row may make a view fail.
-struct MayFail(bool);
-
-/// May a row make a view of the database's own fail? Whatever is more than columns and comparisons may.
-pub(super) fn may_fail(view: &Relation, grounds: Grounds<'_>, depth: usize) -> bool {
-    if is_system(view) || view.kind != RelationKind::View {
-        return false;
-    }
-    if let Some(known) = grounds.grants.memo.get::<MayFail>(view.oid) {
-        return known.0;
-    }
-    let definition = view.definition.as_deref().map(definition);
-    let Some(Ok(mut query)) = definition.filter(|_| depth < DEPTH) else {
-        return true;
-    };
-    let fails = query.any_within(&mut |node| match node {
-        Node::Expr(e) => !is_plain(e),
-        Node::Table(TableRef::Relation(r)) => match r.name.parts.as_slice() {
-            [schema, name] => (grounds.catalog.relation(schema, name))
-                .is_none_or(|r| may_fail(r, grounds, depth.saturating_add(1))),
-            // A name of WITH.
-            _ => false,
-        },
-        Node::Table(TableRef::Function(_) | TableRef::Keyword(_)) | Node::Change(_) => true,
-        Node::Table(_) | Node::Item(_) | Node::Query(_) => false,
-    });
-    let keep = MayFail(fails);
-    grounds.grants.memo.keep(view.oid, Arc::new(keep));
-    fails
-}
-
-/// Does it fail for no row, in any view?
-fn is_plain(e: &Expr) -> bool {
-    const CALLS: &[&str] = &[
-        "avg", "bool_and", "bool_or", "count", "lower", "max", "min", "sum", "upper",
-    ];
-    match e {
-        Expr::Name(_)
-        | Expr::Column(_)
-        | Expr::Literal(_)
-        | Expr::SystemValue(_)
-        | Expr::Star(_)
-        | Expr::And(_)
-        | Expr::Or(_)
-        | Expr::Not(_)
-        | Expr::Test(..)
-        | Expr::Case { .. }
-        | Expr::Coalesce(_)
-        | Expr::NullIf(..)
-        | Expr::IsDistinct { .. }
-        | Expr::Between { .. }
-        | Expr::InList { .. }
-        | Expr::Exists(_) => true,
-        Expr::Cast(inner, _) => matches!(**inner, Expr::Literal(_)),
-        Expr::Binary(_, op, _) | Expr::QuantifiedArray { op, .. } => op.is_comparison(),
-        Expr::Array(list) => list.iter().all(is_plain),
-        Expr::Call(call) => match call.function.parts.as_slice() {
-            [name] => CALLS.contains(&name.as_str()),
-            _ => false,
-        },
-        _ => false,
     }
 }
 

@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use super::queries::Part;
 use super::rows::{Row, fingerprint};
-use super::{Catalog, Column, ForeignKey, Index, Relation, RelationKind, TypeInfo, TypeKind};
+use super::{
+    Catalog, Check, Column, ForeignKey, Index, Relation, RelationKind, TypeInfo, TypeKind,
+};
 use crate::ident::Ident;
 use crate::pg::Oid;
 
@@ -248,6 +250,7 @@ impl<'a> Builder<'a> {
                 row_type: row.number(4)?,
                 parents: Vec::new(),
                 children: Vec::new(),
+                generated_below: Vec::new(),
                 primary_key: Vec::new(),
                 indexes: Vec::new(),
                 checks: Vec::new(),
@@ -298,6 +301,7 @@ impl<'a> Builder<'a> {
                 counting_default: row.boolean(10)?,
                 inputs: row.attributes(11)?,
                 computed_when_written: row.boolean(12)?,
+                computed_when_read: row.boolean(14)?,
             };
             if let Some(relation) = self.relations.get_mut(&row.number(0)?) {
                 relation.columns.push(column);
@@ -335,11 +339,14 @@ impl<'a> Builder<'a> {
                 code_points: row.boolean(8)?,
                 expression_columns: row.attributes(5)?,
                 nulls_not_distinct: row.boolean(9)?,
-                computed: row.attributes(10)?,
-                predicate: row.attributes(11)?,
+                immediate: row.boolean(10)?,
+                attached: row.boolean(11)?,
+                computed: row.attributes(12)?,
+                predicate: row.attributes(13)?,
             };
             if let Some(relation) = self.relations.get_mut(&row.number(0)?) {
-                if row.boolean(4)? {
+                // Until the end of a transaction a deferred key is none.
+                if row.boolean(4)? && index.immediate {
                     relation.primary_key = index.columns.iter().take(keys).copied().collect();
                 }
                 relation.indexes.push(index);
@@ -354,9 +361,10 @@ impl<'a> Builder<'a> {
             let (columns, other_columns) = (row.attributes(2)?, row.attributes(4)?);
             let (on_delete, on_update) = (row.action(5)?, row.action(6)?);
             let set = row.attributes(7)?;
-            if row.text(1)? == "c" {
+            if matches!(row.text(1)?, "c" | "n") {
                 if let Some(relation) = self.relations.get_mut(&oid) {
-                    relation.checks.push(columns);
+                    let validated = row.boolean(8)?;
+                    relation.checks.push(Check { columns, validated });
                 }
                 continue;
             }
@@ -395,7 +403,37 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
+    /// From PostgreSQL 16 on a partition or an heir may have an expression of its own.
+    fn generated_below(&mut self) {
+        let mut found = Vec::new();
+        for (oid, relation) in &self.relations {
+            for column in relation.columns.iter().filter(|c| c.generated.is_some()) {
+                let mut above = relation.parents.clone();
+                let mut at = 0;
+                while let Some(parent) = above.get(at).and_then(|p| self.relations.get(p)) {
+                    at = at.saturating_add(1);
+                    let new = parent.parents.iter().filter(|p| !above.contains(p));
+                    let new: Vec<Oid> = new.copied().collect();
+                    let named = parent.column(&column.name);
+                    // Where it is computed as it is read, that of the table that is named is taken.
+                    let other =
+                        |c: &&Column| c.generated != column.generated && !c.computed_when_read;
+                    if let Some(c) = named.filter(other) {
+                        found.push((parent.oid, c.attnum, *oid));
+                    }
+                    above.extend(new);
+                }
+            }
+        }
+        for (parent, attnum, child) in found {
+            if let Some(relation) = self.relations.get_mut(&parent) {
+                relation.generated_below.push((attnum, child));
+            }
+        }
+    }
+
     fn finish(mut self) -> Catalog {
+        self.generated_below();
         for (oid, relation) in self.relations {
             let name = (relation.schema.clone(), relation.name.clone());
             // A composite type is not selectable, but its name is taken.

@@ -2,7 +2,7 @@
 //! with an error, and so tell something of the values they compare; and what PostgreSQL computes of
 //! several columns of a row, which may fail: generated columns, and entries of indexes.
 
-use super::{Catalog, Column, ColumnId, Index, Relation, TypeKind};
+use super::{Catalog, Check, Column, ColumnId, Index, Relation, TypeKind};
 use crate::pg::types::oid;
 use crate::pg::{AttrNumber, Oid};
 
@@ -54,6 +54,8 @@ pub struct Constraint {
     pub steers: Vec<AttrNumber>,
     /// It fails by the length of the values alone.
     pub by_length: bool,
+    /// Stored rows may not meet it, and are asked when they are written again.
+    pub unmet: bool,
 }
 
 impl ConstraintKind {
@@ -98,6 +100,34 @@ impl Catalog {
         })
     }
 
+    /// What a partition alone asks of a row that comes to it: expressions, even of one column, whose values
+    /// the rows of other partitions do not have, and columns that are NOT NULL.
+    fn apart(&self, child: &Relation, relation: &Relation) -> Vec<Constraint> {
+        let mut found = Vec::new();
+        for index in child.indexes.iter().filter(|i| !i.attached) {
+            for columns in [&index.computed, &index.predicate] {
+                found.extend(computed(ConstraintKind::Index, child, columns));
+            }
+            found.extend(self.limited(child, index));
+        }
+        for column in &child.columns {
+            let above = relation.column(&column.name);
+            let same = above.is_some_and(|c| c.generated == column.generated);
+            if column.computed_when_written && !same {
+                let kind = ConstraintKind::Generated;
+                found.extend(computed(kind, child, &column.inputs));
+            }
+            if column.not_null && !above.is_some_and(|c| c.not_null) {
+                found.push(Constraint {
+                    columns: vec![column.attnum],
+                    nulls: true,
+                    ..Constraint::new(ConstraintKind::Check)
+                });
+            }
+        }
+        found
+    }
+
     /// What is found of a relation, its partitions and heirs.
     pub(super) fn with_heirs(
         &self,
@@ -113,7 +143,13 @@ impl Catalog {
                 let name = &child.attribute(*attnum)?.name;
                 relation.column(name).map(|c| c.attnum)
             };
-            for mut c in find(child) {
+            let moved = if divided.is_empty() {
+                Vec::new()
+            } else {
+                self.apart(child, relation)
+            };
+            let met = find(child).into_iter().map(|c| (c, false));
+            for (mut c, apart) in met.chain(moved.into_iter().map(|c| (c, true))) {
                 // What only the child has is compared all the same.
                 let of_child = |attnum: &AttrNumber| ColumnId {
                     relation: child.oid,
@@ -132,8 +168,11 @@ impl Catalog {
                     *columns = columns.iter().filter_map(renumbered).collect();
                 }
                 // One that not every row meets tells which rows are in this partition.
-                if !found.iter().any(|f| f.tests_like(&c)) {
+                if apart || !found.iter().any(|f| f.tests_like(&c)) {
                     c.columns.extend(&divided);
+                }
+                if apart && c.kind.combines() {
+                    c.steers.extend(&divided);
                 }
                 found.push(c);
             }
@@ -170,11 +209,12 @@ impl Catalog {
         if !relation.partition_key.is_empty() {
             found.extend(self.parts(relation));
         }
-        for columns in &relation.checks {
+        for Check { columns, validated } in &relation.checks {
             let all = columns.is_empty() || columns.contains(&0);
             found.push(Constraint {
                 columns: expanded(relation, if all { &[0] } else { columns }),
                 nulls: true,
+                unmet: !validated,
                 ..Constraint::new(ConstraintKind::Check)
             });
         }
@@ -295,6 +335,7 @@ impl Constraint {
             strict: Vec::new(),
             steers: Vec::new(),
             by_length: false,
+            unmet: false,
         }
     }
 
@@ -306,6 +347,7 @@ impl Constraint {
             && self.nulls == other.nulls
             && self.strict == other.strict
             && self.steers == other.steers
+            && self.unmet == other.unmet
     }
 }
 
@@ -352,8 +394,17 @@ fn combined(
     relation: &Relation,
     columns: &[AttrNumber],
 ) -> Option<Constraint> {
+    computed(kind, relation, columns).filter(|c| c.columns.len() > 1)
+}
+
+/// What is computed.
+fn computed(
+    kind: ConstraintKind,
+    relation: &Relation,
+    columns: &[AttrNumber],
+) -> Option<Constraint> {
     let columns = expanded(relation, columns);
-    (columns.len() > 1).then(|| Constraint {
+    (!columns.is_empty()).then(|| Constraint {
         steers: columns.clone(),
         columns,
         nulls: true,

@@ -22,7 +22,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use self::constraint::{Constraint, ConstraintKind};
-pub use self::relation::{Action, Column, ColumnId, ForeignKey, Index, Relation, RelationKind};
+pub use self::relation::{
+    Action, Check, Column, ColumnId, ForeignKey, Index, Relation, RelationKind,
+};
 pub use self::search_path::{SearchPath, split_search_path};
 pub use self::temp::TempTables;
 pub use self::types::{

@@ -147,9 +147,10 @@ SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod,
                        pg_catalog.regexp_matches(d.adbin::pg_catalog.text, ':varattno (-?[0-9]+)', 'g')
                          AS m (found)
                   WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum) END,
-       a.attgenerated = 's',
+       a.attgenerated = 's' OR a.attgenerated <> '' AND a.attnotnull,
        COALESCE((SELECT d.oid FROM pg_catalog.pg_attrdef d
-                 WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum), 0)
+                 WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum), 0),
+       a.attgenerated = 'v'
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND c.relpersistence <> 't'
@@ -196,7 +197,8 @@ SELECT i.indrelid, c.relname, i.indkey, i.indisunique, i.indisprimary,
        AND EXISTS (SELECT FROM pg_catalog.pg_opclass o JOIN pg_catalog.pg_am m ON m.oid = o.opcmethod
                    WHERE o.oid = i.indclass[0] AND o.opcdefault AND m.amname = 'btree'
                      AND o.opcintype = 'pg_catalog.text'::pg_catalog.regtype),
-       i.indnullsnotdistinct,
+       i.indnullsnotdistinct, i.indimmediate,
+       EXISTS (SELECT FROM pg_catalog.pg_inherits h WHERE h.inhrelid = i.indexrelid),
        (SELECT pg_catalog.string_agg(DISTINCT m.found[1], ' ')
         FROM pg_catalog.regexp_matches(i.indexprs::pg_catalog.text, ':varattno (-?[0-9]+)', 'g')
                AS m (found)),
@@ -208,14 +210,15 @@ JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
 WHERE c.relpersistence <> 't'
 ORDER BY i.indrelid, i.indexrelid";
 
-/// `conkey` of a CHECK is what its expression names. PostgreSQL's own tables have none.
+/// `conkey` of a CHECK is what its expression names. PostgreSQL's own tables have none. NOT NULL is one since
+/// PostgreSQL 18, and asked for where stored rows may not meet it.
 const CONSTRAINTS: &str = "\
 SELECT c.conrelid, c.contype, pg_catalog.array_to_string(c.conkey, ' '), c.confrelid,
        pg_catalog.array_to_string(c.confkey, ' '), c.confdeltype, c.confupdtype,
-       pg_catalog.array_to_string(COALESCE(c.confdelsetcols, c.conkey), ' ')
+       pg_catalog.array_to_string(COALESCE(c.confdelsetcols, c.conkey), ' '), c.convalidated
 FROM pg_catalog.pg_constraint c
 JOIN pg_catalog.pg_class r ON r.oid = c.conrelid
-WHERE c.contype IN ('c', 'f') AND r.relpersistence <> 't'
+WHERE (c.contype IN ('c', 'f') OR c.contype = 'n' AND NOT c.convalidated) AND r.relpersistence <> 't'
 ORDER BY c.conrelid, c.oid";
 
 /// Views of the server itself are never expanded (their columns are listed instead), and printing
@@ -283,7 +286,7 @@ reached AS
    UNION
    SELECT r.type, m.found[1]::pg_catalog.oid
    FROM reached r JOIN tree t ON t.type = r.by,
-        pg_catalog.regexp_matches(t.tree, ':resulttype ([0-9]+)', 'g') AS m (found)),
+        pg_catalog.regexp_matches(t.tree, ':(?:resulttype|typid) ([0-9]+)', 'g') AS m (found)),
 called AS
   (SELECT t.type AS by, m.found[1]::pg_catalog.oid AS function
    FROM tree t, pg_catalog.regexp_matches(t.tree, '[{]FUNCEXPR :funcid ([0-9]+)', 'g') AS m (found)

@@ -57,12 +57,14 @@ pub struct Relation {
     pub parents: Vec<Oid>,
     /// Children.
     pub children: Vec<Oid>,
+    /// Columns that a partition or an heir, which is named here, generates otherwise.
+    pub generated_below: Vec<(AttrNumber, Oid)>,
     /// Attribute numbers of the primary key, in key order.
     pub primary_key: Vec<AttrNumber>,
     /// Indexes that hold columns: for the row-order rule and `doctor`.
     pub indexes: Vec<Index>,
-    /// Columns each CHECK constraint names; none if it names the row as a whole.
-    pub checks: Vec<Vec<AttrNumber>>,
+    /// CHECK constraints, and NOT NULL where stored rows may not meet it.
+    pub checks: Vec<Check>,
     /// FOREIGN KEY constraints of its own.
     pub foreign_keys: Vec<ForeignKey>,
     /// FOREIGN KEY constraints of other relations that refer to it.
@@ -132,8 +134,19 @@ pub struct Column {
     pub counting_default: bool,
     /// Columns a generation expression reads.
     pub inputs: Vec<AttrNumber>,
-    /// Generated, and computed when a row is written rather than when it is read.
+    /// Generated, and computed when a row is written.
     pub computed_when_written: bool,
+    /// Generated, and computed when a row is read.
+    pub computed_when_read: bool,
+}
+
+/// A condition that written rows meet.
+#[derive(Clone)]
+pub struct Check {
+    /// Columns it names; none if it names the row as a whole.
+    pub columns: Vec<AttrNumber>,
+    /// Stored rows have met it.
+    pub validated: bool,
 }
 
 /// An index's columns.
@@ -147,6 +160,10 @@ pub struct Index {
     pub keys: usize,
     /// Unique.
     pub unique: bool,
+    /// It is enforced at once, and not only at the end of a transaction.
+    pub immediate: bool,
+    /// It is a part of an index of the partitioned table.
+    pub attached: bool,
     /// It enforces an EXCLUDE constraint.
     pub exclusion: bool,
     /// A btree over all rows of which the first column is a text, in the order of its code points: texts

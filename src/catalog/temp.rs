@@ -79,6 +79,7 @@ pub fn temp_table(name: &Ident, columns: &[(Ident, Option<Oid>)]) -> Arc<Relatio
                 counting_default: false,
                 inputs: Vec::new(),
                 computed_when_written: false,
+                computed_when_read: false,
             })
             .collect(),
         attributes: 0,
@@ -86,6 +87,7 @@ pub fn temp_table(name: &Ident, columns: &[(Ident, Option<Oid>)]) -> Arc<Relatio
         row_type: 0,
         parents: Vec::new(),
         children: Vec::new(),
+        generated_below: Vec::new(),
         primary_key: Vec::new(),
         indexes: Vec::new(),
         checks: Vec::new(),

@@ -63,7 +63,9 @@ fn a_database_is_read_as_it_is() {
     assert!(!column("price").computed_when_written && column("price").inputs.is_empty());
 
     let bills = relation(&catalog, "bills");
-    assert_eq!(bills.checks, [[2]]);
+    assert_eq!(bills.checks.len(), 1);
+    assert_eq!(bills.checks[0].columns, [2]);
+    assert!(bills.checks[0].validated);
     let [to_buyer] = bills.foreign_keys.as_slice() else {
         panic!()
     };

@@ -143,7 +143,10 @@ impl Order<'_> {
         }
         table.indexes.iter().any(|index| {
             let keys = index.columns.get(..index.keys).unwrap_or_default();
-            index.unique && index.predicate.is_empty() && keys.iter().all(|a| equal.contains(a))
+            index.unique
+                && index.immediate
+                && index.predicate.is_empty()
+                && keys.iter().all(|a| equal.contains(a))
         })
     }
 

@@ -141,7 +141,12 @@ impl Order<'_> {
             };
             let decided = self.decisions.columns.get(&source);
             if decided.is_some_and(|d| matches!(d.place, Place::Stored | Place::Output)) {
-                read.push(attnum);
+                // A column that is computed is read as what it is computed from.
+                let computed = table.attribute(attnum).filter(|c| c.computed_when_read);
+                match computed {
+                    Some(column) => read.extend(&column.inputs),
+                    None => read.push(attnum),
+                }
             }
         }
         (table.indexes.iter()).all(|i| read.iter().any(|a| !i.columns.contains(a)))

@@ -1,0 +1,186 @@
+//! What PostgreSQL computes, tests and orders otherwise than a table's definition says at first sight: partitions
+//! with expressions and indexes of their own, keys that are deferred, conditions that stored rows have not met,
+//! columns that are computed as they are read. None of it tells of values the role does not see.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use crate::support::client::{Answer, Client};
+use crate::support::stage::{Role, Stage};
+
+/// The oldest version it is of, what is sent, and the SQLSTATE it is refused with, or what is answered.
+const CASES: &[(u32, &str, Result<&str, &str>)] = &[
+    // Success would tell what is stored.
+    (15, "UPDATE bonuses SET n = n WHERE id = 1", Err("42501")),
+    (15, "UPDATE shifts SET n = 2 WHERE id = 5", Err("42501")),
+    (15, "UPDATE tours SET n = 2 WHERE id = 5", Err("42501")),
+    (
+        18,
+        "UPDATE guesses SET n = 30001 WHERE id = 1",
+        Err("42501"),
+    ),
+    (18, "UPDATE unpaid SET n = n WHERE id = 5", Err("42501")),
+    // An index that each partition has tells nothing.
+    (15, "UPDATE calls SET n = 2 WHERE id = 5", Ok("UPDATE 1")),
+    // Of a denied column nothing is computed.
+    (15, "SELECT id FROM vaults", Ok("1")),
+    (15, "SELECT * FROM vaults", Ok("1")),
+    (15, "SELECT label FROM vaults", Err("42501")),
+    // One error for both.
+    (
+        15,
+        "SELECT sum(share) FROM quotas WHERE team = 'team 2' AND id IN (2, 7)",
+        Err("0A000"),
+    ),
+    (
+        15,
+        "SELECT share FROM quotas WHERE team = 'team 2' AND id IN (2, 7)",
+        Err("0A000"),
+    ),
+    (
+        15,
+        "SELECT EXISTS (SELECT 1 FROM quotas WHERE team = 'team 2' AND share > 0)",
+        Err("0A000"),
+    ),
+    (
+        15,
+        "SELECT count(shown) FROM quotas WHERE team = 'team 2' AND id IN (2, 7)",
+        Ok("2"),
+    ),
+    (
+        18,
+        "SELECT sum(d) FROM rates_of WHERE team = 'team 2' AND id IN (2, 7)",
+        Err("0A000"),
+    ),
+    (
+        18,
+        "SELECT EXISTS (SELECT 1 FROM rates_of WHERE team = 'team 2' AND d > 0)",
+        Err("0A000"),
+    ),
+    // The role writes what decides how it is spelled.
+    (
+        18,
+        "SELECT y FROM rates_of WHERE team = 'team 2' AND id IN (7, 197) GROUP BY y",
+        Ok("1.00"),
+    ),
+    // A partition's own expression.
+    (16, "SELECT id, kind FROM posts WHERE id = 5", Ok("5 | 3")),
+    (16, "SELECT code FROM posts", Err("42501")),
+    (16, "SELECT pay FROM posts", Err("42501")),
+    (16, "SELECT * FROM posts WHERE id = 5", Ok("5 | 1 | 0 | 3")),
+    (
+        16,
+        "SELECT id FROM posts WHERE code LIKE '3%'",
+        Err("42501"),
+    ),
+    (
+        16,
+        "UPDATE posts SET n = 1 WHERE id = 5 RETURNING code",
+        Err("42501"),
+    ),
+    (16, "SELECT pay FROM posts_1 WHERE id = 5", Ok("2")),
+    // The type's input would call a function of the database's own.
+    (
+        16,
+        "SELECT pg_input_is_valid('1', 'integer'), pg_input_is_valid('x', 'numeric(4,2)')",
+        Ok("t | f"),
+    ),
+    (
+        16,
+        "SELECT message FROM pg_input_error_info('x', 'int4[]') WHERE message IS NULL",
+        Ok(""),
+    ),
+    (
+        16,
+        "SELECT pg_input_is_valid('30001', 'public.paid')",
+        Err("42501"),
+    ),
+    (
+        16,
+        "SELECT pg_input_is_valid('{30001}', 'public.paid[]')",
+        Err("42501"),
+    ),
+    (
+        16,
+        "SELECT pg_input_is_valid('30001', t) FROM (VALUES ('public.paid')) v (t)",
+        Err("42501"),
+    ),
+    (
+        16,
+        "SELECT * FROM pg_input_error_info('30001', 'paid')",
+        Err("42501"),
+    ),
+    (17, "SELECT '{\"a\": \"30001\"}'::holds", Err("42501")),
+];
+
+#[test]
+fn nothing_below_a_table_tells_of_it() {
+    let wing = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/heirs");
+    let stage = Stage::build(Some(&wing));
+    let version = stage
+        .direct("clinic")
+        .simple("SELECT current_setting('server_version_num')::int / 10000");
+    let Answer::Rows(version, _) = version else {
+        panic!("{version:?}");
+    };
+    let version: u32 = version[0].parse().unwrap();
+    let mut owner = stage.direct("clinic");
+    for table in ["quotas", "rates_of"] {
+        owner.simple(&format!("UPDATE {table} SET q = 0 WHERE id IN (2, 197)"));
+        owner.simple(&format!("UPDATE {table} SET p = 2147483647 WHERE id = 7"));
+        owner.simple(&format!("VACUUM ANALYZE {table}"));
+    }
+    let mut client = stage.connect(Role::Support);
+    for (since, sql, expected) in CASES {
+        if *since > version {
+            continue;
+        }
+        for answer in [client.simple(sql), client.extended(sql)] {
+            match (&answer, expected) {
+                (Answer::Rows(rows, tags), Ok(expected)) => {
+                    let shown = if rows.is_empty() && !tags[0].starts_with("SELECT") {
+                        tags
+                    } else {
+                        rows
+                    };
+                    assert_eq!(shown.join("\n"), *expected, "{sql}");
+                }
+                (Answer::Error(state, _), Err(expected)) => assert_eq!(state, expected, "{sql}"),
+                _ => panic!("{sql}: {answer:?}"),
+            }
+        }
+    }
+    deferred_keys_are_none_yet(&mut client);
+    if version >= 18 {
+        draws(&mut client, "SELECT place FROM lists LIMIT 1");
+    }
+}
+
+/// Two rows have one key, until the transaction ends.
+fn deferred_keys_are_none_yet(client: &mut Client) {
+    client.simple("BEGIN");
+    client.simple("UPDATE ledgers SET n = id, id = 100000 WHERE id IN (1, 2)");
+    draws(
+        client,
+        "SELECT n FROM ledgers WHERE id = 100000 ORDER BY id LIMIT 1",
+    );
+    draws(
+        client,
+        "SELECT array_agg(n ORDER BY id) FROM ledgers WHERE id = 100000",
+    );
+    draws(
+        client,
+        "SELECT DISTINCT ON (id) n FROM ledgers WHERE id = 100000 ORDER BY id",
+    );
+    client.simple("ROLLBACK");
+}
+
+/// Of forty times it is one row for some and another for the rest.
+fn draws(client: &mut Client, sql: &str) {
+    let answers = (0..40).map(|_| match client.simple(sql) {
+        Answer::Rows(rows, _) => rows,
+        other @ Answer::Error(..) => panic!("{sql}: {other:?}"),
+    });
+    let different: HashSet<_> = answers.collect();
+    assert!(different.len() > 1, "always {different:?}: {sql}");
+}
