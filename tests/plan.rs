@@ -502,8 +502,8 @@ fn abbreviations(stage: &Stage) -> Vec<Abbreviation> {
 }
 
 /// `<pin "crm"."patients">` for the checks that tie a statement to the catalog it was planned on: each
-/// relation, then `name COLUMN` for a column checked by name, `rule` for a view's, `children`. `(…)`
-/// for the list that binds a relation's columns by position.
+/// relation, then `name COLUMN` for a column checked by name, `rule` for a view's, `expression` for a
+/// generated column's, `children`. `(…)` for the list that binds a relation's columns by position.
 fn without_pins(catalog: &pgveil::catalog::Catalog, sql: &str) -> String {
     const START: &str = "CASE WHEN \"pg_catalog\".\"oideq\"('";
     const END: &str =
@@ -516,6 +516,7 @@ fn without_pins(catalog: &pgveil::catalog::Catalog, sql: &str) -> String {
             let quoted: Vec<&str> = check.split('\'').skip(1).step_by(2).collect();
             match () {
                 () if check.contains("\"oideq\"") => words.push(quoted[0].to_owned()),
+                () if check.contains("'2604'") => words.push("expression".to_owned()),
                 () if check.contains("object_names") => words.push(format!("name {}", quoted[4])),
                 () if check.contains("pg_rewrite") => words.push("rule".to_owned()),
                 () if check.contains("pg_partition_tree") || check.contains("pg_inherits") => {

@@ -231,7 +231,10 @@ impl Walk<'_> {
         let decided = (self.decisions.columns).get(&Source::Column { relation, attnum });
         let clear =
             decided.is_none_or(|d| d.place == Place::Stored && matches!(d.form, ColumnForm::Clear));
-        let name = used.relation.attribute(attnum)?.name.clone();
+        // What is computed as it is read may fail, and a condition beside it may see to it that it is not.
+        let found = used.relation.attribute(attnum)?;
+        let clear = clear && !found.computed_when_read;
+        let name = found.name.clone();
         let over_relation = Expr::Column(Column {
             qualifier: Some(Ident::exact(INNER_ALIAS)),
             name,

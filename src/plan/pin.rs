@@ -18,6 +18,7 @@
 //!   the stricter levels a view is not proven, and the statement fails. COPY, EXECUTE, DECLARE and CREATE
 //!   TABLE AS take theirs before they lock what the query in them reads; the row they still see then
 //!   has an `xmax`, of the transaction that replaced it.
+//! - *Generated columns*: by the default that holds the expression, which another one replaces.
 //! - *Partitions and children*: none but the known ones. That a table without children is made a
 //!   parent (`ALTER TABLE … INHERIT`) is not seen before the next reading of the catalog.
 //!
@@ -29,7 +30,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::analyze::lineage::RelationUse;
-use crate::catalog::{Catalog, Relation, RelationKind};
+use crate::catalog::{Catalog, Column, Relation, RelationKind};
 use crate::pg::{AttrNumber, Oid};
 use crate::sql::print::{Pin, UNPROVEN};
 
@@ -54,6 +55,8 @@ pub(super) fn pin(used: &RelationUse, catalog: &Catalog) -> Option<Pin> {
         checks.push(no_new_attribute(relation));
         columns = relation.columns.iter().map(|c| c.name.clone()).collect();
     }
+    let generated = used.columns.keys().filter_map(|a| relation.attribute(*a));
+    checks.extend(generated.filter_map(same_expression));
     same_views(relation, catalog, &mut checks);
     checks.extend(same_children(relation, catalog));
     Some(Pin { columns, checks })
@@ -128,6 +131,17 @@ fn same_name(relation: &Relation, attnum: AttrNumber) -> Option<String> {
         oid(1259),
         oid(relation.oid),
         parts.join(", ")
+    ))
+}
+
+/// A generated column is still computed as it was: `ALTER COLUMN … SET EXPRESSION`, PostgreSQL 17, puts
+/// another default in the place of its own. `2604` is `pg_attrdef` among the catalogs.
+fn same_expression(column: &Column) -> Option<String> {
+    column.generated.as_ref()?;
+    Some(format!(
+        "(\"pg_catalog\".\"pg_identify_object_as_address\"({}, {}, 0)).\"object_names\" IS NOT NULL",
+        oid(2604),
+        oid(column.default_oid)
     ))
 }
 

@@ -57,6 +57,38 @@ const CASES: &[(u32, &str, Result<&str, &str>)] = &[
         "SELECT EXISTS (SELECT 1 FROM rates_of WHERE team = 'team 2' AND d > 0)",
         Err("0A000"),
     ),
+    // DISTINCT and rank() stop at the first row, unless they are kept from it.
+    (
+        15,
+        "SELECT DISTINCT team FROM quotas WHERE team = 'team 2' AND id IN (7, 197) AND CASE id WHEN 7 THEN 1 / (id - 7) = 0 ELSE true END",
+        Err("0A000"),
+    ),
+    (
+        15,
+        "SELECT DISTINCT 1, now() FROM quotas WHERE team = 'team 2' AND id IN (7, 197) AND CASE id WHEN 7 THEN 1 / (id - 7) = 0 ELSE true END",
+        Err("0A000"),
+    ),
+    (
+        15,
+        "SELECT DISTINCT team FROM quotas WHERE team = 'team 2' AND id IN (7, 197) AND CASE id WHEN 197 THEN 1 / (id - 197) = 0 ELSE true END",
+        Err("0A000"),
+    ),
+    (
+        15,
+        "SELECT count(*) FROM (SELECT rank() OVER () AS r FROM quotas WHERE team = 'team 2' AND id IN (7, 197) AND CASE id WHEN 7 THEN 1 / (id - 7) = 0 ELSE true END) z WHERE r <= 0",
+        Err("0A000"),
+    ),
+    (
+        15,
+        "SELECT count(*) FROM (SELECT dense_rank() OVER () AS r FROM quotas WHERE team = 'team 2' AND id IN (7, 197) AND CASE id WHEN 197 THEN 1 / (id - 197) = 0 ELSE true END) z WHERE r < 1",
+        Err("0A000"),
+    ),
+    // The condition that guards it is asked first.
+    (
+        18,
+        "SELECT count(team || 'x') FROM rates_of WHERE q <> 0 AND d > 0 AND id < 5",
+        Ok("3"),
+    ),
     // The role writes what decides how it is spelled.
     (
         18,
@@ -124,11 +156,15 @@ fn nothing_below_a_table_tells_of_it() {
         panic!("{version:?}");
     };
     let version: u32 = version[0].parse().unwrap();
-    let mut owner = stage.direct("clinic");
     for table in ["quotas", "rates_of"] {
-        owner.simple(&format!("UPDATE {table} SET q = 0 WHERE id IN (2, 197)"));
-        owner.simple(&format!("UPDATE {table} SET p = 2147483647 WHERE id = 7"));
-        owner.simple(&format!("VACUUM ANALYZE {table}"));
+        let written = format!("UPDATE {table} SET q = 0 WHERE id IN (2, 197)");
+        stage.cluster.run("clinic", &written).unwrap();
+        let written = format!("UPDATE {table} SET p = 2147483647 WHERE id = 7");
+        stage.cluster.run("clinic", &written).unwrap();
+        stage
+            .cluster
+            .run("clinic", &format!("VACUUM ANALYZE {table}"))
+            .unwrap();
     }
     let mut client = stage.connect(Role::Support);
     for (since, sql, expected) in CASES {
@@ -150,7 +186,26 @@ fn nothing_below_a_table_tells_of_it() {
             }
         }
     }
+    let counted = client.simple("SELECT count(n_live_tup) FROM pg_stat_user_tables");
+    assert_eq!(
+        counted,
+        Answer::Rows(vec!["0".to_owned()], vec!["SELECT 1".to_owned()])
+    );
     deferred_keys_are_none_yet(&mut client);
+    locks_tell_nothing(&stage, &mut client);
+    if version >= 16 {
+        draws(
+            &mut client,
+            "SELECT JSON_ARRAY(SELECT id FROM quotas WHERE team = 'team 2')",
+        );
+        draws(
+            &mut client,
+            "SELECT JSON_ARRAY(SELECT id FROM quotas WHERE team = 'team 2' RETURNING jsonb) -> 0",
+        );
+    }
+    if version >= 17 {
+        expressions_change(&stage, &mut client);
+    }
     if version >= 18 {
         draws(&mut client, "SELECT place FROM lists LIMIT 1");
     }
@@ -183,4 +238,44 @@ fn draws(client: &mut Client, sql: &str) {
     });
     let different: HashSet<_> = answers.collect();
     assert!(different.len() > 1, "always {different:?}: {sql}");
+}
+
+/// Another session sees which row is locked, and by the lock on a partition where a row may be.
+fn locks_tell_nothing(stage: &Stage, client: &mut Client) {
+    let team = "SELECT id FROM quotas WHERE team = 'team 2'";
+    let mut other = stage.direct("clinic");
+    let locked = (0..40).map(|_| {
+        client.simple("BEGIN");
+        client.simple(&format!("SELECT EXISTS ({team} FOR UPDATE)"));
+        let free = other.simple(&format!("{team} ORDER BY id FOR UPDATE SKIP LOCKED"));
+        client.simple("ROLLBACK");
+        match free {
+            Answer::Rows(rows, _) => rows,
+            other @ Answer::Error(..) => panic!("{other:?}"),
+        }
+    });
+    let different: HashSet<_> = locked.collect();
+    assert!(different.len() > 1, "always {different:?}");
+    let shown = client.simple("SELECT count(relation) FROM pg_locks");
+    assert_eq!(
+        shown,
+        Answer::Rows(vec!["0".to_owned()], vec!["SELECT 1".to_owned()])
+    );
+}
+
+/// `SET EXPRESSION`: what is planned on the older catalog is not answered from the newer.
+fn expressions_change(stage: &Stage, client: &mut Client) {
+    let before = "SELECT kept FROM moved WHERE id = 3";
+    client.simple(&format!("PREPARE kept AS {before}"));
+    let shown = Answer::Rows(vec!["4".to_owned()], vec!["SELECT 1".to_owned()]);
+    assert_eq!(client.simple("EXECUTE kept"), shown);
+    assert_eq!(client.simple(before), shown);
+    let change = "ALTER TABLE moved ALTER kept SET EXPRESSION AS (wage)";
+    stage.cluster.run("clinic", change).unwrap();
+    for answer in [client.simple(before), client.simple("EXECUTE kept")] {
+        match answer {
+            Answer::Error(state, _) => assert_eq!(state, "40001"),
+            Answer::Rows(rows, _) => assert_eq!(rows, ["0"], "stored, not masked"),
+        }
+    }
 }

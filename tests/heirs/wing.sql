@@ -38,6 +38,9 @@ INSERT INTO quotas SELECT g, 'team ' || g % 5, 30000 + g * 7919 % 10000,
                           1, 1
 FROM generate_series(1, 200) g;
 
+CREATE TABLE moved (id int PRIMARY KEY, wage int, kept int GENERATED ALWAYS AS (id + 1) STORED);
+INSERT INTO moved SELECT g, 30000 + g FROM generate_series(1, 9) g;
+
 DO $$ BEGIN
 IF current_setting('server_version_num')::int >= 160000 THEN
   CREATE TABLE posts (id int, n int, wage int, code text GENERATED ALWAYS AS (n::text) STORED,
@@ -78,7 +81,7 @@ ELSE
   -- The policy names them.
   CREATE TABLE guesses (id int, n int, wage int);
   CREATE TABLE lists (id int, n int, wage int);
-  CREATE TABLE rates_of (id int, q int, wage int);
+  CREATE TABLE rates_of (id int, q int, p int, wage int);
   CREATE TABLE unpaid (id int, n int, wage int);
 END IF;
 END $$;

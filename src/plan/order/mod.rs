@@ -38,6 +38,7 @@
 
 mod calls;
 mod changes;
+mod distinct;
 mod early;
 mod identity;
 mod key;
@@ -62,8 +63,8 @@ use crate::analyze::{ColumnForm, Grounds, exposed_order};
 use crate::policy::Treatment;
 use crate::refusal::Refusal;
 use crate::sql::tree::{
-    Assignment, ConflictAction, Expr, InsertSource, JoinKind, Part, Query, RelationId, SelectItem,
-    Statement, TableRef, Walked,
+    Assignment, ConflictAction, Expr, InsertSource, JoinKind, Node, Part, Query, RelationId,
+    SelectItem, Statement, TableRef, Walked,
 };
 
 /// One walk over one resolved statement.
@@ -83,6 +84,8 @@ struct Order<'a> {
     ctes: Vec<Seen>,
     /// A query around this one is exposed: an aggregate here may be an aggregate of its rows.
     above: bool,
+    /// A row may make the statement fail wherever it is looked at, or is locked: either tells that it was.
+    telling: bool,
     /// PostgreSQL may move a condition here, from the SELECT around, that may fail.
     pushed: bool,
     /// Calls met so far whose results may tell in which order they were called.
@@ -129,6 +132,7 @@ pub(super) fn settle(
         met: Vec::new(),
         ctes: Vec::new(),
         above: false,
+        telling: false,
         pushed: false,
         counting: Cell::new(0),
         beneath: Cell::new(0),
@@ -152,6 +156,9 @@ pub(super) fn settle(
         Delivery::Rows | Delivery::Stream => Reader::Client,
     };
     let mut order = order;
+    let locks = |node: Node<'_>| matches!(node, Node::Query(q) if !q.locking.is_empty());
+    order.telling = raising::everywhere(lineage) || statement.any_within(&mut { locks });
+    order.distinct(statement)?;
     order.statement(statement, reader)?;
     if lineage.spelled {
         order.show_spelled(statement)?;
@@ -361,6 +368,11 @@ impl Order<'_> {
                 self.beneath.set(calls.1);
                 return Ok(());
             }
+            // JSON_ARRAY(query) keeps their order.
+            Expr::Keyword(form) => form.parts(&mut |part| match part {
+                Part::Expr(inner) => self.expr(inner, level),
+                Part::Query(q) => self.inner(q, Reader::Sequence, level),
+            })?,
             // It has one row, or is an error.
             Expr::Subquery(q) => return self.inner(q, Reader::Set, level),
             _ => e.parts(&mut |part| self.part(part, level))?,

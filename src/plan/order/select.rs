@@ -31,7 +31,7 @@ impl Order<'_> {
     /// Adds what a query needs. Do its rows come in an order that tells nothing?
     pub(super) fn query(&mut self, q: &mut Query, reader: Reader) -> Result<bool, Refusal> {
         let (scope, first) = (self.ctes.len(), self.met.len());
-        let parted = q.with.is_some() && (raising::everywhere(self.lineage) || raising::query(q));
+        let parted = q.with.is_some() && (self.telling || raising::query(q));
         let pushed = self.pushed;
         self.pushed |= parted;
         self.with(q.with.as_mut(), Reader::of_failing(self.pushed))?;
@@ -66,9 +66,7 @@ impl Order<'_> {
         // By an error, whoever stops at a row tells which it was.
         let stops = matches!(reader, Reader::Existence | Reader::Member);
         let fails = |q: &mut Query| {
-            raising::everywhere(self.lineage)
-                || raising::query(q)
-                || q.any_within(&mut |node| self.names_failing(node))
+            self.telling || raising::query(q) || q.any_within(&mut |node| self.names_failing(node))
         };
         let told = stops && !limited && fails(q);
         let seen = match reader {
@@ -80,6 +78,12 @@ impl Order<'_> {
             Reader::Loop => limited,
         };
         if !seen {
+            // A condition on what a window function gives may end its reading, unless it is kept out.
+            let around = matches!(reader, Reader::Set | Reader::Join);
+            if around && !limited && has_window(&q.body) && fails(q) {
+                let limit = q.limit.get_or_insert_with(Limit::none);
+                limit.offset.get_or_insert_with(zero);
+            }
             return Ok(false);
         }
         if reader == Reader::Loop {
@@ -215,7 +219,7 @@ impl Order<'_> {
         let first = self.met.len();
         let mut calls = self.counting.get();
         let failing = self.pushed
-            || raising::everywhere(self.lineage)
+            || self.telling
             || raising::looked_for(s)
             || (s.from.iter_mut()).any(|t| t.any_within(&mut |node| self.names_failing(node)))
             || (s.filter.iter_mut()).any(|e| e.any_within(&mut |node| self.names_failing(node)));
@@ -393,4 +397,23 @@ pub(super) fn names(q: &mut Query, name: &Ident) -> bool {
         Node::Table(TableRef::Relation(r)) => r.id.is_none() && r.name.parts.last() == Some(name),
         _ => false,
     })
+}
+
+/// Has a SELECT window functions?
+fn has_window(body: &SetExpr) -> bool {
+    let SetExpr::Select(s) = body else {
+        return false;
+    };
+    let mut s = s.clone();
+    s.items.iter_mut().any(|item| match item {
+        SelectItem::Expr { expr, .. } => {
+            is_window(expr)
+                || expr.any_within(&mut |node| matches!(node, Node::Expr(e) if is_window(e)))
+        }
+        SelectItem::Star(_) | SelectItem::FieldStar(_) => false,
+    })
+}
+
+fn is_window(e: &Expr) -> bool {
+    matches!(e, Expr::Call(call) if call.over.is_some())
 }
