@@ -9,7 +9,7 @@ use super::object_name::ObjectKind;
 use super::query::rename;
 use super::scope::{CteFrame, Scope};
 use super::{Analyzer, Resolve};
-use crate::catalog::CastContext;
+use crate::catalog::{CastContext, TypeKind};
 use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::pg::types::oid;
@@ -170,13 +170,13 @@ impl Analyzer<'_> {
         self.expr(e, at.scope, at.ctes).map(Some)
     }
 
-    /// A function, or several, in FROM: its alias and columns.
+    /// A function, or several, in FROM: its alias and columns, and whether it gives values rather than rows.
     pub(super) fn table_function(
         &mut self,
         f: &mut TableFunction,
         scope: &Scope<'_>,
         ctes: Option<&CteFrame<'_>>,
-    ) -> Resolve<(Ident, Vec<OutputColumn>)> {
+    ) -> Resolve<(Ident, Vec<OutputColumn>, bool)> {
         let default = f
             .functions
             .first()
@@ -189,6 +189,7 @@ impl Analyzer<'_> {
         one_array_each(f);
         let mut outputs = Vec::new();
         let alone = f.functions.len() == 1;
+        let mut scalar = alone && !f.ordinality && f.columns.is_empty();
         for item in &mut f.functions {
             if item.call.over.is_some() || item.call.filter.is_some() {
                 return Err(Refusal::error(
@@ -235,6 +236,12 @@ impl Analyzer<'_> {
                 }
                 typed
             };
+            scalar &= chosen.result.is_some_and(|ty| {
+                let found = self.grounds.catalog.types.get(&ty);
+                found.is_some_and(|t| {
+                    !matches!(t.kind, TypeKind::Composite { .. } | TypeKind::Pseudo)
+                })
+            });
             outputs.extend(columns.into_iter().map(|(name, ty)| OutputColumn {
                 sources: lists.next().unwrap_or_default(),
                 ..OutputColumn::computed(name, ty, tainted)
@@ -245,7 +252,8 @@ impl Analyzer<'_> {
             outputs.push(OutputColumn::computed(name, Some(oid::INT8), false));
         }
         let outputs = rename(outputs, &alias.columns, &alias.name)?;
-        Ok((alias.name, outputs))
+        scalar &= outputs.len() == 1;
+        Ok((alias.name, outputs, scalar))
     }
 
     fn columns_of(

@@ -55,6 +55,18 @@ impl Analyzer<'_> {
             )
             .hint("Name the columns you need."));
         }
+        if let ([value], true) = (item.columns.as_slice(), item.scalar) {
+            let info = self.visible(value);
+            self.lineage.mark_all(&info.sources, Uses::COMPUTE);
+            *e = Expr::WholeRow {
+                qualifier: item.printed.clone(),
+                base: None,
+            };
+            return Ok(Info {
+                named: false,
+                ..info
+            });
+        }
         let mut info = self.whole_row(&item.columns, item.relation)?;
         let stored = |c: &Visible| matches!(c.alike, Alike::Stored | Alike::Made);
         if item.relation.is_some() && item.columns.iter().all(stored) {

@@ -49,6 +49,7 @@ impl Analyzer<'_> {
                 unaliased: None,
                 kind: ItemKind::Plain,
                 fields: false,
+                scalar: false,
             },
         ];
         let scope = Scope {

@@ -102,7 +102,7 @@ impl Analyzer<'_> {
                 Ok(single(item))
             }
             TableRef::Function(f) => {
-                let (alias, outputs) = self.table_function(f, &lateral_scope, env.ctes)?;
+                let (alias, outputs, scalar) = self.table_function(f, &lateral_scope, env.ctes)?;
                 let printed = self.unique(&alias, &lateral_scope);
                 let mut item = derived_item(alias, printed.clone(), outputs);
                 number_twins(&mut item.columns);
@@ -116,6 +116,7 @@ impl Analyzer<'_> {
                     },
                 });
                 item.fields = false;
+                item.scalar = scalar;
                 Ok(single(item))
             }
             TableRef::Keyword(t) => {
@@ -316,6 +317,7 @@ pub(super) fn derived_item(alias: Ident, printed: Ident, outputs: Vec<OutputColu
         unaliased: None,
         kind: ItemKind::Plain,
         fields: true,
+        scalar: false,
     }
 }
 

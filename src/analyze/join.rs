@@ -189,6 +189,7 @@ fn joined_item(alias: Ident, columns: Vec<Visible>) -> Item {
         unaliased: None,
         kind: ItemKind::Join,
         fields: false,
+        scalar: false,
     }
 }
 

@@ -114,6 +114,7 @@ impl Analyzer<'_> {
             unaliased,
             kind: ItemKind::Plain,
             fields: alias.columns.is_empty(),
+            scalar: false,
         })
     }
 

@@ -63,6 +63,8 @@ pub(super) struct Item {
     /// As one value its fields have these columns' names. A function's value has none, a relation's
     /// keeps those of the relation.
     pub(super) fields: bool,
+    /// As one value it is its only column: a function that gives no rows (`makeWholeRowVar`).
+    pub(super) scalar: bool,
 }
 
 /// What a FROM item is to names.

@@ -63,6 +63,7 @@ impl Effect {
     fn meets(&self, c: &Constraint) -> bool {
         match self.change {
             Effected::Gone => c.kind == ConstraintKind::Referenced,
+            Effected::Set { .. } if c.unmet => true,
             Effected::Set { null: true, .. } if self.touches(&c.strict) => false,
             Effected::Set { null: true, .. } if c.by_length => false,
             Effected::Set { .. } => self.touches(&c.columns) || self.touches(&c.steers),

@@ -13,6 +13,7 @@ use crate::upstream::introspect::{
     IntrospectError, Introspected, introspect, probe as change_probe,
 };
 use crate::upstream::{ConnectError, UpstreamConnection};
+use crate::wire::field;
 
 /// A cheap fingerprint of the catalog: an equal text means that nothing changed.
 pub(super) async fn probe(connection: &mut UpstreamConnection) -> Result<String, Failure> {
@@ -60,11 +61,14 @@ pub fn keys(config: &Config) -> Result<KeyRing, Errors> {
 }
 
 /// What a client may be told of a failed connection: during a startup the server's words hold names,
-/// never values.
+/// never values, unless a trigger on logins runs, which a context tells.
 pub(super) fn failure(error: &ConnectError) -> Failure {
     Failure {
         sqlstate: error.sqlstate().to_owned(),
         message: match error.server() {
+            Some(server) if server.get(field::WHERE).is_some() => {
+                "a trigger of the database failed while the session began".to_owned()
+            }
             Some(server) => server.message(),
             None => "cannot connect to the database server".to_owned(),
         },

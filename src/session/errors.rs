@@ -38,7 +38,11 @@ impl Session {
         };
         let of_rows = |class: &str| !fields.sqlstate.starts_with(class);
         let outside = ["08", "25", "40", "53", "55", "57"];
-        !before && outside.into_iter().all(of_rows) && diagnostic::pin_failed(fields).is_none()
+        // Another session has a row's lock: which row, tells as much as another error would.
+        let locked = fields.sqlstate == "55P03";
+        !before
+            && (locked || outside.into_iter().all(of_rows))
+            && diagnostic::pin_failed(fields).is_none()
     }
 
     /// Why the proxy made PostgreSQL fail, if it did. `ordered`: which error came would tell of the order

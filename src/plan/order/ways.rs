@@ -84,7 +84,9 @@ fn count(walk: impl FnOnce(&mut Like<'_>) -> bool) -> usize {
             Node::Table(TableRef::Function(_)) => 1,
             Node::Table(TableRef::Keyword(_)) => 2,
             Node::Change(statement) => of_change(statement),
-            Node::Table(_) | Node::Item(_) | Node::Query(_) => 0,
+            // A row's lock may be another session's.
+            Node::Query(q) => usize::from(!q.locking.is_empty()),
+            Node::Table(_) | Node::Item(_) => 0,
         });
         false
     });
