@@ -184,10 +184,14 @@ impl Analyzer<'_> {
         }
         let catalog = self.grounds.catalog;
         let mut found = Vec::new();
-        for schema in self.grounds.search_path.schemas() {
-            // Ours has PostgreSQL's own schema, and then the session's temporary one.
-            if *schema == "pg_catalog" {
+        let path = self.grounds.search_path;
+        // Ours has PostgreSQL's own schema, and then the session's temporary one.
+        let ours = path.before_temp().is_empty();
+        for schema in path.schemas() {
+            if ours && *schema == "pg_catalog" {
                 found.push(find(kind, as_text(name.clone())));
+            } else if *schema == crate::catalog::temp::SCHEMA {
+                found.push(find(kind, qualified_by(schema, name)));
             } else if let Some((schema_oid, _)) = catalog.schemas.iter().find(|(_, n)| *n == schema)
             {
                 found.push(within(kind, *schema_oid, schema, name));
@@ -242,17 +246,20 @@ fn within(kind: ObjectKind, schema_oid: Oid, schema: &Ident, name: &Expr) -> Exp
         Expr::Cast(Box::new(number), TypeName::builtin("oid", 0)),
         text("USAGE"),
     ];
-    let mut prefix = schema.quoted();
-    prefix.push('.');
-    let qualified = Expr::builtin_call("textcat", [text(&prefix), as_text(name.clone())]);
     Expr::Case {
         operand: None,
         branches: vec![(
             Expr::builtin_call("has_schema_privilege", allowed),
-            find(kind, qualified),
+            find(kind, qualified_by(schema, name)),
         )],
         otherwise: None,
     }
+}
+
+fn qualified_by(schema: &Ident, name: &Expr) -> Expr {
+    let mut prefix = schema.quoted();
+    prefix.push('.');
+    Expr::builtin_call("textcat", [text(&prefix), as_text(name.clone())])
 }
 
 fn find(kind: ObjectKind, name: Expr) -> Expr {

@@ -186,9 +186,13 @@ impl Analyzer<'_> {
     /// Finds a relation by the client's search path.
     pub(super) fn find_relation(&self, name: &Name) -> Resolve<Arc<Relation>> {
         let catalog = self.grounds.catalog;
-        // PostgreSQL looks for relations in the temporary schema first.
         let temporary = match name.parts.as_slice() {
-            [table] => self.grounds.temp.get(table),
+            // PostgreSQL looks for relations in the temporary schema first, if the path does not list it.
+            [table] => {
+                let mut before = self.grounds.search_path.before_temp().iter();
+                let hidden = before.any(|schema| catalog.relation(schema, table).is_some());
+                (self.grounds.temp.get(table)).filter(|_| !hidden)
+            }
             [schema, table] if *schema == crate::catalog::temp::SCHEMA => {
                 self.grounds.temp.get(table)
             }

@@ -92,7 +92,9 @@ impl Analyzer<'_> {
         };
         let own = known.keys().filter(|(s, _)| s == schema).map(|(_, n)| n);
         let hidden = |name: &&Ident| {
-            self.grounds.temp.get(name).is_some()
+            // Temporary tables are before all that is not before them.
+            (self.grounds.temp.get(name).is_some()
+                && !self.grounds.search_path.before_temp().contains(schema))
                 || (before.iter()).any(|s| known.contains_key(&(s.clone(), (*name).clone())))
         };
         let mut earlier: Vec<&Ident> = own.clone().filter(hidden).collect();

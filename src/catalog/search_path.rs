@@ -25,6 +25,12 @@ impl SearchPath {
         Self { schemas }
     }
 
+    /// Those searched before the session's temporary tables: none unless `pg_temp` is listed.
+    pub fn before_temp(&self) -> &[Ident] {
+        let at = self.schemas.iter().position(|s| *s == super::temp::SCHEMA);
+        at.and_then(|at| self.schemas.get(..at)).unwrap_or_default()
+    }
+
     /// The schemas, in lookup order, `pg_catalog` included.
     pub fn schemas(&self) -> &[Ident] {
         &self.schemas

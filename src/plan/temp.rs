@@ -229,7 +229,7 @@ pub(super) fn drop(
 ) -> Result<Plan, Refusal> {
     let mut dropped = Vec::with_capacity(names.len());
     for name in &mut names {
-        let Some(table) = own_name(name) else {
+        let Some(table) = own_name(name, ctx) else {
             return Err(not_temporary(name));
         };
         let known = ctx.temp.get(&table).is_some();
@@ -260,7 +260,7 @@ pub(super) fn truncate(
     ctx: &PlanContext<'_>,
 ) -> Result<Plan, Refusal> {
     for name in &mut names {
-        let own = own_name(name).filter(|table| ctx.temp.get(table).is_some());
+        let own = own_name(name, ctx).filter(|table| ctx.temp.get(table).is_some());
         let Some(table) = own else {
             let table = name.parts.last().map_or("", Ident::as_str);
             return Err(
@@ -284,9 +284,14 @@ pub(super) fn truncate(
 }
 
 /// What a temporary table is called, if it is one that is meant.
-fn own_name(name: &Name) -> Option<Ident> {
+fn own_name(name: &Name, ctx: &PlanContext<'_>) -> Option<Ident> {
+    let catalog = &ctx.snapshot.catalog;
     match name.parts.as_slice() {
-        [table] => Some(table.clone()),
+        [table] => {
+            let mut before = ctx.search_path.before_temp().iter();
+            let hidden = before.any(|schema| catalog.relation(schema, table).is_some());
+            (!hidden).then(|| table.clone())
+        }
         [schema, table] if *schema == SCHEMA => Some(table.clone()),
         _ => None,
     }
