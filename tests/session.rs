@@ -50,6 +50,8 @@ mod settings;
 mod shaped;
 #[path = "session/stage.rs"]
 mod stage;
+#[path = "session/strings.rs"]
+mod strings;
 #[path = "session/unrestricted.rs"]
 mod unrestricted;
 #[path = "session/untold.rs"]

@@ -13,6 +13,7 @@ use super::uploads::Reading;
 use super::{Fatal, Io, Session, startup, to_client, untold};
 use crate::audit::Outcome;
 use crate::limits;
+use crate::pg::sqlstate::UNDEFINED_PARAMETER;
 use crate::wire::Diagnostic;
 use crate::wire::backend::{self, BackendMessage, TransactionStatus};
 use crate::wire::frame;
@@ -326,12 +327,23 @@ impl Session {
                 return Ok(());
             }
             Some(Expected::Query {
-                running, failed, ..
+                running,
+                refused,
+                failed,
+                ..
             }) => {
                 if let Some(running) = running.front_mut() {
                     running.finish(Outcome::Error, Some(sqlstate), now);
                 }
                 *failed = true;
+                if let Some(refused) = refused.take()
+                    && running.is_empty()
+                    && sqlstate == UNDEFINED_PARAMETER
+                {
+                    io.client.extend_from_slice(&refused);
+                    self.failed = true;
+                    return Ok(());
+                }
                 self.copy_failed(sqlstate, io);
             }
             Some(Expected::Read(_)) => self.read_failed(sqlstate, now),

@@ -65,6 +65,10 @@ use crate::wire::{Report, WriteError};
 /// looked at, and so aborts the transaction as the client's own statement would have.
 const FAILING: &str = "pgveil refused this statement";
 
+/// What PostgreSQL's grammar takes and its analysis never, as the last of a simple string: those before it
+/// run. A Query has no parameters.
+const FAILING_AT_ITS_TURN: &str = "SELECT $1 -- pgveil refused this statement";
+
 /// What the session writes into.
 pub struct Io<'a> {
     /// To the client.
@@ -409,6 +413,11 @@ impl Session {
             "current transaction is aborted, commands ignored until end of transaction block",
         );
         let refusal = if aborted { &aborted_refusal } else { refusal };
+        self.refusal_at_its_turn(refusal, text)
+    }
+
+    /// The same where PostgreSQL comes to it only if no transaction is aborted.
+    fn refusal_at_its_turn(&mut self, refusal: &Refusal, text: &str) -> BytesMut {
         if let Ok(ticket) = self.ticket(None) {
             ticket.finish(|record| {
                 record.decision = Outcome::Refuse;

@@ -88,6 +88,9 @@ pub(super) enum Expected {
     /// A Query: its statements' results in order, then ReadyForQuery.
     Query {
         running: VecDeque<Running>,
+        /// What the client is told when they are done: the statement behind them was refused, and one that
+        /// fails stands in its place.
+        refused: Option<BytesMut>,
         segment: u64,
         /// An error ended it: only ReadyForQuery is missing.
         failed: bool,

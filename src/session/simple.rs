@@ -1,16 +1,22 @@
 //! Query: plan every statement of the string, then send them as one string again, so that implicit
 //! transactions stay PostgreSQL's.
 //!
-//! A refusal anywhere refuses the whole string, as a syntax error does; inside a transaction block it
-//! aborts the transaction.
+//! What cannot be parsed refuses the whole string. A statement that is refused for what it means fails at
+//! its turn, as in PostgreSQL, which analyzes each when those before it are done: they run, and what a COMMIT
+//! among them committed stays. Inside a transaction block a refusal aborts the transaction.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::BytesMut;
+
 use super::replies::{Expected, Running};
 use super::transaction::Completion;
 use super::uploads::{Reading, not_first};
-use super::{FAILING, Fatal, Io, Moment, Session, Step, planning, to_client, to_upstream};
+use super::{
+    FAILING, FAILING_AT_ITS_TURN, Fatal, Io, Moment, Session, Step, planning, to_client,
+    to_upstream,
+};
 use crate::plan::{Given, Plan, Refusal, Uploaded, stands_alone};
 use crate::sql::Shaped;
 use crate::sql::tree::Statement;
@@ -22,6 +28,13 @@ struct Planned {
     plan: Arc<Plan>,
     /// The client did not write it.
     hidden: bool,
+}
+
+/// What a string's statements came to.
+struct Turns {
+    plans: Vec<Planned>,
+    /// The one behind them was refused: those behind that one are not looked at.
+    refused: Option<Refusal>,
 }
 
 impl Session {
@@ -69,39 +82,40 @@ impl Session {
         let executes = |s: &Statement| matches!(s, Statement::Execute { .. });
         let several = statements.len() > 1 || statements.iter().any(executes);
         let before = several.then(|| self.speculative.clone());
-        match self.plan_all(statements, uploaded.as_ref(), at) {
-            Ok(plans) => {
-                if let Some(first) = plans.first().filter(|first| first.plan.uploads().is_some()) {
-                    let plan = Arc::clone(&first.plan);
-                    if let Some(before) = before {
-                        self.speculative = before;
-                    }
-                    return match uploaded {
-                        Some(uploaded) if uploaded.is_for(&plan) => {
-                            self.send_bound(&plan, &uploaded, at, io)?;
-                            Ok(Step::Continue)
-                        }
-                        _ => self.read_for_query(&plan, io),
-                    };
-                }
-                if let (Some(shaped), [only]) = (shaped.filter(|_| alone), &*plans) {
-                    at.plans.keep(&self.key, &shaped, &looked, &only.plan);
-                }
-                self.send_query(&plans, at, io).map(|()| Step::Continue)
+        let Turns { plans, refused } = self.plan_all(statements, uploaded.as_ref(), at);
+        if let Some(refusal) = &refused
+            && (plans.is_empty() || (!at.last && planning::is_unknown_name(refusal)))
+        {
+            if let Some(before) = before {
+                self.speculative = before;
+                self.forget_doomed();
             }
-            Err(refusal) => {
-                if let Some(before) = before {
-                    self.speculative = before;
-                    self.forget_doomed();
-                }
-                if !at.last && planning::is_unknown_name(&refusal) {
-                    self.uploads.reading = uploaded.map_or(Reading::No, Reading::Done);
-                    return Ok(Step::Unknown);
-                }
-                self.refuse_query(&refusal, &text, io)?;
-                Ok(Step::Continue)
+            if !at.last && planning::is_unknown_name(refusal) {
+                self.uploads.reading = uploaded.map_or(Reading::No, Reading::Done);
+                return Ok(Step::Unknown);
             }
+            self.refuse_query(refusal, &text, io)?;
+            return Ok(Step::Continue);
         }
+        if let Some(first) = plans.first().filter(|first| first.plan.uploads().is_some()) {
+            let plan = Arc::clone(&first.plan);
+            if let Some(before) = before {
+                self.speculative = before;
+            }
+            return match uploaded {
+                Some(uploaded) if uploaded.is_for(&plan) => {
+                    self.send_bound(&plan, &uploaded, at, io)?;
+                    Ok(Step::Continue)
+                }
+                _ => self.read_for_query(&plan, io),
+            };
+        }
+        if let (Some(shaped), [only]) = (shaped.filter(|_| alone), &*plans) {
+            at.plans.keep(&self.key, &shaped, &looked, &only.plan);
+        }
+        let refused = refused.map(|refusal| self.refusal_at_its_turn(&refusal, &text));
+        self.send_query(&plans, refused, at, io)
+            .map(|()| Step::Continue)
     }
 
     /// Sends a plan that was made for another text of this shape.
@@ -119,18 +133,18 @@ impl Session {
         self.assume(plan);
         to_upstream::query_pieces(io.upstream, |push| plan.sql().write_with(text, push))?;
         self.uploads.executed = self.uploads.executed.saturating_add(1);
-        self.expect_query(VecDeque::from([running]));
+        self.expect(VecDeque::from([running]), None, false);
         Ok(())
     }
 
     /// Plans in order, each against the effects of those before it. Leaves the effects of all but
-    /// the last one applied.
+    /// the last one applied, and of that one too if the next was refused.
     fn plan_all(
         &mut self,
         statements: Vec<Statement>,
         uploaded: Option<&Uploaded>,
         at: &Moment<'_>,
-    ) -> Result<Vec<Planned>, Refusal> {
+    ) -> Turns {
         let mut plans: Vec<Planned> = Vec::with_capacity(statements.len());
         // COPY takes no parameters, and a string of several takes none either.
         let binds = matches!(&*statements, [only] if !matches!(only, Statement::Copy(_)));
@@ -138,32 +152,55 @@ impl Session {
             if let Some(last) = plans.last() {
                 self.assume(&Arc::clone(&last.plan));
             }
-            let mut todo = self.renewed(statement, at)?.into_iter().peekable();
-            while let Some(statement) = todo.next() {
-                let plan = planning::plan(
-                    statement,
-                    &self.role,
-                    at.snapshot,
-                    &self.speculative,
-                    &mut self.names,
-                    if binds {
-                        (Given::Bound, &[])
-                    } else {
-                        let given = Given::Written(uploaded.filter(|_| plans.is_empty()));
-                        (given, &[])
-                    },
-                )?;
-                if plan.uploads().is_some() && !plans.is_empty() {
-                    return Err(not_first());
-                }
-                let hidden = todo.peek().is_some();
-                if hidden {
-                    self.assume(&plan);
-                }
-                plans.push(Planned { plan, hidden });
+            let whole = plans.len();
+            if let Err(refusal) = self.plan_next(statement, &mut plans, (binds, uploaded), at) {
+                // What was to go before it would be seen without it.
+                plans.truncate(whole);
+                return Turns {
+                    plans,
+                    refused: Some(refusal),
+                };
             }
         }
-        Ok(plans)
+        Turns {
+            plans,
+            refused: None,
+        }
+    }
+
+    /// Plans one of a string, with what has to go before it.
+    fn plan_next(
+        &mut self,
+        statement: Statement,
+        plans: &mut Vec<Planned>,
+        (binds, uploaded): (bool, Option<&Uploaded>),
+        at: &Moment<'_>,
+    ) -> Result<(), Refusal> {
+        let mut todo = self.renewed(statement, at)?.into_iter().peekable();
+        while let Some(statement) = todo.next() {
+            let plan = planning::plan(
+                statement,
+                &self.role,
+                at.snapshot,
+                &self.speculative,
+                &mut self.names,
+                if binds {
+                    (Given::Bound, &[])
+                } else {
+                    let given = Given::Written(uploaded.filter(|_| plans.is_empty()));
+                    (given, &[])
+                },
+            )?;
+            if plan.uploads().is_some() && !plans.is_empty() {
+                return Err(not_first());
+            }
+            let hidden = todo.peek().is_some();
+            if hidden {
+                self.assume(&plan);
+            }
+            plans.push(Planned { plan, hidden });
+        }
+        Ok(())
     }
 
     /// Applies a plan's effect as if it had succeeded.
@@ -187,6 +224,7 @@ impl Session {
     fn send_query(
         &mut self,
         plans: &[Planned],
+        refused: Option<BytesMut>,
         at: &Moment<'_>,
         io: &mut Io<'_>,
     ) -> Result<(), Fatal> {
@@ -205,12 +243,16 @@ impl Session {
             }
             text.push_str(plan.sql().as_str());
         }
-        if let Some(last) = plans.last() {
+        if refused.is_some() {
+            text.push_str(";\n");
+            text.push_str(FAILING_AT_ITS_TURN);
+            self.close_doomed(io)?;
+        } else if let Some(last) = plans.last() {
             self.assume(&last.plan);
         }
         to_upstream::query(io.upstream, &text)?;
         self.uploads.executed = self.uploads.executed.saturating_add(1);
-        self.expect_query(running);
+        self.expect(running, refused, false);
         Ok(())
     }
 
@@ -238,19 +280,16 @@ impl Session {
         to_upstream::execute(io.upstream, b"", 0)?;
         to_upstream::sync(io.upstream);
         self.uploads.executed = self.uploads.executed.saturating_add(1);
-        self.expect(VecDeque::from([running]), true);
+        self.expect(VecDeque::from([running]), None, true);
         Ok(())
     }
 
-    fn expect_query(&mut self, running: VecDeque<Running>) {
-        self.expect(running, false);
-    }
-
-    fn expect(&mut self, running: VecDeque<Running>, bound: bool) {
+    fn expect(&mut self, running: VecDeque<Running>, refused: Option<BytesMut>, bound: bool) {
         let segment = self.next_segment();
-        self.alone = running.len() == 1 && !self.uploads.open;
+        self.alone = running.len() == 1 && refused.is_none() && !self.uploads.open;
         self.replies.push(Expected::Query {
             running,
+            refused,
             segment,
             failed: false,
             bound,

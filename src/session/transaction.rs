@@ -35,6 +35,8 @@ pub(crate) struct State {
     marks: Vec<(Ident, usize)>,
     /// In an explicit transaction block.
     pub(crate) block: bool,
+    /// An error aborted it: COMMIT rolls back.
+    aborted: bool,
     /// Something was applied since the last transaction ended: its end means something.
     changed: bool,
 }
@@ -56,6 +58,7 @@ impl State {
             declared: Vec::new(),
             marks: Vec::new(),
             block: false,
+            aborted: false,
             changed: false,
         }
     }
@@ -84,7 +87,7 @@ impl State {
             // BEGIN inside an implicit transaction does not commit what came before it: the block
             // takes it over.
             Effect::Begin => self.block = true,
-            Effect::Commit if completion == Completion::AsPlanned => self.commit(),
+            Effect::Commit if completion == Completion::AsPlanned && !self.aborted => self.commit(),
             Effect::Commit | Effect::Rollback => self.rollback(),
             Effect::Savepoint(name) => {
                 self.settings.savepoint(name.clone());
@@ -134,6 +137,7 @@ impl State {
     }
 
     fn rollback_to(&mut self, name: &Ident) {
+        self.aborted = false;
         self.settings.rollback_to(name);
         self.temp.rollback_to(name);
         if let Some(at) = self.mark(name) {
@@ -168,6 +172,7 @@ impl State {
     fn end(&mut self) {
         self.marks.clear();
         self.block = false;
+        self.aborted = false;
         self.changed = false;
     }
 
@@ -180,6 +185,7 @@ impl State {
             TransactionStatus::InTransaction => self.block = true,
             TransactionStatus::Failed => {
                 self.block = true;
+                self.aborted = true;
                 self.settings.abort();
             }
         }
@@ -264,6 +270,24 @@ mod tests {
         s.apply(&Effect::Commit, Completion::RolledBack);
         assert_eq!(s.settings.text(), "public");
         assert!(!s.block);
+    }
+
+    #[test]
+    fn commit_of_an_aborted_block_rolls_back_before_postgresql_says_so() {
+        let sp = Ident::exact("s");
+        let mut s = state();
+        run(
+            &mut s,
+            &[Effect::Begin, Effect::Savepoint(sp.clone()), set("a")],
+        );
+        s.ready(TransactionStatus::Failed, true);
+        let mut speculative = s.clone();
+        run(&mut speculative, &[Effect::Commit]);
+        assert_eq!(speculative.settings.text(), "public");
+        assert!(!speculative.block);
+        // What was done after the savepoint is undone, and the block goes on.
+        run(&mut s, &[Effect::RollbackTo(sp), set("b"), Effect::Commit]);
+        assert_eq!(s.settings.text(), "b");
     }
 
     #[test]

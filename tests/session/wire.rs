@@ -92,7 +92,7 @@ pub(super) fn clients() -> [(&'static str, Client); 5] {
 }
 
 #[track_caller]
-fn agree(conversations: &[&[Sent<'_>]]) {
+pub(super) fn agree(conversations: &[&[Sent<'_>]]) {
     for writes in [Writes::Each, Writes::Together] {
         let mut heard = clients().map(|(name, mut client)| {
             let all = conversations.iter();
