@@ -2,10 +2,15 @@
 //!
 //! Deliberately absent: what they may say (`diagnostic`), and what they do to the session (`answers`).
 
+use bytes::BytesMut;
+
 use super::diagnostic::{self, Fields};
 use super::replies::Expected;
 use super::{Fatal, Io, Session, to_client};
+use crate::audit::Outcome;
 use crate::pg::sqlstate;
+use crate::plan::Refusal;
+use crate::wire::backend::TransactionStatus;
 use crate::wire::{Diagnostic, Report, backend};
 
 impl Session {
@@ -85,6 +90,48 @@ impl Session {
         }
     }
 
+    fn decision_id(&self) -> String {
+        format!("{}-{}", self.who.session, self.decisions)
+    }
+
+    /// The refusal as the client sees it, and its record.
+    pub(super) fn refusal(&mut self, refusal: &Refusal, text: &str) -> BytesMut {
+        let aborted = self.status == TransactionStatus::Failed
+            && self.replies.is_inert()
+            && refusal.sqlstate != sqlstate::SYNTAX_ERROR;
+        let aborted_refusal = Refusal::error(
+            sqlstate::IN_FAILED_TRANSACTION,
+            "current transaction is aborted, commands ignored until end of transaction block",
+        );
+        let refusal = if aborted { &aborted_refusal } else { refusal };
+        self.refusal_at_its_turn(refusal, text)
+    }
+
+    /// The same where PostgreSQL comes to it only if no transaction is aborted.
+    pub(super) fn refusal_at_its_turn(&mut self, refusal: &Refusal, text: &str) -> BytesMut {
+        if let Ok(ticket) = self.ticket(None) {
+            ticket.finish(|record| {
+                record.decision = Outcome::Refuse;
+                record.sqlstate = Some(refusal.sqlstate.to_owned());
+                record.reason = Some(diagnostic::reason(refusal));
+            });
+        }
+        let id = self.decision_id();
+        let detail = match &refusal.detail {
+            Some(detail) => format!("{detail} Decision {id}."),
+            None => format!("Decision {id}."),
+        };
+        let mut out = BytesMut::new();
+        let report = Report {
+            detail: Some(&detail),
+            hint: refusal.hint.as_deref(),
+            position: refusal.position.and_then(|byte| character(text, byte)),
+            ..Report::error(refusal.sqlstate, &refusal.message)
+        };
+        to_client::error(&mut out, &report);
+        out
+    }
+
     pub(super) fn error_to_client(
         &self,
         fields: &Fields<'_>,
@@ -118,4 +165,10 @@ pub(super) fn notice_to_client(notice: &Diagnostic<'_>, io: &mut Io<'_>) -> Resu
         crate::wire::write::backend::diagnostic_fields(io.client, backend::NOTICE, fields)?;
     }
     Ok(())
+}
+
+/// PostgreSQL counts a position in characters from 1.
+fn character(text: &str, byte: usize) -> Option<usize> {
+    text.get(..byte)
+        .map(|before| before.chars().count().saturating_add(1))
 }

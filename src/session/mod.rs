@@ -50,16 +50,16 @@ use self::rows::Latest;
 pub use self::startup::{UpstreamStartup, is_reported, restricted, unrestricted};
 use self::transaction::State;
 use self::uploads::{Reading, Uploads};
-use crate::audit::{Event, Outcome, Record, Sink, Ticket, Who};
+use crate::audit::{Event, Record, Sink, Ticket, Who};
 use crate::ident::Ident;
 use crate::pg::encoding::Encoding;
 use crate::pg::sqlstate;
 use crate::plan::{CopyDecoder, CopyEncoder, Plan, PlanKey, Plans, Refusal};
 use crate::snapshot::Snapshot;
+use crate::wire::WriteError;
 use crate::wire::backend::TransactionStatus;
 use crate::wire::frontend::FrontendMessage;
 use crate::wire::write::{backend as to_client, frontend as to_upstream};
-use crate::wire::{Report, WriteError};
 
 /// A text no version of PostgreSQL can parse, in any state of a transaction: it fails before it is
 /// looked at, and so aborts the transaction as the client's own statement would have.
@@ -398,52 +398,4 @@ impl Session {
             )
         })
     }
-
-    fn decision_id(&self) -> String {
-        format!("{}-{}", self.who.session, self.decisions)
-    }
-
-    /// The refusal as the client sees it, and its record.
-    fn refusal(&mut self, refusal: &Refusal, text: &str) -> BytesMut {
-        let aborted = self.status == TransactionStatus::Failed
-            && self.replies.is_inert()
-            && refusal.sqlstate != sqlstate::SYNTAX_ERROR;
-        let aborted_refusal = Refusal::error(
-            sqlstate::IN_FAILED_TRANSACTION,
-            "current transaction is aborted, commands ignored until end of transaction block",
-        );
-        let refusal = if aborted { &aborted_refusal } else { refusal };
-        self.refusal_at_its_turn(refusal, text)
-    }
-
-    /// The same where PostgreSQL comes to it only if no transaction is aborted.
-    fn refusal_at_its_turn(&mut self, refusal: &Refusal, text: &str) -> BytesMut {
-        if let Ok(ticket) = self.ticket(None) {
-            ticket.finish(|record| {
-                record.decision = Outcome::Refuse;
-                record.sqlstate = Some(refusal.sqlstate.to_owned());
-                record.reason = Some(diagnostic::reason(refusal));
-            });
-        }
-        let id = self.decision_id();
-        let detail = match &refusal.detail {
-            Some(detail) => format!("{detail} Decision {id}."),
-            None => format!("Decision {id}."),
-        };
-        let mut out = BytesMut::new();
-        let report = Report {
-            detail: Some(&detail),
-            hint: refusal.hint.as_deref(),
-            position: refusal.position.and_then(|byte| character(text, byte)),
-            ..Report::error(refusal.sqlstate, &refusal.message)
-        };
-        to_client::error(&mut out, &report);
-        out
-    }
-}
-
-/// PostgreSQL counts a position in characters from 1.
-fn character(text: &str, byte: usize) -> Option<usize> {
-    text.get(..byte)
-        .map(|before| before.chars().count().saturating_add(1))
 }
