@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::diagnostic;
 use super::errors::{fields, notice_to_client};
-use super::replies::{Expected, Running};
+use super::replies::{Behind, Expected, Running};
 use super::transaction::Completion;
 use super::uploads::Reading;
 use super::{Fatal, Io, Session, startup, to_client, untold};
@@ -328,7 +328,7 @@ impl Session {
             }
             Some(Expected::Query {
                 running,
-                refused,
+                behind,
                 failed,
                 ..
             }) => {
@@ -336,11 +336,12 @@ impl Session {
                     running.finish(Outcome::Error, Some(sqlstate), now);
                 }
                 *failed = true;
-                if let Some(refused) = refused.take()
+                self.parts.failed |= matches!(behind, Behind::More);
+                if let Behind::Refused(refused) = behind
                     && running.is_empty()
                     && sqlstate == UNDEFINED_PARAMETER
                 {
-                    io.client.extend_from_slice(&refused);
+                    io.client.extend_from_slice(refused);
                     self.failed = true;
                     return Ok(());
                 }
@@ -372,13 +373,19 @@ impl Session {
         if self.untold.take().is_some() && status == TransactionStatus::InTransaction {
             return self.fail_block(io);
         }
-        let (segment, read) = match self.replies.pop() {
+        let (segment, read, more) = match self.replies.pop() {
+            Some(Expected::Query {
+                segment,
+                behind: Behind::More,
+                failed: false,
+                ..
+            }) => (segment, None, true),
             Some(
                 Expected::Query { segment, .. }
                 | Expected::Ready { segment }
                 | Expected::Sync { segment },
-            ) => (segment, None),
-            Some(Expected::Read(read)) => (read.segment, Some(read)),
+            ) => (segment, None, false),
+            Some(Expected::Read(read)) => (read.segment, Some(read), false),
             _ => return Err(unexpected()),
         };
         self.status = status;
@@ -398,6 +405,9 @@ impl Session {
         }
         self.failed = false;
         self.unheard = false;
+        if more {
+            return Ok(());
+        }
         if let Some(read) = read {
             self.uploads.reading = read.ended()?;
             if let Reading::Done(_) = self.uploads.reading {

@@ -20,6 +20,7 @@ mod extended;
 mod malformed;
 mod missing;
 mod observe;
+mod parts;
 mod planning;
 mod portals;
 mod prepared;
@@ -42,6 +43,7 @@ use foldhash::HashMap;
 
 use self::copy_in::Came;
 pub use self::observe::{Observer, Seen, Verdict};
+use self::parts::Parts;
 use self::planning::Names;
 use self::portals::Portals;
 use self::prepared::Prepared;
@@ -186,6 +188,8 @@ pub struct Session {
     waits_for: Option<Arc<Prepared>>,
     /// What temporary tables hold, where it is compared with tokens.
     uploads: Uploads,
+    /// How far the client's Query has come, if it is sent in parts.
+    parts: Parts,
     /// PostgreSQL waits for CopyData.
     copy_in: bool,
     /// What came of it last.
@@ -242,6 +246,7 @@ impl Session {
             copy_fault: None,
             waits_for: None,
             uploads: Uploads::default(),
+            parts: Parts::default(),
             copy_in: false,
             copy_last: Came::Nothing,
             unheard: false,
@@ -270,6 +275,7 @@ impl Session {
                 && self.uploads.reading.takes_client(self.replies.is_empty())
                 && !self.replies.unsettled(self.dirty)
                 && !self.may_fail_to_tell()
+                && !self.replies.holds_for_rest()
                 && self.replies.len() < crate::limits::STATEMENTS_PER_SESSION)
     }
 
@@ -314,7 +320,8 @@ impl Session {
             self.uploads.reading = Reading::No;
             return Ok(Step::Continue);
         }
-        let encoding = self.speculative.settings.encoding();
+        let settings = &self.speculative.settings;
+        let encoding = (self.parts.encoding).unwrap_or_else(|| settings.encoding());
         if encoding.is_same() {
             return self.understood(message, at, io);
         }
@@ -371,6 +378,7 @@ impl Session {
         if step == Step::Continue {
             // What was read was for this message, and holds for no other.
             self.uploads.reading = Reading::No;
+            self.parts = Parts::default();
             self.uploads.open = uploads::opens(message).unwrap_or(self.uploads.open);
         }
         self.replies.locals(io.client);

@@ -83,14 +83,21 @@ impl Running {
     }
 }
 
+/// What follows a Query's statements.
+pub(super) enum Behind {
+    Nothing,
+    /// More statements of the client's Query, when PostgreSQL is done with these.
+    More,
+    /// What the client is told: the next was refused, and one that fails stands in its place.
+    Refused(BytesMut),
+}
+
 /// One thing PostgreSQL owes, or the proxy's own word in its place.
 pub(super) enum Expected {
     /// A Query: its statements' results in order, then ReadyForQuery.
     Query {
         running: VecDeque<Running>,
-        /// What the client is told when they are done: the statement behind them was refused, and one that
-        /// fails stands in its place.
-        refused: Option<BytesMut>,
+        behind: Behind,
         segment: u64,
         /// An error ended it: only ReadyForQuery is missing.
         failed: bool,
@@ -246,6 +253,17 @@ impl Replies {
                 Expected::Execute { portal, .. } => Some(&portal.prepared),
                 _ => None,
             })
+    }
+
+    /// The rest of a client's Query waits for what was sent.
+    pub(super) fn holds_for_rest(&self) -> bool {
+        matches!(
+            self.queue.back(),
+            Some(Expected::Query {
+                behind: Behind::More,
+                ..
+            })
+        )
     }
 
     /// A COPY FROM was sent and PostgreSQL has not asked for its data: what the client sends next may be

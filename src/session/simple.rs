@@ -4,21 +4,22 @@
 //! What cannot be parsed refuses the whole string. A statement that is refused for what it means fails at
 //! its turn, as in PostgreSQL, which analyzes each when those before it are done: they run, and what a COMMIT
 //! among them committed stays. Inside a transaction block a refusal aborts the transaction.
+//!
+//! Inside a block a statement that is given tokens is sent by itself (`parts`).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::BytesMut;
-
-use super::replies::{Expected, Running};
+use super::replies::{Behind, Expected, Running};
 use super::transaction::Completion;
-use super::uploads::{Reading, not_first};
+use super::uploads::{Reading, not_alone};
 use super::{
     FAILING, FAILING_AT_ITS_TURN, Fatal, Io, Moment, Session, Step, planning, to_client,
     to_upstream,
 };
 use crate::plan::{Given, Plan, Refusal, Uploaded, stands_alone};
 use crate::sql::Shaped;
+use crate::sql::parse::Parsed;
 use crate::sql::tree::Statement;
 use crate::wire::backend::TransactionStatus;
 use crate::wire::frontend::{Query, Target};
@@ -35,6 +36,8 @@ struct Turns {
     plans: Vec<Planned>,
     /// The one behind them was refused: those behind that one are not looked at.
     refused: Option<Refusal>,
+    /// The one behind them is sent by itself, when so many are done.
+    next: Option<(Arc<Plan>, usize)>,
 }
 
 impl Session {
@@ -44,14 +47,21 @@ impl Session {
         at: &Moment<'_>,
         io: &mut Io<'_>,
     ) -> Result<Step, Fatal> {
+        let encoding = self.speculative.settings.encoding();
+        let mut parts = std::mem::take(&mut self.parts);
+        parts.encoding.get_or_insert(encoding);
         let uploaded = match std::mem::take(&mut self.uploads.reading) {
             // The error was its answer.
             Reading::Failed => return Ok(Step::Continue),
             Reading::Done(uploaded) => Some(uploaded),
             Reading::No | Reading::Waits | Reading::Asked => None,
         };
+        if parts.failed {
+            return Ok(Step::Continue);
+        }
         self.drop_unnamed(io)?;
-        let shaped = planning::may_be_kept(query.text, &self.speculative)
+        let first = parts.done == 0;
+        let shaped = (first && planning::may_be_kept(query.text, &self.speculative))
             .then(|| planning::shaped(query.text))
             .flatten();
         if let Some(shaped) = &shaped {
@@ -73,16 +83,23 @@ impl Session {
                 return Ok(Step::Continue);
             }
         };
-        let statements: Vec<Statement> = parsed
-            .into_iter()
-            .map(|p| p.statement)
-            .filter(|s| !matches!(s, Statement::Empty))
-            .collect();
+        let of_part = |parsed: Vec<Parsed>| {
+            let statements = parsed.into_iter().map(|p| p.statement);
+            let real = statements.filter(|s| !matches!(s, Statement::Empty));
+            real.skip(parts.done)
+        };
+        let statements: Vec<Statement> = of_part(parsed).collect();
+        let again = |n: usize| {
+            let (_, parsed, _) = planning::parse(query.text, at.snapshot).ok()?;
+            of_part(parsed).nth(n)
+        };
+        let of = statements.len();
         let alone = matches!(&*statements, [only] if stands_alone(only));
         let executes = |s: &Statement| matches!(s, Statement::Execute { .. });
         let several = statements.len() > 1 || statements.iter().any(executes);
         let before = several.then(|| self.speculative.clone());
-        let Turns { plans, refused } = self.plan_all(statements, uploaded.as_ref(), at);
+        let turns = self.plan_all(statements, again, uploaded.as_ref(), at);
+        let (plans, refused) = (turns.plans, turns.refused);
         if let Some(refusal) = &refused
             && (plans.is_empty() || (!at.last && planning::is_unknown_name(refusal)))
         {
@@ -92,30 +109,45 @@ impl Session {
             }
             if !at.last && planning::is_unknown_name(refusal) {
                 self.uploads.reading = uploaded.map_or(Reading::No, Reading::Done);
+                self.parts = parts;
                 return Ok(Step::Unknown);
             }
             self.refuse_query(refusal, &text, io)?;
             return Ok(Step::Continue);
         }
-        if let Some(first) = plans.first().filter(|first| first.plan.uploads().is_some()) {
-            let plan = Arc::clone(&first.plan);
+        let bound = match (&turns.next, plans.first()) {
+            (Some((plan, 0)), _) => Some((Arc::clone(plan), of > 1)),
+            (_, Some(only)) if only.plan.uploads().is_some() => {
+                Some((Arc::clone(&only.plan), false))
+            }
+            _ => None,
+        };
+        if let Some((plan, more)) = bound {
             if let Some(before) = before {
                 self.speculative = before;
             }
+            self.parts = parts;
             return match uploaded {
                 Some(uploaded) if uploaded.is_for(&plan) => {
-                    self.send_bound(&plan, &uploaded, at, io)?;
-                    Ok(Step::Continue)
+                    let sent = self.send_bound(&plan, &uploaded, more, at, io)?;
+                    Ok(self.part_sent(sent && more, 1))
                 }
                 _ => self.read_for_query(&plan, io),
             };
         }
+        if let Some((_, count)) = turns.next {
+            self.parts = parts;
+            let sent = self.send_query(&plans, Behind::More, at, io)?;
+            return Ok(self.part_sent(sent, count));
+        }
         if let (Some(shaped), [only]) = (shaped.filter(|_| alone), &*plans) {
             at.plans.keep(&self.key, &shaped, &looked, &only.plan);
         }
-        let refused = refused.map(|refusal| self.refusal_at_its_turn(&refusal, &text));
-        self.send_query(&plans, refused, at, io)
-            .map(|()| Step::Continue)
+        let behind = refused.map_or(Behind::Nothing, |refusal| {
+            Behind::Refused(self.refusal_at_its_turn(&refusal, &text))
+        });
+        self.send_query(&plans, behind, at, io)?;
+        Ok(Step::Continue)
     }
 
     /// Sends a plan that was made for another text of this shape.
@@ -133,38 +165,53 @@ impl Session {
         self.assume(plan);
         to_upstream::query_pieces(io.upstream, |push| plan.sql().write_with(text, push))?;
         self.uploads.executed = self.uploads.executed.saturating_add(1);
-        self.expect(VecDeque::from([running]), None, false);
+        self.expect(VecDeque::from([running]), Behind::Nothing, false);
         Ok(())
     }
 
-    /// Plans in order, each against the effects of those before it. Leaves the effects of all but
-    /// the last one applied, and of that one too if the next was refused.
+    /// Plans in order, each against the effects of those before it; `again` reads one of them anew. Leaves
+    /// the effects of all but the last one applied, and of that one too if it is not the string's last.
     fn plan_all(
         &mut self,
         statements: Vec<Statement>,
+        again: impl Fn(usize) -> Option<Statement>,
         uploaded: Option<&Uploaded>,
         at: &Moment<'_>,
     ) -> Turns {
         let mut plans: Vec<Planned> = Vec::with_capacity(statements.len());
         // COPY takes no parameters, and a string of several takes none either.
         let binds = matches!(&*statements, [only] if !matches!(only, Statement::Copy(_)));
-        for statement in statements {
+        for (count, statement) in statements.into_iter().enumerate() {
             if let Some(last) = plans.last() {
                 self.assume(&Arc::clone(&last.plan));
             }
             let whole = plans.len();
-            if let Err(refusal) = self.plan_next(statement, &mut plans, (binds, uploaded), at) {
-                // What was to go before it would be seen without it.
-                plans.truncate(whole);
-                return Turns {
-                    plans,
-                    refused: Some(refusal),
-                };
+            let planned = self.plan_next(statement, &mut plans, (binds, uploaded), at);
+            let given = |p: &Planned| p.plan.uploads().is_some();
+            let first = !binds && plans.get(whole..).is_some_and(|new| new.iter().any(given));
+            if planned.is_ok() && !first {
+                continue;
             }
+            let itself = (!binds).then(|| again(count)).flatten();
+            let before = plans.iter().take(whole).map(|p| &p.plan);
+            let (refused, next) = match (self.by_itself(itself, before, at.snapshot), planned) {
+                (Some(Ok(plan)), _) => (None, Some((plan, count))),
+                (Some(Err(refusal)), Err(_)) | (None, Err(refusal)) => (Some(refusal), None),
+                // Of what it needs nothing is written but what temporary tables hold: it may be the first.
+                (Some(Err(_)) | None, Ok(())) => continue,
+            };
+            // What was to go before it would be seen without it.
+            plans.truncate(whole);
+            return Turns {
+                plans,
+                refused,
+                next,
+            };
         }
         Turns {
             plans,
             refused: None,
+            next: None,
         }
     }
 
@@ -192,7 +239,7 @@ impl Session {
                 },
             )?;
             if plan.uploads().is_some() && !plans.is_empty() {
-                return Err(not_first());
+                return Err(not_alone());
             }
             let hidden = todo.peek().is_some();
             if hidden {
@@ -224,10 +271,10 @@ impl Session {
     fn send_query(
         &mut self,
         plans: &[Planned],
-        refused: Option<BytesMut>,
+        behind: Behind,
         at: &Moment<'_>,
         io: &mut Io<'_>,
-    ) -> Result<(), Fatal> {
+    ) -> Result<bool, Fatal> {
         let mut running = VecDeque::with_capacity(plans.len());
         let mut text = String::new();
         for Planned { plan, hidden } in plans {
@@ -236,41 +283,42 @@ impl Session {
                     hidden: *hidden,
                     ..r
                 }),
-                Err(refusal) => return self.refuse_query(&refusal, "", io),
+                Err(refusal) => return self.refuse_query(&refusal, "", io).map(|()| false),
             }
             if !text.is_empty() {
                 text.push_str(";\n");
             }
             text.push_str(plan.sql().as_str());
         }
-        if refused.is_some() {
+        if let Behind::Refused(_) = behind {
             text.push_str(";\n");
             text.push_str(FAILING_AT_ITS_TURN);
             self.close_doomed(io)?;
-        } else if let Some(last) = plans.last() {
+        } else if let (Behind::Nothing, Some(last)) = (&behind, plans.last()) {
             self.assume(&last.plan);
         }
         to_upstream::query(io.upstream, &text)?;
         self.uploads.executed = self.uploads.executed.saturating_add(1);
-        self.expect(running, refused, false);
-        Ok(())
+        self.expect(running, behind, false);
+        Ok(true)
     }
 
-    /// Sends the only statement of a Query with what was read for it: as parameters, so that nothing of
+    /// Sends one statement of a Query with what was read for it: as parameters, so that nothing of
     /// it stands in a text that PostgreSQL may log.
     fn send_bound(
         &mut self,
         plan: &Arc<Plan>,
         uploaded: &Uploaded,
+        more: bool,
         at: &Moment<'_>,
         io: &mut Io<'_>,
-    ) -> Result<(), Fatal> {
+    ) -> Result<bool, Fatal> {
         let sent = plan
             .bound_alone(uploaded)
             .and_then(|(types, bound)| Ok((types, bound, self.running(plan, at)?)));
         let (types, bound, running) = match sent {
             Ok(sent) => sent,
-            Err(refusal) => return self.refuse_query(&refusal, "", io),
+            Err(refusal) => return self.refuse_query(&refusal, "", io).map(|()| false),
         };
         self.assume(plan);
         to_upstream::parse(io.upstream, b"", plan.sql().as_str(), &types)?;
@@ -280,16 +328,18 @@ impl Session {
         to_upstream::execute(io.upstream, b"", 0)?;
         to_upstream::sync(io.upstream);
         self.uploads.executed = self.uploads.executed.saturating_add(1);
-        self.expect(VecDeque::from([running]), None, true);
-        Ok(())
+        let behind = if more { Behind::More } else { Behind::Nothing };
+        self.expect(VecDeque::from([running]), behind, true);
+        Ok(true)
     }
 
-    fn expect(&mut self, running: VecDeque<Running>, refused: Option<BytesMut>, bound: bool) {
+    fn expect(&mut self, running: VecDeque<Running>, behind: Behind, bound: bool) {
         let segment = self.next_segment();
-        self.alone = running.len() == 1 && refused.is_none() && !self.uploads.open;
+        let refused = matches!(behind, Behind::Refused(_));
+        self.alone = running.len() == 1 && !refused && !self.uploads.open;
         self.replies.push(Expected::Query {
             running,
-            refused,
+            behind,
             segment,
             failed: false,
             bound,

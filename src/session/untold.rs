@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use super::answers::unexpected;
 use super::encoding::unwritable;
-use super::replies::Expected;
+use super::replies::{Behind, Expected};
 use super::rows::unknown_binary;
 use super::{FAILING, Fatal, Io, Session, to_client, to_upstream};
 use crate::audit::Outcome;
@@ -86,9 +86,13 @@ impl Session {
 
     /// PostgreSQL would go on in a transaction block that has failed for the client.
     pub(super) fn fail_block(&mut self, io: &mut Io<'_>) -> Result<(), Fatal> {
-        let Some(Expected::Query { segment, .. }) = self.replies.pop() else {
+        let Some(Expected::Query {
+            segment, behind, ..
+        }) = self.replies.pop()
+        else {
             return Err(unexpected());
         };
+        self.parts.failed = matches!(behind, Behind::More);
         to_upstream::query(io.upstream, FAILING)?;
         self.replies.push(Expected::Refusal {
             reply: bytes::BytesMut::new(),

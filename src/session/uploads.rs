@@ -313,13 +313,13 @@ impl Session {
 }
 
 /// What stands before a statement in one string is not done when the string is sent.
-pub(super) fn not_first() -> Refusal {
+pub(super) fn not_alone() -> Refusal {
     Refusal::error(
         sqlstate::FEATURE_NOT_SUPPORTED,
-        "a statement that is given tokens must be the first of its query string",
+        "a statement that is given tokens must be alone in its query string, or in a transaction block",
     )
-    .detail("They are read, and decoded or made, before the string is sent.")
-    .hint("Send the statements one by one.")
+    .detail("They are read, and decoded or made, right before it is sent.")
+    .hint("Send the statements one by one, or BEGIN first.")
 }
 
 fn not_synced() -> Refusal {
