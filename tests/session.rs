@@ -12,6 +12,8 @@
 
 #[path = "session/again.rs"]
 mod again;
+#[path = "session/cancelled.rs"]
+mod cancelled;
 #[path = "support/client.rs"]
 mod client;
 #[path = "session/console.rs"]

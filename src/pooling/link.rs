@@ -5,6 +5,7 @@
 //! proxy's own for that text and those types. Answers to messages the client did not send are kept from
 //! it. Everything else is counted, not read: it matters only when nothing more is owed, by either side.
 
+mod cancelled;
 mod deallocate;
 mod down;
 mod front;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use foldhash::HashMap;
 
+use self::cancelled::Cancelled;
 use super::expected::Expected;
 use super::known::Known;
 use super::probe::Settings;
@@ -99,6 +101,8 @@ pub struct Link {
     open: bool,
     /// An error came, and the Sync up to which the server skips has not been sent.
     skipping: bool,
+    /// The client cancelled what it asked for before it had a connection.
+    cancelled: Cancelled,
     /// A Query went up that may drop every statement.
     drops: bool,
     /// What the client said next depends on an answer that is due.

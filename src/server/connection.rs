@@ -48,8 +48,9 @@ pub(super) async fn serve(shared: Arc<Shared>, tcp: TcpStream) {
 async fn forward_cancel(shared: &Shared, pid: i32, key: &[u8]) {
     if let Some(found) = shared.cancels.find(pid, key) {
         Metrics::add(&shared.metrics.cancels);
-        let running = found.upstream();
-        if let Err(error) = cancel(&running.target, running.pid, &running.key).await {
+        if let Some(running) = found.upstream()
+            && let Err(error) = cancel(&running.target, running.pid, &running.key).await
+        {
             tracing::warn!(%error, "cancel request not delivered");
         }
     }

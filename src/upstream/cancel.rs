@@ -2,11 +2,11 @@
 //!
 //! A client is given a key of the proxy's; the upstream's never leaves it. With one upstream connection
 //! per client the client may be given the upstream's process number, so that `pg_backend_pid()` says
-//! what its driver knows. A client that borrows connections cancels on the one it has, or nothing.
+//! what its driver knows. A client that borrows connections cancels on the one it has, or its wait for one.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use dashmap::DashMap;
@@ -14,6 +14,7 @@ use subtle::ConstantTimeEq;
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::connection::{UpstreamConnection, secure};
@@ -120,12 +121,34 @@ impl Lease {
 
 /// Which connection a client has now, if it has one.
 #[derive(Default)]
-pub struct Borrowed(Mutex<Option<Arc<Lease>>>);
+pub struct Borrowed(Mutex<Has>);
+
+/// What a client can cancel.
+#[derive(Default)]
+enum Has {
+    #[default]
+    Nothing,
+    /// Its wait for a connection.
+    Wait(oneshot::Sender<()>),
+    /// What runs on the one it has.
+    Lease(Arc<Lease>),
+}
 
 impl Borrowed {
     /// It has this one now.
     pub fn set(&self, lease: Option<Arc<Lease>>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = lease;
+        *self.has() = lease.map_or(Has::Nothing, Has::Lease);
+    }
+
+    /// It waits for one now; says when that is cancelled.
+    pub fn waits(&self) -> oneshot::Receiver<()> {
+        let (cancel, cancelled) = oneshot::channel();
+        *self.has() = Has::Wait(cancel);
+        cancelled
+    }
+
+    fn has(&self) -> MutexGuard<'_, Has> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -137,14 +160,14 @@ enum Held {
 
 /// A cancel request that may be sent; the connection stays with its client until this is dropped.
 pub struct Cancel {
-    upstream: Upstream,
+    upstream: Option<Upstream>,
     lease: Option<Arc<Lease>>,
 }
 
 impl Cancel {
-    /// What to cancel.
-    pub fn upstream(&self) -> &Upstream {
-        &self.upstream
+    /// What to cancel. `None`: a wait for a connection, which is over now.
+    pub fn upstream(&self) -> Option<&Upstream> {
+        self.upstream.as_ref()
     }
 }
 
@@ -235,18 +258,27 @@ impl CancelRegistry {
             .find(|entry| bool::from(entry.key.ct_eq(key)));
         match &found?.held {
             Held::Own(upstream) => Some(Cancel {
-                upstream: upstream.clone(),
+                upstream: Some(upstream.clone()),
                 lease: None,
             }),
             Held::Borrowed(borrowed) => {
                 // Under the lock: whoever gives the connection back takes it out first.
-                let lease = borrowed.0.lock().unwrap_or_else(PoisonError::into_inner);
-                let lease = Arc::clone(lease.as_ref()?);
-                lease.on_the_way.fetch_add(1, Ordering::Acquire);
-                Some(Cancel {
-                    upstream: lease.upstream.clone(),
-                    lease: Some(lease),
-                })
+                let mut has = borrowed.has();
+                if let Has::Lease(lease) = &*has {
+                    lease.on_the_way.fetch_add(1, Ordering::Acquire);
+                    return Some(Cancel {
+                        upstream: Some(lease.upstream.clone()),
+                        lease: Some(Arc::clone(lease)),
+                    });
+                }
+                match std::mem::take(&mut *has) {
+                    // It may have got one, or given up, this very moment.
+                    Has::Wait(cancel) => cancel.send(()).ok().map(|()| Cancel {
+                        upstream: None,
+                        lease: None,
+                    }),
+                    Has::Nothing | Has::Lease(_) => None,
+                }
             }
         }
     }

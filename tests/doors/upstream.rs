@@ -219,7 +219,7 @@ async fn cancelling(port: u16, tls: UpstreamTls) {
     });
     // A request that comes before the query begins is lost, so ask until it worked.
     while !sleeper.is_finished() {
-        let running = found.upstream();
+        let running = found.upstream().unwrap();
         cancel(&running.target, running.pid, &running.key)
             .await
             .unwrap();

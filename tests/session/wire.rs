@@ -16,7 +16,7 @@ pub(super) const SYNC: Sent<'_> = (b'S', b"");
 const FLUSH: Sent<'_> = (b'H', b"");
 
 /// What was received, without what may differ: the type; of some, what they say.
-fn told(message: &Message) -> String {
+pub(super) fn told(message: &Message) -> String {
     let text = |body: &[u8]| {
         String::from_utf8_lossy(body)
             .trim_end_matches('\0')

@@ -35,6 +35,11 @@ impl<'b> Walk<'b> {
         header(self.rest(), &limits)
     }
 
+    /// The rest of a frame is still to come.
+    pub(super) fn is_within(&self) -> bool {
+        self.left > 0
+    }
+
     /// The frame goes on as it is, as far as it is here.
     pub(super) fn pass(&mut self, total: usize) {
         let here = total.min(self.rest().len());

@@ -159,8 +159,10 @@ impl Borrower {
         }
     }
 
-    /// Waits for a connection, and makes it hold what the session holds.
+    /// Waits for a connection, and makes it hold what the session holds. There is none afterwards if the
+    /// client cancelled what it wants one for.
     pub(super) async fn attach(&self, held: &mut Held) -> Result<(), End> {
+        let cancelled = self.borrowed.waits();
         self.client.set_state(State::Waiting);
         let signal = self.client.signal();
         let attached = async {
@@ -184,6 +186,11 @@ impl Borrower {
             flags = signal.any(Flags::KILL | Flags::DRAIN) => {
                 let killed = flags.any(Flags::KILL);
                 return Err(if killed { End::Killed } else { End::Drained });
+            }
+            Ok(()) = cancelled => {
+                self.client.set_state(State::Idle);
+                held.link.cancel();
+                return Ok(());
             }
         };
         self.attached(held, server);

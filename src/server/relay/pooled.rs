@@ -246,6 +246,20 @@ impl Pooled {
         if !waiting {
             self.lease.client.counters.received(came);
         }
+        if flow.held.link.is_cancelled() {
+            let mut reply = bytes::BytesMut::new();
+            let bytes = flow.from_client.bytes(&scratch.input, came);
+            let used = (flow.held.link)
+                .take_cancelled(bytes, &mut reply)
+                .map_err(|_| End::Fault("invalid frontend message"))?;
+            flow.from_client.keep(&scratch.input, came, used);
+            if !flow.held.link.is_cancelled() {
+                flow.from_client.set_ready();
+            }
+            self.lease.client.counters.sent(reply.len());
+            flow.to_client.write(cx, client, &reply)?;
+            return Ok(Poll::Ready(None));
+        }
         if flow.held.server.is_none() {
             if flow
                 .from_client

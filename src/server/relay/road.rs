@@ -190,6 +190,13 @@ impl Road for Lent {
         let Some(first) = to.bytes.first() else {
             return Ok(turned);
         };
+        if self.held.link.is_cancelled() {
+            let answered = (self.held.link)
+                .take_cancelled(&to.bytes, from.buffer_mut())
+                .map_err(|_| End::Fault("invalid frontend message"))?;
+            to.bytes.advance(answered.min(to.bytes.len()));
+            return Ok(turned || answered > 0 || !self.held.link.is_cancelled());
+        }
         if self.held.server.is_none() {
             // To say good-bye to nobody takes no connection.
             if *first == frontend::TERMINATE {
