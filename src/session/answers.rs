@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use super::diagnostic;
 use super::errors::{fields, notice_to_client};
-use super::replies::{Behind, Expected, Running};
+use super::replies::{Behind, Expected, Running, Sent};
 use super::transaction::Completion;
 use super::uploads::Reading;
-use super::{Fatal, Io, Session, startup, to_client, untold};
+use super::{Fatal, Io, Session, startup, to_client, to_upstream, untold};
 use crate::audit::Outcome;
 use crate::limits;
 use crate::pg::sqlstate::UNDEFINED_PARAMETER;
@@ -235,6 +235,7 @@ impl Session {
         let (plan, hidden) = (Arc::clone(&running.plan), running.hidden);
         self.confirmed.apply(plan.effect(), completion);
         self.advance();
+        self.all_is_told(io);
         if hidden {
             return Ok(());
         }
@@ -330,12 +331,17 @@ impl Session {
                 running,
                 behind,
                 failed,
+                sent,
                 ..
             }) => {
                 if let Some(running) = running.front_mut() {
                     running.finish(Outcome::Error, Some(sqlstate), now);
                 }
                 *failed = true;
+                if std::mem::replace(sent, Sent::Bound) == Sent::Held {
+                    // PostgreSQL skips up to it.
+                    to_upstream::sync(io.upstream);
+                }
                 self.parts.failed |= matches!(behind, Behind::More);
                 if let Behind::Refused(refused) = behind
                     && running.is_empty()

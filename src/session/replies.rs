@@ -49,7 +49,7 @@ impl Running {
     }
 
     /// Something of it goes to the client.
-    fn returns(&self) -> bool {
+    pub(super) fn returns(&self) -> bool {
         self.plan.outputs().is_some() || self.plan.copy() == Some(CopyDirection::To)
     }
 
@@ -92,6 +92,17 @@ pub(super) enum Behind {
     Refused(BytesMut),
 }
 
+/// How a Query was sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// As one.
+    Query,
+    /// As Parse, Bind, Describe, Execute and Sync.
+    Bound,
+    /// The same without Sync: what commits it waits until the client is told all that it returns.
+    Held,
+}
+
 /// One thing PostgreSQL owes, or the proxy's own word in its place.
 pub(super) enum Expected {
     /// A Query: its statements' results in order, then ReadyForQuery.
@@ -101,8 +112,7 @@ pub(super) enum Expected {
         segment: u64,
         /// An error ended it: only ReadyForQuery is missing.
         failed: bool,
-        /// It was sent as Parse, Bind, Describe, Execute and Sync, with what it was given.
-        bound: bool,
+        sent: Sent,
     },
     /// A fixed failing statement: its error is replaced by the refusal it stands for.
     Refusal {

@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::replies::{Behind, Expected, Running};
+use super::replies::{Behind, Expected, Running, Sent};
 use super::transaction::Completion;
 use super::uploads::{Reading, not_alone};
 use super::{
@@ -21,6 +21,7 @@ use crate::plan::{Given, Plan, Refusal, Uploaded, stands_alone};
 use crate::sql::Shaped;
 use crate::sql::parse::Parsed;
 use crate::sql::tree::Statement;
+use crate::wire::WriteError;
 use crate::wire::backend::TransactionStatus;
 use crate::wire::frontend::{Query, Target};
 
@@ -163,9 +164,17 @@ impl Session {
             Err(refusal) => return self.refuse_query(&refusal, "", io),
         };
         self.assume(plan);
+        if self.is_held(&running) {
+            let mut sql = String::new();
+            let whole = plan
+                .sql()
+                .write_with(text, |piece: &str| sql.push_str(piece));
+            whole.ok_or(WriteError::TooLong)?;
+            return self.send_held(&sql, running, io);
+        }
         to_upstream::query_pieces(io.upstream, |push| plan.sql().write_with(text, push))?;
         self.uploads.executed = self.uploads.executed.saturating_add(1);
-        self.expect(VecDeque::from([running]), Behind::Nothing, false);
+        self.expect(VecDeque::from([running]), Behind::Nothing, Sent::Query);
         Ok(())
     }
 
@@ -297,9 +306,16 @@ impl Session {
         } else if let (Behind::Nothing, Some(last)) = (&behind, plans.last()) {
             self.assume(&last.plan);
         }
+        let held = |only: &Running| plans.len() == 1 && self.is_held(only);
+        if matches!(behind, Behind::Nothing)
+            && running.front().is_some_and(held)
+            && let Some(only) = running.pop_front()
+        {
+            return self.send_held(&text, only, io).map(|()| true);
+        }
         to_upstream::query(io.upstream, &text)?;
         self.uploads.executed = self.uploads.executed.saturating_add(1);
-        self.expect(running, behind, false);
+        self.expect(running, behind, Sent::Query);
         Ok(true)
     }
 
@@ -326,14 +342,35 @@ impl Session {
         to_upstream::bind(io.upstream, b"", b"", &bound.formats, values, &[])?;
         to_upstream::describe(io.upstream, Target::Portal, b"")?;
         to_upstream::execute(io.upstream, b"", 0)?;
-        to_upstream::sync(io.upstream);
+        let sent = self.close_bound(&running, io);
         self.uploads.executed = self.uploads.executed.saturating_add(1);
         let behind = if more { Behind::More } else { Behind::Nothing };
-        self.expect(VecDeque::from([running]), behind, true);
+        self.expect(VecDeque::from([running]), behind, sent);
         Ok(true)
     }
 
-    fn expect(&mut self, running: VecDeque<Running>, behind: Behind, bound: bool) {
+    /// Sends the only statement of a Query without what would commit it.
+    fn send_held(&mut self, sql: &str, running: Running, io: &mut Io<'_>) -> Result<(), Fatal> {
+        to_upstream::parse(io.upstream, b"", sql, &[])?;
+        to_upstream::bind(io.upstream, b"", b"", &[], std::iter::empty(), &[])?;
+        to_upstream::describe(io.upstream, Target::Portal, b"")?;
+        to_upstream::execute(io.upstream, b"", 0)?;
+        let sent = self.close_bound(&running, io);
+        self.uploads.executed = self.uploads.executed.saturating_add(1);
+        self.expect(VecDeque::from([running]), Behind::Nothing, sent);
+        Ok(())
+    }
+
+    fn close_bound(&self, running: &Running, io: &mut Io<'_>) -> Sent {
+        if self.is_held(running) {
+            to_upstream::flush(io.upstream);
+            return Sent::Held;
+        }
+        to_upstream::sync(io.upstream);
+        Sent::Bound
+    }
+
+    fn expect(&mut self, running: VecDeque<Running>, behind: Behind, sent: Sent) {
         let segment = self.next_segment();
         let refused = matches!(behind, Behind::Refused(_));
         self.alone = running.len() == 1 && !refused && !self.uploads.open;
@@ -342,7 +379,7 @@ impl Session {
             behind,
             segment,
             failed: false,
-            bound,
+            sent,
         });
     }
 

@@ -3,15 +3,17 @@
 //!
 //! PostgreSQL knows of none and goes on. What it still says of the statement is passed over; then it is
 //! made to fail too, before anything else reaches it: nothing is sent behind a statement that may come to this
-//! (`wants_client`). Where it could have committed something by then, the session ends: only that leaves no
-//! doubt.
+//! (`wants_client`). A Query of one statement that may change something is sent without what would commit it,
+//! and that follows when all is told. Of several, PostgreSQL may have committed something by then, and the
+//! session ends: only that leaves no doubt.
 
 use std::time::Instant;
 
 use super::answers::unexpected;
 use super::encoding::unwritable;
-use super::replies::{Behind, Expected};
+use super::replies::{Behind, Expected, Running, Sent};
 use super::rows::unknown_binary;
+use super::transaction::State;
 use super::{FAILING, Fatal, Io, Session, to_client, to_upstream};
 use crate::audit::Outcome;
 use crate::wire::backend::{self, TransactionStatus};
@@ -25,6 +27,34 @@ impl Session {
             && (self.untold.is_some() || self.replies.may_return())
     }
 
+    /// May a Query of this statement alone fail here when PostgreSQL is done with it, and have changed
+    /// something by then?
+    pub(super) fn is_held(&self, only: &Running) -> bool {
+        const KINDS: [&str; 6] = ["SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "COPY"];
+        let states = [&self.confirmed, &self.speculative];
+        let converted = |state: &&State| !state.settings.encoding().is_same();
+        let facts = only.plan.facts();
+        states.iter().any(converted)
+            && self.status == TransactionStatus::Idle
+            && !self.speculative.block
+            && !self.uploads.open
+            && only.returns()
+            && !only.has_effect()
+            && !facts.reads
+            && KINDS.contains(&facts.kind)
+    }
+
+    /// A statement is complete. If it was held back, what it returned is told, and it is committed.
+    pub(super) fn all_is_told(&mut self, io: &mut Io<'_>) {
+        if let Some(Expected::Query { running, sent, .. }) = self.replies.head()
+            && running.is_empty()
+            && *sent == Sent::Held
+        {
+            *sent = Sent::Bound;
+            to_upstream::sync(io.upstream);
+        }
+    }
+
     /// What is at the head cannot be told to the client.
     pub(super) fn cannot_tell(&mut self, why: Fatal, io: &mut Io<'_>) -> Result<(), Fatal> {
         if ![unwritable(), unknown_binary()].contains(&why) || self.replies.len() != 1 {
@@ -36,11 +66,21 @@ impl Session {
             Some(Expected::Query {
                 running,
                 failed: false,
+                sent,
                 ..
-            }) => running.front().is_some_and(|only| {
-                let undone = in_block || only.plan.facts().reads;
-                alone && undone && !only.has_effect()
-            }),
+            }) => {
+                let held = *sent == Sent::Held;
+                let undone = running.front().is_some_and(|only| {
+                    let undone = in_block || held || only.plan.facts().reads;
+                    alone && undone && !only.has_effect()
+                });
+                if undone && held {
+                    *sent = Sent::Bound;
+                    to_upstream::parse(io.upstream, b"", FAILING, &[])?;
+                    to_upstream::sync(io.upstream);
+                }
+                undone
+            }
             Some(Expected::Execute { running, .. }) if !running.has_effect() => {
                 // PostgreSQL comes to this before it comes to the Sync that would commit.
                 to_upstream::parse(io.upstream, b"", FAILING, &[])?;

@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use super::portals::Portal;
 use super::prepared::Prepared;
-use super::replies::Expected;
+use super::replies::{Expected, Sent};
 use super::{Fatal, Io, Session, Step, to_upstream};
 use crate::audit::Outcome;
 use crate::pg::{Oid, sqlstate};
@@ -245,7 +245,7 @@ impl Session {
         matches!(
             head,
             Some(Expected::Query {
-                bound: true,
+                sent: Sent::Bound | Sent::Held,
                 failed: false,
                 ..
             })

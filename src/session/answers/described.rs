@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::super::prepared::Prepared;
-use super::super::replies::Expected;
+use super::super::replies::{Expected, Sent};
 use super::super::rows::{self, Rows};
 use super::super::{Fatal, Io, Session, to_client};
 use super::{malformed, unexpected};
@@ -25,11 +25,11 @@ impl Session {
             Some(Expected::Query {
                 running,
                 failed: false,
-                bound,
+                sent,
                 ..
             }) => {
                 let running = running.front_mut().ok_or_else(unexpected)?;
-                if *bound && body.is_none() && running.plan.outputs().is_none() {
+                if *sent != Sent::Query && body.is_none() && running.plan.outputs().is_none() {
                     return Ok(());
                 }
                 let outputs = running.plan.outputs().ok_or_else(unexpected)?;
