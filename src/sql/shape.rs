@@ -13,6 +13,9 @@ use super::tree::{Constants, Looked};
 /// The first version that reads `0x1F` and `1_000`.
 const LATER_NUMBERS: u32 = 160_000;
 
+/// The first version in which `SYSTEM_USER` is no name.
+const SYSTEM_USER: u32 = 160_000;
+
 /// A text in tokens.
 pub struct Shaped<'t> {
     tokens: Vec<Token<'t>>,
@@ -40,6 +43,14 @@ impl<'t> Shaped<'t> {
 
     /// Refuses what the server's version does not read; `version` as in `server_version_num`.
     pub fn check_version(&self, version: u32) -> Result<(), Unsupported> {
+        if version >= SYSTEM_USER
+            && let Some(token) = self.system_user()
+        {
+            return Err(Unsupported::form(
+                "SYSTEM_USER is not supported for restricted roles",
+                Some(token.start),
+            ));
+        }
         let later = |token: &&Token<'_>| matches!(token.kind, Kind::LaterNumber(_));
         match self.tokens.iter().find(later) {
             Some(token) if version < LATER_NUMBERS => Err(Unsupported::syntax(
@@ -48,6 +59,18 @@ impl<'t> Shaped<'t> {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// The first that is a value where `SYSTEM_USER` is reserved. Behind a dot or AS it is a name there too.
+    fn system_user(&self) -> Option<&Token<'t>> {
+        let word = |token: &Token<'_>, word| matches!(&token.kind, Kind::Word(w) if w == word);
+        let name = |before: &Token<'_>| {
+            word(before, "as") || matches!(before.kind, Kind::Punctuation('.'))
+        };
+        let before = std::iter::once(None).chain(self.tokens.iter().map(Some));
+        let mut placed = self.tokens.iter().zip(before);
+        let found = placed.find(|(t, before)| word(t, "system_user") && !before.is_some_and(name));
+        found.map(|(token, _)| token)
     }
 
     /// The text of its `number`-th constant.
@@ -115,5 +138,23 @@ mod tests {
         assert_ne!(key("SELECT 1_0"), key("SELECT 10"));
         assert_ne!(key("SELECT 1_000_000_000_000"), key("SELECT 1_0"));
         assert_eq!(key("SELECT 1_0"), key("SELECT 0x11"));
+    }
+
+    #[test]
+    fn system_user_is_a_name_before_16_and_where_any_word_is() {
+        let check = |text, version| Shaped::scan(text).expect("tokens").check_version(version);
+        let refused = check("SELECT System_User", 160_000).expect_err("a value");
+        assert_eq!((refused.sqlstate, refused.position), ("0A000", Some(7)));
+        assert!(check("SELECT system_user", 150_018).is_ok());
+        for name in [
+            "t.system_user",
+            "1 AS system_user",
+            "\"system_user\"",
+            "'system_user'",
+        ] {
+            let text = format!("SELECT {name}");
+            let shaped = Shaped::scan(&text).expect("tokens");
+            assert!(shaped.check_version(180_000).is_ok());
+        }
     }
 }
