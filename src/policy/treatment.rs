@@ -263,6 +263,7 @@ impl<'a> Treatments<'a> {
         }
         let keys = self.keys_of(&definition.key, &definition.key_span, &what, faults)?;
         let bound = TokenColumn::bind(&definition.name, kind, &keys, subject.ty);
+        let bound = bound.map(|bound| bound.for_server(self.catalog.version));
         let bound = bound.and_then(|bound| match &subject.cells {
             Some(cells) => bound.over(Arc::clone(cells)),
             None => Ok(bound),

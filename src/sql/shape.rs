@@ -9,9 +9,7 @@ use super::parse::{Parsed, parse_tokens, scan_text};
 use super::print::lexical::Written;
 use super::scan::{Kind, Token};
 use super::tree::{Constants, Looked};
-
-/// The first version that reads `0x1F` and `1_000`.
-const LATER_NUMBERS: u32 = 160_000;
+use crate::pg::LATER_NUMBERS;
 
 /// The first version in which `SYSTEM_USER` is no name.
 const SYSTEM_USER: u32 = 160_000;

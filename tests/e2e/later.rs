@@ -1,6 +1,8 @@
 //! What only later versions of PostgreSQL read, as the server's version reads it: what it refuses is
 //! refused.
 
+use crate::in_any_order;
+use crate::siv;
 use crate::support::client::{Answer, Client};
 use crate::support::stage::Role;
 
@@ -50,11 +52,19 @@ const LOADS: &[&str] = &[
     "COPY loaded TO STDOUT (ON_ERROR ignore)",
 ];
 
-fn load(client: &mut Client, sql: &str) -> Answer {
+fn load(client: &mut Client, sql: &str, data: &str) -> Answer {
     client.send(b'Q', &[sql.as_bytes(), b"\0"].concat());
-    client.send(b'd', b"1\tone\nx\ttwo\n3\tthree\n");
+    client.send(b'd', data.as_bytes());
     client.send(b'c', b"");
     client.answer()
+}
+
+/// As `server_version_num` is.
+fn version(direct: &mut Client) -> u32 {
+    match direct.simple("SHOW server_version_num") {
+        Answer::Rows(rows, _) => rows[0].parse().unwrap(),
+        error @ Answer::Error(..) => panic!("{error:?}"),
+    }
 }
 
 #[test]
@@ -66,7 +76,12 @@ fn rows_that_are_not_of_the_type_are_left_out_where_the_server_can() {
         session.simple("CREATE TEMP TABLE loaded (n int, t text)");
     }
     for sql in LOADS {
-        same(load(&mut client, sql), load(&mut direct, sql), sql);
+        let data = "1\tone\nx\ttwo\n3\tthree\n";
+        same(
+            load(&mut client, sql, data),
+            load(&mut direct, sql, data),
+            sql,
+        );
         let kept = "SELECT n, t FROM loaded ORDER BY n, t";
         same(client.simple(kept), direct.simple(kept), sql);
     }
@@ -78,4 +93,121 @@ fn rows_that_are_not_of_the_type_are_left_out_where_the_server_can() {
         matches!(&tokens, Answer::Error(state, _) if ["0A000", "42601"].contains(&state.as_str())),
         "{tokens:?}"
     );
+}
+
+/// `%` stands for a token of a number, in whatever form.
+const WRITTEN: &[&str] = &[
+    "SELECT id FROM accounts WHERE number = '%'",
+    "SELECT id FROM accounts WHERE number = ' %\t'",
+    "SELECT id FROM accounts WHERE '%'::int = number",
+    "SELECT id FROM accounts WHERE number = '%'::bigint",
+    "SELECT id FROM accounts WHERE number IN ('%', '5')",
+    "SELECT id FROM accounts WHERE number = ANY ('{%,NULL,1}')",
+    "SELECT id FROM accounts WHERE number = ANY ('{\"%\"}'::bigint[])",
+    "SELECT a.id FROM accounts a JOIN unnest('{%,1}'::int[]) v (n) ON v.n = a.number",
+    "SELECT a.id FROM accounts a JOIN (VALUES ('%'::int), (5)) v (n) ON v.n = a.number",
+    "SELECT count(*) FROM accounts WHERE number <> '%'",
+    "SELECT id, number FROM accounts WHERE holder IS NOT DISTINCT FROM '%'",
+    "SELECT id FROM accounts WHERE number < '%' AND id < 9",
+    "INSERT INTO accounts VALUES (9081, '%', '%') RETURNING number, holder",
+    "PREPARE w (int) AS SELECT id FROM accounts WHERE number = $1",
+    "EXECUTE w ('%')",
+    "DEALLOCATE w",
+];
+
+#[test]
+fn integers_in_texts_are_what_the_server_takes_them_for() {
+    let stage = siv::stage();
+    let (mut client, mut direct) = (stage.connect(Role::Analyst), stage.direct("clinic_tokens"));
+    let later = version(&mut direct) >= 160_000;
+    let shown = client.simple("SELECT number FROM accounts WHERE id IN (3, 14) ORDER BY id");
+    let Answer::Rows(tokens, _) = shown else {
+        panic!("{shown:?}");
+    };
+    assert!(
+        !tokens[0].starts_with('-') && tokens[1].starts_with('-'),
+        "{tokens:?}"
+    );
+    for token in tokens {
+        let (sign, digits) = token.split_at(token.len() - token.trim_start_matches('-').len());
+        let number: u32 = digits.parse().unwrap();
+        let (first, rest) = digits.split_at(1);
+        for (good, written) in [
+            (true, format!("{number:010}")),
+            (later, format!("{number:#x}")),
+            (later, format!("0X_{number:08X}")),
+            (later, format!("{number:#o}")),
+            (later, format!("{number:#b}")),
+            (later, format!("{first}_{rest}")),
+            (false, format!("{first}__{rest}")),
+            (false, format!("_{digits}")),
+            (false, format!("{digits}_")),
+            (false, format!("0d{digits}")),
+        ] {
+            for sql in WRITTEN {
+                let sql = sql.replace('%', &format!("{sign}{written}"));
+                let answers = [&mut client, &mut direct].map(|session| {
+                    session.simple("BEGIN");
+                    let prepare = "PREPARE w (int) AS SELECT id FROM accounts WHERE number = $1";
+                    if sql.starts_with("EXECUTE") {
+                        session.simple(prepare);
+                    }
+                    let answer = in_any_order(session.simple(&sql), &sql);
+                    session.simple("ROLLBACK");
+                    session.simple("DEALLOCATE ALL");
+                    answer
+                });
+                let [mine, theirs] = answers;
+                if sql.contains(&written) {
+                    assert_eq!(
+                        matches!(theirs, Answer::Rows(..)),
+                        good,
+                        "{sql}: {theirs:?}"
+                    );
+                }
+                same(mine, theirs, &sql);
+            }
+            copied(&mut client, &mut direct, &format!("{sign}{written}"), good);
+        }
+    }
+}
+
+/// By COPY, in both of its text formats, and as a parameter in text.
+fn copied(client: &mut Client, direct: &mut Client, written: &str, good: bool) {
+    for (format, delimiter) in [("text", '\t'), ("csv", ',')] {
+        let sql = format!("COPY accounts FROM STDIN (FORMAT {format})");
+        let data = format!("9082{delimiter}{written}{delimiter}{written}\n");
+        let answers = [&mut *client, &mut *direct].map(|session| {
+            session.simple("BEGIN");
+            let loaded = load(session, &sql, &data);
+            let rows = session.simple("SELECT number, holder FROM accounts WHERE id = 9082");
+            session.simple("ROLLBACK");
+            if matches!(loaded, Answer::Rows(..)) {
+                rows
+            } else {
+                loaded
+            }
+        });
+        let [mine, theirs] = answers;
+        assert_eq!(matches!(theirs, Answer::Rows(..)), good, "{sql}: {written}");
+        same(mine, theirs, &sql);
+    }
+    let answers = [client, direct].map(|session| {
+        let sql = b"\0SELECT id FROM accounts WHERE number = $1 OR number = ANY ($2)\0\0\0";
+        session.send(b'P', sql);
+        let list = format!("{{{written},NULL}}");
+        let mut bind = b"\0\0\0\0\0\x02".to_vec();
+        for value in [written, list.as_str()] {
+            bind.extend_from_slice(&i32::try_from(value.len()).unwrap().to_be_bytes());
+            bind.extend_from_slice(value.as_bytes());
+        }
+        bind.extend_from_slice(b"\0\0");
+        session.send(b'B', &bind);
+        session.send(b'E', b"\0\0\0\0\0");
+        session.send(b'S', b"");
+        session.answer()
+    });
+    let [mine, theirs] = answers.map(|answer| in_any_order(answer, ""));
+    assert_eq!(matches!(theirs, Answer::Rows(..)), good, "{written}");
+    same(mine, theirs, written);
 }

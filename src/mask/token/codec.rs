@@ -130,15 +130,67 @@ fn without_blanks(mut value: &[u8]) -> &[u8] {
     value
 }
 
-/// An integer of any width, in any spelling `int8in` takes that has decimal digits.
-pub(super) fn any_integer(value: &[u8], format: Format) -> Option<i64> {
+/// An integer of any width, in any spelling `int8in` takes; where not `later`, that of versions before
+/// 16, which have decimal digits only.
+pub(super) fn any_integer(value: &[u8], format: Format, later: bool) -> Option<i64> {
     match format {
         Format::Binary => match value.len() {
             2 => read_integer(oid::INT2, value, format),
             4 => read_integer(oid::INT4, value, format),
             _ => read_integer(oid::INT8, value, format),
         },
-        Format::Text => read_integer(oid::INT8, value.trim_ascii(), format),
+        Format::Text => {
+            let text = without_space(value);
+            read_integer(oid::INT8, text, format).or_else(|| later_integer(text).filter(|_| later))
+        }
+    }
+}
+
+/// Without what C's isspace() takes for space around it: a vertical tab, too.
+fn without_space(mut text: &[u8]) -> &[u8] {
+    let is_space = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x0b;
+    while let Some((_, rest)) = text.split_first().filter(|(first, _)| is_space(first)) {
+        text = rest;
+    }
+    while let Some((_, rest)) = text.split_last().filter(|(last, _)| is_space(last)) {
+        text = rest;
+    }
+    text
+}
+
+/// `0x1F`, `0o17`, `0b101` and `1_000`, as `int8in` reads them from version 16 on: an underscore stands
+/// before a digit, and not before the first one of a decimal number.
+fn later_integer(text: &[u8]) -> Option<i64> {
+    let (negative, text) = match text.split_first()? {
+        (b'-', rest) => (true, rest),
+        (b'+', rest) => (false, rest),
+        _ => (false, text),
+    };
+    let (radix, digits) = match text {
+        [b'0', b'x' | b'X', digits @ ..] => (16, digits),
+        [b'0', b'o' | b'O', digits @ ..] => (8, digits),
+        [b'0', b'b' | b'B', digits @ ..] => (2, digits),
+        [b'_', ..] => return None,
+        digits => (10, digits),
+    };
+    // Below zero: the least one has no other sign.
+    let mut number = None;
+    let mut grouped = false;
+    for byte in digits {
+        if *byte == b'_' && !grouped {
+            grouped = true;
+            continue;
+        }
+        let digit = i64::from(char::from(*byte).to_digit(radix)?);
+        let before = number.unwrap_or(0_i64).checked_mul(i64::from(radix))?;
+        number = Some(before.checked_sub(digit)?);
+        grouped = false;
+    }
+    let number = number.filter(|_| !grouped)?;
+    if negative {
+        Some(number)
+    } else {
+        number.checked_neg()
     }
 }
 
@@ -213,8 +265,62 @@ pub(super) fn write_uuid(bytes: [u8; 16], format: Format, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{read_token, read_uuid, write_token, write_uuid};
+    use super::{any_integer, read_token, read_uuid, write_token, write_uuid};
     use crate::pg::types::Format;
+
+    fn integer(text: &str, later: bool) -> Option<i64> {
+        any_integer(text.as_bytes(), Format::Text, later)
+    }
+
+    #[test]
+    fn integers_read_as_the_server_reads_them() {
+        for (text, number) in [
+            (" 17\u{b}", 17),
+            ("+17", 17),
+            ("-0", 0),
+            ("-9223372036854775808", i64::MIN),
+        ] {
+            assert_eq!(integer(text, false), Some(number), "{text:?}");
+            assert_eq!(integer(text, true), Some(number), "{text:?}");
+        }
+        // What PostgreSQL 18 makes of these::bigint, and 15 does not.
+        for (text, number) in [
+            ("0x1F", 31),
+            ("0X_f_F", 255),
+            (" -0o17 ", -15),
+            ("+0b101", 5),
+            ("1_000", 1000),
+            ("0_0", 0),
+            ("-0x8000000000000000", i64::MIN),
+            ("0x7fffffffffffffff", i64::MAX),
+        ] {
+            assert_eq!(integer(text, false), None, "{text:?}");
+            assert_eq!(integer(text, true), Some(number), "{text:?}");
+        }
+        for text in [
+            "",
+            "-",
+            "_1",
+            "1_",
+            "1__0",
+            "-_1",
+            "0x",
+            "0x_",
+            "0x1_",
+            "0b2",
+            "0o8",
+            "x1",
+            "0 x1",
+            "- 1",
+            "--1",
+            "0x8000000000000000",
+            "9_223_372_036_854_775_808",
+            "1.0",
+            "0x-1",
+        ] {
+            assert_eq!(integer(text, true), None, "{text:?}");
+        }
+    }
 
     #[test]
     fn a_token_has_one_spelling() {

@@ -88,7 +88,7 @@ impl TokenColumn {
             return Ok(Stored { text, wide: false });
         }
         // An integer that the type has not equals none of its own.
-        let outside = self.kind() == TokenKind::Ff1Integer && any_integer(token, format).is_some();
+        let outside = self.kind() == TokenKind::Ff1Integer && self.integer(token, format).is_some();
         if exact || self.has_no_absent() && !outside {
             return Err(NotDecoded::NoToken);
         }
@@ -156,6 +156,11 @@ impl TokenColumn {
         Ok(out)
     }
 
+    /// An integer as the server reads it.
+    pub(super) fn integer(&self, written: &[u8], format: Format) -> Option<i64> {
+        any_integer(written, format, self.later_numbers)
+    }
+
     /// Every value of the type is a token.
     fn has_no_absent(&self) -> bool {
         match self.kind() {
@@ -181,7 +186,7 @@ impl TokenColumn {
             return Some(text);
         }
         if self.kind() == TokenKind::Ff1Integer && format == Format::Binary {
-            let token = any_integer(token, format)?.to_string();
+            let token = self.integer(token, format)?.to_string();
             return self.decode_text(number, token.as_bytes());
         }
         self.decode_text(number, token)

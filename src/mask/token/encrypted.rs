@@ -43,6 +43,7 @@ impl TokenColumn {
             cipher,
             others: Vec::new(),
             cells: Some(cells),
+            later_numbers: false,
         }
     }
 

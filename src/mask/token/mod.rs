@@ -44,8 +44,8 @@ use super::CompiledMask;
 use super::column_type::ColumnType;
 use super::mask::MaskError;
 use super::row::MalformedRow;
-use crate::pg::Oid;
 use crate::pg::types::{Format, oid};
+use crate::pg::{LATER_NUMBERS, Oid};
 
 enum Cipher {
     Siv(siv::Siv),
@@ -97,6 +97,8 @@ pub struct TokenColumn {
     others: Vec<(Arc<TokenKey>, Cipher)>,
     /// The column is stored encrypted. Tokens are made of what the cells hold.
     cells: Option<Arc<Cells>>,
+    /// The server reads `0x1F` and `1_000` in a text of an integer.
+    later_numbers: bool,
 }
 
 impl TokenColumn {
@@ -180,7 +182,15 @@ impl TokenColumn {
             cipher,
             others: all.collect(),
             cells: None,
+            later_numbers: false,
         })
+    }
+
+    /// The same for a server of this version; `version` as in `server_version_num`.
+    #[must_use]
+    pub fn for_server(mut self, version: u32) -> Self {
+        self.later_numbers = version >= LATER_NUMBERS;
+        self
     }
 
     /// Does it make the same token of every value?
@@ -242,7 +252,7 @@ impl TokenColumn {
             Cipher::Hmac(hmac) => hmac.encode(plain, format, out).ok_or(MalformedRow),
             Cipher::Shaped(shaped) => shaped.encode(plain, out).ok_or(MalformedRow),
             Cipher::Ff1Integer(ff1) => {
-                let number = codec::any_integer(plain, Format::Text).ok_or(MalformedRow)?;
+                let number = self.integer(plain, Format::Text).ok_or(MalformedRow)?;
                 let token = ff1.turn(Turn::Encrypt, number).ok_or(MalformedRow)?;
                 codec::write_integer(self.type_oid, token, format, out).ok_or(MalformedRow)
             }
@@ -305,7 +315,7 @@ impl TokenColumn {
             Cipher::Hmac(_) | Cipher::Clear | Cipher::Masked(_) => None,
             Cipher::Shaped(shaped) => shaped.decode(token),
             Cipher::Ff1Integer(ff1) => {
-                let token = codec::any_integer(token, Format::Text)?;
+                let token = self.integer(token, Format::Text)?;
                 let mut plain = Zeroizing::new(Vec::with_capacity(20));
                 let number = ff1.turn(Turn::Decrypt, token)?;
                 codec::write_integer(self.type_oid, number, Format::Text, &mut plain)?;
