@@ -15,6 +15,7 @@ use super::lineage::OutputColumn;
 use super::literal::is_constant;
 use super::{Analyzer, ColumnForm};
 use crate::catalog::{Column, Function, Relation, RelationKind, TypeKind};
+use crate::mask::token::TokenKind;
 use crate::pg::Oid;
 use crate::pg::types::oid;
 use crate::policy::Treatment;
@@ -212,9 +213,10 @@ impl Analyzer<'_> {
         };
         let token = || {
             let form = super::column_form(relation, column.attnum, self.grounds);
-            matches!(form, Ok(ColumnForm::Rule(rule)) if matches!(rule.treatment, Treatment::Token(_)))
+            matches!(form, Ok(ColumnForm::Rule(rule)) if matches!(&rule.treatment,
+                Treatment::Token(token) if matches!(token.kind(), TokenKind::Siv | TokenKind::Hmac)))
         };
-        // Letters of tokens are of one case, and they have no accents.
+        // These are of one case and without accents. Those of `ff1` have the blanks of what they stand for.
         if text && (column.deterministic || token()) {
             return Alike::Made;
         }

@@ -57,5 +57,15 @@ DO $$ BEGIN
     ALTER TABLE nicknames ALTER nick TYPE text COLLATE any_case;
   END IF;
 END $$;
+-- The same beside bytes and the database's own collation.
+CREATE TABLE words (id int PRIMARY KEY, loose text, strict varchar(60) COLLATE "C", padded char(20) COLLATE "C", plain text);
+DO $$ BEGIN
+  IF to_regcollation('any_case') IS NOT NULL THEN
+    ALTER TABLE words ALTER loose TYPE text COLLATE any_case;
+  END IF;
+END $$;
+INSERT INTO words VALUES (1, 'Ada', 'Ada', 'Ada', 'Ada'), (2, 'ADA', 'ADA', 'ADA', 'ADA'), (3, NULL, NULL, NULL, NULL),
+  (4, 'bo', 'bo', 'bo', 'bo'), (5, 'Ada', 'Ada', 'Ada', 'Ada'), (6, 'bo', 'Ada', 'ADA', 'ada');
+GRANT SELECT ON words TO clinic_proxy;
 INSERT INTO nicknames VALUES (1, 'Ada', 'ada'), (2, 'ADA', 'Ada'), (3, NULL, NULL), (4, 'bo', 'bo'), (5, 'Ada', 'ADA');
 GRANT SELECT ON nicknames TO clinic_proxy;

@@ -44,6 +44,7 @@ impl TokenColumn {
             others: Vec::new(),
             cells: Some(cells),
             later_numbers: false,
+            collation: ty.collation.clone(),
         }
     }
 

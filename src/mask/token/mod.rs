@@ -44,6 +44,7 @@ use super::CompiledMask;
 use super::column_type::ColumnType;
 use super::mask::MaskError;
 use super::row::MalformedRow;
+use crate::ident::Ident;
 use crate::pg::types::{Format, oid};
 use crate::pg::{LATER_NUMBERS, Oid};
 
@@ -99,6 +100,8 @@ pub struct TokenColumn {
     cells: Option<Arc<Cells>>,
     /// The server reads `0x1F` and `1_000` in a text of an integer.
     later_numbers: bool,
+    /// The column's collation, if it is not its type's.
+    collation: Option<(Ident, Ident)>,
 }
 
 impl TokenColumn {
@@ -183,6 +186,7 @@ impl TokenColumn {
             others: all.collect(),
             cells: None,
             later_numbers: false,
+            collation: ty.collation.clone(),
         })
     }
 

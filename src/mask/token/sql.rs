@@ -15,12 +15,19 @@ impl TokenColumn {
     }
 
     /// The token as SQL over `operand`. The pads ([`TokenColumn::hmac_pads`]) are parameters
-    /// (`$3`), so that no key is part of SQL text. `None` for kinds without an SQL form.
+    /// (`$3`), so that no key is part of SQL text. It compares as the column does, by its collation.
+    /// `None` for kinds without an SQL form.
     pub fn hmac_sql(&self, operand: &str, ipad: &str, opad: &str) -> Option<String> {
-        match &self.cipher {
-            Cipher::Hmac(hmac) if self.at_source() => Some(hmac.sql(operand, ipad, opad)),
-            _ => None,
-        }
+        let Cipher::Hmac(hmac) = &self.cipher else {
+            return None;
+        };
+        let token = self.at_source().then(|| hmac.sql(operand, ipad, opad))?;
+        Some(match &self.collation {
+            Some((schema, name)) => {
+                format!("({token} COLLATE {}.{})", schema.quoted(), name.quoted())
+            }
+            None => token,
+        })
     }
 
     /// The settings of the upstream session that hold the pads of [`TokenColumn::hmac_pads`], in
