@@ -65,7 +65,7 @@ impl Analyzer<'_> {
     }
 
     /// Is a protected column of the proposed row, in some row, the owner's and not the client's: its default?
-    fn has_own_default(
+    pub(super) fn has_own_default(
         &self,
         target: &Target,
         column: &Ident,

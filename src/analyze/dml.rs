@@ -189,29 +189,10 @@ impl Analyzer<'_> {
     pub(super) fn copy_from(
         &mut self,
         r: &mut RelationRef,
-        columns: &mut Vec<Ident>,
+        (columns, defaults): (&mut Vec<Ident>, bool),
         filter: Option<&mut Expr>,
     ) -> Resolve<()> {
         let target = self.target(r, "COPY FROM")?;
-        if let Some(filter) = filter {
-            // It sees the row that was sent, whose columns PostgreSQL lets it name bare. Tokens are
-            // decoded by then: what is asked of them is asked of stored values.
-            let mut columns = proposed(&target, None);
-            for (c, stored) in columns.iter_mut().zip(&target.item.columns) {
-                if self.takes_tokens(&target, &c.reference.name)? {
-                    c.sources.clone_from(&stored.sources);
-                    c.tainted = true;
-                }
-            }
-            let items = [proposed_row(&target, columns)];
-            let [item] = &items;
-            let scope = Scope {
-                parent: None,
-                items: &items,
-                columns: &item.columns,
-            };
-            self.compute(filter, &scope, None)?;
-        }
         if !target.grant.insert {
             return Err(no_grant(&target.relation, "INSERT"));
         }
@@ -240,9 +221,44 @@ impl Analyzer<'_> {
                 position: 0,
             };
             self.assignment_target(&mut t, &target, &none, None)?;
-            written.push(Written::some(&t));
+            written.push(Written {
+                default: defaults,
+                ..Written::some(&t)
+            });
+        }
+        if let Some(filter) = filter {
+            self.copied_rows(filter, &target, &written)?;
         }
         self.probes(&target, Change::Insert(&written))
+    }
+
+    /// WHERE of COPY FROM sees the row that was sent, whose columns PostgreSQL lets it name bare. Tokens
+    /// are decoded by then: what is asked of them is asked of stored values. What the client leaves to a
+    /// default is the owner's.
+    fn copied_rows(
+        &mut self,
+        filter: &mut Expr,
+        target: &Target,
+        written: &[Written],
+    ) -> Resolve<()> {
+        let mut columns = proposed(target, None);
+        for (c, stored) in columns.iter_mut().zip(&target.item.columns) {
+            let name = &c.reference.name;
+            c.denied |= self.has_own_default(target, name, written)?;
+            if self.takes_tokens(target, name)? {
+                c.sources.clone_from(&stored.sources);
+                c.tainted = true;
+            }
+        }
+        let items = [proposed_row(target, columns)];
+        let [item] = &items;
+        let scope = Scope {
+            parent: None,
+            items: &items,
+            columns: &item.columns,
+        };
+        self.compute(filter, &scope, None)?;
+        Ok(())
     }
 }
 

@@ -169,15 +169,16 @@ pub fn analyze_values(exprs: &mut [Expr], grounds: Grounds<'_>) -> Resolve<Linea
     Ok(analyzer.lineage)
 }
 
-/// Resolves the target of COPY FROM and its WHERE in place, the columns made explicit.
+/// Resolves the target of COPY FROM and its WHERE in place, the columns made explicit. These may be given
+/// their `defaults`, row by row.
 pub fn analyze_copy_from(
     relation: &mut RelationRef,
-    columns: &mut Vec<Ident>,
+    (columns, defaults): (&mut Vec<Ident>, bool),
     filter: Option<&mut Expr>,
     grounds: Grounds<'_>,
 ) -> Resolve<Lineage> {
     let mut analyzer = Analyzer::new(grounds);
-    analyzer.copy_from(relation, columns, filter)?;
+    analyzer.copy_from(relation, (columns, defaults), filter)?;
     Ok(analyzer.lineage)
 }
 

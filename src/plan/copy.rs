@@ -105,7 +105,8 @@ fn copy_from(mut statement: Statement, utf8: bool, ctx: &PlanContext<'_>) -> Res
     let CopySource::Relation(r, columns) = &mut c.source else {
         return Err(not_understood());
     };
-    let lineage = crate::analyze::analyze_copy_from(r, columns, c.filter.as_mut(), grounds(ctx))?;
+    let filter = c.filter.as_mut();
+    let lineage = crate::analyze::analyze_copy_from(r, (columns, false), filter, grounds(ctx))?;
     // As PostgreSQL refuses it: nobody has decided how such a query reads.
     if lineage.relations.iter().any(|used| !used.written) {
         return Err(Refusal::error(

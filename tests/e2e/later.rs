@@ -95,6 +95,43 @@ fn rows_that_are_not_of_the_type_are_left_out_where_the_server_can() {
     );
 }
 
+/// A default of a column the role does not see is the owner's word, whether the column is left out or the
+/// data says so.
+#[test]
+fn no_condition_of_a_copy_looks_at_a_hidden_default() {
+    let stage = super::clinic();
+    let mut client = stage.connect(Role::Analyst);
+    for (sql, data, told) in [(
+        "COPY lockers (id) FROM STDIN WHERE code LIKE 'h%'",
+        "9\n",
+        "42501",
+    )] {
+        let refused = load(&mut client, sql, data);
+        assert!(
+            matches!(&refused, Answer::Error(state, _) if state == told),
+            "{sql}: {refused:?}"
+        );
+    }
+    for session in [&mut client, &mut stage.direct("clinic_analyst")] {
+        session.simple("BEGIN");
+        for (sql, data) in [
+            (
+                "COPY lockers (id, code) FROM STDIN WHERE code LIKE 'h%'",
+                "9\thx\n10\tx\n",
+            ),
+            ("COPY lockers (id) FROM STDIN WHERE id > 10", "10\n11\n"),
+        ] {
+            let loaded = load(session, sql, data);
+            assert_eq!(
+                loaded,
+                Answer::Rows(Vec::new(), vec!["COPY 1".to_owned()]),
+                "{sql}"
+            );
+        }
+        session.simple("ROLLBACK");
+    }
+}
+
 /// `%` stands for a token of a number, in whatever form.
 const WRITTEN: &[&str] = &[
     "SELECT id FROM accounts WHERE number = '%'",
