@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::copy_in::{CopyColumn, CopyTokens};
+use super::copy_options;
 use super::copy_out::CopyExport;
 use super::decide::Delivery;
 use super::plan::{Effect, Facts, Plan, PlanContext};
@@ -11,7 +12,6 @@ use super::statement::{Read, grounds, named, not_understood, read};
 use super::subject::Subject;
 use super::tabulated::Tabulate;
 use super::uploads::{Given, Uploads};
-use super::utility;
 use crate::analyze::lineage::{Lineage, RelationUse, Uses};
 use crate::analyze::{ColumnForm, Grounds, column_form, copied_columns};
 use crate::ident::Ident;
@@ -31,7 +31,7 @@ pub(super) fn copy(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Pl
         return Err(not_understood());
     };
     let version = ctx.snapshot.catalog.version;
-    let utf8 = utility::copy_options(&c.options, ctx.client_encoding, version)?;
+    let utf8 = copy_options::accept(&c.options, ctx.client_encoding, version)?;
     if c.direction == CopyDirection::From {
         return copy_from(statement, utf8, ctx);
     }
@@ -105,8 +105,9 @@ fn copy_from(mut statement: Statement, utf8: bool, ctx: &PlanContext<'_>) -> Res
     let CopySource::Relation(r, columns) = &mut c.source else {
         return Err(not_understood());
     };
+    let defaults = copy_options::gives_defaults(&c.options);
     let filter = c.filter.as_mut();
-    let lineage = crate::analyze::analyze_copy_from(r, (columns, false), filter, grounds(ctx))?;
+    let lineage = crate::analyze::analyze_copy_from(r, (columns, defaults), filter, grounds(ctx))?;
     // As PostgreSQL refuses it: nobody has decided how such a query reads.
     if lineage.relations.iter().any(|used| !used.written) {
         return Err(Refusal::error(

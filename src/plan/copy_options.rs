@@ -1,13 +1,79 @@
-//! The options of a COPY whose data the proxy reads and writes, tested as `ProcessCopyOptions()` does: the
-//! statement PostgreSQL gets has none of them.
+//! The options of COPY: which of them a restricted role may give, and, where the proxy reads and writes the
+//! data, what they say, tested as `ProcessCopyOptions()` does: the statement PostgreSQL gets has none then.
 
+use super::utility::is_utf8;
 use crate::ident::Ident;
+use crate::pg::encoding::Encoding;
 use crate::pg::sqlstate;
 use crate::refusal::Refusal;
 use crate::wire::copy::CopyFormat;
 
 /// PostgreSQL 18 reads `\.` in CSV as any other value.
 const NO_CSV_MARKER: u32 = 180_000;
+
+/// The first version with `FORCE_NULL *` and `FORCE_NOT_NULL *`.
+const FORCE_ALL: u32 = 170_000;
+
+/// The first version with `LOG_VERBOSITY silent`.
+const SILENT: u32 = 180_000;
+
+/// COPY options that change only the text format of what is copied, or what becomes of rows that are not of
+/// it, and the first versions that have them.
+const ACCEPTED: &[(&str, u32)] = &[
+    ("default", 160_000),
+    ("delimiter", 0),
+    ("escape", 0),
+    ("force_not_null", 0),
+    ("force_null", 0),
+    ("force_quote", 0),
+    ("format", 0),
+    ("header", 0),
+    ("log_verbosity", 170_000),
+    ("null", 0),
+    ("on_error", 170_000),
+    ("quote", 0),
+    ("reject_limit", 180_000),
+];
+
+/// Refuses what a restricted role has no use for, and what the server's version does not know. True if the
+/// data is UTF-8 whatever the client's encoding.
+pub(super) fn accept(
+    options: &[(Box<str>, Box<str>)],
+    client: Encoding,
+    version: u32,
+) -> Result<bool, Refusal> {
+    let mut utf8 = false;
+    for (name, value) in options {
+        utf8 |= &**name == "encoding";
+        if &**name == "format" && value.eq_ignore_ascii_case("binary") && !client.is_same() {
+            return Err(Refusal::error(
+                sqlstate::FEATURE_NOT_SUPPORTED,
+                "COPY in binary format is not converted to the client encoding",
+            )
+            .hint("SET client_encoding = 'UTF8', or copy in text format."));
+        }
+        let known = ACCEPTED.iter().find(|(known, _)| *known == &**name);
+        if known.is_some_and(|(_, since)| version < *since) {
+            return Err(Refusal::error(
+                sqlstate::SYNTAX_ERROR,
+                format!("option \"{name}\" not recognized"),
+            ));
+        }
+        let encoding_ok = &**name == "encoding" && is_utf8(value);
+        if !encoding_ok && known.is_none() {
+            return Err(Refusal::error(
+                sqlstate::FEATURE_NOT_SUPPORTED,
+                format!("COPY option \"{name}\" is not supported for restricted roles"),
+            ));
+        }
+    }
+    Ok(utf8)
+}
+
+/// May a value in the data stand for its column's default?
+pub(super) fn gives_defaults(options: &[(Box<str>, Box<str>)]) -> bool {
+    options.iter().any(|(name, _)| &**name == "default")
+}
 
 /// Where the data goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,6 +117,9 @@ struct Given<'a> {
     escape: Option<&'a str>,
     header: Option<&'a str>,
     force_quote: Option<&'a str>,
+    force_null: Option<&'a str>,
+    force_not_null: Option<&'a str>,
+    log_verbosity: Option<&'a str>,
 }
 
 impl Options {
@@ -61,6 +130,7 @@ impl Options {
         (side, version): (Side, u32),
     ) -> Result<Self, Refusal> {
         let given = Given::read(options, side)?;
+        given.verbosity(version)?;
         let header = header(given.header)?;
         if side == Side::To && header == Some(true) {
             return Err(Refusal::error(
@@ -89,6 +159,24 @@ impl Options {
         };
         if read.quote_all {
             only_in_csv(&read.format, "FORCE_QUOTE")?;
+        }
+        for (what, all, numbers) in [
+            ("force_null", given.force_null, &mut read.force_null),
+            (
+                "force_not_null",
+                given.force_not_null,
+                &mut read.force_not_null,
+            ),
+        ] {
+            if all.is_some() {
+                if version < FORCE_ALL {
+                    return Err(invalid(format!(
+                        "argument to option \"{what}\" must be a list of column names"
+                    )));
+                }
+                only_in_csv(&read.format, &what.to_ascii_uppercase())?;
+                numbers.extend(0..columns.len());
+            }
         }
         for (name, forced) in forced {
             let what = name.to_ascii_uppercase();
@@ -156,14 +244,20 @@ impl<'a> Given<'a> {
                 "escape" => &mut given.escape,
                 "header" => &mut given.header,
                 "force_quote" if side == Side::To => &mut given.force_quote,
+                "force_null" if side == Side::From => &mut given.force_null,
+                "force_not_null" if side == Side::From => &mut given.force_not_null,
+                // It is about rows that are left out, and here none is.
+                "log_verbosity" => &mut given.log_verbosity,
                 // It is UTF-8, or the statement was refused.
                 "encoding" => &mut encoding,
-                "on_error" if side == Side::From => {
-                    return Err(Refusal::error(
-                        sqlstate::FEATURE_NOT_SUPPORTED,
-                        "COPY option \"on_error\" is not supported for columns of tokens",
-                    )
-                    .hint("Leave it out: the first row that cannot be read ends the statement."));
+                "on_error" | "reject_limit" if side == Side::From => {
+                    return Err(not_of_tokens(name).hint(
+                        "Leave it out: the first row that cannot be read ends the statement.",
+                    ));
+                }
+                "default" if side == Side::From => {
+                    return Err(not_of_tokens(name)
+                        .hint("Leave a column out of the list to give each row its default."));
                 }
                 other => {
                     return Err(Refusal::error(
@@ -183,6 +277,14 @@ impl<'a> Given<'a> {
             }
         }
         Ok(given)
+    }
+
+    fn verbosity(&self, version: u32) -> Result<(), Refusal> {
+        match self.log_verbosity {
+            None | Some("default" | "verbose") => Ok(()),
+            Some("silent") if version >= SILENT => Ok(()),
+            Some(_) => Err(invalid("COPY LOG_VERBOSITY is not recognized")),
+        }
     }
 
     fn text(&self) -> Result<CopyFormat, Refusal> {
@@ -257,6 +359,13 @@ impl<'a> Given<'a> {
         }
         Ok(())
     }
+}
+
+fn not_of_tokens(option: &str) -> Refusal {
+    Refusal::error(
+        sqlstate::FEATURE_NOT_SUPPORTED,
+        format!("COPY option \"{option}\" is not supported for columns of tokens"),
+    )
 }
 
 fn only_in_csv(format: &CopyFormat, what: &str) -> Result<(), Refusal> {

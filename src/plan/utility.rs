@@ -11,20 +11,6 @@ use crate::sql::SqlText;
 use crate::sql::print::{Rewrite, print};
 use crate::sql::tree::{Statement, Transaction};
 
-/// The first version with COPY FROM … (ON_ERROR …).
-const ON_ERROR: u32 = 170_000;
-
-/// COPY options that change only the text format of what is copied.
-const COPY_OPTIONS: &[&str] = &[
-    "delimiter",
-    "escape",
-    "force_quote",
-    "format",
-    "header",
-    "null",
-    "quote",
-];
-
 pub(super) fn plan(statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
     let (kind, effect): (&'static str, Effect) = match &statement {
         Statement::Empty => ("EMPTY", Effect::None),
@@ -179,7 +165,7 @@ fn set(
     ))
 }
 
-fn is_utf8(v: &str) -> bool {
+pub(super) fn is_utf8(v: &str) -> bool {
     Encoding::by_name(v).is_some_and(|e| e.canonical() == Encoding::utf8())
 }
 
@@ -407,39 +393,4 @@ fn close(
         Effect::CloseCursor(name.cloned()),
         facts("CLOSE CURSOR"),
     ))
-}
-
-/// Refuses COPY options that are not about the text format, or what becomes of rows that are not of it.
-/// True if the data is UTF-8 whatever the client's encoding.
-pub(super) fn copy_options(
-    options: &[(Box<str>, Box<str>)],
-    client: Encoding,
-    version: u32,
-) -> Result<bool, Refusal> {
-    let mut utf8 = false;
-    for (name, value) in options {
-        utf8 |= &**name == "encoding";
-        if &**name == "format" && value.eq_ignore_ascii_case("binary") && !client.is_same() {
-            return Err(Refusal::error(
-                sqlstate::FEATURE_NOT_SUPPORTED,
-                "COPY in binary format is not converted to the client encoding",
-            )
-            .hint("SET client_encoding = 'UTF8', or copy in text format."));
-        }
-        let encoding_ok = &**name == "encoding" && is_utf8(value);
-        if &**name == "on_error" && version < ON_ERROR {
-            return Err(Refusal::error(
-                sqlstate::SYNTAX_ERROR,
-                "option \"on_error\" not recognized",
-            ));
-        }
-        let known = &**name == "on_error" || COPY_OPTIONS.contains(&&**name);
-        if !encoding_ok && !known {
-            return Err(Refusal::error(
-                sqlstate::FEATURE_NOT_SUPPORTED,
-                format!("COPY option \"{name}\" is not supported for restricted roles"),
-            ));
-        }
-    }
-    Ok(utf8)
 }

@@ -95,17 +95,156 @@ fn rows_that_are_not_of_the_type_are_left_out_where_the_server_can() {
     );
 }
 
+/// Each with data of its own.
+const OPTIONS: &[(&str, &str)] = &[
+    ("(DEFAULT '\\D')", "1\tone\n\\D\t\\D\n2\t\\N\n"),
+    (
+        "(FORMAT csv, DEFAULT 'x', NULL 'y')",
+        "x,x\n1,\"x\"\n2,y\n3,y\n",
+    ),
+    ("(FORMAT binary, DEFAULT 'x')", ""),
+    ("(DEFAULT '\\D', DEFAULT '\\D')", ""),
+    (
+        "(DEFAULT '\\D') WHERE n > 5",
+        "1\tone\n\\D\ttwo\n9\tthree\n",
+    ),
+    (
+        "(LOG_VERBOSITY verbose, ON_ERROR ignore)",
+        "1\tone\nx\ttwo\n",
+    ),
+    ("(LOG_VERBOSITY 'Default')", "1\tone\n"),
+    (
+        "(LOG_VERBOSITY silent, ON_ERROR ignore)",
+        "1\tone\nx\ttwo\n",
+    ),
+    ("(LOG_VERBOSITY loud)", ""),
+    (
+        "(ON_ERROR ignore, REJECT_LIMIT 1)",
+        "1\tone\nx\ttwo\n3\tthree\n",
+    ),
+    (
+        "(ON_ERROR ignore, REJECT_LIMIT 1)",
+        "x\tone\nx\ttwo\n3\tthree\n",
+    ),
+    (
+        "(ON_ERROR ignore, REJECT_LIMIT '2')",
+        "x\tone\nx\ttwo\n3\tthree\n",
+    ),
+    ("(ON_ERROR ignore, REJECT_LIMIT 0)", ""),
+    ("(REJECT_LIMIT 1)", ""),
+    ("(FORMAT csv, FORCE_NULL *)", "1,\"\"\n\"\",two\n"),
+    ("(FORMAT csv, FORCE_NOT_NULL *)", "1,\n2,\"\"\n"),
+    ("(FORMAT csv, FORCE_NULL *, FORCE_NOT_NULL (t))", "\"\",\n"),
+    ("(FORCE_NULL *)", ""),
+];
+
+#[test]
+fn rows_are_loaded_as_the_options_of_the_server_say() {
+    let stage = super::clinic();
+    let mut client = stage.connect(Role::Support);
+    let mut direct = stage.direct(Role::Support.masked_copy().unwrap());
+    for session in [&mut client, &mut direct] {
+        session.simple("CREATE TEMP TABLE kept (n int DEFAULT 7, t text DEFAULT 'none')");
+    }
+    let mut loaded = 0;
+    let mut check = |options: &str, data: &str| {
+        let sql = format!("COPY kept FROM STDIN {options}");
+        let theirs = load(&mut direct, &sql, data);
+        loaded += u32::from(matches!(theirs, Answer::Rows(..)));
+        same(load(&mut client, &sql, data), theirs, &sql);
+        let kept = "SELECT n, t FROM kept ORDER BY n, t";
+        same(client.simple(kept), direct.simple(kept), &sql);
+    };
+    for (options, data) in OPTIONS {
+        check(options, data);
+    }
+    check("CSV", "1,one\n");
+    let now = version(&mut stage.direct("clinic"));
+    if now >= 170_000 {
+        check("CSV FORCE NULL *", "1,\"\"\n");
+        check("CSV FORCE NOT NULL *", "1,\n");
+    }
+    // As many as the manuals of these versions say.
+    let known = match now / 10_000 {
+        ..=15 => 1,
+        16 => 4,
+        17 => 11,
+        _ => 14,
+    };
+    assert_eq!(loaded, known);
+}
+
+#[test]
+fn tokens_are_loaded_as_the_options_of_the_server_say() {
+    let stage = siv::stage();
+    let (mut client, mut direct) = (stage.connect(Role::Analyst), stage.direct("clinic_tokens"));
+    let mut answered = 0;
+    for (options, data) in [
+        ("(FORMAT csv, FORCE_NULL *)", "9061,\"\",\"5\"\n9062,-7,\n"),
+        ("(FORMAT csv, FORCE_NULL *)", "\"\",\"1\",\"5\"\n"),
+        ("(FORMAT csv, FORCE_NOT_NULL *)", "9063,5,5\n"),
+        ("(FORMAT csv, FORCE_NOT_NULL *)", "9063,,5\n"),
+        ("(FORMAT csv, LOG_VERBOSITY verbose)", "9064,5,5\n"),
+        ("(LOG_VERBOSITY silent)", "9065\t5\t5\n"),
+        ("(LOG_VERBOSITY loud)", "9066\t5\t5\n"),
+        ("(FORCE_NULL *)", ""),
+    ] {
+        let sql = format!("COPY accounts FROM STDIN {options}");
+        let answers = [&mut client, &mut direct].map(|session| {
+            session.simple("BEGIN");
+            let loaded = load(session, &sql, data);
+            let rows = "SELECT id, number, holder FROM accounts WHERE id > 9060";
+            let rows = match loaded {
+                Answer::Rows(..) => in_any_order(session.simple(rows), rows),
+                error @ Answer::Error(..) => error,
+            };
+            session.simple("ROLLBACK");
+            rows
+        });
+        let [mine, theirs] = answers;
+        answered += u32::from(matches!(theirs, Answer::Rows(..)));
+        same(mine, theirs, &sql);
+    }
+    let known = match version(&mut direct) / 10_000 {
+        ..=16 => 0,
+        17 => 3,
+        _ => 4,
+    };
+    assert_eq!(answered, known);
+    // What would take a row that only PostgreSQL reads.
+    for options in [
+        "(DEFAULT 'x')",
+        "(ON_ERROR ignore)",
+        "(ON_ERROR ignore, REJECT_LIMIT 3)",
+    ] {
+        let sql = format!("COPY accounts FROM STDIN {options}");
+        let refused = load(&mut client, &sql, "9070\t5\t5\n");
+        assert!(
+            matches!(&refused, Answer::Error(state, _) if ["0A000", "42601"].contains(&state.as_str())),
+            "{sql}: {refused:?}"
+        );
+    }
+}
+
 /// A default of a column the role does not see is the owner's word, whether the column is left out or the
 /// data says so.
 #[test]
 fn no_condition_of_a_copy_looks_at_a_hidden_default() {
     let stage = super::clinic();
     let mut client = stage.connect(Role::Analyst);
-    for (sql, data, told) in [(
-        "COPY lockers (id) FROM STDIN WHERE code LIKE 'h%'",
-        "9\n",
-        "42501",
-    )] {
+    let later = version(&mut stage.direct("clinic")) >= 160_000;
+    for (sql, data, told) in [
+        (
+            "COPY lockers (id) FROM STDIN WHERE code LIKE 'h%'",
+            "9\n",
+            "42501",
+        ),
+        (
+            "COPY lockers (id, code) FROM STDIN (DEFAULT '\\D') WHERE code LIKE 'h%'",
+            "9\t\\D\n",
+            if later { "42501" } else { "42601" },
+        ),
+    ] {
         let refused = load(&mut client, sql, data);
         assert!(
             matches!(&refused, Answer::Error(state, _) if state == told),

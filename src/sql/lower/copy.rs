@@ -106,8 +106,10 @@ impl Front<'_, '_> {
     ) -> Lowered<()> {
         let name = self.label()?.as_str().to_ascii_lowercase();
         let value = match name.as_str() {
-            "format" | "on_error" => self.option_value()?.to_ascii_lowercase(),
-            "delimiter" | "null" | "quote" | "escape" | "encoding" => self.option_value()?,
+            "format" | "log_verbosity" | "on_error" => self.option_value()?.to_ascii_lowercase(),
+            "default" | "delimiter" | "encoding" | "escape" | "null" | "quote" | "reject_limit" => {
+                self.option_value()?
+            }
             "header" | "freeze" => {
                 if matches!(self.peek(), Token::Comma | Token::RParen) {
                     "true".into()
@@ -115,7 +117,7 @@ impl Front<'_, '_> {
                     self.option_value()?.to_ascii_lowercase()
                 }
             }
-            "force_quote" if self.take_symbol("*") => "*".into(),
+            "force_quote" | "force_not_null" | "force_null" if self.take_symbol("*") => "*".into(),
             "force_quote" | "force_not_null" | "force_null" if self.next_is(&Token::LParen) => {
                 forced.push((name.into(), self.name_list()?));
                 return Ok(());
@@ -166,7 +168,7 @@ impl Front<'_, '_> {
                     self.expect("null")?;
                     "force_null"
                 };
-                if name != "force_quote" || !self.take_symbol("*") {
+                if !self.take_symbol("*") {
                     forced.push((name.into(), self.list(Self::col_id)?));
                     return Ok(true);
                 }

@@ -275,7 +275,7 @@ impl Printer<'_> {
             self.ident(&Ident::exact(name))?;
             self.push(" ");
             // Every column: a string would be no list of names to PostgreSQL.
-            if &**name == "force_quote" && &**value == "*" {
+            if name.starts_with("force_") && &**value == "*" {
                 self.push("*");
             } else {
                 self.string(value)?;
