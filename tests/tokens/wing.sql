@@ -69,3 +69,11 @@ INSERT INTO words VALUES (1, 'Ada', 'Ada', 'Ada', 'Ada'), (2, 'ADA', 'ADA', 'ADA
 GRANT SELECT ON words TO clinic_proxy;
 INSERT INTO nicknames VALUES (1, 'Ada', 'ada'), (2, 'ADA', 'Ada'), (3, NULL, NULL), (4, 'bo', 'bo'), (5, 'Ada', 'ADA');
 GRANT SELECT ON nicknames TO clinic_proxy;
+
+-- What PostgreSQL 17 reads first.
+DO $$ BEGIN
+  IF current_setting('server_version_num')::int >= 170000 THEN
+    EXECUTE 'CREATE VIEW local_births AS SELECT id, born, born::timestamp AT LOCAL AS birth FROM patients';
+    EXECUTE 'GRANT SELECT ON local_births TO clinic_proxy';
+  END IF;
+END $$;

@@ -1,5 +1,5 @@
 //! Operators written as words, and what follows an expression: IS, IN, BETWEEN, LIKE, SIMILAR, AT
-//! TIME ZONE, COLLATE, OVERLAPS, `::`, OPERATOR(…), and `op ANY/ALL (…)`.
+//! TIME ZONE, AT LOCAL, COLLATE, OVERLAPS, `::`, OPERATOR(…), and `op ANY/ALL (…)`.
 
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
@@ -40,7 +40,7 @@ pub(super) fn strength_of_next(parser: &Parser<'_>) -> u8 {
             {
                 strength::BETWEEN
             }
-            "at" if word_after() == "time" => strength::AT,
+            "at" if matches!(word_after(), "time" | "local") => strength::AT,
             "collate" => strength::COLLATE,
             "operator" if parser.token_at(index.saturating_add(1)).token == Token::LParen => {
                 strength::OTHER
@@ -108,6 +108,8 @@ impl Front<'_, '_> {
                 self.expect("to")?;
                 self.similar(left, negated, position)
             }
+            // Versions before 17 have no such function.
+            "at" if self.eat("local") => Ok(system_call("timezone", vec![left], position)),
             "at" => {
                 self.expect("time")?;
                 self.expect("zone")?;

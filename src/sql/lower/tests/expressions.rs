@@ -47,6 +47,10 @@ fn operators_bind_as_in_postgresql() {
             "a AT TIME ZONE 'x' || 'y'",
             "(pg_catalog.timezone('x', a) || 'y')",
         ),
+        (
+            "a || b AT LOCAL AT TIME ZONE 'x'",
+            "(a || pg_catalog.timezone('x', pg_catalog.timezone(b)))",
+        ),
         ("a @>-1", "(a @>- 1)"),
     ] {
         assert_eq!(expr(text), tree, "{text}");
