@@ -32,7 +32,9 @@ pub(super) fn is_early(e: &Expr) -> bool {
         Expr::Cast(inner, ty) if is_written(inner) => {
             // Of how many digits a number may be is asked after it is bound.
             let asked = !ty.typmods.is_empty() && !has_text(ty) && is_param(inner);
-            builtin(ty).is_some() && !asked
+            // Of a number it waits for the locale.
+            let money = scalar(ty, &["money"]).is_some() && is_number(inner);
+            builtin(ty).is_some() && !asked && !money
         }
         Expr::Array(items) => items.iter().all(is_early),
         // Between moments of our time.
@@ -101,7 +103,7 @@ fn is_number(e: &Expr) -> bool {
 }
 
 /// The number that is written, if it is not large.
-fn number(e: &Expr) -> Option<f64> {
+pub(super) fn number(e: &Expr) -> Option<f64> {
     match e {
         Expr::Literal(Literal::Number(n)) => n.value().parse().ok().filter(|n| *n < FAR),
         Expr::Constant { expr, .. } => number(expr),

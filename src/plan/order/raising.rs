@@ -6,12 +6,12 @@
 
 use super::super::hidden::is_builtin;
 use super::calls::is_builtin_of;
-use super::early::is_early;
+use super::early::{self, is_early};
 use crate::analyze::lineage::Lineage;
 use crate::ident::Ident;
 use crate::sql::tree::{
-    Distinct, Expr, GroupItem, JoinConstraint, Literal, Part, Query, Select, SelectItem, SetExpr,
-    Statement, TableRef, With,
+    Distinct, Expr, FrameBound, GroupItem, JoinConstraint, Literal, Part, Query, Select,
+    SelectItem, SetExpr, Statement, TableRef, TableSample, Window, With,
 };
 
 /// Functions that fail only for a text of a gigabyte, which a parameter may be part of.
@@ -95,11 +95,7 @@ fn looked_at(q: &mut Query, look: Look) -> bool {
     with(q.with.as_mut())
         || body(&mut q.body, look)
         || q.order_by.iter_mut().any(|o| (look.made)(&mut o.expr))
-        || q.limit.iter_mut().any(|limit| {
-            // Less than none is an error, too.
-            let mut numbers = limit.count.iter_mut().chain(&mut limit.offset);
-            numbers.any(|e| !is_of_no_row(e))
-        })
+        || counts(q) > 0
 }
 
 /// May a row make one of these fail?
@@ -148,7 +144,7 @@ fn select(s: &mut Select, look: Look) -> bool {
 
 pub(super) fn table(t: &mut TableRef) -> bool {
     match t {
-        TableRef::Relation(_) => false,
+        TableRef::Relation(r) => r.sample.as_ref().is_some_and(sample),
         TableRef::Derived { query: q, .. } => query(q),
         TableRef::Join {
             left,
@@ -166,6 +162,44 @@ pub(super) fn table(t: &mut TableRef) -> bool {
                 }
         }
         TableRef::Function(_) | TableRef::Keyword(_) => true,
+    }
+}
+
+/// How many numbers of rows may be less than none: an error, when the first row is asked for.
+pub(super) fn counts(q: &Query) -> usize {
+    let numbers = q.limit.iter().flat_map(|l| l.count.iter().chain(&l.offset));
+    numbers.filter(|e| !is_count(e)).count()
+}
+
+/// The same of a window's frame.
+pub(super) fn offsets(window: &Window) -> usize {
+    let bounds = window
+        .frame
+        .iter()
+        .flat_map(|f| [Some(&f.start), f.end.as_ref()]);
+    let offset = |bound: &FrameBound| match bound {
+        FrameBound::Preceding(e) | FrameBound::Following(e) => !is_count(e),
+        FrameBound::UnboundedPreceding
+        | FrameBound::CurrentRow
+        | FrameBound::UnboundedFollowing => false,
+    };
+    bounds.flatten().filter(|b| offset(b)).count()
+}
+
+/// May it fail to begin with? It is asked for when the first row is.
+pub(super) fn sample(sample: &TableSample) -> bool {
+    let known =
+        matches!(sample.method.parts.last(), Some(m) if *m == "bernoulli" || *m == "system");
+    let share = |e: &Expr| early::number(e).is_some_and(|n| n <= 100.0) && is_count(e);
+    !known || !sample.args.iter().all(share) || !sample.repeatable.iter().all(is_count)
+}
+
+/// A number that is written, and no less than none; or NULL, which is all.
+fn is_count(e: &Expr) -> bool {
+    match e {
+        Expr::Literal(Literal::Number(_) | Literal::Null) => true,
+        Expr::Constant { expr, .. } => is_count(expr),
+        _ => false,
     }
 }
 

@@ -7,9 +7,11 @@ use super::super::hidden::is_builtin;
 use super::calls::is_builtin_of;
 use super::changes::assigned;
 use super::early::is_early;
-use super::raising::{GATHERING, PATTERNS, is_harmless, is_of_no_row};
+use super::raising::{self, GATHERING, PATTERNS, is_harmless, is_of_no_row};
 use crate::analyze::lineage::Lineage;
-use crate::sql::tree::{Assignment, Expr, InsertSource, Like, Node, Statement, TableRef};
+use crate::sql::tree::{
+    Assignment, Expr, InsertSource, Like, Node, Query, SetExpr, Statement, TableRef,
+};
 
 /// Functions that fail in one way only.
 const ONE_ERROR: &[&str] = &[
@@ -38,7 +40,13 @@ pub(super) fn in_several_ways(statement: &mut Statement, lineage: &Lineage) -> b
 /// In how many ways, as far as that matters.
 fn of_statement(statement: &mut Statement) -> usize {
     let Statement::Insert(i) = statement else {
-        return count(|counted| statement.any_within(counted));
+        let ways = count(|counted| statement.any_within(counted));
+        // The statement's own limit is asked for before any row.
+        let first = match statement {
+            Statement::Query(q) => raising::counts(q),
+            _ => 0,
+        };
+        return ways.saturating_sub(first);
     };
     match &i.source {
         InsertSource::Query(_) => count(|counted| statement.any_within(counted)),
@@ -85,7 +93,10 @@ fn count(walk: impl FnOnce(&mut Like<'_>) -> bool) -> usize {
             Node::Table(TableRef::Keyword(_)) => 2,
             Node::Change(statement) => of_change(statement),
             // A row's lock may be another session's.
-            Node::Query(q) => usize::from(!q.locking.is_empty()),
+            Node::Query(q) => of_query(q),
+            Node::Table(TableRef::Relation(r)) => {
+                2 * usize::from(r.sample.as_ref().is_some_and(raising::sample))
+            }
             Node::Table(_) | Node::Item(_) => 0,
         });
         false
@@ -93,10 +104,20 @@ fn count(walk: impl FnOnce(&mut Like<'_>) -> bool) -> usize {
     ways
 }
 
+/// What is in a query aside: another session may have a row's lock, and a number of rows may be less than none.
+fn of_query(q: &Query) -> usize {
+    let windows = match &q.body {
+        SetExpr::Select(s) => s.windows.iter().map(|(_, w)| raising::offsets(w)).sum(),
+        _ => 0_usize,
+    };
+    windows + raising::counts(q) + usize::from(!q.locking.is_empty())
+}
+
 /// What is in an expression aside.
 fn of_itself(e: &mut Expr) -> usize {
     let gathers = matches!(e, Expr::Call(call)
-        if !call.inexact && is_builtin_of(&call.function.parts, GATHERING));
+        if !call.inexact && is_builtin_of(&call.function.parts, GATHERING)
+            && call.over.as_ref().is_none_or(|over| raising::offsets(over) == 0));
     if gathers || is_harmless(e) || is_early(e) {
         0
     } else if has_one_error(e) {
