@@ -83,6 +83,21 @@ const CASES: &[(u32, &str, Result<&str, &str>)] = &[
         "SELECT count(*) FROM (SELECT dense_rank() OVER () AS r FROM quotas WHERE team = 'team 2' AND id IN (7, 197) AND CASE id WHEN 197 THEN 1 / (id - 197) = 0 ELSE true END) z WHERE r < 1",
         Err("0A000"),
     ),
+    // Which constraint it was.
+    (15, "UPDATE wards SET q = 5 WHERE id = 1", Ok("UPDATE 1")),
+    (15, "UPDATE wards SET q = 4 WHERE id = 2", Ok("UPDATE 1")),
+    (
+        15,
+        "UPDATE wards SET n = 5 WHERE team = 'team 1' AND id::text IN ('1', '2')",
+        Err("0A000"),
+    ),
+    (15, "UPDATE wards SET n = 5 WHERE id = 1", Err("23514")),
+    (
+        15,
+        "DELETE FROM wards WHERE team = 'team 1' AND id::text IN ('1', '2')",
+        Err("0A000"),
+    ),
+    (15, "DELETE FROM wards WHERE id = 2", Err("23503")),
     // The condition that guards it is asked first.
     (
         18,

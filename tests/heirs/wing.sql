@@ -38,6 +38,14 @@ INSERT INTO quotas SELECT g, 'team ' || g % 5, 30000 + g * 7919 % 10000,
                           1, 1
 FROM generate_series(1, 200) g;
 
+-- Which of two conditions a row is against, what it holds says.
+CREATE TABLE wards (id int PRIMARY KEY, team text, wage int, q int, n int, CONSTRAINT c1 CHECK (n <> q), CONSTRAINT c2 CHECK (n <> q + 1));
+CREATE INDEX ON wards (team, wage) INCLUDE (id, q);
+INSERT INTO wards SELECT g, 'team 1', 30000 + g, 100 + g, 0 FROM generate_series(1, 9) g;
+CREATE TABLE ward_one (id int REFERENCES wards);
+CREATE TABLE ward_two (id int REFERENCES wards);
+INSERT INTO ward_one VALUES (1);
+INSERT INTO ward_two VALUES (2);
 CREATE TABLE moved (id int PRIMARY KEY, wage int, kept int GENERATED ALWAYS AS (id + 1) STORED);
 INSERT INTO moved SELECT g, 30000 + g FROM generate_series(1, 9) g;
 

@@ -150,7 +150,7 @@ pub(super) fn settle(
     if order.looks_for_none(statement) {
         return Err(calls::none_found());
     }
-    let told = !order.is_one(statement) && ways::in_several_ways(statement, lineage);
+    let told = !order.is_one(statement) && ways::in_several_ways(statement, lineage, grounds);
     let reader = match delivery {
         Delivery::Cursor | Delivery::Table => Reader::Sequence,
         Delivery::Rows | Delivery::Stream => Reader::Client,
