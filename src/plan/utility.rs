@@ -1,6 +1,6 @@
 //! Statements that read no relation: transaction control, settings, cursors' ends, DISCARD.
 
-use super::plan::{Effect, Facts, Plan, PlanContext};
+use super::plan::{Effect, Facts, Names, Plan, PlanContext};
 use crate::analyze::{kept_by_sql, kept_name, kept_sql, not_listed, not_shown, unpinned_sql};
 use crate::catalog::allow::{SETTABLE, Unheeded, unheeded};
 use crate::ident::Ident;
@@ -355,6 +355,7 @@ fn deallocate(
     ctx: &PlanContext<'_>,
 ) -> Result<Plan, Refusal> {
     let mut statement = statement;
+    let mut names = None;
     if let (Some(name), Statement::Deallocate(Some(upstream))) = (name, &mut statement) {
         let entry = ctx.prepared.get(name).ok_or_else(|| {
             Refusal::error(
@@ -363,12 +364,12 @@ fn deallocate(
             )
         })?;
         *upstream = entry.upstream.clone();
+        names = Some(Names::Prepared(name.clone(), entry.upstream.clone()));
     }
     let sql = print(&statement, &Rewrite::default())?;
-    Ok(Plan::decided(
-        sql,
-        Effect::Deallocate(name.cloned()),
-        facts("DEALLOCATE"),
+    Ok(naming(
+        Plan::decided(sql, Effect::Deallocate(name.cloned()), facts("DEALLOCATE")),
+        names,
     ))
 }
 
@@ -378,6 +379,7 @@ fn close(
     ctx: &PlanContext<'_>,
 ) -> Result<Plan, Refusal> {
     let mut statement = statement;
+    let mut names = None;
     if let (Some(name), Statement::Close(Some(upstream))) = (name, &mut statement) {
         let entry = ctx.cursors.get(name).ok_or_else(|| {
             Refusal::error(
@@ -386,11 +388,23 @@ fn close(
             )
         })?;
         *upstream = entry.upstream.clone();
+        names = Some(Names::Cursor(name.clone(), entry.upstream.clone()));
     }
     let sql = print(&statement, &Rewrite::default())?;
-    Ok(Plan::decided(
-        sql,
-        Effect::CloseCursor(name.cloned()),
-        facts("CLOSE CURSOR"),
+    Ok(naming(
+        Plan::decided(
+            sql,
+            Effect::CloseCursor(name.cloned()),
+            facts("CLOSE CURSOR"),
+        ),
+        names,
     ))
+}
+
+/// A statement made by Parse may be executed again, when the name is another's.
+fn naming(mut plan: Plan, names: Option<Names>) -> Plan {
+    if let Some(names) = names {
+        plan.set_names(names);
+    }
+    plan
 }

@@ -169,6 +169,39 @@ fn the_extended_protocol() {
     ]);
 }
 
+/// The statement is made once; what it names is made again.
+#[test]
+fn what_is_prepared_means_the_name_when_it_is_executed() {
+    let bind: Sent<'_> = (b'B', b"\0gone\0\0\0\0\0\0");
+    let execute: Sent<'_> = (b'E', b"\0\0\0\0\0");
+    let make: Sent<'_> = (b'Q', b"PREPARE zz (int) AS SELECT $1 + 1\0");
+    let ask: Sent<'_> = (b'Q', b"EXECUTE zz (1)\0");
+    agree(&[
+        &[make],
+        &[(b'P', b"gone\0DEALLOCATE zz\0\0\0"), bind, execute, SYNC],
+        &[ask],
+        &[make, ask],
+        &[bind, execute, SYNC],
+        &[bind, execute, SYNC],
+        &[make, ask],
+        &[bind, execute, SYNC],
+        &[ask],
+    ]);
+    let bind: Sent<'_> = (b'B', b"\0shut\0\0\0\0\0\0");
+    let open: Sent<'_> = (b'Q', b"DECLARE c CURSOR FOR SELECT 7\0");
+    let fetch: Sent<'_> = (b'Q', b"FETCH c\0");
+    agree(&[
+        &[(b'Q', b"BEGIN\0"), open],
+        &[(b'P', b"shut\0CLOSE c\0\0\0"), bind, execute, SYNC],
+        &[open, fetch],
+        &[bind, execute, SYNC],
+        &[(b'Q', b"ROLLBACK; BEGIN\0"), open],
+        &[bind, execute, SYNC],
+        &[bind, execute, SYNC],
+        &[(b'Q', b"ROLLBACK\0")],
+    ]);
+}
+
 #[test]
 fn what_depends_on_an_answer_may_come_before_it() {
     let parse: Sent<'_> = (b'P', b"s\0SELECT 1\0\0\0");
