@@ -191,7 +191,7 @@ impl Analyzer<'_> {
             .map(|n| OutputColumn::computed(Ident::exact(&format!("column{n}")), None, false))
             .collect();
         // A column of nothing but constants and NULLs is a list; any other is computed.
-        let mut lists = vec![(None, true, false); width];
+        let mut lists = vec![(None, true, Vec::new()); width];
         for row in rows {
             if row.len() != width {
                 return Err(Refusal::error(
@@ -199,7 +199,7 @@ impl Analyzer<'_> {
                     "VALUES lists must all be the same length",
                 ));
             }
-            for ((e, o), (list, constant, typed)) in
+            for ((e, o), (list, constant, types)) in
                 row.iter_mut().zip(&mut outputs).zip(&mut lists)
             {
                 let open = matches!(e, Expr::Param(_));
@@ -209,17 +209,21 @@ impl Analyzer<'_> {
                 o.tainted |= info.tainted;
                 // What has no type yet becomes one of the others', or a text.
                 let untyped = (open || info.null) && info.ty.is_none();
-                if !untyped && info.ty != Some(oid::UNKNOWN) {
-                    *typed = true;
-                    o.ty = o.ty.or(info.ty);
+                if !untyped && info.ty != Some(oid::UNKNOWN) && !types.contains(&info.ty) {
+                    types.push(info.ty);
                 }
-                self.no_hidden_tests_among([o.ty, info.ty].into_iter(), false)?;
+                let among = types.iter().copied().chain([info.ty]);
+                self.no_hidden_tests_among(among, false)?;
             }
         }
-        for (o, (list, constant, typed)) in outputs.iter_mut().zip(lists) {
-            if !typed {
-                o.ty = Some(oid::TEXT);
-            }
+        for (o, (list, constant, types)) in outputs.iter_mut().zip(lists) {
+            // All become one type, as they are read.
+            self.meet(&types);
+            o.ty = if types.is_empty() {
+                Some(oid::TEXT)
+            } else {
+                self.common(&types)
+            };
             // Of nothing but NULLs it is a list as well, without members.
             let list = list.or_else(|| if constant { self.new_list(true) } else { None });
             o.sources.extend(list.map(Source::List));
