@@ -162,7 +162,8 @@ impl Analyzer<'_> {
             return Ok(None);
         };
         // A text's `name(…)` and the like take no row, but may be all that is meant.
-        let item = self.row_item(n, at.scope)?;
+        // A system column is no column of the list, and is found elsewhere.
+        let item = self.row_item(n, at.scope).ok().flatten();
         if item.is_none_or(|i| i.columns.iter().all(|c| c.name != *function)) {
             return Ok(None);
         }

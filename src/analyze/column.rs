@@ -15,6 +15,8 @@ use crate::sql::tree::{Expr, Name};
 /// `TableOidAttributeNumber`
 const TABLEOID: AttrNumber = -6;
 const CTID: AttrNumber = -1;
+/// `cmin`, `xmax`, `cmax`: who locked a row is among them.
+const LOCKS: [AttrNumber; 3] = [-3, -4, -5];
 
 impl Analyzer<'_> {
     pub(super) fn name(&mut self, e: &mut Expr, name: &Name, scope: &Scope<'_>) -> Resolve<Info> {
@@ -132,6 +134,12 @@ impl Analyzer<'_> {
         {
             let used = Arc::clone(&used.relation);
             self.no_partition_told(&used, column, name.position)?;
+        }
+        if LOCKS.contains(&attnum)
+            && let Some(used) = self.lineage.relation(relation)
+        {
+            let used = Arc::clone(&used.relation);
+            self.no_lock_told(&used, column, name.position)?;
         }
         self.lineage
             .mark(Source::Column { relation, attnum }, Uses::NONE);

@@ -106,6 +106,13 @@ impl Analyzer<'_> {
             }
             "+" | "-" if [l, r].contains(&Some(oid::PG_LSN)) => self.lineage.failing = true,
             "-" if l == Some(oid::JSONB) => self.lineage.failing = true,
+            // Of two sizes, or too far apart.
+            "-" if [l, r]
+                .iter()
+                .all(|ty| matches!(ty, Some(oid::INET | oid::CIDR | oid::UNKNOWN))) =>
+            {
+                self.lineage.failing = true;
+            }
             "||" | "~~" | "!~~" | "~~*" | "!~~*" => self.meet(&[l, r, Some(oid::TEXT)]),
             _ => {}
         }

@@ -68,6 +68,7 @@ mod select;
 mod settings;
 mod shown_name;
 mod stored;
+mod tied;
 mod view;
 mod with;
 
@@ -144,6 +145,9 @@ pub fn analyze(statement: &mut Statement, grounds: Grounds<'_>) -> Resolve<Linea
     if analyzer.merges {
         analyzer.nothing_protected()?;
     }
+    if analyzer.locks {
+        analyzer.no_lock_seen()?;
+    }
     analyzer.lineage.failing |= analyzer.converts_late();
     analyzer.shown_outputs(&outputs);
     if analyzer.lineage.spelled {
@@ -217,6 +221,8 @@ struct Analyzer<'a> {
     prints: bool,
     /// The statement reads several relations, or one several times.
     several: bool,
+    /// A SELECT of it locks rows.
+    locks: bool,
     /// How often a column was mentioned that the role does not see clearly: what a subquery's
     /// conditions read shows in no output of it.
     hidden: u64,
@@ -235,6 +241,7 @@ impl<'a> Analyzer<'a> {
             groups: false,
             prints: false,
             several: false,
+            locks: false,
         }
     }
 

@@ -79,6 +79,7 @@ impl Analyzer<'_> {
         for item in order_by {
             self.order_item(item, inside, &outputs)?;
         }
+        self.locks |= !locking.is_empty();
         for lock in locking {
             Self::locking(lock, &items)?;
         }

@@ -361,9 +361,9 @@ impl<'a> Builder<'a> {
             let (columns, other_columns) = (row.attributes(2)?, row.attributes(4)?);
             let (on_delete, on_update) = (row.action(5)?, row.action(6)?);
             let set = row.attributes(7)?;
+            let validated = row.boolean(8)?;
             if matches!(row.text(1)?, "c" | "n") {
                 if let Some(relation) = self.relations.get_mut(&oid) {
-                    let validated = row.boolean(8)?;
                     relation.checks.push(Check { columns, validated });
                 }
                 continue;
@@ -376,6 +376,7 @@ impl<'a> Builder<'a> {
                     on_delete,
                     on_update,
                     set: set.clone(),
+                    validated,
                 });
             }
             if let Some(relation) = self.relations.get_mut(&oid) {
@@ -386,6 +387,7 @@ impl<'a> Builder<'a> {
                     on_delete,
                     on_update,
                     set,
+                    validated,
                 });
             }
         }

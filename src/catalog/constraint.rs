@@ -238,6 +238,7 @@ impl Catalog {
                 } else {
                     key.columns.clone()
                 },
+                unmet: !referenced && !key.validated,
                 ..Constraint::new(kind)
             });
         }

@@ -194,6 +194,8 @@ pub struct ForeignKey {
     pub on_update: Action,
     /// The referring columns that `ON DELETE SET NULL` and `SET DEFAULT` set.
     pub set: Vec<AttrNumber>,
+    /// Stored rows have met it.
+    pub validated: bool,
 }
 
 /// A referential action.

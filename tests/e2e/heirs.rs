@@ -98,6 +98,35 @@ const CASES: &[(u32, &str, Result<&str, &str>)] = &[
         Err("0A000"),
     ),
     (15, "DELETE FROM wards WHERE id = 2", Err("23503")),
+    // What the test of a foreign key leaves behind.
+    (
+        15,
+        "SELECT count(*) FROM graded c JOIN grades p ON p.xmax = c.xmin",
+        Err("42501"),
+    ),
+    (15, "SELECT cmax FROM grades", Err("42501")),
+    (
+        15,
+        "SELECT count(xmax), count(xmin) FROM graded WHERE xmax = '0'",
+        Ok("9 | 9"),
+    ),
+    (15, "SELECT count(age(xmin)) FROM grades", Ok("9")),
+    (
+        15,
+        "SELECT id FROM grades FOR UPDATE SKIP LOCKED",
+        Err("42501"),
+    ),
+    (
+        15,
+        "SELECT count(*) FROM (SELECT id FROM graded FOR UPDATE) x",
+        Ok("9"),
+    ),
+    (15, "UPDATE graded SET n = n WHERE id = 5", Ok("UPDATE 1")),
+    (
+        15,
+        "UPDATE graded_later SET n = n WHERE id = 5",
+        Err("42501"),
+    ),
     // The condition that guards it is asked first.
     (
         18,

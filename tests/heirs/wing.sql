@@ -46,6 +46,15 @@ CREATE TABLE ward_one (id int REFERENCES wards);
 CREATE TABLE ward_two (id int REFERENCES wards);
 INSERT INTO ward_one VALUES (1);
 INSERT INTO ward_two VALUES (2);
+-- What refers to a row leaves a lock on it, and its own transaction's number.
+CREATE TABLE grades (id int PRIMARY KEY, name text);
+INSERT INTO grades SELECT 30000 + g, 'grade ' || g FROM generate_series(1, 9) g;
+CREATE TABLE graded (id int PRIMARY KEY, n int, wage int REFERENCES grades);
+DO $$ BEGIN FOR g IN 1..9 LOOP INSERT INTO graded VALUES (g, g, 30000 + g); COMMIT; END LOOP; END $$;
+CREATE TABLE grades_later (id int PRIMARY KEY);
+CREATE TABLE graded_later (id int PRIMARY KEY, n int, wage int);
+INSERT INTO graded_later SELECT g, g, 30000 + g FROM generate_series(1, 9) g;
+ALTER TABLE graded_later ADD FOREIGN KEY (wage) REFERENCES grades_later NOT VALID;
 CREATE TABLE moved (id int PRIMARY KEY, wage int, kept int GENERATED ALWAYS AS (id + 1) STORED);
 INSERT INTO moved SELECT g, 30000 + g FROM generate_series(1, 9) g;
 

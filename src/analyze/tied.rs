@@ -1,0 +1,85 @@
+//! What PostgreSQL leaves on a row when it tests a foreign key that refers to it: a lock, and the number of the
+//! transaction that took it, in `xmax`. Where the role does not see the foreign key they would tell its value.
+
+use std::sync::Arc;
+
+use super::generated::{ColumnForm, column_form};
+use super::{Analyzer, Resolve};
+use crate::catalog::{ForeignKey, Relation};
+use crate::ident::Ident;
+use crate::policy::Treatment;
+use crate::refusal::Refusal;
+
+impl Analyzer<'_> {
+    /// Does a foreign key refer to its rows that the role does not see as it sees them?
+    fn is_tied(&self, relation: &Arc<Relation>) -> Resolve<bool> {
+        for key in &relation.referenced_by {
+            if self.ties(relation, key)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn ties(&self, relation: &Arc<Relation>, key: &ForeignKey) -> Resolve<bool> {
+        let Some(referring) = self.grounds.catalog.relation_by_oid(key.other) else {
+            return Ok(true);
+        };
+        let token = |form: &ColumnForm| match form {
+            ColumnForm::Rule(rule) => match rule.treatment {
+                Treatment::Token(_) => Some(Arc::clone(&rule.name)),
+                _ => None,
+            },
+            _ => None,
+        };
+        for (mine, theirs) in key.columns.iter().zip(&key.other_columns) {
+            let theirs = column_form(referring, *theirs, self.grounds)?;
+            if theirs.shows_values() {
+                continue;
+            }
+            // Tokens of one domain tell what belongs together by themselves.
+            let mine = column_form(relation, *mine, self.grounds)?;
+            if token(&theirs).is_none() || token(&theirs) != token(&mine) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Refuses a system column of which the foreign key's test leaves something.
+    pub(super) fn no_lock_told(
+        &self,
+        relation: &Arc<Relation>,
+        column: &Ident,
+        position: usize,
+    ) -> Resolve<()> {
+        if !self.is_tied(relation)? {
+            return Ok(());
+        }
+        Err(Refusal::denied(format!(
+            "permission denied for {column} of {}",
+            relation.name
+        ))
+        .detail("It would tell which rows a foreign key refers to that the role does not see.")
+        .hint("xmin is the version of a row.")
+        .at(position))
+    }
+
+    /// The same of the rows that a statement locks: another session sees which of them are locked already.
+    pub(super) fn no_lock_seen(&self) -> Resolve<()> {
+        for used in &self.lineage.relations {
+            if self.is_tied(&used.relation)? {
+                return Err(Refusal::denied(format!(
+                    "cannot lock rows of {} by SELECT",
+                    used.relation.name
+                ))
+                .detail(
+                    "Which of them are locked already would tell which rows a foreign key refers to that \
+                     the role does not see.",
+                )
+                .hint("Leave out FOR UPDATE and its kin."));
+            }
+        }
+        Ok(())
+    }
+}
