@@ -119,14 +119,7 @@ impl Session {
                 // To prepare anew takes a string of several.
                 |_| outdated().hint("DEALLOCATE it and PREPARE it again."),
             )?;
-        let plan = planning::plan(
-            statement,
-            &self.role,
-            at.snapshot,
-            &self.speculative,
-            &mut self.names,
-            (Given::Bound, types),
-        )?;
+        let plan = self.planned(statement, at.snapshot, (Given::Bound, types))?;
         planning::check_parameter_types(&plan, types, &self.role, at.snapshot, &self.speculative)?;
         Ok((source, plan))
     }

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::uploads::not_alone;
-use super::{Session, Step, planning};
+use super::{Session, Step};
 use crate::pg::encoding::Encoding;
 use crate::plan::{Given, Plan, Refusal};
 use crate::snapshot::Snapshot;
@@ -42,14 +42,7 @@ impl Session {
         mut before: impl Iterator<Item = &'p Arc<Plan>>,
         snapshot: &Snapshot,
     ) -> Option<Result<Arc<Plan>, Refusal>> {
-        let planned = planning::plan(
-            statement?,
-            &self.role,
-            snapshot,
-            &self.speculative,
-            &mut self.names,
-            (Given::Bound, &[]),
-        );
+        let planned = self.planned(statement?, snapshot, (Given::Bound, &[]));
         let plan = planned.ok().filter(|plan| plan.uploads().is_some())?;
         // What is sent before it is answered while the Query waits, in the way of the data.
         let copies = before.any(|plan| plan.copy() == Some(CopyDirection::From));

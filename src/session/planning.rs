@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use foldhash::HashMap;
 
+use super::Session;
 use super::transaction::State;
 use crate::analyze::ObjectKind;
 use crate::catalog::{SearchPath, TempTables};
@@ -53,8 +54,27 @@ pub(super) fn shaped(text: &[u8]) -> Option<Shaped<'_>> {
     Shaped::scan(crate::wire::utf8(text).ok()?).ok()
 }
 
+impl Session {
+    /// Plans one statement against what the session will be when it comes to it.
+    pub(super) fn planned(
+        &mut self,
+        statement: Statement,
+        snapshot: &Snapshot,
+        given: (Given<'_>, &[Oid]),
+    ) -> Result<Arc<Plan>, Refusal> {
+        plan(
+            statement,
+            &self.role,
+            snapshot,
+            &self.speculative,
+            &mut self.names,
+            given,
+        )
+    }
+}
+
 /// Plans one statement against a state.
-pub(super) fn plan(
+fn plan(
     statement: Statement,
     role: &str,
     snapshot: &Snapshot,

@@ -234,19 +234,12 @@ impl Session {
     ) -> Result<(), Refusal> {
         let mut todo = self.renewed(statement, at)?.into_iter().peekable();
         while let Some(statement) = todo.next() {
-            let plan = planning::plan(
-                statement,
-                &self.role,
-                at.snapshot,
-                &self.speculative,
-                &mut self.names,
-                if binds {
-                    (Given::Bound, &[])
-                } else {
-                    let given = Given::Written(uploaded.filter(|_| plans.is_empty()));
-                    (given, &[])
-                },
-            )?;
+            let given = if binds {
+                Given::Bound
+            } else {
+                Given::Written(uploaded.filter(|_| plans.is_empty()))
+            };
+            let plan = self.planned(statement, at.snapshot, (given, &[]))?;
             if plan.uploads().is_some() && !plans.is_empty() {
                 return Err(not_alone());
             }

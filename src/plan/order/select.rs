@@ -80,7 +80,7 @@ impl Order<'_> {
         if !seen {
             // A condition on what a window function gives may end its reading, unless it is kept out.
             let around = matches!(reader, Reader::Set | Reader::Join);
-            if around && !limited && has_window(&q.body) && fails(q) {
+            if around && !limited && has_window(&mut q.body) && fails(q) {
                 let limit = q.limit.get_or_insert_with(Limit::none);
                 limit.offset.get_or_insert_with(zero);
             }
@@ -400,11 +400,10 @@ pub(super) fn names(q: &mut Query, name: &Ident) -> bool {
 }
 
 /// Has a SELECT window functions?
-fn has_window(body: &SetExpr) -> bool {
+fn has_window(body: &mut SetExpr) -> bool {
     let SetExpr::Select(s) = body else {
         return false;
     };
-    let mut s = s.clone();
     s.items.iter_mut().any(|item| match item {
         SelectItem::Expr { expr, .. } => {
             is_window(expr)
