@@ -256,7 +256,6 @@ impl Analyzer<'_> {
                     a.ty.is_none_or(|t| t == oid::UNKNOWN || catalog.base_type(t) == *want)
                 })
         });
-        let all_known = || args.iter().map(|a| a.ty).collect::<Option<Vec<Oid>>>();
         if let Some(first) = exact.next() {
             if exact.all(|f| f.result == first.result && f.out_columns == first.out_columns) {
                 return Some(first);
@@ -265,9 +264,11 @@ impl Analyzer<'_> {
             return Some(only);
         }
         let plain = |f: &&Function| !f.variadic && f.args.len() == args.len();
-        let types = all_known().filter(|_| positional && overloads.iter().all(plain))?;
-        let types: Vec<Oid> = types.iter().map(|t| catalog.base_type(*t)).collect();
-        self.selected(overloads, &types)
+        if !positional || !overloads.iter().all(plain) {
+            return None;
+        }
+        let types = args.iter().map(|a| a.ty.map(|t| catalog.base_type(t)));
+        self.selected(overloads, &types.collect::<Option<Vec<Oid>>>()?)
     }
 
     /// `anyelement` and its kin say nothing about the result.

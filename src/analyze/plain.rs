@@ -101,9 +101,8 @@ pub(super) fn generated_may_fail(
     if column.generated.is_none() {
         return Ok(false);
     }
-    let fails = |e: &mut Expr| {
-        !is_plain(e) || e.any_within(&mut |node| matches!(node, Node::Expr(e) if !is_plain(e)))
-    };
+    let fails =
+        |e: &mut Expr| e.any_within(&mut |node| matches!(node, Node::Expr(e) if !is_plain(e)));
     Ok(match column_form(relation, column.attnum, grounds)? {
         ColumnForm::Generated(mut g) => g.lineage.failing || fails(&mut g.expr),
         _ if column.computed_when_read => {

@@ -189,8 +189,7 @@ impl Analyzer<'_> {
         let temporary = match name.parts.as_slice() {
             // PostgreSQL looks for relations in the temporary schema first, if the path does not list it.
             [table] => {
-                let mut before = self.grounds.search_path.before_temp().iter();
-                let hidden = before.any(|schema| catalog.relation(schema, table).is_some());
+                let hidden = catalog.is_before_temp(self.grounds.search_path, table);
                 (self.grounds.temp.get(table)).filter(|_| !hidden)
             }
             [schema, table] if *schema == crate::catalog::temp::SCHEMA => {

@@ -76,6 +76,12 @@ impl Catalog {
         self.relations.get(oid)
     }
 
+    /// Is a table of that name found before the session's temporary ones? Only if the path lists `pg_temp`.
+    pub fn is_before_temp(&self, path: &SearchPath, name: &Ident) -> bool {
+        let mut before = path.before_temp().iter();
+        before.any(|schema| self.relation(schema, name).is_some())
+    }
+
     /// A relation by OID.
     pub fn relation_by_oid(&self, oid: Oid) -> Option<&Arc<Relation>> {
         self.relations.get(&oid)

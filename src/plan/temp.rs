@@ -285,11 +285,9 @@ pub(super) fn truncate(
 
 /// What a temporary table is called, if it is one that is meant.
 fn own_name(name: &Name, ctx: &PlanContext<'_>) -> Option<Ident> {
-    let catalog = &ctx.snapshot.catalog;
     match name.parts.as_slice() {
         [table] => {
-            let mut before = ctx.search_path.before_temp().iter();
-            let hidden = before.any(|schema| catalog.relation(schema, table).is_some());
+            let hidden = (ctx.snapshot.catalog).is_before_temp(ctx.search_path, table);
             (!hidden).then(|| table.clone())
         }
         [schema, table] if *schema == SCHEMA => Some(table.clone()),

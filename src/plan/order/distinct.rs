@@ -67,6 +67,5 @@ fn may_fix(e: &mut Expr) -> bool {
 }
 
 fn has_column(e: &mut Expr) -> bool {
-    matches!(e, Expr::Column(_))
-        || e.any_within(&mut |node| matches!(node, Node::Expr(Expr::Column(_)) | Node::Query(_)))
+    e.any_within(&mut |node| matches!(node, Node::Expr(Expr::Column(_)) | Node::Query(_)))
 }

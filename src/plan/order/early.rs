@@ -39,9 +39,9 @@ pub(super) fn is_early(e: &Expr) -> bool {
         Expr::Array(items) => items.iter().all(is_early),
         // Between moments of our time.
         Expr::Binary(left, op, right)
-            if is_builtin(op) && &*op.symbol == "-" && is_moment(left) =>
+            if is_builtin(op) && &*op.symbol == "-" && is_moment(left) && is_moment(right) =>
         {
-            is_moment(right) || is_moment(e)
+            true
         }
         Expr::Call(call) if is_of(call, &["age"]) => values(call).all(is_moment),
         Expr::Call(call) if is_of(call, &["date_part", "extract"]) => {

@@ -406,8 +406,7 @@ fn has_window(body: &mut SetExpr) -> bool {
     };
     s.items.iter_mut().any(|item| match item {
         SelectItem::Expr { expr, .. } => {
-            is_window(expr)
-                || expr.any_within(&mut |node| matches!(node, Node::Expr(e) if is_window(e)))
+            expr.any_within(&mut |node| matches!(node, Node::Expr(e) if is_window(e)))
         }
         SelectItem::Star(_) | SelectItem::FieldStar(_) => false,
     })

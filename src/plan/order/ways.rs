@@ -101,7 +101,7 @@ impl Ways<'_> {
         let _: bool = walk(&mut |node| {
             ways = ways.saturating_add(match node {
                 Node::Expr(e) => self.of_itself(e),
-                Node::Table(TableRef::Function(f)) => f.functions.iter_mut().map(of_function).sum(),
+                Node::Table(TableRef::Function(f)) => f.functions.iter().map(of_function).sum(),
                 Node::Table(TableRef::Keyword(_)) => 2,
                 Node::Change(statement) => self.of_change(statement),
                 Node::Query(q) => of_query(q),
@@ -231,7 +231,7 @@ fn varies(e: &mut Expr) -> Option<()> {
 }
 
 /// A function in FROM.
-fn of_function(item: &mut RowsFromItem) -> usize {
+fn of_function(item: &RowsFromItem) -> usize {
     let name = &item.call.function.parts;
     let number = |e: &Expr| matches!(e, Expr::Literal(Literal::Number(n)) if n.value() != "0");
     let mut values = item.call.args.iter().map(|a| &a.value);
