@@ -101,18 +101,26 @@ impl Analyzer<'_> {
             columns: &item.columns,
         };
         for element in elements {
-            self.compute(&mut element.key, &scope, ctes)?;
-            if let Some(collation) = &mut element.collation {
-                self.collation(collation)?;
-            }
-            if let Some(opclass) = &mut element.opclass {
-                system_opclass(opclass)?;
-            }
+            self.index_element(element, &scope, ctes)?;
         }
         if let Some(filter) = filter {
             self.compute(filter, &scope, ctes)?;
         }
         Ok(())
+    }
+
+    /// What an index is of.
+    pub(super) fn index_element(
+        &mut self,
+        element: &mut IndexElement,
+        scope: &Scope<'_>,
+        ctes: Option<&CteFrame<'_>>,
+    ) -> Resolve<()> {
+        self.compute(&mut element.key, scope, ctes)?;
+        if let Some(collation) = &mut element.collation {
+            self.collation(collation)?;
+        }
+        element.opclass.as_mut().map_or(Ok(()), system_opclass)
     }
 }
 
@@ -153,9 +161,9 @@ fn system_opclass(opclass: &mut Name) -> Resolve<()> {
         _ => {
             return Err(Refusal::error(
                 sqlstate::FEATURE_NOT_SUPPORTED,
-                "only operator classes of pg_catalog are supported in ON CONFLICT",
+                "only operator classes of pg_catalog are supported",
             )
-            .hint("Name the constraint: ON CONFLICT ON CONSTRAINT name.")
+            .hint("In ON CONFLICT name the constraint: ON CONFLICT ON CONSTRAINT name.")
             .at(opclass.position));
         }
     };

@@ -1,4 +1,5 @@
-//! What a new temporary table says of itself: conditions over its own columns, and tables it is like.
+//! What a new temporary table and its indexes say of themselves: conditions and keys over its own columns, and tables
+//! it is like.
 //!
 //! A table's shape is no secret, but a denied column is not there to be copied, and of a permanent table
 //! no more than names, types and NOT NULL: its defaults and conditions are its owner's expressions.
@@ -12,7 +13,7 @@ use crate::catalog::temp::SCHEMA;
 use crate::catalog::{Column, Relation};
 use crate::ident::Ident;
 use crate::policy::Treatment;
-use crate::sql::tree::{Expr, Name, RelationRef};
+use crate::sql::tree::{CreateIndex, Expr, Name, RelationRef};
 
 /// What `LIKE t` names.
 pub enum Like {
@@ -27,6 +28,37 @@ pub fn analyze_checks(
     table: &Arc<Relation>,
     checks: &mut [(Option<Ident>, Expr)],
     grounds: Grounds<'_>,
+) -> Resolve<Lineage> {
+    over(table, grounds, |analyzer, scope| {
+        for (_, condition) in checks {
+            analyzer.compute(condition, scope, None)?;
+        }
+        Ok(())
+    })
+}
+
+/// Resolves what a new index is of in place.
+pub fn analyze_index(
+    table: &Arc<Relation>,
+    index: &mut CreateIndex,
+    grounds: Grounds<'_>,
+) -> Resolve<Lineage> {
+    over(table, grounds, |analyzer, scope| {
+        for key in &mut index.keys {
+            analyzer.index_element(&mut key.element, scope, None)?;
+        }
+        if let Some(filter) = &mut index.filter {
+            analyzer.compute(filter, scope, None)?;
+        }
+        Ok(())
+    })
+}
+
+/// With the columns of a table in scope.
+fn over(
+    table: &Arc<Relation>,
+    grounds: Grounds<'_>,
+    resolve: impl FnOnce(&mut Analyzer<'_>, &Scope<'_>) -> Resolve<()>,
 ) -> Resolve<Lineage> {
     let mut analyzer = Analyzer::new(grounds);
     let none = Scope {
@@ -51,9 +83,7 @@ pub fn analyze_checks(
         items: &items,
         columns: items.first().map_or(&[], |item| &item.columns),
     };
-    for (_, condition) in checks {
-        analyzer.compute(condition, &scope, None)?;
-    }
+    resolve(&mut analyzer, &scope)?;
     Ok(analyzer.lineage)
 }
 

@@ -35,6 +35,7 @@ mod statement;
 mod subject;
 mod tabulated;
 mod temp;
+mod temp_index;
 mod tokens;
 mod uploads;
 mod utility;

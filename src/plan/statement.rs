@@ -52,19 +52,12 @@ fn plan(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal
         return Ok(plan);
     }
     match statement {
-        Statement::CreateTable(table) => return super::temp::create(table, ctx),
-        Statement::DropTable {
-            if_exists,
-            names,
-            cascade,
-        } => {
-            return super::temp::drop(if_exists, names, cascade, ctx);
-        }
-        Statement::Truncate {
-            names,
-            restart,
-            cascade,
-        } => return super::temp::truncate(names, restart, cascade, ctx),
+        Statement::CreateTable(_)
+        | Statement::DropTable { .. }
+        | Statement::Truncate { .. }
+        | Statement::CreateIndex(_)
+        | Statement::DropIndex { .. }
+        | Statement::Analyze(_) => return super::temp::plan(statement, ctx),
         _ => {}
     }
     match &mut statement {

@@ -37,6 +37,31 @@ pub(super) fn select_into(q: &mut Query) -> Option<CreateTable> {
     })
 }
 
+/// What is done to a table as a whole.
+pub(super) fn plan(statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
+    match statement {
+        Statement::CreateTable(table) => create(table, ctx),
+        Statement::DropTable {
+            if_exists,
+            names,
+            cascade,
+        } => drop(if_exists, names, cascade, ctx),
+        Statement::Truncate {
+            names,
+            restart,
+            cascade,
+        } => truncate(names, restart, cascade, ctx),
+        Statement::CreateIndex(index) => super::temp_index::create(index, ctx),
+        Statement::DropIndex {
+            if_exists,
+            names,
+            cascade,
+        } => super::temp_index::drop(if_exists, names, cascade, ctx),
+        Statement::Analyze(tables) => super::temp_index::analyze(tables, ctx),
+        other => super::utility::plan(other, ctx),
+    }
+}
+
 pub(super) fn create(mut table: Box<CreateTable>, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
     let name = temporary_name(&table)?;
     table.temporary = true;
@@ -159,7 +184,7 @@ fn conditions(
     Ok(())
 }
 
-fn no_subquery(place: &str) -> Refusal {
+pub(super) fn no_subquery(place: &str) -> Refusal {
     Refusal::error(
         sqlstate::FEATURE_NOT_SUPPORTED,
         format!("cannot use subquery in {place}"),
@@ -221,7 +246,7 @@ fn temporary_name(table: &CreateTable) -> Result<Ident, Refusal> {
     }
 }
 
-pub(super) fn drop(
+fn drop(
     if_exists: bool,
     mut names: Vec<Name>,
     cascade: bool,
@@ -253,7 +278,7 @@ pub(super) fn drop(
 }
 
 /// Temporary tables of the session's own are nobody else's, and have no triggers.
-pub(super) fn truncate(
+fn truncate(
     mut names: Vec<Name>,
     restart: bool,
     cascade: bool,
@@ -284,7 +309,7 @@ pub(super) fn truncate(
 }
 
 /// What a temporary table is called, if it is one that is meant.
-fn own_name(name: &Name, ctx: &PlanContext<'_>) -> Option<Ident> {
+pub(super) fn own_name(name: &Name, ctx: &PlanContext<'_>) -> Option<Ident> {
     match name.parts.as_slice() {
         [table] => {
             let hidden = (ctx.snapshot.catalog).is_before_temp(ctx.search_path, table);
@@ -296,11 +321,15 @@ fn own_name(name: &Name, ctx: &PlanContext<'_>) -> Option<Ident> {
 }
 
 fn not_temporary(name: &Name) -> Refusal {
-    let table = name.parts.last().map_or("", Ident::as_str);
+    not_own("table", name)
+        .detail("A restricted role may drop the temporary tables of its own session.")
+}
+
+pub(super) fn not_own(what: &str, name: &Name) -> Refusal {
+    let named = name.parts.last().map_or("", Ident::as_str);
     Refusal::error(
         sqlstate::INSUFFICIENT_PRIVILEGE,
-        format!("must be owner of table {table}"),
+        format!("must be owner of {what} {named}"),
     )
-    .detail("A restricted role may drop the temporary tables of its own session.")
     .at(name.position)
 }

@@ -53,6 +53,9 @@ pub(super) fn plan(statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, 
         | Statement::CreateTable(_)
         | Statement::DropTable { .. }
         | Statement::Truncate { .. }
+        | Statement::CreateIndex(_)
+        | Statement::DropIndex { .. }
+        | Statement::Analyze(_)
         | Statement::Explain { .. }
         | Statement::Prepare { .. }
         | Statement::Execute { .. }

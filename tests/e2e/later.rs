@@ -67,6 +67,43 @@ fn version(direct: &mut Client) -> u32 {
     }
 }
 
+/// Each as PostgreSQL answers it, error or not.
+const INDEXED: &[&str] = &[
+    "CREATE TEMP TABLE own (a text, n int)",
+    "INSERT INTO own SELECT 'row ' || g, g % 50 FROM generate_series(1, 400) g",
+    "CREATE INDEX ON own (a)",
+    "CREATE INDEX CONCURRENTLY by_n ON own (n DESC NULLS LAST) INCLUDE (a) WHERE own.n > 3",
+    "CREATE INDEX by_n ON own (n)",
+    "CREATE INDEX IF NOT EXISTS by_n ON own (n)",
+    "CREATE UNIQUE INDEX ON own (n)",
+    "CREATE UNIQUE INDEX once ON own USING btree (lower(a) text_pattern_ops, (n + 1))",
+    "INSERT INTO own VALUES ('ROW 1', 1)",
+    "INSERT INTO own VALUES ('ROW 1', 1) ON CONFLICT (lower(a) text_pattern_ops, (n + 1)) DO NOTHING",
+    "CREATE INDEX ON own ((random()))",
+    "CREATE INDEX ON own USING hash (a, n)",
+    "CREATE INDEX ON own (missing)",
+    "ANALYZE own",
+    "ANALYZE own (a, missing)",
+    "SELECT reltuples FROM pg_class WHERE relname = 'own'",
+    "SELECT i.relname FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid \
+     JOIN pg_class t ON t.oid = x.indrelid WHERE t.relname = 'own' ORDER BY 1",
+    "SELECT count(*) FROM own WHERE n = 7",
+    "DROP INDEX pg_temp.once",
+    "DROP INDEX once",
+    "DROP INDEX IF EXISTS once, by_n",
+    "DROP TABLE own",
+];
+
+#[test]
+fn a_table_of_ones_own_is_indexed_and_analyzed_as_in_postgresql() {
+    let stage = super::clinic();
+    let mut client = stage.connect(Role::Support);
+    let mut direct = stage.direct(Role::Support.masked_copy().unwrap());
+    for sql in INDEXED {
+        same(client.simple(sql), direct.simple(sql), sql);
+    }
+}
+
 #[test]
 fn rows_that_are_not_of_the_type_are_left_out_where_the_server_can() {
     let stage = super::clinic();

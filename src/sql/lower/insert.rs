@@ -135,14 +135,15 @@ impl Front<'_, '_> {
     }
 
     /// `index_elem`: a column, a call or `(e)`, then COLLATE and an operator class.
-    fn index_element(&mut self) -> Lowered<IndexElement> {
+    pub(super) fn index_element(&mut self) -> Lowered<IndexElement> {
         let key = self.expr_above(strength::CAST)?;
         let collation = if self.eat("collate") {
             Some(self.any_name(2)?)
         } else {
             None
         };
-        let opclass = if self.is_col_id_at(0) {
+        // NULLS FIRST is the order of a new index.
+        let opclass = if self.is_col_id_at(0) && !self.is_nulls_order() {
             Some(self.any_name(2)?)
         } else {
             None

@@ -19,6 +19,7 @@ mod expr;
 mod fold;
 mod form;
 mod from;
+mod index;
 mod infix;
 mod insert;
 mod json;

@@ -233,20 +233,35 @@ impl Front<'_, '_> {
     pub(super) fn order_item(&mut self) -> Lowered<OrderItem> {
         let expr = self.expr()?;
         let mut item = expr.into_order_item();
-        if self.eat("asc") {
-            item.direction = SortDirection::Asc;
-        } else if self.eat("desc") {
-            item.direction = SortDirection::Desc;
-        } else if self.eat("using") {
+        item.direction = self.direction();
+        if item.direction == SortDirection::Default && self.eat("using") {
             let parenthesised = self.eat("operator");
             item.using = Some(self.any_operator(parenthesised)?);
         }
-        if self.eat_all(&["nulls", "first"]) {
-            item.nulls = NullsOrder::First;
-        } else if self.eat_all(&["nulls", "last"]) {
-            item.nulls = NullsOrder::Last;
-        }
+        item.nulls = self.nulls_order();
         Ok(item)
+    }
+
+    /// `[ASC | DESC]`
+    pub(super) fn direction(&mut self) -> SortDirection {
+        if self.eat("asc") {
+            SortDirection::Asc
+        } else if self.eat("desc") {
+            SortDirection::Desc
+        } else {
+            SortDirection::Default
+        }
+    }
+
+    /// `[NULLS FIRST | LAST]`
+    pub(super) fn nulls_order(&mut self) -> NullsOrder {
+        if self.eat_all(&["nulls", "first"]) {
+            NullsOrder::First
+        } else if self.eat_all(&["nulls", "last"]) {
+            NullsOrder::Last
+        } else {
+            NullsOrder::Default
+        }
     }
 
     /// LIMIT, OFFSET, FETCH in any order, each at most once.

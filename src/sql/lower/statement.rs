@@ -31,8 +31,9 @@ impl Front<'_, '_> {
             "execute" => self.execute(),
             "deallocate" => self.deallocate(),
             "create" => self.create(),
-            "drop" => self.drop_table(),
+            "drop" => self.drop(),
             "truncate" => self.truncate(),
+            "analyze" | "analyse" => self.analyze(),
             "discard" => self.discard(),
             "listen" | "unlisten" | "notify" => self.notification(&word),
             _ => Err(self.unknown_statement(&word)),
@@ -43,8 +44,6 @@ impl Front<'_, '_> {
         let known = matches!(
             word,
             "alter"
-                | "analyze"
-                | "analyse"
                 | "call"
                 | "checkpoint"
                 | "cluster"
@@ -250,9 +249,7 @@ impl Front<'_, '_> {
 /// What a session can do instead with its temporary tables.
 fn instead(word: &str) -> Option<&'static str> {
     match word {
-        "analyze" | "analyse" | "cluster" | "comment" | "reindex" | "vacuum" => {
-            Some("Leave it out: answers are the same.")
-        }
+        "cluster" | "comment" | "reindex" | "vacuum" => Some("Leave it out: answers are the same."),
         "alter" => {
             Some("CREATE TEMP TABLE … AS SELECT … makes a temporary table of another shape.")
         }

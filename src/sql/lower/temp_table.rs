@@ -1,4 +1,4 @@
-//! CREATE TABLE, DROP TABLE and TRUNCATE, of which only those of temporary tables will be allowed.
+//! CREATE TABLE, DROP TABLE, DROP INDEX and TRUNCATE, of which only those of temporary tables will be allowed.
 //!
 //! Deliberately absent: every clause a scratch table does not need (REFERENCES, generated columns,
 //! options of sequences, inheritance, partitioning, storage).
@@ -8,9 +8,6 @@ use sqlparser::tokenizer::Token;
 use super::{Front, Lowered};
 use crate::ident::Ident;
 use crate::sql::tree::{CreateTable, Serial, Statement, TempColumn, TempKey, TempLike, TypeName};
-
-const NO_INDEX: &str =
-    "Leave it out: answers are the same. PRIMARY KEY and UNIQUE in CREATE TEMP TABLE make one.";
 
 const NO_VIEW: &str = "Use WITH name AS (…) in the query, or CREATE TEMP TABLE name AS ….";
 
@@ -35,11 +32,13 @@ impl Front<'_, '_> {
         if !temporary && self.is("unlogged") {
             return self.unsupported("CREATE UNLOGGED TABLE");
         }
+        if !temporary && self.is_any(&["unique", "index"]) {
+            return self.create_index();
+        }
         if !self.eat("table") {
             self.eat_all(&["or", "replace"]);
             let what = self.word().unwrap_or_default().to_ascii_uppercase();
             let (what, hint) = match what.as_str() {
-                "UNIQUE" | "INDEX" => ("INDEX", Some(NO_INDEX)),
                 "VIEW" | "MATERIALIZED" => ("VIEW", Some(NO_VIEW)),
                 other => (other, None),
             };
@@ -260,27 +259,41 @@ impl Front<'_, '_> {
         Err(self.syntax())
     }
 
-    pub(super) fn drop_table(&mut self) -> Lowered<Statement> {
+    pub(super) fn drop(&mut self) -> Lowered<Statement> {
         self.advance();
-        if !self.eat("table") {
+        let is_index = self.eat("index");
+        if !is_index && !self.eat("table") {
             let what = self.word().unwrap_or_default().to_ascii_uppercase();
-            let what = format!("DROP {what}");
-            return self.unsupported_hint(
-                &what,
-                "DROP TABLE drops a temporary table with its indexes.",
-            );
+            return self.unsupported(&format!("DROP {what}"));
+        }
+        // Waits for nobody where a table is one's own.
+        if is_index {
+            self.eat("concurrently");
         }
         let if_exists = self.eat_all(&["if", "exists"]);
         let names = self.list(Self::qualified_name)?;
-        let cascade = self.eat("cascade");
-        if !cascade {
-            self.eat("restrict");
+        let cascade = self.cascade();
+        if is_index {
+            return Ok(Statement::DropIndex {
+                if_exists,
+                names,
+                cascade,
+            });
         }
         Ok(Statement::DropTable {
             if_exists,
             names,
             cascade,
         })
+    }
+
+    /// `[CASCADE | RESTRICT]`
+    fn cascade(&mut self) -> bool {
+        let cascade = self.eat("cascade");
+        if !cascade {
+            self.eat("restrict");
+        }
+        cascade
     }
 
     /// `TRUNCATE [TABLE] [ONLY] a [*], …`; nothing inherits from a temporary table.
@@ -292,10 +305,7 @@ impl Front<'_, '_> {
         if !restart {
             self.eat_all(&["continue", "identity"]);
         }
-        let cascade = self.eat("cascade");
-        if !cascade {
-            self.eat("restrict");
-        }
+        let cascade = self.cascade();
         Ok(Statement::Truncate {
             names,
             restart,

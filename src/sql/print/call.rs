@@ -138,17 +138,22 @@ impl Printer<'_> {
                 p.push(" USING ");
                 p.operator(using)?;
             }
-            p.push(match item.direction {
-                SortDirection::Default => "",
-                SortDirection::Asc => " ASC",
-                SortDirection::Desc => " DESC",
-            });
-            p.push(match item.nulls {
-                NullsOrder::Default => "",
-                NullsOrder::First => " NULLS FIRST",
-                NullsOrder::Last => " NULLS LAST",
-            });
+            p.sorted(item.direction, item.nulls);
             Ok(())
         })
+    }
+
+    /// `[ASC | DESC] [NULLS FIRST | LAST]`
+    pub(super) fn sorted(&mut self, direction: SortDirection, nulls: NullsOrder) {
+        self.push(match direction {
+            SortDirection::Default => "",
+            SortDirection::Asc => " ASC",
+            SortDirection::Desc => " DESC",
+        });
+        self.push(match nulls {
+            NullsOrder::Default => "",
+            NullsOrder::First => " NULLS FIRST",
+            NullsOrder::Last => " NULLS LAST",
+        });
     }
 }

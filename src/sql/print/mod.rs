@@ -16,6 +16,7 @@ mod call;
 mod compare;
 mod expr;
 mod from;
+mod index;
 mod keyword;
 pub(super) mod lexical;
 mod merge;

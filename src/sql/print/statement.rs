@@ -85,16 +85,14 @@ impl Printer<'_> {
                 if_exists,
                 names,
                 cascade,
-            } => {
-                self.push(if *if_exists {
-                    "DROP TABLE IF EXISTS "
-                } else {
-                    "DROP TABLE "
-                });
-                self.separated(names, ", ", |p, n| p.qualified(n, "a table to drop"))?;
-                self.push(if *cascade { " CASCADE" } else { "" });
-                Ok(())
-            }
+            } => self.drop("TABLE", *if_exists, names, *cascade),
+            Statement::DropIndex {
+                if_exists,
+                names,
+                cascade,
+            } => self.drop("INDEX", *if_exists, names, *cascade),
+            Statement::CreateIndex(index) => self.create_index(index),
+            Statement::Analyze(tables) => self.analyze(tables),
             Statement::Truncate {
                 names,
                 restart,

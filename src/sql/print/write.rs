@@ -100,7 +100,7 @@ impl Printer<'_> {
         Ok(())
     }
 
-    fn filter(&mut self, filter: Option<&Expr>) -> Printed {
+    pub(super) fn filter(&mut self, filter: Option<&Expr>) -> Printed {
         let Some(filter) = filter else {
             return Ok(());
         };
@@ -191,7 +191,7 @@ impl Printer<'_> {
         }
     }
 
-    fn index_element(&mut self, element: &IndexElement) -> Printed {
+    pub(super) fn index_element(&mut self, element: &IndexElement) -> Printed {
         match &element.key {
             Expr::Column(column) => self.ident(&column.name)?,
             Expr::Name(name) if name.parts.len() == 1 => {

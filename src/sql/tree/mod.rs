@@ -16,6 +16,7 @@ mod keyword;
 mod merge;
 mod query;
 mod statement;
+mod temp_table;
 mod walk;
 mod window;
 mod within;
@@ -36,9 +37,11 @@ pub use self::query::{
 };
 pub use self::statement::{
     Assignment, AssignmentTarget, ConflictAction, ConflictTarget, Copy, CopyDirection, CopySource,
-    CreateTable, Delete, FetchAmount, IndexElement, Insert, InsertSource, IsolationLevel,
-    Overriding, Serial, Statement, Step, TempColumn, TempKey, TempLike, Transaction,
-    TransactionMode, Update,
+    Delete, FetchAmount, IndexElement, Insert, InsertSource, IsolationLevel, Overriding, Statement,
+    Step, Transaction, TransactionMode, Update,
+};
+pub use self::temp_table::{
+    CreateIndex, CreateTable, IndexKey, Serial, TempColumn, TempKey, TempLike,
 };
 pub use self::walk::{Part, Visit, Walked};
 pub use self::window::{FrameBound, FrameExclusion, FrameUnits, Window, WindowFrame};

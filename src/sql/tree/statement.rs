@@ -3,6 +3,7 @@
 use super::expr::{Expr, Name, Subscript, TypeName};
 use super::merge::Merge;
 use super::query::{Query, RelationRef, SelectItem, TableRef, With};
+use super::temp_table::{CreateIndex, CreateTable};
 use crate::ident::Ident;
 
 /// One statement.
@@ -122,6 +123,19 @@ pub enum Statement {
         /// `CASCADE`
         cascade: bool,
     },
+    /// `CREATE INDEX …`
+    CreateIndex(Box<CreateIndex>),
+    /// `DROP INDEX [IF EXISTS] a, b [CASCADE]`
+    DropIndex {
+        /// `IF EXISTS`
+        if_exists: bool,
+        /// Indexes.
+        names: Vec<Name>,
+        /// `CASCADE`
+        cascade: bool,
+    },
+    /// `ANALYZE a, b (c, d)`
+    Analyze(Vec<(Name, Vec<Ident>)>),
     /// `DISCARD ALL|PLANS|SEQUENCES|TEMP` (lower case)
     Discard(Box<str>),
     /// `LISTEN channel`
@@ -354,84 +368,4 @@ pub enum FetchAmount {
     Absolute(i64),
     /// `RELATIVE n`
     Relative(i64),
-}
-
-/// A temporary table.
-#[derive(Clone)]
-pub struct CreateTable {
-    /// Name.
-    pub name: Name,
-    /// `TEMP`; a table that is not temporary is refused by the planner, with a better word than the
-    /// parser could give.
-    pub temporary: bool,
-    /// `IF NOT EXISTS`
-    pub if_not_exists: bool,
-    /// Columns; with `query`, only names.
-    pub columns: Vec<TempColumn>,
-    /// `LIKE t`, among the columns.
-    pub likes: Vec<TempLike>,
-    /// Table-level `PRIMARY KEY (…)`/`UNIQUE (…)` lists.
-    pub keys: Vec<TempKey>,
-    /// `[CONSTRAINT name] CHECK (e)`, of the table and of its columns.
-    pub checks: Vec<(Option<Ident>, Expr)>,
-    /// `ON COMMIT PRESERVE ROWS|DELETE ROWS|DROP` (lower case)
-    pub on_commit: Option<Box<str>>,
-    /// `AS query`; with `WITH NO DATA`
-    pub query: Option<(Box<Query>, bool)>,
-}
-
-/// `LIKE table [INCLUDING …]`
-#[derive(Clone)]
-pub struct TempLike {
-    /// How many columns were written before it.
-    pub at: usize,
-    /// The table.
-    pub name: Name,
-    /// `INCLUDING what` (true) and `EXCLUDING what` (lower case, from PostgreSQL's list).
-    pub options: Vec<(bool, Box<str>)>,
-}
-
-/// `[CONSTRAINT name] PRIMARY KEY (…)` or `UNIQUE (…)`
-#[derive(Clone)]
-pub struct TempKey {
-    /// Name.
-    pub name: Option<Ident>,
-    /// `PRIMARY KEY`
-    pub primary: bool,
-    /// Columns.
-    pub columns: Vec<Ident>,
-}
-
-/// `serial`: an integer whose default is the next number of a sequence of its own.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Serial {
-    /// `smallserial`
-    Small,
-    /// `serial`
-    Plain,
-    /// `bigserial`
-    Big,
-}
-
-/// A column of a temporary table.
-#[derive(Clone)]
-pub struct TempColumn {
-    /// Name.
-    pub name: Ident,
-    /// Type; absent in `CREATE TABLE t (a, b) AS`.
-    pub ty: Option<TypeName>,
-    /// The type was written as `serial`; `ty` is its integer.
-    pub serial: Option<Serial>,
-    /// `GENERATED ALWAYS AS IDENTITY` (true) or `BY DEFAULT`
-    pub identity: Option<bool>,
-    /// The column is another's copy: its type and collation as SQL.
-    pub copied: Option<Box<str>>,
-    /// `NOT NULL`
-    pub not_null: bool,
-    /// `PRIMARY KEY`
-    pub primary_key: bool,
-    /// `UNIQUE`
-    pub unique: bool,
-    /// `DEFAULT e`
-    pub default: Option<Expr>,
 }
