@@ -25,11 +25,11 @@ use crate::refusal::Refusal;
 use crate::sql::print::{
     DerivedColumn, DerivedRelation, INNER_ALIAS, InPlace, RelationForm, Rewrite, print_expr,
 };
-use crate::sql::tree::RelationId;
+use crate::sql::tree::{Expr, Node, RelationId};
 
-/// In-place masks are written once with this stand-in operand, which no SQL text contains, and the
-/// real one is put in at each reference.
-const OPERAND: &str = "\u{1}operand\u{1}";
+/// In-place masks are written once over this stand-in for the relation's alias, which no SQL text contains, and
+/// the real one is put in at each reference.
+const ALIAS: &str = "\u{1}alias\u{1}";
 
 /// Names of the system columns, by attribute number.
 const SYSTEM_COLUMNS: &[(AttrNumber, &str)] = &[
@@ -159,19 +159,20 @@ impl Writer<'_> {
     }
 
     fn derived(&self, whole_row: bool) -> Result<DerivedRelation, Refusal> {
+        let inner = Ident::exact(INNER_ALIAS).quoted();
         let mut columns = Vec::with_capacity(self.relation.columns.len());
         for attnum in self.relation.columns.keys() {
             let name = self.name(*attnum)?;
-            let sql = self.column_sql(*attnum, &operand(INNER_ALIAS, &name))?;
+            let sql = self.column_sql(*attnum, &inner)?;
             columns.push(DerivedColumn { name, sql });
         }
         let whole_row = if whole_row {
-            Some(self.whole_row(&Ident::exact(INNER_ALIAS).quoted())?)
+            Some(self.whole_row(&inner)?)
         } else {
             None
         };
         let filter = hidden_rows(self.relation).map(|(column, value)| {
-            let column = operand(INNER_ALIAS, &Ident::exact(column));
+            let column = column_of(&inner, &Ident::exact(column));
             format!("{column} OPERATOR(\"pg_catalog\".<>) '{value}'")
         });
         Ok(DerivedRelation {
@@ -188,49 +189,55 @@ impl Writer<'_> {
             if self.decided(*attnum).is_none_or(|d| !d.is_expression()) {
                 continue;
             }
-            // Its expression is written over the inside of a derived table, and there is none.
-            if let Some(Decided {
-                form: ColumnForm::Generated(_),
-                ..
-            }) = self.decided(*attnum)
-            {
-                return Err(self.generated_here(*attnum));
-            }
-            let template = self.column_sql(*attnum, OPERAND)?;
+            let template = self.column_sql(*attnum, ALIAS)?;
             map.insert(
                 *attnum,
-                InPlace::new(move |op| template.replace(OPERAND, op)),
+                InPlace::new(move |alias| template.replace(ALIAS, alias)),
             );
         }
         Ok(map)
     }
 
-    fn generated_here(&self, attnum: AttrNumber) -> Refusal {
-        let relation = &self.relation.relation;
-        let column = relation
-            .attribute(attnum)
-            .map_or_else(String::new, |c| c.name.to_string());
-        Refusal::denied(format!(
-            "cannot read generated column {column} of {} here",
-            relation.name
-        ))
-        .detail(
-            "It is computed from protected columns, and is not recomputed for the target of a write \
-             or beside a grouped primary key.",
-        )
-        .hint("Leave it out, or group by the columns you select.")
-    }
-
-    /// What stands for a column: itself, or its mask.
-    fn column_sql(&self, attnum: AttrNumber, operand: &str) -> Result<String, Refusal> {
+    /// What stands for a column: itself, or its mask. `alias` is the relation's, quoted.
+    fn column_sql(&self, attnum: AttrNumber, alias: &str) -> Result<String, Refusal> {
+        let operand = column_of(alias, &self.name(attnum)?);
         match self.decided(attnum) {
-            Some(d) if d.place == Place::Source => self.masked_sql(&d.form, attnum, operand),
+            Some(d) if d.place == Place::Source => match &d.form {
+                ColumnForm::Generated(g) => self.recomputed(g, attnum, alias),
+                form => self.masked_sql(form, attnum, &operand),
+            },
             // Its tokens are made of what comes back; what has none is NULL from the beginning.
             Some(d) => Ok((d.guard())
-                .and_then(|token| token.guarded_sql(operand))
-                .unwrap_or_else(|| operand.to_owned())),
-            None => Ok(operand.to_owned()),
+                .and_then(|token| token.guarded_sql(&operand))
+                .unwrap_or(operand)),
+            None => Ok(operand),
         }
+    }
+
+    fn recomputed(
+        &self,
+        generated: &Generated,
+        attnum: AttrNumber,
+        alias: &str,
+    ) -> Result<String, Refusal> {
+        let column = self.relation.relation.attribute(attnum);
+        let sql = generated_sql(generated, column, alias, self.grounds)?;
+        if !self.relation.in_place {
+            return Ok(sql);
+        }
+        // A row that an outer join has left out has no key, and nothing is computed of it.
+        let key = self.key(alias)?;
+        let null = null_sql(self.grounds.catalog, column)?;
+        Ok(format!(
+            "CASE WHEN {key} IS NULL THEN {null} ELSE {sql} END"
+        ))
+    }
+
+    /// A column of the primary key beside which a relation is masked in place.
+    fn key(&self, alias: &str) -> Result<String, Refusal> {
+        let attnum = self.relation.relation.primary_key.first();
+        let name = self.name(*attnum.ok_or_else(no_sql_form)?)?;
+        Ok(column_of(alias, &name))
     }
 
     fn masked_sql(
@@ -248,7 +255,8 @@ impl Writer<'_> {
                 Ok(scrub_sql(&definition, self.grounds))
             }
             ColumnForm::Null | ColumnForm::NodeTree => null(),
-            ColumnForm::Generated(g) => generated_sql(g, column, self.grounds),
+            // Has no operand of its own.
+            ColumnForm::Generated(_) => Err(no_sql_form()),
             ColumnForm::Rule(rule) => match &rule.treatment {
                 Treatment::Clear => Ok(operand.to_owned()),
                 Treatment::Nullify => null(),
@@ -297,10 +305,6 @@ impl Writer<'_> {
     }
 }
 
-fn operand(alias: &str, column: &Ident) -> String {
-    column_of(&Ident::exact(alias).quoted(), column)
-}
-
 /// A column of an alias that is quoted already.
 fn column_of(alias: &str, column: &Ident) -> String {
     let mut out = alias.to_owned();
@@ -315,10 +319,11 @@ fn null_sql(catalog: &Catalog, column: Option<&Column>) -> Result<String, Refusa
     Ok(crate::mask::null_sql(&ty))
 }
 
-/// A generated column, recomputed from masked inputs and cast to its own type.
+/// A generated column, recomputed from masked inputs of the relation of that alias, and cast to its own type.
 fn generated_sql(
     generated: &Generated,
     column: Option<&Column>,
+    alias: &str,
     grounds: Grounds<'_>,
 ) -> Result<String, Refusal> {
     let column = column.ok_or_else(no_sql_form)?;
@@ -373,7 +378,15 @@ fn generated_sql(
             .relations
             .insert(id, RelationForm::InPlace(writer.in_place()?));
     }
-    let sql = print_expr(&generated.expr, &rewrite)?;
+    let stand_in = Ident::exact(ALIAS);
+    let mut expr = generated.expr.clone();
+    let _all: bool = expr.any_within(&mut |node| {
+        if let Node::Expr(Expr::Column(c)) = node {
+            c.qualifier = Some(stand_in.clone());
+        }
+        false
+    });
+    let sql = print_expr(&expr, &rewrite)?.replace(&stand_in.quoted(), alias);
     let ty = grounds
         .catalog
         .column_type(column)

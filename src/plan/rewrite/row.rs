@@ -1,7 +1,7 @@
 //! Whole rows: the masked columns as one value, of the relation's own row type where a token of each column
 //! has room in it.
 
-use super::{OPERAND, Writer, column_of, no_sql_form};
+use super::{ALIAS, Writer};
 use crate::analyze::ColumnForm;
 use crate::catalog::Column;
 use crate::ident::Ident;
@@ -25,7 +25,7 @@ impl Writer<'_> {
             if !columns.is_empty() {
                 columns.push_str(", ");
             }
-            columns.push_str(&self.column_sql(c.attnum, &column_of(alias, &c.name))?);
+            columns.push_str(&self.column_sql(c.attnum, alias)?);
             columns.push_str(" AS ");
             c.name.quote_into(&mut columns);
         }
@@ -43,7 +43,7 @@ impl Writer<'_> {
             if n > 0 {
                 sql.push_str(", ");
             }
-            sql.push_str(&self.column_sql(c.attnum, &column_of(alias, &c.name))?);
+            sql.push_str(&self.column_sql(c.attnum, alias)?);
         }
         sql.push_str(")::");
         relation.schema.quote_into(&mut sql);
@@ -79,12 +79,9 @@ impl Writer<'_> {
     /// The same beside a grouped primary key, where no derived table fits. A row that an outer join has
     /// left out has no key, and is NULL.
     pub(super) fn row_in_place(&self) -> Result<InPlace, Refusal> {
-        let relation = &self.relation.relation;
-        let key = relation.primary_key.first();
-        let key = key.and_then(|attnum| relation.attribute(*attnum));
-        let key = column_of(OPERAND, &key.ok_or_else(no_sql_form)?.name);
-        let row = self.whole_row(OPERAND)?;
+        let key = self.key(ALIAS)?;
+        let row = self.whole_row(ALIAS)?;
         let template = format!("CASE WHEN {key} IS NULL THEN NULL ELSE {row} END");
-        Ok(InPlace::new(move |alias| template.replace(OPERAND, alias)))
+        Ok(InPlace::new(move |alias| template.replace(ALIAS, alias)))
     }
 }

@@ -190,9 +190,12 @@ impl Printer<'_> {
         if let Some(RelationForm::InPlace(masks)) = rewrite.relations.get(&relation)
             && let Some(mask) = masks.get(&attnum)
         {
-            let operand = self.out.split_off(start);
+            let Some(qualifier) = &column.qualifier else {
+                return Err(unresolved("a masked column without its relation"));
+            };
+            self.out.truncate(start);
             self.push("(");
-            self.form(&mask.apply(&operand))?;
+            self.form(&mask.apply(&qualifier.quoted()))?;
             self.push(")");
         }
         Ok(())

@@ -140,19 +140,20 @@ impl DerivedColumn {
     }
 }
 
-/// An operand's text → the masked text. Any expression text will do: it is parenthesised when placed.
+/// A relation's alias, quoted → a masked column, or row, of it. Any expression text will do: it is parenthesised
+/// when placed.
 #[derive(Clone)]
 pub struct InPlace(Arc<dyn Fn(&str) -> String + Send + Sync>);
 
 impl InPlace {
-    /// From a function such as `|operand| mask.sql(operand)`.
+    /// From a function such as `|alias| mask.sql(&format!("{alias}.\"email\""))`.
     pub fn new(mask: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
         Self(Arc::new(mask))
     }
 
-    /// The masked text of an operand.
-    pub fn apply(&self, operand: &str) -> String {
-        (self.0)(operand)
+    /// The masked text.
+    pub fn apply(&self, alias: &str) -> String {
+        (self.0)(alias)
     }
 }
 

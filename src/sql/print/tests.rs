@@ -76,7 +76,7 @@ fn masks_stand_in_place_of_columns() {
         name: Ident::exact("email"),
         base: Some((id, 2)),
     });
-    let mask = InPlace::new(|operand| format!("mask({operand})"));
+    let mask = InPlace::new(|alias| format!("mask({alias}.\"email\")"));
     let rewrite = Rewrite {
         relations: [(id, RelationForm::InPlace([(2, mask)].into()))].into(),
         ..Rewrite::default()
