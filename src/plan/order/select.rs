@@ -68,7 +68,9 @@ impl Order<'_> {
         let fails = |q: &mut Query| {
             self.telling || raising::query(q) || q.any_within(&mut |node| self.names_failing(node))
         };
-        let told = stops && !limited && fails(q);
+        // EXISTS does not ask how many there are, nor in which order.
+        let asked = limited && reader == Reader::Member;
+        let told = stops && !asked && fails(q);
         let seen = match reader {
             Reader::Existence => told,
             Reader::Member => ordered || told,
@@ -263,6 +265,7 @@ impl Order<'_> {
             aliases: s.from.iter().flat_map(TableRef::aliases).cloned().collect(),
             aggregates: Cell::new(false),
             windowed: Cell::new(false),
+            gathers_calls: Cell::new(false),
         };
         let (below, beneath) = (self.counting.get(), self.beneath.get());
         for item in &mut s.items {
@@ -289,8 +292,10 @@ impl Order<'_> {
         // PostgreSQL calls what is in the select list after it has sorted, and all else before, with
         // what is in subqueries of the select list.
         let grouped = regrouped || level.aggregates.get();
+        // Of all rows together there is one result, and one call.
+        let once = level.aggregates.get() && !regrouped && !level.gathers_calls.get();
         let before = beneath || below > calls || self.counting.get() > listed;
-        if level.exposed && (before || listed > below && (grouped || !keyed)) {
+        if level.exposed && (before || listed > below && !once && (grouped || !keyed)) {
             return Err(counted());
         }
         let one = s.group_by.is_empty() && (level.aggregates.get() || s.having.is_some());
