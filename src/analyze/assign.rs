@@ -177,7 +177,8 @@ impl Analyzer<'_> {
                 Step::Subscript(Subscript::Slice(lo, hi)) => [lo.as_mut(), hi.as_mut()],
             };
             for e in parts.into_iter().flatten() {
-                self.compute(e, scope, ctes)?;
+                let tainted = self.compute(e, scope, ctes)?;
+                self.keeps(target, tainted);
             }
         }
         Ok(())
@@ -186,11 +187,12 @@ impl Analyzer<'_> {
     /// May a value become the column's, as far as casts go? Into a part of a column any cast might be
     /// what PostgreSQL needs.
     pub(super) fn assignable(
-        &self,
+        &mut self,
         target: &Target,
         t: &AssignmentTarget,
         info: &Info,
     ) -> Resolve<()> {
+        self.keeps(target, info.tainted);
         let Some(column) = target.relation.column(&t.column) else {
             return Ok(());
         };
@@ -208,6 +210,13 @@ impl Analyzer<'_> {
             self.convertible(info, part, CastContext::Assignment)?;
         }
         Ok(())
+    }
+}
+
+impl Analyzer<'_> {
+    /// A value goes into the target.
+    fn keeps(&mut self, target: &Target, tainted: bool) {
+        self.lineage.keeps_tainted |= tainted && !target.relation.temporary;
     }
 }
 

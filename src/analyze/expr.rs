@@ -113,16 +113,13 @@ impl Analyzer<'_> {
             }
             Expr::Not(inner) => Ok(bool_of(self.compute(inner, scope, ctes)?)),
             Expr::Test(inner, test) => {
-                let uses = match test {
-                    BoolTest::Null | BoolTest::NotNull => Uses::PRESENCE,
-                    BoolTest::True
-                    | BoolTest::NotTrue
-                    | BoolTest::False
-                    | BoolTest::NotFalse
-                    | BoolTest::Unknown
-                    | BoolTest::NotUnknown => Uses::COMPUTE,
-                };
-                Ok(bool_of(self.consumed(inner, scope, ctes, uses)?.tainted))
+                let asks = matches!(test, BoolTest::Null | BoolTest::NotNull);
+                let uses = if asks { Uses::PRESENCE } else { Uses::COMPUTE };
+                let tainted = self.consumed(inner, scope, ctes, uses)?.tainted;
+                if asks {
+                    self.row_of_any_type(inner);
+                }
+                Ok(bool_of(tainted))
             }
             Expr::IsDistinct { .. } => self.distinct(e, At { scope, ctes }),
             Expr::Between {

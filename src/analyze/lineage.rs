@@ -274,6 +274,8 @@ pub struct Lineage {
     pub collations: bool,
     /// Values are compared, or become of one type, which may fail for one row and not for the next.
     pub failing: bool,
+    /// Values that a column the role does not see clearly went into are written to a permanent table.
+    pub keeps_tainted: bool,
     /// A function is called that may write.
     pub acts: bool,
     /// An error may name no table: a partition's name would tell the key.

@@ -14,12 +14,13 @@ use std::collections::BTreeMap;
 
 use super::decide::{Decisions, Place};
 use super::hidden::is_builtin;
+use super::order::{assigned, returned};
 use crate::analyze::ColumnForm;
 use crate::analyze::lineage::{Lineage, Source};
 use crate::ident::Ident;
 use crate::sql::print::INNER_ALIAS;
 use crate::sql::tree::{
-    Column, Expr, InsertSource, Part, Quantifier, Query, RelationId, Select, SelectItem, SetExpr,
+    Column, Expr, InsertSource, Part, Quantifier, Query, RelationId, RelationRef, Select, SetExpr,
     Statement, TableRef, TypeName,
 };
 
@@ -59,6 +60,17 @@ impl Walk<'_> {
                     self.query(query);
                 }
             }
+            Statement::Update(u) => {
+                self.chosen(&u.target, &mut u.from, &mut u.filter);
+                let assigned = u.assignments.iter_mut().flat_map(assigned);
+                assigned
+                    .chain(returned(&mut u.returning))
+                    .for_each(|e| self.expr(e));
+            }
+            Statement::Delete(d) => {
+                self.chosen(&d.target, &mut d.using, &mut d.filter);
+                returned(&mut d.returning).for_each(|e| self.expr(e));
+            }
             _ => {}
         }
     }
@@ -90,21 +102,34 @@ impl Walk<'_> {
         for table in &mut s.from {
             self.table(table, &mut own);
         }
-        for condition in s.filter.iter().flat_map(Expr::conjuncts) {
+        self.conditions(s.filter.as_ref(), &own);
+        returned(&mut s.items)
+            .chain(&mut s.filter)
+            .chain(&mut s.having)
+            .for_each(|e| self.expr(e));
+    }
+
+    /// The rows of a target that are changed. What is returned of them is what they are then, so conditions of
+    /// what is assigned say nothing (`stored`).
+    fn chosen(&mut self, target: &RelationRef, from: &mut [TableRef], filter: &mut Option<Expr>) {
+        let mut own: Vec<RelationId> = target.id.into_iter().collect();
+        for table in from {
+            self.table(table, &mut own);
+        }
+        self.conditions(filter.as_ref(), &own);
+        if let Some(filter) = filter {
+            self.expr(filter);
+        }
+    }
+
+    fn conditions(&mut self, filter: Option<&Expr>, own: &[RelationId]) {
+        for condition in filter.into_iter().flat_map(Expr::conjuncts) {
             if let Some((relation, condition)) = self.condition(condition)
                 && own.contains(&relation)
             {
                 self.add(relation, condition);
             }
         }
-        let items = s.items.iter_mut().filter_map(|item| match item {
-            SelectItem::Expr { expr, .. } => Some(expr),
-            SelectItem::Star(_) | SelectItem::FieldStar(_) => None,
-        });
-        items
-            .chain(&mut s.filter)
-            .chain(&mut s.having)
-            .for_each(|e| self.expr(e));
     }
 
     /// The relations whose rows a FROM item adds, one of each to a row of its own.
@@ -224,7 +249,8 @@ impl Walk<'_> {
         }
     }
 
-    /// A column that the role sees as it is stored, of a reference that has a masked form of its own.
+    /// A column that the role sees as it is stored, and that the statement leaves as it is, of a reference whose
+    /// rows WHERE chooses one by one.
     fn stored(&self, column: &Column) -> Option<(RelationId, Expr)> {
         let (relation, attnum) = column.base?;
         let used = self.lineage.relation(relation)?;
@@ -240,7 +266,8 @@ impl Walk<'_> {
             name,
             base: None,
         });
-        (clear && !used.in_place && !used.written).then_some((relation, over_relation))
+        let stays = !used.in_place && !used.inserted && !used.assigned.contains(&attnum);
+        (clear && stays).then_some((relation, over_relation))
     }
 
     /// What is the same for every row, and the same when it is read as when the statement runs.

@@ -82,7 +82,7 @@ pub(super) fn relations(
             decisions,
             placed,
             among: match placed.narrowed.get(&id) {
-                Some(among) => Some(print_expr(among, rewrite)?),
+                Some(among) => Some(over_alias(among, rewrite)?),
                 None => None,
             },
             grounds,
@@ -145,7 +145,7 @@ struct Writer<'a> {
     decisions: &'a Decisions,
     /// The maps in which tokens are looked up.
     placed: &'a Placed,
-    /// Of which rows they are.
+    /// Of which rows they are, over [`ALIAS`].
     among: Option<String>,
     grounds: Grounds<'a>,
 }
@@ -204,7 +204,7 @@ impl Writer<'_> {
         match self.decided(attnum) {
             Some(d) if d.place == Place::Source => match &d.form {
                 ColumnForm::Generated(g) => self.recomputed(g, attnum, alias),
-                form => self.masked_sql(form, attnum, &operand),
+                form => self.masked_sql(form, attnum, (alias, &operand)),
             },
             // Its tokens are made of what comes back; what has none is NULL from the beginning.
             Some(d) => Ok((d.guard())
@@ -244,7 +244,7 @@ impl Writer<'_> {
         &self,
         form: &ColumnForm,
         attnum: AttrNumber,
-        operand: &str,
+        (alias, operand): (&str, &str),
     ) -> Result<String, Refusal> {
         let column = self.relation.relation.attribute(attnum);
         let null = || null_sql(self.grounds.catalog, column);
@@ -262,7 +262,7 @@ impl Writer<'_> {
                 Treatment::Nullify => null(),
                 Treatment::Mask(m) => Ok(m.sql(operand)),
                 Treatment::Token(t) => (t.sql(operand))
-                    .or_else(|| self.looked_up(t, attnum, operand))
+                    .or_else(|| self.looked_up(t, attnum, (alias, operand)))
                     .ok_or_else(no_sql_form),
                 Treatment::Deny => Err(Refusal::denied("permission denied for column")),
             },
@@ -282,15 +282,20 @@ impl Writer<'_> {
     }
 
     /// A token that PostgreSQL cannot make, in the list of them all.
-    fn looked_up(&self, token: &TokenColumn, attnum: AttrNumber, operand: &str) -> Option<String> {
+    fn looked_up(
+        &self,
+        token: &TokenColumn,
+        attnum: AttrNumber,
+        (alias, operand): (&str, &str),
+    ) -> Option<String> {
         let source = Source::Column {
             relation: self.id,
             attnum,
         };
         let column = self.relation.relation.attribute(attnum)?;
         let map = *self.placed.tabulated.get(&source)?;
-        let among = self.among.as_deref();
-        Some(lookup_sql(token, column, operand, (map, among)))
+        let among = self.among.as_ref().map(|among| at_alias(among, alias));
+        Some(lookup_sql(token, column, operand, (map, among.as_deref())))
     }
 
     fn name(&self, attnum: AttrNumber) -> Result<Ident, Refusal> {
@@ -378,20 +383,29 @@ fn generated_sql(
             .relations
             .insert(id, RelationForm::InPlace(writer.in_place()?));
     }
-    let stand_in = Ident::exact(ALIAS);
-    let mut expr = generated.expr.clone();
-    let _all: bool = expr.any_within(&mut |node| {
-        if let Node::Expr(Expr::Column(c)) = node {
-            c.qualifier = Some(stand_in.clone());
-        }
-        false
-    });
-    let sql = print_expr(&expr, &rewrite)?.replace(&stand_in.quoted(), alias);
+    let sql = at_alias(&over_alias(&generated.expr, &rewrite)?, alias);
     let ty = grounds
         .catalog
         .column_type(column)
         .ok_or_else(no_sql_form)?;
     Ok(format!("({sql})::{}", ty.sql))
+}
+
+/// An expression over the columns of one relation, whose alias is [`ALIAS`] then.
+fn over_alias(e: &Expr, rewrite: &Rewrite) -> Result<String, Refusal> {
+    let mut e = e.clone();
+    let _all: bool = e.any_within(&mut |node| {
+        if let Node::Expr(Expr::Column(c)) = node {
+            c.qualifier = Some(Ident::exact(ALIAS));
+        }
+        false
+    });
+    Ok(print_expr(&e, rewrite)?)
+}
+
+/// The same at an alias that is quoted already.
+fn at_alias(sql: &str, alias: &str) -> String {
+    sql.replace(&Ident::exact(ALIAS).quoted(), alias)
 }
 
 fn no_sql_form() -> Refusal {

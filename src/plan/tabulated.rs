@@ -10,8 +10,9 @@
 //! It costs a reading of the column, so it is done where nothing else will do, and for columns whose
 //! values are not too many (`limits`).
 //!
-//! Deliberately absent: columns that the statement writes to, which have to be what they were read; and
-//! encrypted columns, of which PostgreSQL's text is not a value's only one.
+//! Deliberately absent: columns that the statement writes to, which have to be what they were read; values that
+//! would be kept in permanent tables, where others would take them for what was stored; and encrypted columns, of
+//! which PostgreSQL's text is not a value's only one.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use super::decide::{Decisions, Place};
 use super::narrowed::Narrowed;
 use super::uploads::{Entry, Upload};
-use crate::analyze::lineage::{Lineage, RelationUse, Source};
+use crate::analyze::lineage::{Lineage, Source};
 use crate::analyze::{ColumnForm, Grounds};
 use crate::catalog::{Column, Relation};
 use crate::ident::Ident;
@@ -147,22 +148,28 @@ impl Decisions {
     }
 }
 
-/// Can all that the column shows be looked up by what it holds?
+/// Can all that the column shows be looked up by what it holds? What becomes of a row that is written is not
+/// known before, but for columns that an UPDATE or DELETE leaves alone.
 fn tabulable(source: Source, form: &ColumnForm, lineage: &Lineage) -> bool {
-    let Source::Column { relation: id, .. } = source else {
+    let Source::Column {
+        relation: id,
+        attnum,
+    } = source
+    else {
         return false;
     };
     let (Some(used), Some(token)) = (lineage.relation(id), token(form)) else {
         return false;
     };
-    let changed = |r: &RelationUse| (r.written || r.inserted) && !r.relation.temporary;
+    let changes = used.inserted || used.assigned.contains(&attnum);
     let of_two_keys = token.takes_older() && is_given(source, lineage);
     token.is_reversible()
         && keeps_type(token)
         && !(token.is_encrypted()
             || used.relation.temporary
             || of_two_keys
-            || lineage.relations.iter().any(changed))
+            || changes
+            || lineage.keeps_tainted)
 }
 
 /// Is it compared with tokens that the client gives? One of an older key is good too, and is another text.

@@ -415,6 +415,8 @@ impl TokenColumn {
                     .map_or(true, |length| hmac.token_len() <= length),
                 _ => false,
             },
+            // As long as what it stands for.
+            (Cipher::Shaped(_), _) => matches!(type_oid, oid::TEXT | oid::VARCHAR),
             _ => matches!(type_oid, oid::TEXT | oid::VARCHAR) && typmod < 0,
         }
     }

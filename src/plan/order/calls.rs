@@ -3,7 +3,7 @@
 use super::key::order_key;
 use super::spelled::unsigned_zero;
 use super::{Gathers, Level, Order};
-use crate::catalog::FunctionKind;
+use crate::catalog::{Function, FunctionKind};
 use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::refusal::Refusal;
@@ -75,6 +75,14 @@ const ORDERLESS_DRAWS: &[&str] = &[
     "random",
     "random_normal",
     "uuidv4",
+];
+
+/// The same of extensions, with their names.
+const EXTENSION_DRAWS: &[(&str, &str)] = &[
+    ("pgcrypto", "gen_random_bytes"),
+    ("pgcrypto", "gen_random_uuid"),
+    ("pgcrypto", "gen_salt"),
+    ("uuid-ossp", "uuid_generate_v4"),
 ];
 
 /// What a window function does with rows that its ORDER BY leaves equal.
@@ -213,6 +221,14 @@ impl Order<'_> {
             return true;
         };
         if schema.as_str() == "pg_catalog" && ORDERLESS_DRAWS.contains(&function.as_str()) {
+            return false;
+        }
+        let mut overloads = self.grounds.catalog.overloads(name).peekable();
+        let draws = |f: &Function| {
+            let of = |extension: &str| EXTENSION_DRAWS.contains(&(extension, function.as_str()));
+            f.extension.as_deref().is_some_and(of)
+        };
+        if overloads.peek().is_some() && overloads.all(draws) {
             return false;
         }
         self.grounds.catalog.is_volatile(name)

@@ -6,7 +6,7 @@
 
 use super::super::decide::Place;
 use super::super::hidden::is_builtin;
-use super::identity::{self, Identity};
+use super::identity::{self, Base, Identity};
 use super::key::as_items;
 use super::{Order, Reader, any, raising, returned};
 use crate::analyze::lineage::Source;
@@ -19,14 +19,52 @@ use crate::sql::tree::{
     SelectItem, SetExpr, Statement, TableRef, Walked,
 };
 
+/// How a statement finds the rows that it changes.
+pub(super) struct Found {
+    /// There is one at most, by a key.
+    pub(super) one: bool,
+    /// By no token: by conditions over other columns of their own.
+    by_no_token: bool,
+}
+
 impl Order<'_> {
+    /// Of the rows of a target.
+    pub(super) fn finds(
+        &self,
+        target: &RelationRef,
+        from: &[TableRef],
+        filter: &mut Option<Expr>,
+    ) -> Found {
+        let looks = |filter: &mut Expr| {
+            filter.any_within(&mut |node| match node {
+                Node::Expr(Expr::Column(c)) => c.base.is_none_or(|base| !self.is_no_token(base)),
+                Node::Expr(Expr::WholeRow { .. } | Expr::CurrentOf(_))
+                | Node::Table(_)
+                | Node::Change(_)
+                | Node::Query(_) => true,
+                Node::Expr(_) | Node::Item(_) => false,
+            })
+        };
+        Found {
+            by_no_token: from.is_empty() && !filter.as_mut().is_some_and(looks),
+            one: from.is_empty() && self.is_one_by_index(target, filter.as_ref()),
+        }
+    }
+
+    /// Is a column compared as what the role sees?
+    fn is_no_token(&self, (relation, attnum): Base) -> bool {
+        let source = Source::Column { relation, attnum };
+        let decided = self.decisions.columns.get(&source);
+        decided.is_some_and(|d| matches!(d.place, Place::Stored | Place::Source))
+    }
+
     /// Rows that are changed, in an order for which there is no key: refuses to hand them out in the
-    /// order of tokens, and to number them in any that tells. `first`: what was met since is read
-    /// beside them; `calls`: what was counted before. Are tokens compared?
+    /// order of tokens, and to number them in any that tells. What was met since `first` is read beside them,
+    /// and `calls` were counted before. Are tokens compared?
     pub(super) fn changes(
         &self,
-        first: usize,
-        calls: usize,
+        (first, calls): (usize, usize),
+        found: &Found,
         returning: bool,
     ) -> Result<bool, Refusal> {
         let met = self.met.get(first..).unwrap_or_default();
@@ -36,9 +74,10 @@ impl Order<'_> {
             });
             compared && !self.is_one_constant(other)
         };
-        let compared = self.compares(met)
-            || (self.lineage.equalities.iter())
-                .any(|e| several(&e.left, &e.right) || several(&e.right, &e.left));
+        let compared = !(found.one || found.by_no_token)
+            && (self.compares(met)
+                || (self.lineage.equalities.iter())
+                    .any(|e| several(&e.left, &e.right) || several(&e.right, &e.left)));
         if returning && compared {
             return Err(returned_in_order());
         }
@@ -265,7 +304,7 @@ impl Order<'_> {
 }
 
 /// The values an assignment has in its own text.
-pub(super) fn assigned(assignment: &mut Assignment) -> Vec<&mut Expr> {
+pub(in crate::plan) fn assigned(assignment: &mut Assignment) -> Vec<&mut Expr> {
     match assignment {
         Assignment::One(_, value) => value.iter_mut().collect(),
         Assignment::Row(_, values) => values.iter_mut().flatten().collect(),

@@ -52,6 +52,8 @@ pub(super) struct Level {
     pub(super) aggregates: Cell<bool>,
     /// A window function of this level was met.
     pub(super) windowed: Cell<bool>,
+    /// A call that may tell in which order it was called stands in what an aggregate of this level is given.
+    pub(super) gathers_calls: Cell<bool>,
 }
 
 /// Whose rows an aggregate may gather.
@@ -75,6 +77,7 @@ impl Level {
             aliases: Vec::new(),
             aggregates: Cell::new(false),
             windowed: Cell::new(false),
+            gathers_calls: Cell::new(false),
         }
     }
 

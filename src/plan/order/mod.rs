@@ -53,7 +53,7 @@ mod with;
 
 use std::cell::Cell;
 
-use self::changes::assigned;
+pub(super) use self::changes::assigned;
 use self::identity::Base;
 use self::level::{Gathers, Level, Reader};
 use self::with::Seen;
@@ -213,14 +213,19 @@ impl Order<'_> {
                     let of = &u.from;
                     self.no_match_told(of, u.assignments.iter_mut().flat_map(assigned))?;
                 }
+                let found = self.finds(&u.target, &u.from, &mut u.filter);
+                let looked = self.counting.get();
                 self.assignments(&mut u.assignments)?;
                 self.defaults(&u.target, &u.assignments);
+                let assigned = self.counting.get().saturating_sub(looked);
                 self.loose(u.filter.iter_mut())?;
                 if !settled && self.told_by_match(&u.target, &u.from, u.filter.as_ref()) {
                     self.no_match_told(&u.from, returned(&mut u.returning))?;
                 }
+                // One row is all that they are called for.
+                let calls = calls.saturating_add(if found.one { assigned } else { 0 });
                 let of = !u.returning.is_empty();
-                let compared = self.changes(first, calls, of)?;
+                let compared = self.changes((first, calls), &found, of)?;
                 self.returning(&u.target, &mut u.returning, reader, compared)?;
             }
             Statement::Delete(d) => {
@@ -230,9 +235,10 @@ impl Order<'_> {
                 if !settled && self.told_by_match(&d.target, &d.using, d.filter.as_ref()) {
                     self.no_match_told(&d.using, returned(&mut d.returning))?;
                 }
+                let found = self.finds(&d.target, &d.using, &mut d.filter);
                 self.loose(d.filter.iter_mut())?;
                 let of = !d.returning.is_empty();
-                let compared = self.changes(first, calls, of)?;
+                let compared = self.changes((first, calls), &found, of)?;
                 self.returning(&d.target, &mut d.returning, reader, compared)?;
             }
             // MERGE reads no protected column; the rest reads no relation.
@@ -357,6 +363,7 @@ impl Order<'_> {
     }
 
     fn expr(&mut self, e: &mut Expr, level: &Level) -> Walked {
+        let calls = self.counting.get();
         match e {
             Expr::Exists(q) => return self.inner(q, Reader::Existence, level),
             Expr::ArrayQuery(q) => return self.inner(q, Reader::Sequence, level),
@@ -377,8 +384,13 @@ impl Order<'_> {
             Expr::Subquery(q) => return self.inner(q, Reader::Set, level),
             _ => e.parts(&mut |part| self.part(part, level))?,
         }
-        if !matches!(e, Expr::Call(_) | Expr::Keyword(_)) {
-            return Ok(());
+        let gathers = match e {
+            Expr::Call(call) => call.over.is_some() || self.is_aggregate(&call.function.parts),
+            Expr::Keyword(_) => true,
+            _ => return Ok(()),
+        };
+        if gathers && self.counting.get() > calls {
+            level.gathers_calls.set(true);
         }
         let of = if self.above && level.reaches_out(e) {
             Gathers::Above
@@ -405,7 +417,8 @@ impl Order<'_> {
     }
 }
 
-fn returned(items: &mut [SelectItem]) -> impl Iterator<Item = &mut Expr> {
+/// The expressions of a select list.
+pub(super) fn returned(items: &mut [SelectItem]) -> impl Iterator<Item = &mut Expr> {
     items.iter_mut().filter_map(|i| match i {
         SelectItem::Expr { expr, .. } => Some(expr),
         SelectItem::Star(_) | SelectItem::FieldStar(_) => None,
