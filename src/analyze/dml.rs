@@ -12,6 +12,7 @@ use super::conflict::{proposed, proposed_row};
 use super::lineage::OutputColumn;
 use super::probe::{Change, Written};
 use super::scope::{Env, Item, Scope, Visible};
+use super::view::is_system;
 use super::{Analyzer, Resolve};
 use crate::catalog::{Relation, RelationKind};
 use crate::ident::Ident;
@@ -164,8 +165,10 @@ impl Analyzer<'_> {
         } else {
             self.grounds.grants.write.get(&relation.oid).cloned()
         };
+        let is_view = relation.kind == RelationKind::View && !is_system(&relation);
         let Some(grant) = grant.filter(|_| writable) else {
-            return Err(no_grant(&relation, what).at(position));
+            let refusal = if is_view { no_view } else { no_grant };
+            return Err(refusal(&relation, what).at(position));
         };
         let none = Scope {
             parent: None,
@@ -294,6 +297,15 @@ pub(super) fn visible_columns(item: &Item, width: usize) -> Resolve<Vec<Assignme
         ));
     }
     Ok(visible)
+}
+
+fn no_view(relation: &Relation, what: &str) -> Refusal {
+    Refusal::denied(format!(
+        "{what} is not supported for view {}",
+        relation.name
+    ))
+    .detail("What a restricted role writes is checked for tables only, whatever the policy grants.")
+    .hint("Write to the table that the view reads.")
 }
 
 pub(super) fn no_grant(relation: &Relation, what: &str) -> Refusal {

@@ -140,7 +140,15 @@ SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod,
          WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum
            AND p.oid = m.found[1]::pg_catalog.oid AND p.provolatile = 'v'
            AND (p.pronamespace <> 'pg_catalog'::pg_catalog.regnamespace
-                OR p.proname NOT IN ('gen_random_uuid', 'random', 'random_normal', 'uuidv4'))),
+                OR p.proname NOT IN ('gen_random_uuid', 'random', 'random_normal', 'uuidv4'))
+           AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e
+                           JOIN pg_catalog.pg_extension x ON x.oid = e.refobjid
+                           WHERE e.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND e.objid = p.oid
+                             AND e.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
+                             AND e.deptype = 'e'
+                             AND (x.extname, p.proname) IN (('uuid-ossp', 'uuid_generate_v4'),
+                               ('pgcrypto', 'gen_random_uuid'), ('pgcrypto', 'gen_random_bytes'),
+                               ('pgcrypto', 'gen_salt')))),
        CASE WHEN a.attgenerated <> ''
             THEN (SELECT pg_catalog.string_agg(DISTINCT m.found[1], ' ')
                   FROM pg_catalog.pg_attrdef d,

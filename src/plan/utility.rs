@@ -134,6 +134,10 @@ fn set(
             };
             return Ok(stand_in("search_path", local, false, effect));
         }
+        // What else there is of these is refused as it is read.
+        "role" | "session_authorization" if values.is_empty() => {
+            return Ok(stand_in(name, local, false, Effect::None));
+        }
         "client_encoding" => {
             let encoding = match values {
                 [] => None,
@@ -275,6 +279,9 @@ fn reset(name: &str, statement: &Statement, ctx: &PlanContext<'_>) -> Result<Pla
                 encoding: None,
             };
             return Ok(stand_in("client_encoding", false, true, effect));
+        }
+        "role" | "session_authorization" => {
+            return Ok(stand_in(name, false, true, Effect::None));
         }
         "all" => {
             let mut plan = Plan::decided(

@@ -132,7 +132,8 @@ impl Order<'_> {
             level.failing && !level.grouped && is_builtin_of(&call.function.parts, &["max", "min"]);
         let settled = sorted || orderless(call) && !first;
         let keys = call.order_by.iter().map(|o| &o.expr);
-        if !settled && self.is_open(level, of, keys) {
+        // There is none of a star: PostgreSQL says so.
+        if !settled && !call.star && self.is_open(level, of, keys) {
             call.order_by.push(order_key());
         }
         Ok(())

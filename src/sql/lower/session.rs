@@ -167,8 +167,12 @@ impl Front<'_, '_> {
             }
             return self.set_transaction(false);
         }
-        if self.is_any(&["role", "authorization"]) {
-            return self.unsupported("SET ROLE and SET SESSION AUTHORIZATION");
+        if let Some(name) = self.identity()? {
+            return Ok(Statement::Set {
+                local,
+                name: name.into(),
+                values: Vec::new(),
+            });
         }
         let (name, values): (Box<str>, Vec<Box<str>>) = if self.eat_all(&["time", "zone"]) {
             ("timezone".into(), self.time_zone()?)
@@ -199,6 +203,33 @@ impl Front<'_, '_> {
             name,
             values,
         })
+    }
+
+    /// `ROLE NONE` and `SESSION AUTHORIZATION DEFAULT`, whichever way: what the session is anyway. Pools send them.
+    fn identity(&mut self) -> Lowered<Option<&'static str>> {
+        const OTHER: &str = "SET ROLE and SET SESSION AUTHORIZATION";
+        let words: [&[&str]; 3] = [
+            &["session", "authorization"],
+            &["authorization"],
+            &["session_authorization"],
+        ];
+        let name = if words.iter().any(|words| self.eat_all(words)) {
+            "session_authorization"
+        } else if self.eat("role") {
+            "role"
+        } else {
+            return Ok(None);
+        };
+        if !self.eat("to") {
+            self.take_symbol("=");
+        }
+        let default = self.eat("default") || name == "role" && self.eat("none");
+        let quoted =
+            !default && name == "role" && self.is_string_at(0) && &*self.string()? == "none";
+        if default || quoted {
+            return Ok(Some(name));
+        }
+        self.unsupported(OTHER)
     }
 
     fn set_constraints(&mut self) -> Lowered<Statement> {
