@@ -27,9 +27,12 @@ use crate::sql::print::{
 };
 use crate::sql::tree::{Expr, Node, RelationId};
 
-/// In-place masks are written once over this stand-in for the relation's alias, which no SQL text contains, and
-/// the real one is put in at each reference.
-const ALIAS: &str = "\u{1}alias\u{1}";
+/// In-place masks are written once over this stand-in for the relation's alias. It has NULs in it, which no SQL and no
+/// name has, so that it is nothing a client wrote. The real one is put in at each reference.
+const ALIAS: &str = "\0:alias:\0";
+
+/// The same as a name, for as long as an expression is printed, in which there can be no NUL.
+const NAMED_ALIAS: &str = "\u{1}alias\u{1}";
 
 /// Names of the system columns, by attribute number.
 const SYSTEM_COLUMNS: &[(AttrNumber, &str)] = &[
@@ -82,7 +85,7 @@ pub(super) fn relations(
             decisions,
             placed,
             among: match placed.narrowed.get(&id) {
-                Some(among) => Some(over_alias(among, rewrite)?),
+                Some(among) => Some(condition(among, rewrite)?),
                 None => None,
             },
             grounds,
@@ -294,7 +297,8 @@ impl Writer<'_> {
         };
         let column = self.relation.relation.attribute(attnum)?;
         let map = *self.placed.tabulated.get(&source)?;
-        let among = self.among.as_ref().map(|among| at_alias(among, alias));
+        let among = self.among.as_ref();
+        let among = among.map(|among| among.replace(ALIAS, alias));
         Some(lookup_sql(token, column, operand, (map, among.as_deref())))
     }
 
@@ -383,7 +387,8 @@ fn generated_sql(
             .relations
             .insert(id, RelationForm::InPlace(writer.in_place()?));
     }
-    let sql = at_alias(&over_alias(&generated.expr, &rewrite)?, alias);
+    let (sql, _) = over_alias(&generated.expr, &rewrite)?;
+    let sql = sql.replace(ALIAS, alias);
     let ty = grounds
         .catalog
         .column_type(column)
@@ -391,21 +396,32 @@ fn generated_sql(
     Ok(format!("({sql})::{}", ty.sql))
 }
 
-/// An expression over the columns of one relation, whose alias is [`ALIAS`] then.
-fn over_alias(e: &Expr, rewrite: &Rewrite) -> Result<String, Refusal> {
+/// An expression over the columns of one relation, whose alias is [`ALIAS`] then, and how often it was the name.
+fn over_alias(e: &Expr, rewrite: &Rewrite) -> Result<(String, usize), Refusal> {
     let mut e = e.clone();
     let _all: bool = e.any_within(&mut |node| {
         if let Node::Expr(Expr::Column(c)) = node {
-            c.qualifier = Some(Ident::exact(ALIAS));
+            c.qualifier = Some(Ident::exact(NAMED_ALIAS));
         }
         false
     });
-    Ok(print_expr(&e, rewrite)?)
+    let sql = print_expr(&e, rewrite)?;
+    let name = Ident::exact(NAMED_ALIAS).quoted();
+    Ok((sql.replace(&name, ALIAS), sql.matches(&name).count()))
 }
 
-/// The same at an alias that is quoted already.
-fn at_alias(sql: &str, alias: &str) -> String {
-    sql.replace(&Ident::exact(ALIAS).quoted(), alias)
+/// The same of a condition with the client's constants, each column of which is written once. In one that has
+/// the name in it the alias would be the client's to place.
+fn condition(e: &Expr, rewrite: &Rewrite) -> Result<String, Refusal> {
+    let mut columns = 0_usize;
+    let _all: bool = e.clone().any_within(&mut |node| {
+        columns = columns.saturating_add(usize::from(matches!(node, Node::Expr(Expr::Column(_)))));
+        false
+    });
+    match over_alias(e, rewrite)? {
+        (sql, names) if names == columns => Ok(sql),
+        _ => Err(no_sql_form()),
+    }
 }
 
 fn no_sql_form() -> Refusal {
