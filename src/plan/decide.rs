@@ -323,9 +323,8 @@ impl Decisions {
                     if d.place == Place::Source || !uses.within(stored) {
                         return in_the_way(subject.token_use(uses));
                     }
-                    let searched = t.is_reversible() && t.texts() > 1;
                     let compares = t.compares()
-                        || searched
+                        || t.is_reversible()
                             && uses.within(Uses::IDENTITY.with(Uses::PRESENCE).with(Uses::SEARCH));
                     if uses.has(Uses::EQUALITY) && !compares {
                         return in_the_way(subject.token_use(uses));

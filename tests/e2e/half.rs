@@ -169,6 +169,17 @@ fn what_is_no_constant_is_not_compared() {
     ] {
         pair.refused(sql);
     }
+    // And who groups is told of grouping.
+    let grouped = pair
+        .proxied
+        .simple("SELECT name FROM patients GROUP BY name");
+    let Answer::Error(_, words) = grouped else {
+        panic!("{grouped:?}");
+    };
+    assert!(
+        words.starts_with("cannot group or compare column name"),
+        "{words}"
+    );
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::{in_any_order, sealed_clinic, show};
 
 /// One session through the proxy, one on the values, and a third straight to what is stored.
 pub(crate) struct Pair {
-    proxied: Client,
+    pub(crate) proxied: Client,
     plain: Client,
 }
 
