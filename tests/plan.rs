@@ -8,6 +8,7 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::string_slice,
+    clippy::panic,
     reason = "a test that cannot set its stage has failed"
 )]
 
@@ -59,8 +60,11 @@ fn plan_corpus() {
                 temp: TempTables::default(),
                 names: 0,
             };
-            assert_eq!(case.directive, "plan");
-            session.run(case)
+            match case.directive.as_str() {
+                "plan" => session.run(case),
+                "errors" => session.errors(&case.input),
+                other => panic!("no directive {other}"),
+            }
         });
     };
     walk_exclusive("tests/corpus/plan", play, skipped);
@@ -194,6 +198,21 @@ impl Session<'_> {
         out
     }
 
+    /// `errors role=R`: statements, one a line, and whether the client is told which error came.
+    fn errors(&self, input: &str) -> String {
+        let mut out = String::new();
+        for sql in input.lines() {
+            let statement = parse(sql).unwrap().remove(0).statement;
+            let told = match plan_statement(statement, &self.context("pgveil_1")) {
+                Ok(plan) if plan.facts().ordered => "hidden".to_owned(),
+                Ok(_) => "told".to_owned(),
+                Err(refusal) => format!("refused: {}", refusal.message),
+            };
+            writeln!(out, "{told}").unwrap();
+        }
+        out
+    }
+
     /// `<person:ada@example.com>` is the token of that text in that domain.
     fn with_tokens(&self, sql: &str) -> String {
         let grants = &self.stage.snapshot.policy.roles[self.role.as_str()];
@@ -232,9 +251,8 @@ impl Session<'_> {
         out + rest
     }
 
-    fn statement(&mut self, statement: Statement, original: Option<&str>, out: &mut String) {
-        self.names += 1;
-        let context = PlanContext {
+    fn context(&self, fresh_name: &str) -> PlanContext<'_> {
+        PlanContext {
             snapshot: &self.stage.snapshot,
             grants: &self.stage.snapshot.policy.roles[self.role.as_str()],
             search_path: &self.search_path,
@@ -245,8 +263,13 @@ impl Session<'_> {
             temp: &self.temp,
             given: pgveil::plan::Given::Bound,
             declared: &[],
-            fresh_name: Ident::exact(&format!("pgveil_{}", self.names)),
-        };
+            fresh_name: Ident::exact(fresh_name),
+        }
+    }
+
+    fn statement(&mut self, statement: Statement, original: Option<&str>, out: &mut String) {
+        self.names += 1;
+        let context = self.context(&format!("pgveil_{}", self.names));
         let explained = explain_statement(statement.clone(), &context);
         let reads = matches!(statement, Statement::Query(_));
         let plan = match plan_statement(statement, &context) {

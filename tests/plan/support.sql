@@ -27,3 +27,4 @@ UPDATE nicknames SET nick = left(nick, 1) || repeat('*', length(nick) - 1),
 UPDATE devices SET site = '[hidden]' WHERE site IS NOT NULL;
 UPDATE devices SET contact = CASE WHEN strpos(contact, '@') = 2 THEN '*' || substr(contact, 2)
   ELSE left(contact, 1) || repeat('*', strpos(contact, '@') - 2) || substr(contact, strpos(contact, '@')) END;
+ALTER TABLE safes DROP COLUMN hint, DROP COLUMN pin;

@@ -199,3 +199,15 @@ CREATE TABLE tags (
 CREATE INDEX ON tags (remark, mail);
 CREATE TABLE racks (id int PRIMARY KEY, pair text, name text);
 CREATE INDEX ON racks (pair, name);
+-- Rows that are there may be against what is asked of new ones, and are asked when they are written again.
+CREATE TABLE silos (id int PRIMARY KEY, wage int DEFAULT 5 UNIQUE, label text);
+ALTER TABLE silos ADD CHECK (wage > 0) NOT VALID;
+-- What is computed of a denied column.
+CREATE TABLE safes (id int PRIMARY KEY, pin text, hint text GENERATED ALWAYS AS (left(pin, 1)) STORED);
+-- Whole rows, and expressions, that rows are handed out by; and an expression that tells nothing.
+CREATE TABLE kegs (id int, wage int);
+CREATE INDEX ON kegs (hash_record(kegs));
+CREATE INDEX ON kegs (hash_record_extended(kegs, 1));
+CREATE TABLE tanks (id int, wage int) PARTITION BY RANGE ((wage / 10));
+CREATE TABLE pens (id int PRIMARY KEY, wage int, label text);
+CREATE INDEX ON pens (lower(label));
