@@ -211,3 +211,4 @@ CREATE INDEX ON kegs (hash_record_extended(kegs, 1));
 CREATE TABLE tanks (id int, wage int) PARTITION BY RANGE ((wage / 10));
 CREATE TABLE pens (id int PRIMARY KEY, wage int, label text);
 CREATE INDEX ON pens (lower(label));
+CREATE VIEW shares AS SELECT id, 100 / id AS share FROM visits;
