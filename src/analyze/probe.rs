@@ -131,8 +131,8 @@ impl Tested<'_> {
                 let input = self.origin(*input);
                 origin.given |= input.given;
                 origin.decoded |= input.decoded;
-                origin.null |= input.null;
-                origin.default |= input.default;
+                // Of NULL it may make a value.
+                origin.default |= input.default || input.null;
                 origin.kept |= input.kept;
             }
             return origin;
@@ -194,14 +194,19 @@ impl Tested<'_> {
             return false;
         };
         let relation = &self.target.relation;
+        // One of these is generated of it, whatever NULL becomes.
+        let makes = |a: AttrNumber, these: &[AttrNumber]| {
+            let mut made = these.iter().filter_map(|made| relation.attribute(*made));
+            made.any(|c| c.generated.is_some() && (c.inputs.contains(&a) || c.inputs.contains(&0)))
+        };
         let attnums = written.iter().filter_map(|w| relation.column(&w.column));
         attnums.map(|c| c.attnum).any(|a| {
             let origin = self.origin(a);
             constraint.columns.contains(&a)
                 && if self.is_stored() {
-                    origin.is_set() || constraint.nulls
+                    origin.is_set() || constraint.nulls || makes(a, &constraint.columns)
                 } else {
-                    (origin.given || origin.decoded) && hidden.contains(&a)
+                    (origin.given || origin.decoded) && (hidden.contains(&a) || makes(a, hidden))
                 }
         })
     }

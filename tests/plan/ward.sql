@@ -212,3 +212,9 @@ CREATE TABLE tanks (id int, wage int) PARTITION BY RANGE ((wage / 10));
 CREATE TABLE pens (id int PRIMARY KEY, wage int, label text);
 CREATE INDEX ON pens (lower(label));
 CREATE VIEW shares AS SELECT id, 100 / id AS share FROM visits;
+-- Generated, a key is a value where what it is made of is NULL.
+CREATE TABLE slots (id int PRIMARY KEY, code int, key int GENERATED ALWAYS AS (coalesce(code, 0)) STORED,
+  grade int DEFAULT 3, UNIQUE (key, grade));
+CREATE TABLE rates (wage int UNIQUE);
+CREATE TABLE clamps (id int PRIMARY KEY, code int,
+  key int GENERATED ALWAYS AS (coalesce(code, 0)) STORED REFERENCES rates (wage));
