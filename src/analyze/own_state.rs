@@ -3,9 +3,11 @@
 
 use super::Analyzer;
 use super::expr::Info;
+use crate::catalog::temp::SCHEMA;
 use crate::ident::Ident;
+use crate::sql::parse;
 use crate::sql::tree::{
-    Expr, Literal, Name, Operator, Quantifier, Query, RowsFromItem, Select, SelectItem, SetExpr,
+    BoolTest, Expr, Literal, Query, RowsFromItem, Select, SelectItem, SetExpr, Statement,
     SystemValue, TableAlias, TableFunction, TableRef, TypeName,
 };
 
@@ -24,7 +26,15 @@ impl Analyzer<'_> {
         // A counter, which the statistics views show as NULL too.
         if name.as_str() == "pg_stat_get_numscans" && call.args.len() == 1 {
             let null = Expr::Literal(Literal::Null);
-            return Some(Expr::Cast(Box::new(null), TypeName::builtin("int8", 0)));
+            let null = Expr::Cast(Box::new(null), TypeName::builtin("int8", 0));
+            let asked = call.args.first().map(|a| a.value.clone())?;
+            // The question is asked all the same: it may be a parameter.
+            let asked = Expr::Cast(Box::new(asked), TypeName::builtin("oid", 0));
+            return Some(Expr::Case {
+                operand: None,
+                branches: vec![(Expr::Test(Box::new(asked), BoolTest::Null), null.clone())],
+                otherwise: Some(Box::new(null)),
+            });
         }
         if name.as_str() == "current_setting"
             && let Some(Expr::Literal(Literal::String(setting))) =
@@ -41,21 +51,27 @@ impl Analyzer<'_> {
             return Some(Expr::Cast(Box::new(name), TypeName::builtin("name", 0)));
         }
         if let ("current_schemas", [arg]) = (name.as_str(), call.args.as_slice()) {
-            let implicit = matches!(arg.value, Expr::Literal(Literal::Bool(true)));
-            let schemas = self
-                .existing_schemas(implicit)
-                .into_iter()
-                .map(|s| text(s.as_str()));
-            return Some(Expr::Cast(
-                Box::new(Expr::Array(schemas.collect())),
-                TypeName::builtin("name", 1),
-            ));
+            let of = |implicit| {
+                (
+                    Expr::Literal(Literal::Bool(implicit)),
+                    self.schemas(implicit),
+                )
+            };
+            if let Expr::Literal(Literal::Bool(implicit)) = &arg.value {
+                return Some(self.schemas(*implicit));
+            }
+            let asked = Expr::Cast(Box::new(arg.value.clone()), TypeName::builtin("bool", 0));
+            return Some(Expr::Case {
+                operand: Some(Box::new(asked)),
+                branches: vec![of(true), of(false)],
+                otherwise: None,
+            });
         }
-        let visibility = VISIBILITY.iter().find(|(f, _, _)| name.as_str() == *f);
-        if let (Some((_, catalog, column)), [arg]) = (visibility, call.args.as_slice()) {
-            return Some(self.is_visible(catalog, column, arg.value.clone()));
+        let visibility = VISIBILITY.iter().find(|(f, _)| name.as_str() == *f);
+        match (visibility, call.args.as_slice()) {
+            (Some((_, of)), [arg]) => self.is_visible(of, arg.value.clone()),
+            _ => None,
         }
-        None
     }
 
     /// `current_setting('search_path')`: as the client has set it.
@@ -107,6 +123,32 @@ impl Analyzer<'_> {
         Expr::Cast(Box::new(value), TypeName::builtin("name", 0))
     }
 
+    /// `current_schemas(implicit)`: those of the path that there are, the session's own among them.
+    fn schemas(&self, implicit: bool) -> Expr {
+        let own = || {
+            let of = select(
+                "SELECT nspname FROM pg_catalog.pg_namespace \
+                 WHERE oid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()",
+            );
+            of.map(Expr::Subquery)
+        };
+        let path = self.grounds.search_path.schemas();
+        let listed = path.iter().any(|s| *s == SCHEMA);
+        let known = self.existing_schemas(implicit);
+        let first = (implicit && !listed).then(own).flatten();
+        let rest = path.iter().filter_map(|s| {
+            if *s == SCHEMA {
+                own()
+            } else {
+                known.contains(s).then(|| text(s.as_str()))
+            }
+        });
+        let array = Expr::Array(first.into_iter().chain(rest).collect());
+        let names = Expr::Cast(Box::new(array), TypeName::builtin("name", 1));
+        // Of its own it may have none.
+        Expr::builtin_call("array_remove", [names, Expr::Literal(Literal::Null)])
+    }
+
     fn existing_schemas(&self, implicit: bool) -> Vec<Ident> {
         let catalog = self.grounds.catalog;
         self.grounds
@@ -120,57 +162,58 @@ impl Analyzer<'_> {
             .collect()
     }
 
-    /// `(SELECT ns = ANY (<OIDs of the client's search path>) FROM catalog WHERE oid = arg)`.
-    fn is_visible(&self, catalog: &str, column: &str, arg: Expr) -> Expr {
+    /// Is an object what its bare name means: is its schema in the client's path, and none before it has one
+    /// that is called the same?
+    fn is_visible(&self, of: &Visibility, arg: Expr) -> Option<Expr> {
+        let path = self.path_oids(of.temporary);
+        let position =
+            |row: &str| format!("pg_catalog.array_position({path}, {row}.{})", of.schema);
+        let catalog = format!("pg_catalog.{}", of.catalog);
+        let same = of.identity.iter().fold(String::new(), |same, column| {
+            same + &format!("e.{column} OPERATOR(pg_catalog.=) v.{column} AND ")
+        });
+        // What is asked of stands in a query without a FROM, so that no name in it is captured.
+        let question = format!(
+            "SELECT {own} IS NOT NULL AND NOT EXISTS (SELECT FROM {catalog} AS e \
+             WHERE {same}{before} OPERATOR(pg_catalog.<) {own}) AS visible \
+             FROM (SELECT NULL AS asked) AS a, {catalog} AS v WHERE v.oid OPERATOR(pg_catalog.=) a.asked",
+            own = position("v"),
+            before = position("e"),
+        );
+        let mut query = select(&question)?;
+        let SetExpr::Select(outer) = &mut query.body else {
+            return None;
+        };
+        let Some(TableRef::Derived { query: inner, .. }) = outer.from.first_mut() else {
+            return None;
+        };
+        let SetExpr::Select(inner) = &mut inner.body else {
+            return None;
+        };
+        let Some(SelectItem::Expr { expr, .. }) = inner.items.first_mut() else {
+            return None;
+        };
+        *expr = Expr::Cast(Box::new(arg), TypeName::builtin("oid", 0));
+        Some(Expr::Subquery(query))
+    }
+
+    /// The client's path as an array of OIDs, in order; `temporary`: with the session's own schema, which is
+    /// first if it is not listed.
+    fn path_oids(&self, temporary: bool) -> String {
+        const OWN: &str = "pg_catalog.pg_my_temp_schema()";
         let path = self.grounds.search_path.schemas();
         let known = &self.grounds.catalog.schemas;
-        // In order, so that one statement is always printed the same way.
-        let oids: std::collections::BTreeSet<crate::pg::Oid> = known
-            .iter()
-            .filter(|(_, name)| path.contains(name))
-            .map(|(oid, _)| *oid)
-            .collect();
-        let oids: Vec<String> = oids.iter().map(ToString::to_string).collect();
-        let list = Expr::Cast(
-            Box::new(text(&format!("{{{}}}", oids.join(",")))),
-            TypeName::builtin("oid", 1),
-        );
-        // Columns and alias get names no client can have written, so that `arg` is not captured.
-        let (row, key, namespace) = ("pgveil v", "pgveil o", "pgveil n");
-        let inner = Query::simple(Select {
-            items: vec![item(bare("oid"), key), item(bare(column), namespace)],
-            from: vec![TableRef::relation(&["pg_catalog", catalog])],
-            ..Select::default()
+        let listed = path.iter().any(|s| *s == SCHEMA);
+        let first = (temporary && !listed).then(|| OWN.to_owned());
+        let rest = path.iter().filter_map(|schema| {
+            if *schema == SCHEMA {
+                return temporary.then(|| OWN.to_owned());
+            }
+            let of = known.iter().find(|(_, name)| *name == schema);
+            of.map(|(oid, _)| oid.to_string())
         });
-        let equals = |schema: &str| Operator {
-            schema: Some(Ident::exact(schema)),
-            symbol: "=".into(),
-        };
-        Expr::Subquery(Box::new(Query::simple(Select {
-            items: vec![item(
-                Expr::QuantifiedArray {
-                    left: Box::new(bare(namespace)),
-                    op: equals("pg_catalog"),
-                    quantifier: Quantifier::Any,
-                    array: Box::new(list),
-                },
-                "visible",
-            )],
-            from: vec![TableRef::Derived {
-                lateral: false,
-                query: Box::new(inner),
-                alias: Some(TableAlias {
-                    name: Ident::exact(row),
-                    columns: Vec::new(),
-                }),
-            }],
-            filter: Some(Expr::Binary(
-                Box::new(bare(key)),
-                equals("pg_catalog"),
-                Box::new(arg),
-            )),
-            ..Select::default()
-        })))
+        let oids: Vec<String> = first.into_iter().chain(rest).collect();
+        format!("ARRAY[{}]::pg_catalog.oid[]", oids.join(", "))
     }
 
     /// `CURRENT_SCHEMA` asks about the proxy's own state; the others are PostgreSQL's to answer.
@@ -183,47 +226,110 @@ impl Analyzer<'_> {
     }
 }
 
-/// `pg_*_is_visible`: the catalog and its namespace column.
-const VISIBILITY: &[(&str, &str, &str)] = &[
-    ("pg_table_is_visible", "pg_class", "relnamespace"),
-    ("pg_type_is_visible", "pg_type", "typnamespace"),
-    ("pg_function_is_visible", "pg_proc", "pronamespace"),
-    ("pg_operator_is_visible", "pg_operator", "oprnamespace"),
-    ("pg_opclass_is_visible", "pg_opclass", "opcnamespace"),
-    ("pg_opfamily_is_visible", "pg_opfamily", "opfnamespace"),
-    ("pg_conversion_is_visible", "pg_conversion", "connamespace"),
-    ("pg_collation_is_visible", "pg_collation", "collnamespace"),
+/// What a function `pg_*_is_visible` asks of.
+struct Visibility {
+    catalog: &'static str,
+    /// Its column of schemas.
+    schema: &'static str,
+    /// What two objects of different schemas have in common that are called the same.
+    identity: &'static [&'static str],
+    /// Some are temporary.
+    temporary: bool,
+}
+
+const fn of(
+    catalog: &'static str,
+    schema: &'static str,
+    identity: &'static [&'static str],
+) -> Visibility {
+    Visibility {
+        catalog,
+        schema,
+        identity,
+        temporary: false,
+    }
+}
+
+const fn of_temporary(
+    catalog: &'static str,
+    schema: &'static str,
+    identity: &'static [&'static str],
+) -> Visibility {
+    Visibility {
+        temporary: true,
+        ..of(catalog, schema, identity)
+    }
+}
+
+const VISIBILITY: &[(&str, Visibility)] = &[
+    (
+        "pg_table_is_visible",
+        of_temporary("pg_class", "relnamespace", &["relname"]),
+    ),
+    (
+        "pg_type_is_visible",
+        of_temporary("pg_type", "typnamespace", &["typname"]),
+    ),
+    (
+        "pg_function_is_visible",
+        of("pg_proc", "pronamespace", &["proname", "proargtypes"]),
+    ),
+    (
+        "pg_operator_is_visible",
+        of(
+            "pg_operator",
+            "oprnamespace",
+            &["oprname", "oprleft", "oprright"],
+        ),
+    ),
+    (
+        "pg_opclass_is_visible",
+        of("pg_opclass", "opcnamespace", &["opcname", "opcmethod"]),
+    ),
+    (
+        "pg_opfamily_is_visible",
+        of("pg_opfamily", "opfnamespace", &["opfname", "opfmethod"]),
+    ),
+    (
+        "pg_conversion_is_visible",
+        of("pg_conversion", "connamespace", &["conname"]),
+    ),
+    (
+        "pg_collation_is_visible",
+        of("pg_collation", "collnamespace", &["collname"]),
+    ),
     (
         "pg_statistics_obj_is_visible",
-        "pg_statistic_ext",
-        "stxnamespace",
+        of("pg_statistic_ext", "stxnamespace", &["stxname"]),
     ),
-    ("pg_ts_parser_is_visible", "pg_ts_parser", "prsnamespace"),
-    ("pg_ts_dict_is_visible", "pg_ts_dict", "dictnamespace"),
+    (
+        "pg_ts_parser_is_visible",
+        of("pg_ts_parser", "prsnamespace", &["prsname"]),
+    ),
+    (
+        "pg_ts_dict_is_visible",
+        of("pg_ts_dict", "dictnamespace", &["dictname"]),
+    ),
     (
         "pg_ts_template_is_visible",
-        "pg_ts_template",
-        "tmplnamespace",
+        of("pg_ts_template", "tmplnamespace", &["tmplname"]),
     ),
-    ("pg_ts_config_is_visible", "pg_ts_config", "cfgnamespace"),
+    (
+        "pg_ts_config_is_visible",
+        of("pg_ts_config", "cfgnamespace", &["cfgname"]),
+    ),
 ];
+
+/// A query of the proxy's own.
+fn select(sql: &str) -> Option<Box<Query>> {
+    match parse(sql).ok()?.pop()?.statement {
+        Statement::Query(query) => Some(query),
+        _ => None,
+    }
+}
 
 pub(super) fn text(s: &str) -> Expr {
     Expr::Literal(Literal::String(s.into()))
-}
-
-fn bare(name: &str) -> Expr {
-    Expr::Name(Name {
-        parts: vec![Ident::exact(name)],
-        position: 0,
-    })
-}
-
-fn item(expr: Expr, alias: &str) -> SelectItem {
-    SelectItem::Expr {
-        expr,
-        alias: Some(Ident::exact(alias)),
-    }
 }
 
 impl Query {

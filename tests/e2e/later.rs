@@ -104,6 +104,60 @@ fn a_table_of_ones_own_is_indexed_and_analyzed_as_in_postgresql() {
     }
 }
 
+/// What a session sees of its own tables and of its path.
+const SEEN: &[&str] = &[
+    "SELECT array_length(current_schemas(true), 1), current_schemas(false)",
+    "SELECT pg_table_is_visible('patients'::regclass), pg_table_is_visible(NULL), pg_table_is_visible(1)",
+    "CREATE TEMP TABLE zz (a int)",
+    "SELECT pg_table_is_visible('zz'::regclass), pg_type_is_visible('zz'::regtype)",
+    "SELECT c.relname FROM pg_catalog.pg_class c WHERE c.relname ~ '^(zz|visits)$' AND pg_catalog.pg_table_is_visible(c.oid) ORDER BY 1",
+    "CREATE TEMP TABLE visits (z int)",
+    "SELECT n.nspname LIKE 'pg_temp%' AS own, pg_table_is_visible(c.oid), pg_type_is_visible(c.reltype) \
+     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relname = 'visits' ORDER BY 1",
+    "SELECT a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid \
+     WHERE c.relname = 'visits' AND pg_table_is_visible(c.oid) AND a.attnum > 0",
+    "SELECT array_length(current_schemas(true), 1), array_length(current_schemas(1 = 1), 1), current_schemas(NULL)",
+    "SELECT current_schemas(not true), cardinality(current_schemas(not false))",
+    "SET search_path TO public, pg_temp",
+    "SELECT n.nspname LIKE 'pg_temp%' AS own, pg_table_is_visible(c.oid) \
+     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relname IN ('visits', 'zz') ORDER BY 1, 2",
+    "SELECT cardinality(current_schemas(true)), cardinality(current_schemas(false))",
+    "SET search_path TO pg_catalog",
+    "SELECT pg_table_is_visible('public.patients'::regclass), pg_table_is_visible('pg_class'::regclass), \
+     pg_function_is_visible('pg_catalog.now()'::regprocedure), pg_operator_is_visible('pg_catalog.+(int,int)'::regoperator)",
+    "SELECT count(*) FROM pg_collation WHERE pg_collation_is_visible(oid) AND collname = 'C'",
+    "SELECT count(*) FROM pg_opclass WHERE NOT pg_opclass_is_visible(oid)",
+    "SELECT count(*) FROM pg_ts_config WHERE NOT pg_ts_config_is_visible(oid)",
+    "RESET search_path",
+];
+
+#[test]
+fn a_session_sees_its_own_tables_and_path_as_in_postgresql() {
+    let stage = super::clinic();
+    let mut client = stage.connect(Role::Support);
+    let mut direct = stage.direct(Role::Support.masked_copy().unwrap());
+    for sql in SEEN {
+        same(client.simple(sql), direct.simple(sql), sql);
+        if sql.starts_with("SELECT") {
+            same(client.extended(sql), direct.extended(sql), sql);
+        }
+    }
+    for sql in [
+        "SELECT cardinality(current_schemas($1))",
+        "SELECT $1 AND true, cardinality(current_schemas($1))",
+        "SELECT pg_table_is_visible($1)",
+    ] {
+        let prepare = |session: &mut Client| session.simple(&format!("PREPARE q AS {sql}"));
+        same(prepare(&mut client), prepare(&mut direct), sql);
+        for value in ["true", "1259", "NULL"] {
+            let run = format!("EXECUTE q ({value})");
+            same(client.simple(&run), direct.simple(&run), &run);
+        }
+        client.simple("DEALLOCATE q");
+        direct.simple("DEALLOCATE q");
+    }
+}
+
 #[test]
 fn rows_that_are_not_of_the_type_are_left_out_where_the_server_can() {
     let stage = super::clinic();
