@@ -65,7 +65,7 @@ fn writes_print_with_masks_in_place() {
     );
 
     // ON CONFLICT names the index by bare columns, and masks only what is read.
-    let mask = InPlace::new(|operand| format!("pg_catalog.upper({operand})"));
+    let mask = InPlace::new(|alias| format!("pg_catalog.upper({alias}.\"k\")"));
     let rewrite = Rewrite {
         relations: [(RelationId(0), RelationForm::InPlace([(2, mask)].into()))].into(),
         ..Rewrite::default()
