@@ -108,6 +108,13 @@ fn a_table_of_ones_own_is_indexed_and_analyzed_as_in_postgresql() {
 const SEEN: &[&str] = &[
     "SELECT array_length(current_schemas(true), 1), current_schemas(false)",
     "SELECT pg_table_is_visible('patients'::regclass), pg_table_is_visible(NULL), pg_table_is_visible(1)",
+    "SELECT count(*) FROM pg_class a, pg_class v, pg_class e WHERE pg_table_is_visible(a.oid) \
+     AND pg_table_is_visible(v.oid) AND pg_table_is_visible(e.oid) \
+     AND (a.relname, v.relname, e.relname) = ('patients', 'visits', 'staff')",
+    "SELECT pg_table_is_visible(max(v.oid)), pg_table_is_visible((SELECT max(oid) FROM pg_class)) IS NULL FROM pg_class v \
+     WHERE v.relname = 'patients'",
+    "SELECT pg_table_is_visible(a.oid), count(*) FROM pg_class a WHERE a.relname IN ('patients', 'visits') \
+     GROUP BY pg_table_is_visible(a.oid) ORDER BY pg_table_is_visible(a.oid)",
     "CREATE TEMP TABLE zz (a int)",
     "SELECT pg_table_is_visible('zz'::regclass), pg_type_is_visible('zz'::regtype)",
     "SELECT c.relname FROM pg_catalog.pg_class c WHERE c.relname ~ '^(zz|visits)$' AND pg_catalog.pg_table_is_visible(c.oid) ORDER BY 1",
@@ -118,6 +125,12 @@ const SEEN: &[&str] = &[
      WHERE c.relname = 'visits' AND pg_table_is_visible(c.oid) AND a.attnum > 0",
     "SELECT array_length(current_schemas(true), 1), array_length(current_schemas(1 = 1), 1), current_schemas(NULL)",
     "SELECT current_schemas(not true), cardinality(current_schemas(not false))",
+    "RESET ROLE",
+    "RESET SESSION AUTHORIZATION",
+    "SET ROLE NONE",
+    "SET SESSION AUTHORIZATION DEFAULT",
+    "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; CLOSE ALL; UNLISTEN *; SELECT pg_advisory_unlock_all(); \
+     DISCARD SEQUENCES",
     "SET search_path TO public, pg_temp",
     "SELECT n.nspname LIKE 'pg_temp%' AS own, pg_table_is_visible(c.oid) \
      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relname IN ('visits', 'zz') ORDER BY 1, 2",
