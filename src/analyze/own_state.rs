@@ -99,21 +99,8 @@ impl Analyzer<'_> {
             None => super::colname::column_name(&call),
         };
         let column = (f.alias.as_ref()).and_then(|alias| alias.columns.first().cloned());
-        let select = Select {
-            items: vec![SelectItem::Expr {
-                expr: value,
-                alias: Some(column.unwrap_or_else(|| name.clone())),
-            }],
-            ..Select::default()
-        };
-        Some(TableRef::Derived {
-            lateral: true,
-            query: Box::new(Query::simple(select)),
-            alias: Some(TableAlias {
-                name,
-                columns: Vec::new(),
-            }),
-        })
+        let column = column.as_ref().unwrap_or(&name);
+        Some(one(name.as_str(), column.as_str(), value, true))
     }
 
     /// `current_schema` of the client's search path.
@@ -172,28 +159,19 @@ impl Analyzer<'_> {
         let same = of.identity.iter().fold(String::new(), |same, column| {
             same + &format!("e.{column} OPERATOR(pg_catalog.=) v.{column} AND ")
         });
-        // What is asked of stands in a query without a FROM, so that no name in it is captured.
         let question = format!(
             "SELECT {own} IS NOT NULL AND NOT EXISTS (SELECT FROM {catalog} AS e \
              WHERE {same}{before} OPERATOR(pg_catalog.<) {own}) AS visible \
-             FROM (SELECT NULL AS asked) AS a, {catalog} AS v WHERE v.oid OPERATOR(pg_catalog.=) a.asked",
+             FROM {catalog} AS v WHERE v.oid OPERATOR(pg_catalog.=) a.asked",
             own = position("v"),
             before = position("e"),
         );
         let mut query = select(&question)?;
-        let SetExpr::Select(outer) = &mut query.body else {
-            return None;
-        };
-        let Some(TableRef::Derived { query: inner, .. }) = outer.from.first_mut() else {
-            return None;
-        };
-        let SetExpr::Select(inner) = &mut inner.body else {
-            return None;
-        };
-        let Some(SelectItem::Expr { expr, .. }) = inner.items.first_mut() else {
-            return None;
-        };
-        *expr = Expr::Cast(Box::new(arg), TypeName::builtin("oid", 0));
+        if let SetExpr::Select(outer) = &mut query.body {
+            // It stands in a query without a FROM, so that no name in it is captured.
+            let asked = Expr::Cast(Box::new(arg), TypeName::builtin("oid", 0));
+            outer.from.insert(0, one("a", "asked", asked, false));
+        }
         Some(Expr::Subquery(query))
     }
 
@@ -319,6 +297,25 @@ const VISIBILITY: &[(&str, Visibility)] = &[
         of("pg_ts_config", "cfgnamespace", &["cfgname"]),
     ),
 ];
+
+/// `(SELECT value AS column) AS name`
+fn one(name: &str, column: &str, value: Expr, lateral: bool) -> TableRef {
+    let select = Select {
+        items: vec![SelectItem::Expr {
+            expr: value,
+            alias: Some(Ident::exact(column)),
+        }],
+        ..Select::default()
+    };
+    TableRef::Derived {
+        lateral,
+        query: Box::new(Query::simple(select)),
+        alias: Some(TableAlias {
+            name: Ident::exact(name),
+            columns: Vec::new(),
+        }),
+    }
+}
 
 /// A query of the proxy's own.
 fn select(sql: &str) -> Option<Box<Query>> {
