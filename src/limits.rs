@@ -142,6 +142,9 @@ pub const CACHED_PLAN_BYTES: usize = 32 * 1024;
 /// Plans of one shape that is planned differently for different constants (ORDER BY 1, ORDER BY 2).
 pub const PLANS_OF_ONE_SHAPE: usize = 16;
 
+/// Bytes of a client's Query whose room is kept for its next one.
+pub const KEPT_QUERY_BYTES: usize = 4 * 1024;
+
 /// Bytes waiting for one peer above which the other is not read: what a peer does not take is not
 /// fetched for it.
 pub const PENDING_BYTES: usize = 64 * 1024;

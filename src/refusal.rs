@@ -53,8 +53,8 @@ impl Refusal {
 
     /// With a position.
     #[must_use]
-    pub fn at(mut self, position: usize) -> Self {
-        self.position = Some(position);
+    pub fn at(mut self, position: impl Into<Option<usize>>) -> Self {
+        self.position = position.into();
         self
     }
 }

@@ -24,6 +24,8 @@ mod integers;
 mod later;
 #[path = "e2e/narrowed.rs"]
 mod narrowed;
+#[path = "e2e/pointed.rs"]
+mod pointed;
 #[path = "e2e/sealed.rs"]
 mod sealed;
 #[path = "e2e/siv.rs"]

@@ -14,7 +14,7 @@ use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::pg::types::oid;
 use crate::refusal::Refusal;
-use crate::sql::tree::{Call, CallArg, Expr, Literal, Name, TableAlias, TableFunction};
+use crate::sql::tree::{Call, CallArg, Expr, Literal, Name, Position, TableAlias, TableFunction};
 
 /// Functions that return the row type of their first argument.
 const POPULATES: &[&str] = &[
@@ -287,7 +287,7 @@ impl Analyzer<'_> {
 }
 
 /// A mask is computed, and what is computed takes other room than what is stored.
-fn no_stored_size(position: usize) -> Refusal {
+fn no_stored_size(position: Position) -> Refusal {
     Refusal::denied("cannot tell how much room a protected column takes")
         .detail("pg_column_size() is of the value as it is stored, and what the role sees is not.")
         .hint("octet_length(column::text) is of what the role sees.")

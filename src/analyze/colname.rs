@@ -18,7 +18,7 @@ pub(super) fn is_named_by_star(expr: &Expr) -> bool {
         }
         Expr::Case { otherwise, .. } => otherwise.as_deref().is_some_and(is_named_by_star),
         Expr::Subquery(query) => match first_item(query) {
-            Some(SelectItem::Star(_) | SelectItem::FieldStar(_)) => true,
+            Some(SelectItem::Star(..) | SelectItem::FieldStar(_)) => true,
             Some(SelectItem::Expr { expr, alias: None }) => is_named_by_star(expr),
             Some(SelectItem::Expr { .. }) | None => false,
         },
@@ -83,7 +83,7 @@ fn subquery_name(query: &Query) -> Option<(u8, Ident)> {
         None => Some((2, Ident::exact("column1"))),
         Some(SelectItem::Expr { alias: Some(a), .. }) => Some((2, a.clone())),
         Some(SelectItem::Expr { expr, alias: None }) => Some((2, column_name(expr))),
-        Some(SelectItem::Star(_) | SelectItem::FieldStar(_)) => None,
+        Some(SelectItem::Star(..) | SelectItem::FieldStar(_)) => None,
     }
 }
 

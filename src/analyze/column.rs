@@ -27,7 +27,7 @@ impl Analyzer<'_> {
         match scope.find(name)? {
             Found::Column(c) => {
                 let info = self.visible(c);
-                *e = c.expr();
+                *e = c.expr_at(name.position);
                 Ok(info)
             }
             Found::WholeRow(item) => self.item_row(e, item),
@@ -147,6 +147,7 @@ impl Analyzer<'_> {
             qualifier: Some(item.printed.clone()),
             name: column.clone(),
             base: Some((relation, attnum)),
+            position: name.position,
         });
         Ok(Some(Info::computed(false, None)))
     }

@@ -11,7 +11,9 @@ use super::{Analyzer, ColumnForm, Resolve};
 use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::refusal::Refusal;
-use crate::sql::tree::{Column, ConflictAction, ConflictTarget, Expr, IndexElement, Name};
+use crate::sql::tree::{
+    Column, ConflictAction, ConflictTarget, Expr, IndexElement, Name, Position,
+};
 
 impl Analyzer<'_> {
     pub(super) fn on_conflict(
@@ -134,6 +136,7 @@ pub(super) fn proposed(target: &Target, qualifier: Option<&Ident>) -> Vec<Visibl
                 qualifier: qualifier.cloned(),
                 name: c.reference.name.clone(),
                 base: None,
+                position: Position::default(),
             },
             sources: Vec::new(),
             tainted: false,

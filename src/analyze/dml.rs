@@ -19,7 +19,7 @@ use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::policy::WriteGrant;
 use crate::refusal::Refusal;
-use crate::sql::tree::{AssignmentTarget, Delete, Expr, RelationRef, Update};
+use crate::sql::tree::{AssignmentTarget, Delete, Expr, Position, RelationRef, Update};
 
 /// A write's target, resolved.
 pub(super) struct Target {
@@ -221,7 +221,7 @@ impl Analyzer<'_> {
             let mut t = AssignmentTarget {
                 column: c.clone(),
                 path: Vec::new(),
-                position: 0,
+                position: Position::default(),
             };
             self.assignment_target(&mut t, &target, &none, None)?;
             written.push(Written {
@@ -287,7 +287,7 @@ pub(super) fn visible_columns(item: &Item, width: usize) -> Resolve<Vec<Assignme
         .map(|c| AssignmentTarget {
             column: c.reference.name.clone(),
             path: Vec::new(),
-            position: 0,
+            position: Position::default(),
         })
         .collect();
     if width != usize::MAX && visible.len() < width {

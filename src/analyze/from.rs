@@ -12,7 +12,8 @@ use crate::pg::types::oid;
 use crate::pg::{Oid, sqlstate};
 use crate::refusal::Refusal;
 use crate::sql::tree::{
-    Column, Node, Query, RowsFromItem, SetExpr, Statement, TableAlias, TableFunction, TableRef,
+    Column, Node, Position, Query, RowsFromItem, SetExpr, Statement, TableAlias, TableFunction,
+    TableRef,
 };
 
 /// Columns a FROM clause may bring into scope.
@@ -296,6 +297,7 @@ pub(super) fn derived_item(alias: Ident, printed: Ident, outputs: Vec<OutputColu
                 qualifier: Some(printed.clone()),
                 name: o.name.clone(),
                 base: None,
+                position: Position::default(),
             },
             name: o.name,
             sources: o.sources,

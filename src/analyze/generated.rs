@@ -194,10 +194,7 @@ pub(super) fn generated(
     plain.columns.retain(|c| c.generated.is_none());
     let plain = Arc::new(plain);
     let mut reference = RelationRef {
-        name: crate::sql::tree::Name {
-            parts: vec![relation.schema.clone(), relation.name.clone()],
-            position: 0,
-        },
+        name: crate::sql::tree::Name::made(vec![relation.schema.clone(), relation.name.clone()]),
         only: false,
         alias: Some(TableAlias {
             name: Ident::exact(crate::sql::print::INNER_ALIAS),

@@ -114,7 +114,7 @@ impl Analyzer<'_> {
             }
         }
         if let Expr::Literal(Literal::Number(n)) = e {
-            let position = output_number(n.value(), outputs.len(), "GROUP BY")?;
+            let position = output_number(n, outputs.len(), "GROUP BY")?;
             return Ok(self.grouped_output(position, outputs));
         }
         let info = self.expr(e, inside.scope, inside.ctes)?;

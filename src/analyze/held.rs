@@ -12,7 +12,8 @@ use super::{Analyzer, ColumnForm, Resolve, column_form};
 use crate::ident::Ident;
 use crate::policy::Treatment;
 use crate::sql::tree::{
-    Column, Expr, HeldId, Literal, Query, Select, SelectItem, SetExpr, TableAlias, TableRef,
+    Column, Expr, HeldId, Literal, Position, Query, Select, SelectItem, SetExpr, TableAlias,
+    TableRef,
 };
 
 /// The alias of a query whose outputs are looked up. Nothing in the query sees it.
@@ -114,6 +115,7 @@ pub(super) fn hold_outputs(query: &mut Query, held: &[Option<HeldId>]) {
             qualifier: Some(alias.clone()),
             name: name.clone(),
             base: None,
+            position: Position::default(),
         });
         if let Some(held) = held {
             hold(&mut expr, *held);

@@ -105,7 +105,12 @@ impl Analyzer<'_> {
                         return Err(Refusal::error(
                             sqlstate::SYNTAX_ERROR,
                             "VALUES lists must all be the same length",
-                        ));
+                        )
+                        .at(row
+                            .first()
+                            .and_then(Option::as_ref)
+                            .map(Expr::position)
+                            .unwrap_or_default()));
                     }
                     for (n, e) in row.iter_mut().enumerate() {
                         if let Some(e) = e {
@@ -192,7 +197,7 @@ fn selected(q: &mut Query, n: usize) -> Option<&mut Expr> {
     }
     match s.items.get_mut(n)? {
         SelectItem::Expr { expr, .. } => Some(expr),
-        SelectItem::Star(_) | SelectItem::FieldStar(_) => None,
+        SelectItem::Star(..) | SelectItem::FieldStar(_) => None,
     }
 }
 

@@ -67,10 +67,7 @@ fn over(
         columns: &[],
     };
     let mut reference = RelationRef {
-        name: Name {
-            parts: vec![table.schema.clone(), table.name.clone()],
-            position: 0,
-        },
+        name: Name::made(vec![table.schema.clone(), table.name.clone()]),
         only: false,
         alias: None,
         sample: None,

@@ -134,10 +134,7 @@ impl Analyzer<'_> {
         if kind == ObjectKind::Type && KEYWORDS.iter().any(keyword) {
             return Qualified::AsItIs;
         }
-        let named = Name {
-            parts: vec![bare.clone()],
-            position: 0,
-        };
+        let named = Name::made(vec![bare.clone()]);
         let schema = match kind {
             ObjectKind::Relation => (self.find_relation(&named).ok()).map(|r| r.schema.clone()),
             ObjectKind::Type => (self.find_type(&named).ok()).map(|t| t.schema.clone()),

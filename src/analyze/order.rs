@@ -33,9 +33,7 @@ impl Analyzer<'_> {
     ) -> Resolve<()> {
         let position = match e {
             Expr::Name(n) => output_by_name(n, outputs)?,
-            Expr::Literal(Literal::Number(n)) => {
-                Some(output_number(n.value(), outputs.len(), clause)?)
-            }
+            Expr::Literal(Literal::Number(n)) => Some(output_number(n, outputs.len(), clause)?),
             _ => None,
         };
         if let Some(position) = position {

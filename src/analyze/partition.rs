@@ -12,10 +12,15 @@ use crate::catalog::Relation;
 use crate::ident::Ident;
 use crate::pg::Oid;
 use crate::refusal::Refusal;
+use crate::sql::tree::Position;
 
 impl Analyzer<'_> {
     /// Refuses one partition alone, of a table that is divided by what the role does not see.
-    pub(super) fn no_partition_alone(&self, relation: &Relation, position: usize) -> Resolve<()> {
+    pub(super) fn no_partition_alone(
+        &self,
+        relation: &Relation,
+        position: Position,
+    ) -> Resolve<()> {
         for above in self.tree(&relation.parents, |r| &r.parents) {
             let Some(key) = self.hidden_key(above)? else {
                 continue;
@@ -35,7 +40,7 @@ impl Analyzer<'_> {
         &self,
         relation: &Relation,
         column: &Ident,
-        position: usize,
+        position: Position,
     ) -> Resolve<()> {
         match self.partition_tells(relation)? {
             None => Ok(()),

@@ -8,7 +8,9 @@ use crate::ident::Ident;
 use crate::pg::sqlstate;
 use crate::pg::types::oid;
 use crate::refusal::Refusal;
-use crate::sql::tree::{Expr, Limit, Literal, Name, OrderItem, Query, SetExpr, SetOp};
+use crate::sql::tree::{
+    Constant, Expr, Limit, Literal, Name, OrderItem, Position, Query, SetExpr, SetOp,
+};
 
 impl Analyzer<'_> {
     /// Resolves a query; the outputs' sources are not marked yet, because only the consumer knows how
@@ -84,7 +86,7 @@ impl Analyzer<'_> {
                 let mut outputs = self.set_expr(first, env)?;
                 for (op, all, arm) in rest {
                     let right = self.set_expr(arm, env)?;
-                    outputs = self.merge_arms(outputs, right, *op, *all)?;
+                    outputs = self.merge_arms(outputs, right, (*op, *all, arm.position()))?;
                 }
                 Ok(outputs)
             }
@@ -98,8 +100,7 @@ impl Analyzer<'_> {
         &mut self,
         left: Vec<OutputColumn>,
         right: Vec<OutputColumn>,
-        op: SetOp,
-        all: bool,
+        (op, all, position): (SetOp, bool, Position),
     ) -> Resolve<Vec<OutputColumn>> {
         if left.len() != right.len() {
             return Err(Refusal::error(
@@ -108,7 +109,8 @@ impl Analyzer<'_> {
                     "each {} query must have the same number of columns",
                     op_word(op)
                 ),
-            ));
+            )
+            .at(position));
         }
         let compares = !all || op != SetOp::Union;
         let mut merged = Vec::with_capacity(left.len());
@@ -197,7 +199,8 @@ impl Analyzer<'_> {
                 return Err(Refusal::error(
                     sqlstate::SYNTAX_ERROR,
                     "VALUES lists must all be the same length",
-                ));
+                )
+                .at(row.first().map(Expr::position).unwrap_or_default()));
             }
             for ((e, o), (list, constant, types)) in
                 row.iter_mut().zip(&mut outputs).zip(&mut lists)
@@ -254,9 +257,7 @@ impl Analyzer<'_> {
                         .at(n.position));
                     }
                 },
-                Expr::Literal(Literal::Number(n)) => {
-                    output_number(n.value(), outputs.len(), "ORDER BY")?
-                }
+                Expr::Literal(Literal::Number(n)) => output_number(n, outputs.len(), "ORDER BY")?,
                 _ => {
                     return Err(Refusal::error(
                         sqlstate::FEATURE_NOT_SUPPORTED,
@@ -333,12 +334,14 @@ pub(super) fn output_by_name(name: &Name, outputs: &[OutputColumn]) -> Resolve<O
 }
 
 /// An output column's number as PostgreSQL counts, to an index.
-pub(super) fn output_number(text: &str, count: usize, clause: &str) -> Resolve<usize> {
+pub(super) fn output_number(number: &Constant, count: usize, clause: &str) -> Resolve<usize> {
+    let text = number.value();
     if text.contains(['.', 'e', 'E']) {
         return Err(Refusal::error(
             sqlstate::SYNTAX_ERROR,
             format!("non-integer constant in {clause}"),
-        ));
+        )
+        .at(number.position()));
     }
     text.parse::<usize>()
         .ok()
@@ -349,6 +352,7 @@ pub(super) fn output_number(text: &str, count: usize, clause: &str) -> Resolve<u
                 "42P10",
                 format!("{clause} position {text} is not in select list"),
             )
+            .at(number.position())
         })
 }
 

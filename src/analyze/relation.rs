@@ -11,7 +11,7 @@ use crate::pg::types::oid;
 use crate::pg::{Oid, sqlstate};
 use crate::policy::Treatment;
 use crate::refusal::Refusal;
-use crate::sql::tree::{Column, Name, RelationRef, TableAlias};
+use crate::sql::tree::{Column, Name, Position, RelationRef, TableAlias};
 
 impl Analyzer<'_> {
     /// A base relation, masked or not.
@@ -50,6 +50,7 @@ impl Analyzer<'_> {
                     qualifier: Some(printed.clone()),
                     name: c.name.clone(),
                     base: Some((id, c.attnum)),
+                    position: Position::default(),
                 },
                 sources: vec![Source::Column {
                     relation: id,
@@ -119,7 +120,7 @@ impl Analyzer<'_> {
     }
 
     /// May this relation stand in FROM?
-    pub(super) fn selectable(&self, relation: &Relation, position: usize) -> Resolve<()> {
+    pub(super) fn selectable(&self, relation: &Relation, position: Position) -> Resolve<()> {
         let schema = relation.schema.as_str();
         if matches!(schema, "pg_catalog" | "information_schema") {
             if crate::catalog::allow::catalog_relation(schema, relation.name.as_str()) {
@@ -148,7 +149,7 @@ impl Analyzer<'_> {
     }
 
     /// Relations of extensions (`pg_stat_statements`) show what other sessions ran.
-    fn no_extension_view(&self, relation: &Relation, position: usize) -> Resolve<()> {
+    fn no_extension_view(&self, relation: &Relation, position: Position) -> Resolve<()> {
         let extension = self
             .grounds
             .catalog

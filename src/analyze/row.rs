@@ -145,7 +145,7 @@ impl Analyzer<'_> {
                     self.lineage.mark_all(&c.sources, Uses::COMPUTE);
                     self.mentioned(c);
                     tainted |= c.tainted;
-                    expanded.push(c.expr());
+                    expanded.push(c.expr_at(name.position));
                     types.push(c.ty);
                 }
             } else {
@@ -244,7 +244,7 @@ impl Analyzer<'_> {
         };
         let c = super::scope::item_column(item, field, name.position)?.clone();
         let info = self.visible(&c);
-        *e = c.expr();
+        *e = c.expr_at(name.position);
         Ok(Some(info))
     }
 

@@ -12,7 +12,7 @@ use crate::ident::Ident;
 use crate::pg::{Oid, sqlstate};
 use crate::policy::Rule;
 use crate::refusal::Refusal;
-use crate::sql::tree::{Column, Expr, Name, RelationId};
+use crate::sql::tree::{Column, Expr, Name, Position, RelationId};
 
 /// A column as a FROM item or a join shows it.
 #[derive(Clone)]
@@ -41,9 +41,17 @@ impl Visible {
     /// How a reference to it is written. A merged column is written out: a bare name could be
     /// captured by whatever PostgreSQL sees nearer.
     pub(super) fn expr(&self) -> Expr {
+        self.expr_at(Position::default())
+    }
+
+    /// The same, where the client wrote it.
+    pub(super) fn expr_at(&self, position: Position) -> Expr {
         match &self.merged {
             Some(sides) => Expr::Coalesce(vec![sides.0.clone(), sides.1.clone()]),
-            None => Expr::Column(self.reference.clone()),
+            None => Expr::Column(Column {
+                position,
+                ..self.reference.clone()
+            }),
         }
     }
 }
@@ -170,7 +178,7 @@ impl<'p> Scope<'p> {
         }
     }
 
-    fn find_unqualified(&self, column: &Ident, position: usize) -> Resolve<Found<'p>> {
+    fn find_unqualified(&self, column: &Ident, position: Position) -> Resolve<Found<'p>> {
         let mut scope = Some(*self);
         while let Some(s) = scope {
             let mut matches = s.columns.iter().filter(|c| c.name == *column);
@@ -207,7 +215,7 @@ impl<'p> Scope<'p> {
         None
     }
 
-    fn item(&self, alias: &Ident, position: usize) -> Resolve<&'p Item> {
+    fn item(&self, alias: &Ident, position: Position) -> Resolve<&'p Item> {
         self.item_opt(alias).ok_or_else(|| {
             Refusal::error(
                 sqlstate::UNDEFINED_TABLE,
@@ -217,7 +225,12 @@ impl<'p> Scope<'p> {
         })
     }
 
-    fn qualified_item(&self, schema: &Ident, table: &Ident, position: usize) -> Resolve<&'p Item> {
+    fn qualified_item(
+        &self,
+        schema: &Ident,
+        table: &Ident,
+        position: Position,
+    ) -> Resolve<&'p Item> {
         let mut scope = Some(*self);
         while let Some(s) = scope {
             let hit = s.items.iter().find(|i| {
@@ -255,7 +268,7 @@ impl<'p> Scope<'p> {
 pub(super) fn item_column<'p>(
     item: &'p Item,
     column: &Ident,
-    position: usize,
+    position: Position,
 ) -> Resolve<&'p Visible> {
     let mut matches = item.columns.iter().filter(|c| c.name == *column);
     match (matches.next(), matches.next()) {
@@ -274,7 +287,7 @@ pub(super) fn item_column<'p>(
     }
 }
 
-fn no_column(column: &Ident, position: usize) -> Refusal {
+fn no_column(column: &Ident, position: Position) -> Refusal {
     Refusal::error(
         sqlstate::UNDEFINED_COLUMN,
         format!("column \"{column}\" does not exist"),
@@ -282,7 +295,7 @@ fn no_column(column: &Ident, position: usize) -> Refusal {
     .at(position)
 }
 
-fn denied(column: &Ident, found: &Visible, position: usize) -> Refusal {
+fn denied(column: &Ident, found: &Visible, position: Position) -> Refusal {
     let expired = found.expired.as_ref().and_then(|rule| rule.ended());
     let why = expired.unwrap_or_else(|| "The policy denies this column to the role.".to_owned());
     Refusal::denied(format!("permission denied for column {column}"))

@@ -7,7 +7,7 @@ use super::{Analyzer, Resolve};
 use crate::ident::Ident;
 use crate::pg::{Oid, sqlstate};
 use crate::refusal::Refusal;
-use crate::sql::tree::{Distinct, Expr, Locking, Name, OrderItem, Select, SelectItem};
+use crate::sql::tree::{Distinct, Expr, Locking, Name, OrderItem, Position, Select, SelectItem};
 
 /// PostgreSQL's `MaxTupleAttributeNumber`.
 const SELECT_LIST: usize = 1664;
@@ -122,18 +122,18 @@ impl Analyzer<'_> {
                         alias: Some(name),
                     });
                 }
-                SelectItem::Star(None) => {
+                SelectItem::Star(None, position) => {
                     if scope.items.is_empty() {
                         return Err(Refusal::error(
                             sqlstate::SYNTAX_ERROR,
                             "SELECT * with no tables specified is not valid",
                         ));
                     }
-                    self.expand(scope.columns, &mut expanded, &mut outputs);
+                    self.expand(scope.columns, position, &mut expanded, &mut outputs);
                 }
-                SelectItem::Star(Some(name)) => {
+                SelectItem::Star(Some(name), position) => {
                     let item = scope.find_item(&name)?;
-                    self.expand(&item.columns, &mut expanded, &mut outputs);
+                    self.expand(&item.columns, position, &mut expanded, &mut outputs);
                 }
                 SelectItem::FieldStar(inner) => {
                     self.expand_fields(inner, scope, ctes, &mut expanded, &mut outputs)?;
@@ -154,6 +154,7 @@ impl Analyzer<'_> {
     fn expand(
         &mut self,
         columns: &[Visible],
+        position: Position,
         items: &mut Vec<SelectItem>,
         outputs: &mut Vec<OutputColumn>,
     ) {
@@ -161,7 +162,7 @@ impl Analyzer<'_> {
             self.lineage.mark_all(&c.sources, Uses::NONE);
             self.mentioned(c);
             items.push(SelectItem::Expr {
-                expr: c.expr(),
+                expr: c.expr_at(position),
                 alias: Some(c.name.clone()),
             });
             outputs.push(OutputColumn {
@@ -189,7 +190,7 @@ impl Analyzer<'_> {
         if let Expr::Name(n) = &inner
             && let Found::WholeRow(item) = scope.find(n)?
         {
-            self.expand(&item.columns, items, outputs);
+            self.expand(&item.columns, n.position, items, outputs);
             return Ok(());
         }
         let info = self.expr(&mut inner, scope, ctes)?;

@@ -14,7 +14,7 @@ use crate::pg::types::oid;
 use crate::policy::{SettingPattern, is_setting_name};
 use crate::refusal::Refusal;
 use crate::sql::tree::{
-    Call, CallArg, Expr, Literal, Name, Operator, Quantifier, Query, Statement, TypeName,
+    Call, CallArg, Expr, Literal, Name, Operator, Position, Quantifier, Query, Statement, TypeName,
 };
 
 impl Analyzer<'_> {
@@ -91,7 +91,7 @@ impl Analyzer<'_> {
         &mut self,
         value: &mut Expr,
         setting: &'static Unheeded,
-        position: usize,
+        position: Position,
     ) -> Resolve<()> {
         match value {
             Expr::Literal(Literal::String(given)) => {
@@ -392,10 +392,7 @@ pub fn is_text(ty: &TypeName) -> bool {
 }
 
 fn no_name() -> Name {
-    Name {
-        parts: Vec::new(),
-        position: 0,
-    }
+    Name::made(Vec::new())
 }
 
 /// What the client gives and no row can.

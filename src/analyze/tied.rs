@@ -9,6 +9,7 @@ use crate::catalog::{ForeignKey, Relation};
 use crate::ident::Ident;
 use crate::policy::Treatment;
 use crate::refusal::Refusal;
+use crate::sql::tree::Position;
 
 impl Analyzer<'_> {
     /// Does a foreign key refer to its rows that the role does not see as it sees them?
@@ -51,7 +52,7 @@ impl Analyzer<'_> {
         &self,
         relation: &Arc<Relation>,
         column: &Ident,
-        position: usize,
+        position: Position,
     ) -> Resolve<()> {
         if !self.is_tied(relation)? {
             return Ok(());

@@ -160,7 +160,7 @@ impl Analyzer<'_> {
         let mut outputs = self.set_expr(first, outside)?;
         for (op, every, arm) in base {
             let right = self.set_expr(arm, outside)?;
-            outputs = self.merge_arms(outputs, right, *op, *every)?;
+            outputs = self.merge_arms(outputs, right, (*op, *every, arm.position()))?;
         }
         for o in &mut outputs {
             self.lineage.mark_all(&o.sources, Uses::COMPUTE);
@@ -184,7 +184,8 @@ impl Analyzer<'_> {
         };
         let right = self.set_expr(recursive, inside);
         before.pop();
-        let merged = self.merge_arms(outputs, right?, SetOp::Union, *all)?;
+        let arms = (SetOp::Union, *all, recursive.position());
+        let merged = self.merge_arms(outputs, right?, arms)?;
         if let Some(limit) = &mut q.limit {
             self.limit(limit, env)?;
         }

@@ -40,6 +40,8 @@ pub const INVALID_CURSOR_STATE: &str = "24000";
 pub const DUPLICATE_PREPARED_STATEMENT: &str = "42P05";
 /// `duplicate_cursor`
 pub const DUPLICATE_CURSOR: &str = "42P03";
+/// `cannot_coerce`
+pub const CANNOT_COERCE: &str = "42846";
 /// `in_failed_sql_transaction`
 pub const IN_FAILED_TRANSACTION: &str = "25P02";
 /// `statement_too_complex`

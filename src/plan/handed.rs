@@ -255,6 +255,7 @@ impl Hidden<'_> {
             qualifier: c.qualifier.clone(),
             name,
             base: None,
+            position: c.position,
         }))
     }
 

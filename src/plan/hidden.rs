@@ -236,7 +236,7 @@ impl Hidden<'_> {
         }
         let items = s.items.iter_mut().filter_map(|i| match i {
             SelectItem::Expr { expr, .. } => Some(expr),
-            SelectItem::Star(_) | SelectItem::FieldStar(_) => None,
+            SelectItem::Star(..) | SelectItem::FieldStar(_) => None,
         });
         self.exprs(items, seen)?;
         if let Some(Distinct::On(keys)) = &mut s.distinct {
@@ -437,6 +437,7 @@ impl Hidden<'_> {
             qualifier: c.qualifier.clone(),
             name: made.clone(),
             base: None,
+            position: c.position,
         }))
     }
 }

@@ -26,7 +26,7 @@ use crate::catalog::RelationKind;
 use crate::ident::Ident;
 use crate::pg::AttrNumber;
 use crate::sql::tree::{
-    BoolTest, Call, Column, Cte, Expr, Literal, Name, Operator, Part, Quantifier, Query,
+    BoolTest, Call, Column, Cte, Expr, Literal, Name, Operator, Part, Position, Quantifier, Query,
     RelationId, RelationRef, Select, SelectItem, SetExpr, Statement, Subscript, TableAlias,
     TableRef, TypeName, With,
 };
@@ -229,15 +229,13 @@ fn gathered(index: &Ident, column: &str) -> Expr {
             qualifier: Some(index.clone()),
             name: Ident::exact(name),
             base: None,
+            position: Position::default(),
         })
     };
     let mut all = Call::plain(Name::builtin("array_agg"), [of(column)]);
     all.order_by = vec![of("h").into_order_item()];
     let from = TableRef::Relation(Box::new(RelationRef {
-        name: Name {
-            parts: vec![index.clone()],
-            position: 0,
-        },
+        name: Name::made(vec![index.clone()]),
         only: false,
         alias: Some(TableAlias {
             name: index.clone(),

@@ -20,8 +20,8 @@ use crate::analyze::lineage::{Lineage, Source};
 use crate::ident::Ident;
 use crate::sql::print::INNER_ALIAS;
 use crate::sql::tree::{
-    Column, Expr, InsertSource, Part, Quantifier, Query, RelationId, RelationRef, Select, SetExpr,
-    Statement, TableRef, TypeName,
+    Column, Expr, InsertSource, Part, Position, Quantifier, Query, RelationId, RelationRef, Select,
+    SetExpr, Statement, TableRef, TypeName,
 };
 
 /// By reference what is true of each row that can be chosen, over the relation as [`INNER_ALIAS`].
@@ -265,6 +265,7 @@ impl Walk<'_> {
             qualifier: Some(Ident::exact(INNER_ALIAS)),
             name,
             base: None,
+            position: Position::default(),
         });
         let stays = !used.in_place && !used.inserted && !used.assigned.contains(&attnum);
         (clear && stays).then_some((relation, over_relation))

@@ -250,6 +250,7 @@ fn replace(e: &mut Expr, used: &[Used]) -> Walked {
                 qualifier: Some(Ident::exact(ROWS)),
                 name: column_name(n),
                 base: None,
+                position: c.position,
             };
         }
         return Ok(());

@@ -167,10 +167,7 @@ impl Parameters {
             let ty = if ty == 0 { oid::UNKNOWN } else { ty };
             let info = catalog.types.get(&ty)?;
             Some(TypeName {
-                name: Name {
-                    parts: vec![info.schema.clone(), info.name.clone()],
-                    position: 0,
-                },
+                name: Name::made(vec![info.schema.clone(), info.name.clone()]),
                 typmods: Vec::new(),
                 interval_fields: None,
                 array_dims: 0,

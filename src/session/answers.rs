@@ -10,7 +10,7 @@ use super::errors::{fields, notice_to_client};
 use super::replies::{Behind, Expected, Running, Sent};
 use super::transaction::Completion;
 use super::uploads::Reading;
-use super::{Fatal, Io, Session, startup, to_client, to_upstream, untold};
+use super::{Fatal, Io, Session, simple, startup, to_client, to_upstream, untold};
 use crate::audit::Outcome;
 use crate::limits;
 use crate::pg::sqlstate::UNDEFINED_PARAMETER;
@@ -51,7 +51,7 @@ impl Session {
         if self.is_read(tag) {
             return self.on_read(tag);
         }
-        if self.unheard && is_answer(tag) || self.is_untold(tag, now)? {
+        if self.unheard && untold::is_answer(tag) || self.is_untold(tag, now)? {
             return Ok(());
         }
         if tag == backend::ROW_DESCRIPTION {
@@ -182,6 +182,7 @@ impl Session {
             name,
             prepared,
             visible,
+            text: _,
         }) = self.replies.pop()
         else {
             return Err(unexpected());
@@ -306,13 +307,14 @@ impl Session {
             fields.forget_names();
         }
         if matches!(fields.severity, "FATAL" | "PANIC") {
-            return self.error_to_client(&fields, io);
+            return self.error_to_client(&fields, None, io);
         }
         if self.unheard {
             return Ok(());
         }
         let sqlstate = fields.sqlstate;
         let ordered = self.tells_order(&fields);
+        let position = self.origin(&fields);
         match self.replies.head() {
             // A statement's time runs on until Execute or Sync, also while PostgreSQL owes nothing.
             None if self.uploads.open => self.skipping = true,
@@ -367,7 +369,7 @@ impl Session {
         if self.untold.take().is_some() {
             return Ok(());
         }
-        self.own_error(&fields, ordered, io)
+        self.own_error(&fields, (ordered, position), io)
     }
 
     fn on_ready(
@@ -382,15 +384,18 @@ impl Session {
         let (segment, read, more) = match self.replies.pop() {
             Some(Expected::Query {
                 segment,
-                behind: Behind::More,
-                failed: false,
+                behind,
+                failed,
+                text,
                 ..
-            }) => (segment, None, true),
-            Some(
-                Expected::Query { segment, .. }
-                | Expected::Ready { segment }
-                | Expected::Sync { segment },
-            ) => (segment, None, false),
+            }) => {
+                self.query = simple::room(text);
+                let more = matches!(behind, Behind::More) && !failed;
+                (segment, None, more)
+            }
+            Some(Expected::Ready { segment: s } | Expected::Sync { segment: s }) => {
+                (s, None, false)
+            }
             Some(Expected::Read(read)) => (read.segment, Some(read), false),
             _ => return Err(unexpected()),
         };
@@ -424,19 +429,6 @@ impl Session {
         io.client.extend_from_slice(whole);
         Ok(())
     }
-}
-
-/// What PostgreSQL answers a message of the extended protocol that runs nothing, if it takes it.
-fn is_answer(tag: u8) -> bool {
-    matches!(
-        tag,
-        backend::PARSE_COMPLETE
-            | backend::BIND_COMPLETE
-            | backend::CLOSE_COMPLETE
-            | backend::PARAMETER_DESCRIPTION
-            | backend::ROW_DESCRIPTION
-            | backend::NO_DATA
-    )
 }
 
 fn malformed() -> Fatal {

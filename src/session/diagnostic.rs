@@ -3,7 +3,8 @@
 //! SQLSTATE, severity and object names stay. The message is written anew: from the object names for
 //! constraint violations, as a fixed text for what can quote a value, and PostgreSQL's own only when
 //! the source file that raised it quotes nothing but names; so is HINT, of those known by heart. DETAIL,
-//! CONTEXT, the internal query and the source position go. Deliberately absent: wire encoding; this maps fields to fields.
+//! CONTEXT and the internal query go. Deliberately absent: wire encoding, for this maps fields to fields; and
+//! where in the client's text it points, which `errors` finds.
 
 mod reason;
 mod texts;
@@ -36,8 +37,8 @@ pub struct Fields<'a> {
     pub constraint: Option<&'a str>,
     /// `F`: the source file that raised it
     pub file: Option<&'a str>,
-    /// `P` came: it is about a place in the statement's text.
-    pub position: bool,
+    /// `P`: the character, from 1, of what was sent that it is about.
+    pub position: Option<usize>,
     /// `W`, `q` or `p` came: it was raised inside a function, a trigger or the data of a COPY.
     pub nested: bool,
     /// Inside a function or a trigger. A name in it need not be the client's: a trigger makes table names
@@ -60,7 +61,7 @@ impl<'a> Fields<'a> {
             b'd' => self.datatype = Some(value),
             b'n' => self.constraint = Some(value),
             b'F' => self.file = Some(value),
-            b'P' => self.position = true,
+            b'P' => self.position = value.parse().ok(),
             b'W' => {
                 self.nested = true;
                 self.called |= value.lines().any(|line| !line.starts_with(COPY_CONTEXT));

@@ -10,6 +10,7 @@ use super::{Fatal, Io, Session, to_client};
 use crate::audit::Outcome;
 use crate::pg::sqlstate;
 use crate::plan::Refusal;
+use crate::sql::Pointer;
 use crate::wire::backend::TransactionStatus;
 use crate::wire::{Diagnostic, Report, backend};
 
@@ -22,7 +23,7 @@ impl Session {
             Some(Expected::Execute { running, .. }) => (Some(&**running), false),
             _ => (None, false),
         };
-        let of_text = fields.position && fields.sqlstate.starts_with("42");
+        let of_text = fields.position.is_some() && fields.sqlstate.starts_with("42");
         let before = match running.filter(|running| running.plan.facts().ordered) {
             // PostgreSQL describes what is only read before it makes the first row; of the rest, what it says of
             // a text has a place in the text.
@@ -50,12 +51,36 @@ impl Session {
             && diagnostic::pin_failed(fields).is_none()
     }
 
+    /// Where in the client's text an error of the statement at the head points, in characters from 1.
+    pub(super) fn origin(&mut self, fields: &Fields<'_>) -> Option<usize> {
+        let position = fields.position?;
+        if diagnostic::pin_failed(fields).is_some() {
+            return None;
+        }
+        let (plan, begins, text) = match self.replies.head()? {
+            Expected::Query { running, text, .. } => {
+                let running = running.front().filter(|running| !running.hidden)?;
+                (&running.plan, running.begins, text.as_slice())
+            }
+            Expected::Parse { prepared, text, .. } => (&prepared.plan, 0, text.as_deref()?),
+            _ => return None,
+        };
+        let character = position.checked_sub(1)?.checked_sub(begins)?;
+        let text = crate::wire::utf8(text).ok()?;
+        let pointer = match fields.sqlstate {
+            sqlstate::CANNOT_COERCE => Pointer::Cast,
+            _ => Pointer::Leftmost,
+        };
+        let byte = plan.sql().origin(character, text, pointer)?;
+        self::character(text, byte)
+    }
+
     /// Why the proxy made PostgreSQL fail, if it did. `ordered`: which error came would tell of the order
-    /// of rows.
+    /// of rows; `position`: where in the client's text it points.
     pub(super) fn own_error(
         &mut self,
         fields: &Fields<'_>,
-        ordered: bool,
+        (ordered, position): (bool, Option<usize>),
         io: &mut Io<'_>,
     ) -> Result<(), Fatal> {
         match self.copy_fault.take() {
@@ -86,7 +111,7 @@ impl Session {
                 to_client::error(io.client, &report);
                 Ok(())
             }
-            None => self.error_to_client(fields, io),
+            None => self.error_to_client(fields, position, io),
         }
     }
 
@@ -135,10 +160,14 @@ impl Session {
     pub(super) fn error_to_client(
         &self,
         fields: &Fields<'_>,
+        position: Option<usize>,
         io: &mut Io<'_>,
     ) -> Result<(), Fatal> {
         let path = self.confirmed.settings.search_path();
-        let sanitized = diagnostic::error(fields, path.schemas());
+        let mut sanitized = diagnostic::error(fields, path.schemas());
+        if let Some(position) = position {
+            sanitized.push((b'P', position.to_string()));
+        }
         let fields = sanitized
             .iter()
             .map(|(code, text)| (*code, text.as_bytes()));

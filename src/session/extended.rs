@@ -19,9 +19,9 @@ use crate::wire::frontend::{Bind, Execute, Named, Parse, Target};
 use crate::wire::write::WriteError;
 
 /// Why a statement is prepared upstream.
-pub(super) enum Occasion {
-    /// The client asks for it.
-    Asked,
+pub(super) enum Occasion<'t> {
+    /// The client asks for it, with this text.
+    Asked(&'t [u8]),
     /// In place of another, of which the client was told this; it knows nothing of the new one.
     Again(Option<Vec<Told>>),
 }
@@ -39,7 +39,13 @@ impl Session {
             .and_then(|name| Ok((name, self.plan_one(parse.query, &types, at)?)));
         match planned {
             Ok((name, (source, plan))) => {
-                self.send_parse(name, plan, (source, types), Occasion::Asked, io)?;
+                self.send_parse(
+                    name,
+                    plan,
+                    (source, types),
+                    Occasion::Asked(parse.query),
+                    io,
+                )?;
                 Ok(Step::Continue)
             }
             Err(refusal) if !at.last && planning::is_unknown_name(&refusal) => Ok(Step::Unknown),
@@ -129,7 +135,7 @@ impl Session {
         name: Ident,
         plan: Arc<Plan>,
         (source, types): (Arc<Statement>, Vec<Oid>),
-        occasion: Occasion,
+        occasion: Occasion<'_>,
         io: &mut Io<'_>,
     ) -> Result<Arc<Prepared>, Fatal> {
         if let Some(old) = self.speculative.prepared.remove(&name) {
@@ -145,9 +151,9 @@ impl Session {
             plan.sql().as_str(),
             &sent,
         )?;
-        let (visible, told) = match occasion {
-            Occasion::Asked => (true, None),
-            Occasion::Again(told) => (false, told),
+        let (text, told) = match occasion {
+            Occasion::Asked(text) => (Some(text.into()), None),
+            Occasion::Again(told) => (None, told),
         };
         let prepared = Arc::new(Prepared {
             upstream: upstream.clone(),
@@ -168,7 +174,8 @@ impl Session {
         self.replies.push(Expected::Parse {
             name,
             prepared: Arc::clone(&prepared),
-            visible,
+            visible: text.is_some(),
+            text,
         });
         self.describe_statement(&prepared, false, io)?;
         Ok(prepared)

@@ -216,6 +216,8 @@ pub struct Session {
     latest: Latest,
     /// What a plan was last looked for by.
     key: PlanKey,
+    /// The client's Query, until it is sent; then the room for the next one.
+    query: Vec<u8>,
 }
 
 impl Session {
@@ -260,6 +262,7 @@ impl Session {
             scratch: Vec::new(),
             latest: Latest::default(),
             key: PlanKey::default(),
+            query: Vec::new(),
         }
     }
 

@@ -32,6 +32,8 @@ pub(super) struct Running {
     pub(super) bytes: u64,
     /// CopyInResponse came.
     pub(super) copying: bool,
+    /// So many characters of what was sent stand before it.
+    pub(super) begins: usize,
 }
 
 impl Running {
@@ -45,6 +47,7 @@ impl Running {
             count: 0,
             bytes: 0,
             copying: false,
+            begins: 0,
         }
     }
 
@@ -110,6 +113,8 @@ pub(super) enum Expected {
         running: VecDeque<Running>,
         behind: Behind,
         segment: u64,
+        /// What the client wrote.
+        text: Vec<u8>,
         /// An error ended it: only ReadyForQuery is missing.
         failed: bool,
         sent: Sent,
@@ -129,6 +134,8 @@ pub(super) enum Expected {
         name: Ident,
         prepared: Arc<Prepared>,
         visible: bool,
+        /// What the client wrote, if it is what asks for it.
+        text: Option<Box<[u8]>>,
     },
     /// ParameterDescription, then RowDescription or NoData
     DescribeStatement {

@@ -17,6 +17,7 @@ use super::{
     FAILING, FAILING_AT_ITS_TURN, Fatal, Io, Moment, Session, Step, planning, to_client,
     to_upstream,
 };
+use crate::limits;
 use crate::plan::{Given, Plan, Refusal, Uploaded, stands_alone};
 use crate::sql::Shaped;
 use crate::sql::parse::Parsed;
@@ -41,6 +42,13 @@ struct Turns {
     next: Option<(Arc<Plan>, usize)>,
 }
 
+/// The room of a text that is needed no more, for the next one.
+pub(super) fn room(mut text: Vec<u8>) -> Vec<u8> {
+    text.clear();
+    text.shrink_to(limits::KEPT_QUERY_BYTES);
+    text
+}
+
 impl Session {
     pub(super) fn on_query(
         &mut self,
@@ -61,6 +69,8 @@ impl Session {
             return Ok(Step::Continue);
         }
         self.drop_unnamed(io)?;
+        self.query = room(std::mem::take(&mut self.query));
+        self.query.extend_from_slice(query.text);
         let first = parts.done == 0;
         let shaped = (first && planning::may_be_kept(query.text, &self.speculative))
             .then(|| planning::shaped(query.text))
@@ -279,18 +289,21 @@ impl Session {
     ) -> Result<bool, Fatal> {
         let mut running = VecDeque::with_capacity(plans.len());
         let mut text = String::new();
+        let mut begins = 0_usize;
         for Planned { plan, hidden } in plans {
+            if !text.is_empty() {
+                text.push_str(";\n");
+                begins = text.chars().count();
+            }
+            text.push_str(plan.sql().as_str());
             match self.running(plan, at) {
                 Ok(r) => running.push_back(Running {
                     hidden: *hidden,
+                    begins,
                     ..r
                 }),
                 Err(refusal) => return self.refuse_query(&refusal, "", io).map(|()| false),
             }
-            if !text.is_empty() {
-                text.push_str(";\n");
-            }
-            text.push_str(plan.sql().as_str());
         }
         if let Behind::Refused(_) = behind {
             text.push_str(";\n");
@@ -371,6 +384,7 @@ impl Session {
             running,
             behind,
             segment,
+            text: std::mem::take(&mut self.query),
             failed: false,
             sent,
         });

@@ -151,3 +151,16 @@ pub(super) fn rows(bytes: &[u8]) -> usize {
         .last()
         .map_or(0, |frame| frame.end())
 }
+
+/// What PostgreSQL answers a message of the extended protocol that runs nothing, if it takes it.
+pub(super) fn is_answer(tag: u8) -> bool {
+    matches!(
+        tag,
+        backend::PARSE_COMPLETE
+            | backend::BIND_COMPLETE
+            | backend::CLOSE_COMPLETE
+            | backend::PARAMETER_DESCRIPTION
+            | backend::ROW_DESCRIPTION
+            | backend::NO_DATA
+    )
+}

@@ -44,7 +44,7 @@ mod tests {
     fn name(part: &str) -> Name {
         Name {
             parts: vec![Ident::exact(part)],
-            position: 0,
+            position: crate::sql::tree::Position::default(),
         }
     }
 
@@ -62,7 +62,7 @@ mod tests {
         let select = Select {
             distinct: None,
             items: vec![
-                SelectItem::Star(None),
+                SelectItem::Star(None, crate::sql::tree::Position::default()),
                 SelectItem::Expr {
                     expr: listed,
                     alias: None,

@@ -17,7 +17,7 @@ pub mod tree;
 
 pub use self::parse::{Parsed, parse};
 pub use self::shape::Shaped;
-pub use self::text::SqlText;
+pub use self::text::{Pointer, SqlText};
 
 use std::fmt;
 

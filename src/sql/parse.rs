@@ -54,7 +54,7 @@ pub(super) fn parse_tokens(
 ) -> Result<Vec<Parsed>, Unsupported> {
     check_shape(&tokens)?;
     let mut parsed = Vec::new();
-    for statement in statements(tokens) {
+    for (begin, statement) in statements(tokens) {
         let (Some(first), Some(last)) = (statement.first(), statement.last()) else {
             continue;
         };
@@ -72,7 +72,7 @@ pub(super) fn parse_tokens(
         }
         let (start, end) = (first.start, last.end);
         parsed.push(Parsed {
-            statement: lower::statement(statement, end, constants)?,
+            statement: lower::statement(statement, begin, end, constants)?,
             start,
             end,
         });
@@ -80,16 +80,16 @@ pub(super) fn parse_tokens(
     Ok(parsed)
 }
 
-/// Cuts at semicolons. Inside parentheses a semicolon is a syntax error, which the grammar reports.
-fn statements(tokens: Vec<Token<'_>>) -> Vec<Vec<Token<'_>>> {
-    let mut all = vec![Vec::new()];
+/// Cuts at semicolons, and says which token of the text each piece begins with. Inside parentheses a semicolon is a syntax error, which the grammar reports.
+fn statements(tokens: Vec<Token<'_>>) -> Vec<(usize, Vec<Token<'_>>)> {
+    let mut all = vec![(0, Vec::new())];
     let mut depth = 0_usize;
-    for token in tokens {
+    for (n, token) in tokens.into_iter().enumerate() {
         match token.kind {
             Kind::Punctuation('(' | '[') => depth = depth.saturating_add(1),
             Kind::Punctuation(')' | ']') => depth = depth.saturating_sub(1),
             Kind::Punctuation(';') if depth == 0 => {
-                all.push(Vec::new());
+                all.push((n.saturating_add(1), Vec::new()));
                 continue;
             }
             Kind::Punctuation(_)
@@ -103,7 +103,7 @@ fn statements(tokens: Vec<Token<'_>>) -> Vec<Vec<Token<'_>>> {
             | Kind::Operator(_)
             | Kind::Special(_) => {}
         }
-        if let Some(statement) = all.last_mut() {
+        if let Some((_, statement)) = all.last_mut() {
             statement.push(token);
         }
     }

@@ -102,6 +102,11 @@ impl<'t> Shaped<'t> {
         }
     }
 
+    /// Its tokens.
+    pub(super) fn tokens(&self) -> &[Token<'t>] {
+        &self.tokens
+    }
+
     fn kind(&self, number: usize) -> Option<&Kind<'t>> {
         let token = self.tokens.get(*self.constants.get(number)?)?;
         Some(&token.kind)

@@ -2,8 +2,9 @@
 
 use pgveil::ident::Ident;
 use pgveil::sql::tree::{
-    Call, Column, Cte, Distinct, Expr, Literal, Name, Operator, OrderItem, Query, RelationId,
-    RelationRef, Select, SelectItem, SetExpr, Statement, TableAlias, TableRef, TypeName, With,
+    Call, Column, Cte, Distinct, Expr, Literal, Name, Operator, OrderItem, Position, Query,
+    RelationId, RelationRef, Select, SelectItem, SetExpr, Statement, TableAlias, TableRef,
+    TypeName, With,
 };
 
 pub(crate) fn id(name: &str) -> Ident {
@@ -13,7 +14,7 @@ pub(crate) fn id(name: &str) -> Ident {
 pub(crate) fn name(parts: &[&str]) -> Name {
     Name {
         parts: parts.iter().map(|p| id(p)).collect(),
-        position: 0,
+        position: Position::default(),
     }
 }
 
@@ -38,6 +39,7 @@ pub(crate) fn column(qualifier: &str, column: &str) -> Expr {
         qualifier: Some(id(qualifier)),
         name: id(column),
         base: None,
+        position: Position::default(),
     })
 }
 
@@ -47,6 +49,7 @@ pub(crate) fn base(qualifier: &str, column: &str, relation: u32, attnum: i16) ->
         qualifier: Some(id(qualifier)),
         name: id(column),
         base: Some((RelationId(relation), attnum)),
+        position: Position::default(),
     })
 }
 

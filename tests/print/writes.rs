@@ -14,7 +14,7 @@ fn target(column: &str) -> AssignmentTarget {
     AssignmentTarget {
         column: id(column),
         path: Vec::new(),
-        position: 0,
+        position: pgveil::sql::tree::Position::default(),
     }
 }
 

@@ -311,7 +311,7 @@ pub(super) fn resorts(s: &mut Select, order_by: &mut [&mut Expr]) -> bool {
     !s.group_by.is_empty()
         || s.items.iter_mut().any(|i| match i {
             SelectItem::Expr { expr, .. } => sorts(expr),
-            SelectItem::Star(_) | SelectItem::FieldStar(_) => false,
+            SelectItem::Star(..) | SelectItem::FieldStar(_) => false,
         })
         || order_by.iter_mut().any(|e| sorts(e))
 }

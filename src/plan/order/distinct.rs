@@ -48,7 +48,7 @@ fn is_one_value(q: &mut Query) -> bool {
         SelectItem::Expr { expr, .. } => {
             raising::is_of_no_row(expr) || compares || !has_column(expr)
         }
-        SelectItem::Star(_) | SelectItem::FieldStar(_) => true,
+        SelectItem::Star(..) | SelectItem::FieldStar(_) => true,
     })
 }
 

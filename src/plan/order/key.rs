@@ -6,8 +6,8 @@ use crate::pg::sqlstate;
 use crate::refusal::Refusal;
 use crate::sql::print::{Rewrite, print_expr};
 use crate::sql::tree::{
-    Column, Distinct, Expr, Literal, OrderItem, Query, Select, SelectItem, SetExpr, TableAlias,
-    TableRef, Walked,
+    Column, Distinct, Expr, Literal, OrderItem, Position, Query, Select, SelectItem, SetExpr,
+    TableAlias, TableRef, Walked,
 };
 
 /// What the derived table is called. A space is in it, as no client's alias has one by accident; if
@@ -34,7 +34,7 @@ pub(super) fn alone(body: SetExpr) -> Query {
 pub(super) fn as_items(items: &[SelectItem]) -> impl Iterator<Item = &Expr> {
     items.iter().filter_map(|i| match i {
         SelectItem::Expr { expr, .. } => Some(expr),
-        SelectItem::Star(_) | SelectItem::FieldStar(_) => None,
+        SelectItem::Star(..) | SelectItem::FieldStar(_) => None,
     })
 }
 
@@ -42,7 +42,7 @@ pub(super) fn as_items(items: &[SelectItem]) -> impl Iterator<Item = &Expr> {
 pub(super) fn as_items_mut(items: &mut [SelectItem]) -> impl Iterator<Item = &mut Expr> {
     items.iter_mut().filter_map(|i| match i {
         SelectItem::Expr { expr, .. } => Some(expr),
-        SelectItem::Star(_) | SelectItem::FieldStar(_) => None,
+        SelectItem::Star(..) | SelectItem::FieldStar(_) => None,
     })
 }
 
@@ -51,7 +51,7 @@ pub(super) fn meant<'e>(e: &'e Expr, items: &'e [SelectItem]) -> &'e Expr {
     let item = position(e).and_then(|n| items.get(n));
     match item {
         Some(SelectItem::Expr { expr, .. }) => expr,
-        Some(SelectItem::Star(_) | SelectItem::FieldStar(_)) | None => e,
+        Some(SelectItem::Star(..) | SelectItem::FieldStar(_)) | None => e,
     }
 }
 
@@ -94,7 +94,7 @@ fn number_keys(q: &mut Query) -> Walked {
         for item in &mut q.order_by {
             if position(&item.expr).is_none() {
                 let found = as_items(&s.items).position(|e| same_text(e, &item.expr));
-                item.expr = number(found.ok_or_else(not_in_list)?);
+                item.expr = number(found.ok_or_else(|| not_in_list(&item.expr))?);
             }
         }
     }
@@ -170,14 +170,16 @@ pub(super) fn wrap_ties(q: &mut Query) -> Walked {
                 let known = as_items(&s.items).position(|e| same_text(e, &inside.expr));
                 match known {
                     Some(at) => at,
-                    None if matches!(s.distinct, Some(Distinct::All)) => return Err(not_in_list()),
+                    None if matches!(s.distinct, Some(Distinct::All)) => {
+                        return Err(not_in_list(&inside.expr));
+                    }
                     None => {
                         hidden.push(inside.expr.clone());
                         names.len().saturating_add(hidden.len()).saturating_sub(1)
                     }
                 }
             }
-            (None, _) => return Err(not_in_list()),
+            (None, _) => return Err(not_in_list(&inside.expr)),
         };
         inside.expr = number(at);
         outside.expr = if at < names.len() {
@@ -284,6 +286,7 @@ fn column(at: usize) -> Expr {
         qualifier: Some(Ident::exact(ROWS)),
         name: label(at),
         base: None,
+        position: Position::default(),
     })
 }
 
@@ -297,7 +300,7 @@ fn names(body: &SetExpr) -> Result<Vec<Ident>, Refusal> {
                 SelectItem::Expr {
                     alias: Some(alias), ..
                 } => Ok(alias.clone()),
-                SelectItem::Expr { .. } | SelectItem::Star(_) | SelectItem::FieldStar(_) => Err(
+                SelectItem::Expr { .. } | SelectItem::Star(..) | SelectItem::FieldStar(_) => Err(
                     Refusal::error(sqlstate::INTERNAL_ERROR, "a select list is not resolved"),
                 ),
             })
@@ -313,9 +316,10 @@ fn names(body: &SetExpr) -> Result<Vec<Ident>, Refusal> {
     }
 }
 
-fn not_in_list() -> Refusal {
+fn not_in_list(key: &Expr) -> Refusal {
     Refusal::error(
         "42P10",
         "for SELECT DISTINCT, ORDER BY expressions must appear in select list",
     )
+    .at(key.position())
 }

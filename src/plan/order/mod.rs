@@ -421,6 +421,6 @@ impl Order<'_> {
 pub(super) fn returned(items: &mut [SelectItem]) -> impl Iterator<Item = &mut Expr> {
     items.iter_mut().filter_map(|i| match i {
         SelectItem::Expr { expr, .. } => Some(expr),
-        SelectItem::Star(_) | SelectItem::FieldStar(_) => None,
+        SelectItem::Star(..) | SelectItem::FieldStar(_) => None,
     })
 }

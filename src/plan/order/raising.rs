@@ -131,7 +131,7 @@ fn select(s: &mut Select, look: Look) -> bool {
         || s.having.iter_mut().any(expr)
         || items.any(|item| match item {
             SelectItem::Expr { expr: e, .. } => (look.made)(e),
-            SelectItem::Star(_) | SelectItem::FieldStar(_) => false,
+            SelectItem::Star(..) | SelectItem::FieldStar(_) => false,
         })
         || on.iter_mut().any(look.made)
         || windows.any(|(_, window)| {

@@ -413,7 +413,7 @@ fn has_window(body: &mut SetExpr) -> bool {
         SelectItem::Expr { expr, .. } => {
             expr.any_within(&mut |node| matches!(node, Node::Expr(e) if is_window(e)))
         }
-        SelectItem::Star(_) | SelectItem::FieldStar(_) => false,
+        SelectItem::Star(..) | SelectItem::FieldStar(_) => false,
     })
 }
 

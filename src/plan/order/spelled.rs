@@ -152,10 +152,7 @@ impl Order<'_> {
         }
         let text = Expr::Cast(Box::new(key.clone()), TypeName::builtin("text", 0));
         let text = Expr::Collate(Box::new(text), Name::builtin("C"));
-        let name = Name {
-            parts: vec![found.schema.clone(), found.name.clone()],
-            position: 0,
-        };
+        let name = Name::made(vec![found.schema.clone(), found.name.clone()]);
         let ty = TypeName {
             name,
             ..TypeName::builtin("text", 0)

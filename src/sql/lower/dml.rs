@@ -104,18 +104,18 @@ impl Front<'_, '_> {
             let query = Box::new(self.parenthesised_query()?);
             return Ok(Assignment::Query(targets, query));
         }
-        let position = self.position();
+        let position = self.place();
         let values = self.parenthesised(Self::expr_or_default)?;
         if !explicit && values.len() < 2 {
             return Err(Unsupported::form(
                 "source for a multiple-column UPDATE item must be a sub-SELECT or ROW() expression",
-                Some(position),
+                position.byte(),
             ));
         }
         if values.len() != targets.len() {
             return Err(Unsupported::syntax(
                 "number of columns does not match number of values",
-                Some(position),
+                position.byte(),
             ));
         }
         Ok(Assignment::Row(targets, values))
@@ -131,7 +131,7 @@ impl Front<'_, '_> {
 
     /// `col`, `col[1]`, `col.field`, `col[1].field[2]`
     pub(super) fn assignment_target(&mut self) -> Lowered<AssignmentTarget> {
-        let position = self.position();
+        let position = self.place();
         let column = self.col_id()?;
         let mut path = Vec::new();
         loop {

@@ -127,7 +127,7 @@ impl Front<'_, '_> {
             }
             "unique" => self.unsupported("the UNIQUE predicate"),
             "collation" if self.is_at(1, "for") => {
-                let position = self.position();
+                let position = self.place();
                 self.advance();
                 self.advance();
                 self.expect_token(&Token::LParen)?;
@@ -263,7 +263,7 @@ impl Front<'_, '_> {
 
     /// A name, and what it turns out to be: a column, `t.*`, a call, or the type of a literal.
     fn named(&mut self) -> Lowered<Expr> {
-        let position = self.position();
+        let position = self.place();
         let (first, quoted) = match self.peek() {
             Token::Word(word) => (word.value.clone(), word.quote_style.is_some()),
             _ => return Err(self.syntax()),
@@ -281,7 +281,7 @@ impl Front<'_, '_> {
             if parts.len() >= 4 {
                 return Err(Unsupported::syntax(
                     "improper qualified name (too many dotted names)",
-                    Some(position),
+                    position.byte(),
                 ));
             }
             if self.is_star_label() {

@@ -7,7 +7,7 @@ use sqlparser::tokenizer::Token;
 use super::dialect::strength;
 use super::names::{operator, system_name};
 use super::{Front, Lowered};
-use crate::sql::tree::{BoolTest, Call, Expr, Literal, Operator, Quantifier};
+use crate::sql::tree::{BoolTest, Call, Expr, Literal, Name, Operator, Position, Quantifier};
 
 /// How tightly the next token binds as an infix operator; 0 when it is none.
 pub(super) fn strength_of_next(parser: &Parser<'_>) -> u8 {
@@ -90,7 +90,7 @@ impl Front<'_, '_> {
             let op = self.any_operator(false)?;
             return self.quantified(left, op);
         }
-        let position = self.position();
+        let position = self.place();
         let negated = self.eat("not");
         let Some(word) = self.word().map(str::to_owned) else {
             return Err(self.syntax());
@@ -117,7 +117,11 @@ impl Front<'_, '_> {
                 Ok(system_call("timezone", vec![zone, left], position))
             }
             "collate" => {
-                let collation = self.any_name(2)?;
+                // There PostgreSQL complains of it.
+                let collation = Name {
+                    position,
+                    ..self.any_name(2)?
+                };
                 Ok(Expr::Collate(Box::new(left), collation))
             }
             "overlaps" => self.overlaps(left, position),
@@ -163,7 +167,7 @@ impl Front<'_, '_> {
         })
     }
 
-    fn is_test(&mut self, left: Expr, position: usize) -> Lowered<Expr> {
+    fn is_test(&mut self, left: Expr, position: Position) -> Lowered<Expr> {
         let negated = self.eat("not");
         let choose = |plain, not| if negated { not } else { plain };
         let test = match self.word() {
@@ -192,7 +196,7 @@ impl Front<'_, '_> {
         Ok(Expr::Test(Box::new(left), test))
     }
 
-    fn is_normalized(&mut self, left: Expr, negated: bool, position: usize) -> Lowered<Expr> {
+    fn is_normalized(&mut self, left: Expr, negated: bool, position: Position) -> Lowered<Expr> {
         let mut args = vec![left];
         if !self.is("normalized") {
             let form = self.word().unwrap_or_default().to_ascii_uppercase();
@@ -243,7 +247,7 @@ impl Front<'_, '_> {
         })
     }
 
-    fn like(&mut self, left: Expr, symbol: &str, position: usize) -> Lowered<Expr> {
+    fn like(&mut self, left: Expr, symbol: &str, position: Position) -> Lowered<Expr> {
         if self.quantifier_at(0) {
             return self.quantified(left, operator(symbol));
         }
@@ -259,7 +263,7 @@ impl Front<'_, '_> {
         ))
     }
 
-    fn similar(&mut self, left: Expr, negated: bool, position: usize) -> Lowered<Expr> {
+    fn similar(&mut self, left: Expr, negated: bool, position: Position) -> Lowered<Expr> {
         let mut args = vec![self.right_side(strength::BETWEEN)?];
         if self.eat("escape") {
             args.push(self.right_side(strength::BETWEEN)?);
@@ -271,7 +275,7 @@ impl Front<'_, '_> {
         ))
     }
 
-    fn overlaps(&mut self, left: Expr, position: usize) -> Lowered<Expr> {
+    fn overlaps(&mut self, left: Expr, position: Position) -> Lowered<Expr> {
         let right = self.expr_above(strength::BETWEEN)?;
         match (left, right) {
             (
@@ -285,13 +289,13 @@ impl Front<'_, '_> {
             }
             _ => Err(crate::sql::Unsupported::syntax(
                 "wrong number of parameters on a side of OVERLAPS expression",
-                Some(position),
+                position.byte(),
             )),
         }
     }
 }
 
 /// The call gram.y makes of special syntax.
-pub(super) fn system_call(name: &str, args: Vec<Expr>, position: usize) -> Expr {
+pub(super) fn system_call(name: &str, args: Vec<Expr>, position: Position) -> Expr {
     Expr::Call(Box::new(Call::plain(system_name(name, position), args)))
 }

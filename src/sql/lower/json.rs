@@ -118,7 +118,7 @@ impl Front<'_, '_> {
 
     /// `JSON_OBJECT(key VALUE v, …)`, `JSON_OBJECT(key : v)`, or the function of that name.
     fn json_object(&mut self) -> Lowered<Expr> {
-        let position = self.position();
+        let position = self.place();
         let name = Name {
             parts: vec![Ident::exact("json_object")],
             position,

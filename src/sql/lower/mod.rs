@@ -39,17 +39,18 @@ use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
 
 use self::dialect::{Engine, Store};
-use super::tree::Constant;
+use super::tree::{Constant, Position};
 use super::{Unsupported, scan, tree};
 
-/// Lowers the tokens of one statement. `end` is where its text ends, for errors there; `constants`
-/// are the whole text's.
+/// Lowers the tokens of one statement, of which the first is this one of the text. `end` is where the
+/// statement ends, for errors there; `constants` are the whole text's.
 pub(super) fn statement(
     tokens: Vec<scan::Token<'_>>,
+    first: usize,
     end: usize,
     constants: &mut tree::Constants,
 ) -> Result<tree::Statement, Unsupported> {
-    let fed = tokens::feed(tokens, end, constants);
+    let fed = tokens::feed(tokens, first, end, constants);
     let engine = Engine::new(Store::new(fed.queries, fed.constants));
     let mut parser = Parser::new(&engine)
         .with_recursion_limit(RECURSION_LIMIT)
@@ -102,6 +103,11 @@ impl Front<'_, '_> {
     fn position(&self) -> usize {
         let span = self.parser.token_at(self.index()).span;
         usize::try_from(span.start.column).unwrap_or_default()
+    }
+
+    /// Where the next token stands, for what remembers it.
+    fn place(&self) -> Position {
+        tokens::position(&self.parser.token_at(self.index()).span)
     }
 
     fn advance(&mut self) {

@@ -7,7 +7,7 @@ use super::{Front, Lowered};
 use crate::ident::Ident;
 use crate::sql::Unsupported;
 use crate::sql::scan::keyword;
-use crate::sql::tree::{Name, Operator};
+use crate::sql::tree::{Name, Operator, Position};
 
 impl Front<'_, '_> {
     /// Is the token `ahead` a `ColId`?
@@ -57,7 +57,7 @@ impl Front<'_, '_> {
 
     /// `ColId [. ColLabel]…`: a relation, or anything else named like one. At most `max` parts.
     pub(super) fn any_name(&mut self, max: usize) -> Lowered<Name> {
-        let position = self.position();
+        let position = self.place();
         let mut parts = vec![self.col_id()?];
         while self.take(&Token::Period) {
             if parts.len() >= max {
@@ -79,7 +79,7 @@ impl Front<'_, '_> {
 
     /// What rows are called in a query: an alias in FROM, a name of WITH.
     pub(super) fn row_source_name(&mut self) -> Lowered<Ident> {
-        let position = self.position();
+        let position = self.place();
         let name = self.col_id()?;
         if is_reserved(&name) {
             return Err(reserved(&name, position));
@@ -134,7 +134,7 @@ pub(super) fn operator(symbol: &str) -> Operator {
 }
 
 /// A name in pg_catalog, as gram.y's `SystemFuncName` makes.
-pub(super) fn system_name(name: &str, position: usize) -> Name {
+pub(super) fn system_name(name: &str, position: Position) -> Name {
     Name {
         position,
         ..Name::builtin(name)
@@ -146,10 +146,10 @@ fn is_reserved(name: &Ident) -> bool {
     name.as_str().starts_with("pgveil ")
 }
 
-fn reserved(name: &Ident, position: usize) -> Unsupported {
+fn reserved(name: &Ident, position: Position) -> Unsupported {
     Unsupported {
         sqlstate: crate::pg::sqlstate::RESERVED_NAME,
         hint: Some("Names of relations and aliases do not begin with \"pgveil \".".into()),
-        ..Unsupported::form(format!("unacceptable name \"{name}\""), Some(position))
+        ..Unsupported::form(format!("unacceptable name \"{name}\""), position.byte())
     }
 }

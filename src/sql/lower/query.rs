@@ -7,7 +7,8 @@ use super::{Front, Lowered};
 use crate::sql::Unsupported;
 use crate::sql::tree::{
     Cte, Cycle, Expr, Limit, Literal, LockStrength, LockWait, Locking, NullsOrder, OrderItem,
-    Query, RelationRef, Search, Select, SelectItem, SetExpr, SetOp, SortDirection, TableRef, With,
+    Position, Query, RelationRef, Search, Select, SelectItem, SetExpr, SetOp, SortDirection,
+    TableRef, With,
 };
 
 impl Front<'_, '_> {
@@ -218,7 +219,7 @@ impl Front<'_, '_> {
         };
         Ok(Select {
             distinct: None,
-            items: vec![SelectItem::Star(None)],
+            items: vec![SelectItem::Star(None, Position::default())],
             into: None,
             from: vec![TableRef::Relation(Box::new(relation))],
             filter: None,

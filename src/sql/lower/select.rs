@@ -90,12 +90,13 @@ impl Front<'_, '_> {
 
     /// An item of a select list or of RETURNING.
     pub(super) fn select_item(&mut self) -> Lowered<SelectItem> {
+        let position = self.place();
         if self.take_symbol("*") {
-            return Ok(SelectItem::Star(None));
+            return Ok(SelectItem::Star(None, position));
         }
         let expr = self.expr()?;
         let expr = match expr {
-            Expr::Star(name) => return Ok(SelectItem::Star(Some(name))),
+            Expr::Star(name) => return Ok(SelectItem::Star(Some(name), position)),
             Expr::Field(base, field) if field == STAR => {
                 self.engine.allow_field_star();
                 return Ok(SelectItem::FieldStar(*base));

@@ -7,7 +7,7 @@ use super::infix::system_call;
 use super::names::system_name;
 use super::{Front, Lowered};
 use crate::ident::Ident;
-use crate::sql::tree::{Expr, Literal, Name};
+use crate::sql::tree::{Expr, Literal, Name, Position};
 
 impl Front<'_, '_> {
     /// Words that are not function names but may be followed by a parenthesis.
@@ -50,7 +50,7 @@ impl Front<'_, '_> {
     }
 
     pub(super) fn special_call(&mut self, word: &str) -> Lowered<Expr> {
-        let position = self.position();
+        let position = self.place();
         if word.starts_with("xml") {
             return self.xml_call(word);
         }
@@ -107,7 +107,7 @@ impl Front<'_, '_> {
     }
 
     /// `EXTRACT(field FROM e)`: the field is a word, or a string constant.
-    fn extract(&mut self, position: usize) -> Lowered<Expr> {
+    fn extract(&mut self, position: Position) -> Lowered<Expr> {
         let field = if self.is_string_at(0) {
             self.string()?
         } else {
@@ -130,7 +130,7 @@ impl Front<'_, '_> {
 
     /// The plain-call form of a special word: an ordinary call of an unqualified function, found by
     /// the search path.
-    fn ordinary(&mut self, word: &str, args: Vec<Expr>, position: usize) -> Lowered<Expr> {
+    fn ordinary(&mut self, word: &str, args: Vec<Expr>, position: Position) -> Lowered<Expr> {
         self.expect_token(&Token::RParen)?;
         let name = Name {
             parts: vec![Ident::exact(word)],
@@ -142,7 +142,7 @@ impl Front<'_, '_> {
     }
 
     /// `SUBSTRING(e FROM a FOR b)` in its six orders, `SIMILAR … ESCAPE`, or the comma form.
-    fn substring(&mut self, position: usize) -> Lowered<Expr> {
+    fn substring(&mut self, position: Position) -> Lowered<Expr> {
         if self.next_is(&Token::RParen) {
             return self.ordinary("substring", Vec::new(), position);
         }
@@ -199,7 +199,7 @@ impl Front<'_, '_> {
         Ok(system_call("substring", args, position))
     }
 
-    fn overlay(&mut self, position: usize) -> Lowered<Expr> {
+    fn overlay(&mut self, position: Position) -> Lowered<Expr> {
         let text = self.expr()?;
         if self.take(&Token::Comma) {
             let mut args = vec![text];
@@ -218,7 +218,7 @@ impl Front<'_, '_> {
     }
 
     /// `TRIM([BOTH|LEADING|TRAILING] [chars] FROM e)`, `TRIM(e, chars)`
-    fn trim(&mut self, position: usize) -> Lowered<Expr> {
+    fn trim(&mut self, position: Position) -> Lowered<Expr> {
         let function = if self.eat("leading") {
             "ltrim"
         } else if self.eat("trailing") {

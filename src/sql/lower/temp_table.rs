@@ -202,7 +202,7 @@ impl Front<'_, '_> {
             Serial::Plain => "int4",
             Serial::Big => "int8",
         };
-        super::types::plain(super::names::system_name(name, self.position()), Vec::new())
+        super::types::plain(super::names::system_name(name, self.place()), Vec::new())
     }
 
     fn column_constraints(

@@ -1,14 +1,14 @@
 //! Our scanner's tokens → sqlparser's.
 //!
 //! No word is a keyword to sqlparser except AND and OR, so none of the meanings it knows from other
-//! databases can come up. Spans carry the byte offset in their column. A string or number token holds
+//! databases can come up. Spans carry the byte offset in their column, and in their line which token of the text it is. A string or number token holds
 //! the place of its [`Constant`], not its text: what looks at the text is seen to look.
 
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Word};
 
 use crate::sql::scan::{self, Kind};
-use crate::sql::tree::{Constant, Constants};
+use crate::sql::tree::{Constant, Constants, Position};
 
 /// What `*` after a dot becomes: a name no client can write.
 pub(super) const STAR: &str = "\0*";
@@ -30,20 +30,28 @@ fn place(constants: &mut Vec<Constant>, constant: Constant) -> String {
     place
 }
 
-/// `written` are those of the whole text.
-pub(super) fn feed(tokens: Vec<scan::Token<'_>>, end: usize, written: &mut Constants) -> Fed {
+/// `first` says which token of the whole text the first one is; `written` are the constants of that text.
+pub(super) fn feed(
+    tokens: Vec<scan::Token<'_>>,
+    first: usize,
+    end: usize,
+    written: &mut Constants,
+) -> Fed {
+    let client = written.are_a_clients();
     let mut constants = Vec::new();
     let mut out = Vec::with_capacity(tokens.len().saturating_add(2));
-    out.push(at(Token::SemiColon, 0));
+    out.push(at(Token::SemiColon, 0, None));
     let mut after_dot = false;
-    for scan::Token { kind, start, .. } in tokens {
+    for (n, scan::Token { kind, start, .. }) in tokens.into_iter().enumerate() {
         let dot = matches!(kind, Kind::Punctuation('.'));
+        let number = client.then(|| first.saturating_add(n));
+        let position = || number.map_or_else(Position::default, |n| Position::new(start, n));
         let token = match kind {
             Kind::Operator(symbol) if after_dot && symbol == "*" => quoted(STAR.into()),
             Kind::Word(value) => word(value.into_owned(), after_dot),
             Kind::Quoted(value) => quoted(value.into_owned()),
             Kind::String(value) => {
-                let constant = written.next(value.into_owned());
+                let constant = written.next(value.into_owned(), position());
                 Token::SingleQuotedString(place(&mut constants, constant))
             }
             Kind::Bits { hex: true, digits } => Token::HexStringLiteral(digits.into_owned()),
@@ -51,7 +59,7 @@ pub(super) fn feed(tokens: Vec<scan::Token<'_>>, end: usize, written: &mut Const
                 Token::SingleQuotedByteStringLiteral(digits.into_owned())
             }
             Kind::Number(text) | Kind::LaterNumber(text) => {
-                let constant = written.next(text.into_owned());
+                let constant = written.next(text.into_owned(), position());
                 Token::Number(place(&mut constants, constant), false)
             }
             Kind::Param(number) => Token::Placeholder(format!("${number}")),
@@ -60,9 +68,9 @@ pub(super) fn feed(tokens: Vec<scan::Token<'_>>, end: usize, written: &mut Const
             Kind::Punctuation(c) => punctuation(c),
         };
         after_dot = dot;
-        out.push(at(token, start));
+        out.push(at(token, start, number));
     }
-    out.push(at(Token::EOF, end));
+    out.push(at(Token::EOF, end, None));
     let queries = query_parentheses(&out);
     Fed {
         tokens: out,
@@ -71,15 +79,26 @@ pub(super) fn feed(tokens: Vec<scan::Token<'_>>, end: usize, written: &mut Const
     }
 }
 
-fn at(token: Token, byte: usize) -> TokenWithSpan {
+/// `number`: which one of the client's text; nothing remembers where others stand.
+fn at(token: Token, byte: usize, number: Option<usize>) -> TokenWithSpan {
+    let number = number.map_or(0, |number| number.saturating_add(1));
     let location = Location {
-        line: 1,
+        line: u64::try_from(number).unwrap_or_default(),
         column: u64::try_from(byte).unwrap_or_default(),
     };
     TokenWithSpan {
         token,
         span: Span::new(location, location),
     }
+}
+
+/// Where a token with this span stands.
+pub(super) fn position(span: &Span) -> Position {
+    let of = |n: u64| usize::try_from(n).ok();
+    let number = of(span.start.line).and_then(|line| line.checked_sub(1));
+    (number.zip(of(span.start.column))).map_or_else(Position::default, |(number, byte)| {
+        Position::new(byte, number)
+    })
 }
 
 fn quoted(value: String) -> Token {

@@ -8,7 +8,7 @@ use super::{Front, Lowered};
 use crate::ident::Ident;
 use crate::sql::Unsupported;
 use crate::sql::scan::keyword;
-use crate::sql::tree::{Expr, Literal, Name, TypeName};
+use crate::sql::tree::{Expr, Literal, Name, Position, TypeName};
 
 /// Fields of an interval type, longest form first.
 const INTERVAL_FIELDS: &[(&[&str], &str)] = &[
@@ -68,7 +68,7 @@ impl Front<'_, '_> {
 
     /// `SimpleTypename`; a character type in front of a constant has no implied length.
     fn simple_type(&mut self, constant: bool) -> Lowered<TypeName> {
-        let position = self.position();
+        let position = self.place();
         let system = |name: &str, typmods| Ok(plain(system_name(name, position), typmods));
         let Some(word) = self.word().map(str::to_owned) else {
             return self.generic_type();
@@ -88,7 +88,7 @@ impl Front<'_, '_> {
                 [1..=24] => system("float4", Vec::new()),
                 _ => Err(Unsupported::syntax(
                     "precision for type float must be between 1 and 53 bits",
-                    Some(position),
+                    position.byte(),
                 )),
             }),
             "double" => {
@@ -128,7 +128,7 @@ impl Front<'_, '_> {
         then(self)
     }
 
-    fn character_type(&mut self, constant: bool, position: usize) -> Lowered<TypeName> {
+    fn character_type(&mut self, constant: bool, position: Position) -> Lowered<TypeName> {
         let varying = if self.eat("varchar") {
             true
         } else {
@@ -146,7 +146,7 @@ impl Front<'_, '_> {
         Ok(plain(system_name(name, position), typmods))
     }
 
-    fn time_type(&mut self, word: &str, position: usize) -> Lowered<TypeName> {
+    fn time_type(&mut self, word: &str, position: Position) -> Lowered<TypeName> {
         self.advance();
         let typmods = self.typmods()?;
         let zone = self.eat_all(&["with", "time", "zone"]);
@@ -163,7 +163,7 @@ impl Front<'_, '_> {
     }
 
     /// After `INTERVAL`: `(p)`, or fields of which the last may be `SECOND(p)`.
-    fn interval_type(&mut self, position: usize) -> Lowered<TypeName> {
+    fn interval_type(&mut self, position: Position) -> Lowered<TypeName> {
         let mut ty = plain(system_name("interval", position), self.typmods()?);
         if ty.typmods.is_empty() {
             self.interval_fields(&mut ty)?;
@@ -186,7 +186,7 @@ impl Front<'_, '_> {
 
     /// `name`, `schema.name`, with modifiers.
     fn generic_type(&mut self) -> Lowered<TypeName> {
-        let position = self.position();
+        let position = self.place();
         let usable = match self.peek() {
             Token::Word(word) => {
                 word.quote_style.is_some()
@@ -253,7 +253,7 @@ impl Front<'_, '_> {
 
     /// `type 'text'`, which is a cast of an untyped constant; `interval 'text' fields`.
     pub(super) fn typed_literal(&mut self) -> Lowered<Expr> {
-        let position = self.position();
+        let position = self.place();
         let interval = self.is("interval");
         let mut ty = if interval {
             self.advance();

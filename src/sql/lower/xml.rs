@@ -10,7 +10,7 @@ use crate::sql::tree::{Expr, KeywordTable, Piece};
 impl Front<'_, '_> {
     /// A call of `XML…`; the cursor is at the word.
     pub(super) fn xml_call(&mut self, word: &str) -> Lowered<Expr> {
-        let position = self.position();
+        let position = self.place();
         self.advance();
         self.expect_token(&Token::LParen)?;
         let expr = match word {

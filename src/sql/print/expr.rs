@@ -4,7 +4,7 @@
 use super::{Printed, Printer, RelationForm, WHOLE_ROW, unresolved};
 use crate::ident::Ident;
 use crate::sql::tree::{
-    BoolTest, Column, Expr, Operator, Query, RelationId, Subscript, SystemValue,
+    BoolTest, Column, Expr, Literal, Operator, Position, Query, RelationId, Subscript, SystemValue,
 };
 
 impl Printer<'_> {
@@ -29,6 +29,7 @@ impl Printer<'_> {
                 let rewrite = self.rewrite;
                 match rewrite.constants.get(&(*list, *member)).map(Vec::as_slice) {
                     Some([sql]) => {
+                        self.mark(written_at(expr));
                         self.push(sql);
                         Ok(())
                     }
@@ -116,7 +117,9 @@ impl Printer<'_> {
             Expr::Collate(operand, collation) => {
                 self.push("(");
                 self.expr(operand)?;
-                self.push(" COLLATE ");
+                self.push(" ");
+                self.mark(collation.position);
+                self.push("COLLATE ");
                 self.qualified(collation, "a collation name")?;
                 self.push(")");
                 Ok(())
@@ -143,6 +146,9 @@ impl Printer<'_> {
     }
 
     fn param(&mut self, n: u16) -> Printed {
+        if self.open {
+            self.push(&format!("\0${n}\0"));
+        }
         let rewrite = self.rewrite;
         let n = match &rewrite.params {
             None => n,
@@ -174,6 +180,7 @@ impl Printer<'_> {
 
     fn column(&mut self, column: &Column) -> Printed {
         self.reads(column.qualifier.as_ref(), &column.name);
+        self.mark(column.position);
         if self.bare {
             return self.ident(&column.name);
         }
@@ -329,6 +336,14 @@ impl Printer<'_> {
             self.push(&precision.to_string());
             self.push(")");
         }
+    }
+}
+
+/// Where a constant stands.
+fn written_at(constant: &Expr) -> Position {
+    match constant {
+        Expr::Literal(Literal::Number(text) | Literal::String(text)) => text.position(),
+        _ => Position::default(),
     }
 }
 

@@ -88,6 +88,7 @@ impl Printer<'_> {
         if !alias.columns.is_empty() {
             return Err(unresolved("column aliases of a table"));
         }
+        self.ours();
         self.push("(SELECT");
         let mut separator = " ";
         for column in &derived.columns {
@@ -123,7 +124,9 @@ impl Printer<'_> {
             self.push(" OFFSET 0");
         }
         self.push(") AS ");
-        self.ident(&alias.name)
+        self.ident(&alias.name)?;
+        self.theirs();
+        Ok(())
     }
 
     /// A relation that is written to: `[ONLY] "s"."r" AS "alias"`.

@@ -37,6 +37,7 @@ impl Printer<'_> {
         if name.parts.is_empty() {
             return Err(unresolved("an empty name"));
         }
+        self.mark(name.position);
         self.separated(&name.parts, ".", Self::ident)
     }
 
@@ -79,6 +80,7 @@ impl Printer<'_> {
         }
         match constant.unseen() {
             Some((text, place, of)) if self.open => {
+                self.mark(constant.position());
                 let mut sql = String::new();
                 written(text).write(|piece| sql.push_str(piece))?;
                 self.opening(place, of, sql)

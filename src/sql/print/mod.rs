@@ -34,7 +34,7 @@ pub use self::pinned::{MOVED, UNPROVEN, UNREAD, proven, proven_late};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::tree::{Expr, HeldId, ListId, Looked, Query, RelationId, Statement, TypeName};
+use super::tree::{Expr, HeldId, ListId, Looked, Position, Query, RelationId, Statement, TypeName};
 use super::{SqlText, Unsupported};
 use crate::ident::Ident;
 use crate::pg::AttrNumber;
@@ -297,6 +297,7 @@ impl<'a> Printer<'a> {
 
     /// The SQL of a form, with the maps it looks something up in.
     fn form(&mut self, sql: &str) -> Printed {
+        self.ours();
         for (n, piece) in sql.split('\0').enumerate() {
             if n & 1 == 0 {
                 self.push(piece);
@@ -305,7 +306,30 @@ impl<'a> Printer<'a> {
                 self.map(number)?;
             }
         }
+        self.theirs();
         Ok(())
+    }
+
+    /// What follows was written there: what is printed will remember it, as it does of constants.
+    fn mark(&mut self, position: Position) {
+        if let Some(token) = position.token().filter(|_| self.open) {
+            self.push("\0@");
+            self.push(&token.to_string());
+            self.push("\0");
+        }
+    }
+
+    /// Nothing of what follows, up to [`Self::theirs`], is the client's but what is marked.
+    fn ours(&mut self) {
+        if self.open {
+            self.push("\0(\0");
+        }
+    }
+
+    fn theirs(&mut self) {
+        if self.open {
+            self.push("\0)\0");
+        }
     }
 
     /// Leaves room for a constant. The mark has NULs in it, which nothing else that is printed can have,

@@ -108,6 +108,11 @@ impl Printer<'_> {
             return;
         }
         let check = proven(&checks);
+        let check = if self.open {
+            format!("\0(\0{check}\0)\0")
+        } else {
+            check
+        };
         match place {
             Place::New(at) => self.out.insert_str(at, &format!(" WHERE {check}")),
             Place::Before(at) => self.out.insert_str(at, &format!("{check} AND ")),

@@ -262,7 +262,7 @@ impl Printer<'_> {
                 }
                 Ok(())
             }
-            SelectItem::Star(name) => {
+            SelectItem::Star(name, _) => {
                 p.resolved(false, "a star")?;
                 if let Some(name) = name {
                     p.name(name)?;

@@ -7,7 +7,7 @@ use crate::sql::tree::{Column, Literal, Name, Operator};
 fn name(parts: &[&str]) -> Name {
     Name {
         parts: parts.iter().map(|p| Ident::exact(p)).collect(),
-        position: 0,
+        position: Position::default(),
     }
 }
 
@@ -75,6 +75,7 @@ fn masks_stand_in_place_of_columns() {
         qualifier: Some(Ident::exact("p")),
         name: Ident::exact("email"),
         base: Some((id, 2)),
+        position: Position::default(),
     });
     let mask = InPlace::new(|alias| format!("mask({alias}.\"email\")"));
     let rewrite = Rewrite {

@@ -133,6 +133,7 @@ impl Printer<'_> {
     }
 
     pub(super) fn assigned(&mut self, target: &AssignmentTarget) -> Printed {
+        self.mark(target.position);
         self.ident(&target.column)?;
         for step in &target.path {
             match step {

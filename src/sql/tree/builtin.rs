@@ -2,6 +2,7 @@
 //! search path holds before it.
 
 use super::expr::{Call, Expr, Name, Operator, TypeName};
+use super::position::Position;
 use crate::ident::Ident;
 
 const SCHEMA: &str = "pg_catalog";
@@ -9,9 +10,14 @@ const SCHEMA: &str = "pg_catalog";
 impl Name {
     /// A function, type or collation, at no place of the client's text.
     pub fn builtin(name: &str) -> Self {
+        Self::made(vec![Ident::exact(SCHEMA), Ident::exact(name)])
+    }
+
+    /// A name that the client did not write.
+    pub fn made(parts: Vec<Ident>) -> Self {
         Self {
-            parts: vec![Ident::exact(SCHEMA), Ident::exact(name)],
-            position: 0,
+            parts,
+            position: Position::default(),
         }
     }
 }

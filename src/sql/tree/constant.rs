@@ -10,6 +10,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::position::Position;
+
 /// Which constants of one text were looked at, by their place among its constants.
 #[derive(Clone)]
 pub struct Looked(Arc<[AtomicBool]>);
@@ -67,13 +69,19 @@ impl Constants {
         }
     }
 
-    /// The next one.
-    pub(in crate::sql) fn next(&mut self, text: String) -> Constant {
+    /// They are of a text that a client wrote.
+    pub(in crate::sql) fn are_a_clients(&self) -> bool {
+        !self.closed
+    }
+
+    /// The next one, and where it stands.
+    pub(in crate::sql) fn next(&mut self, text: String, position: Position) -> Constant {
         let place = self.next;
         self.next = place.saturating_add(1);
         Constant {
             text: text.into(),
             written: (!self.closed).then(|| (place, self.looked.clone())),
+            position,
         }
     }
 
@@ -89,9 +97,15 @@ pub struct Constant {
     text: Box<str>,
     /// Its place among the constants of the client's text; absent if the proxy made it.
     written: Option<(usize, Looked)>,
+    position: Position,
 }
 
 impl Constant {
+    /// Where it was written.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
     /// The text, looked at.
     pub fn value(&self) -> &str {
         if let Some((place, looked)) = &self.written {
@@ -126,6 +140,7 @@ impl From<&str> for Constant {
         Self {
             text: text.into(),
             written: None,
+            position: Position::default(),
         }
     }
 }
@@ -135,6 +150,7 @@ impl From<String> for Constant {
         Self {
             text: text.into(),
             written: None,
+            position: Position::default(),
         }
     }
 }
@@ -144,6 +160,7 @@ impl From<Box<str>> for Constant {
         Self {
             text,
             written: None,
+            position: Position::default(),
         }
     }
 }
@@ -172,12 +189,14 @@ impl NumberType {
 
 #[cfg(test)]
 mod tests {
-    use super::{Constants, NumberType};
+    use super::{Constants, NumberType, Position};
 
     #[test]
     fn who_looks_is_seen_and_who_prints_or_copies_is_not() {
         let mut written = Constants::new(4);
-        let constants: Vec<_> = (0..4).map(|_| written.next("1".to_owned())).collect();
+        let constants: Vec<_> = (0..4)
+            .map(|_| written.next("1".to_owned(), Position::default()))
+            .collect();
         let looked = written.looked();
         assert!(matches!(constants[0].clone().unseen(), Some(("1", 0, of)) if of.is(&looked)));
         assert_eq!(constants[0].number_type(), NumberType::Int4);
@@ -191,7 +210,7 @@ mod tests {
 
     #[test]
     fn closed_constants_have_no_place() {
-        let constant = Constants::closed().next("1".to_owned());
+        let constant = Constants::closed().next("1".to_owned(), Position::default());
         assert!(constant.unseen().is_none());
         assert_eq!(constant.value(), "1");
     }

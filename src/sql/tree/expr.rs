@@ -2,6 +2,7 @@
 
 use super::constant::Constant;
 use super::keyword::KeywordForm;
+use super::position::Position;
 use super::query::{HeldId, ListId, NullsOrder, OrderItem, Query, RelationId, SortDirection};
 use super::window::Window;
 use crate::ident::Ident;
@@ -12,8 +13,8 @@ use crate::pg::Oid;
 pub struct Name {
     /// One to four parts.
     pub parts: Vec<Ident>,
-    /// Byte offset in the client's text, for `ErrorResponse` field `P`.
-    pub position: usize,
+    /// Where it was written.
+    pub position: Position,
 }
 
 /// An operator, possibly qualified: `=`, `OPERATOR(pg_catalog.~)`.
@@ -223,6 +224,8 @@ pub struct Column {
     /// The base relation it comes from directly, when the FROM item is one: (relation reference,
     /// attribute number). `sql::print` uses it for masks substituted in place.
     pub base: Option<(RelationId, i16)>,
+    /// Where it was written.
+    pub position: Position,
 }
 
 /// A scalar expression.

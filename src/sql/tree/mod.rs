@@ -7,13 +7,15 @@
 //! lowered to those calls here, so later stages meet one form.
 //!
 //! Deliberately absent: `Debug` and `Display` (trees hold literals; SQL text is made only in
-//! `sql::print`), source positions on every node (only names carry them, for error cursors).
+//! `sql::print`), positions of keywords and operators (`sql::source` finds them between names and constants,
+//! which know theirs).
 
 mod builtin;
 mod constant;
 mod expr;
 mod keyword;
 mod merge;
+mod position;
 mod query;
 mod statement;
 mod temp_table;
@@ -29,6 +31,7 @@ pub use self::expr::{
 };
 pub use self::keyword::{KeywordForm, KeywordTable, Piece};
 pub use self::merge::{Merge, MergeAction, MergeBranch, MergeRows};
+pub use self::position::Position;
 pub use self::query::{
     ColumnDef, Cte, Cycle, Distinct, GroupItem, HeldId, JoinConstraint, JoinKind, Limit, ListId,
     LockStrength, LockWait, Locking, NullsOrder, OrderItem, Query, RelationId, RelationRef,

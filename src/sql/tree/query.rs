@@ -2,6 +2,7 @@
 
 use super::expr::{Call, Expr, Name, Operator, TypeName};
 use super::keyword::KeywordTable;
+use super::position::Position;
 use super::statement::Statement;
 use super::window::Window;
 use crate::ident::Ident;
@@ -161,7 +162,7 @@ pub enum SelectItem {
         alias: Option<Ident>,
     },
     /// `*`, or `t.*` / `s.t.*`. Gone after resolution.
-    Star(Option<Name>),
+    Star(Option<Name>, Position),
     /// `(e).*`. Gone after resolution.
     FieldStar(Expr),
 }
@@ -437,10 +438,7 @@ impl TableRef {
     /// A relation by qualified name, without alias.
     pub fn relation(parts: &[&str]) -> Self {
         Self::Relation(Box::new(RelationRef {
-            name: Name {
-                parts: parts.iter().map(|p| Ident::exact(p)).collect(),
-                position: 0,
-            },
+            name: Name::made(parts.iter().map(|p| Ident::exact(p)).collect()),
             only: false,
             alias: None,
             sample: None,

@@ -2,6 +2,7 @@
 
 use super::expr::{Expr, Name, Subscript, TypeName};
 use super::merge::Merge;
+use super::position::Position;
 use super::query::{Query, RelationRef, SelectItem, TableRef, With};
 use super::temp_table::{CreateIndex, CreateTable};
 use crate::ident::Ident;
@@ -223,8 +224,8 @@ pub struct AssignmentTarget {
     pub column: Ident,
     /// What follows it, in order.
     pub path: Vec<Step>,
-    /// Byte offset in the client's text.
-    pub position: usize,
+    /// Where it was written.
+    pub position: Position,
 }
 
 /// One step into a column that is assigned to.

@@ -145,7 +145,7 @@ fn item(i: &mut SelectItem, like: &mut Like<'_>) -> bool {
     like(Node::Item(i))
         || match i {
             SelectItem::Expr { expr: e, .. } | SelectItem::FieldStar(e) => expr(e, like),
-            SelectItem::Star(_) => false,
+            SelectItem::Star(..) => false,
         }
 }
 

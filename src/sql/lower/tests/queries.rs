@@ -135,10 +135,10 @@ fn select_lists() {
     assert!(select("SELECT FROM t").items.is_empty());
     assert!(matches!(
         select("SELECT *").items[0],
-        SelectItem::Star(None)
+        SelectItem::Star(None, _)
     ));
     assert!(
-        matches!(&select("SELECT s.t.*").items[0], SelectItem::Star(Some(n)) if names(n) == "s.t")
+        matches!(&select("SELECT s.t.*").items[0], SelectItem::Star(Some(n), _) if names(n) == "s.t")
     );
     assert!(
         matches!(&select("SELECT (t.x).*").items[0], SelectItem::FieldStar(e) if expr(e) == "t.x")
@@ -197,7 +197,7 @@ fn body(e: &SetExpr) -> String {
     match e {
         SetExpr::Select(s) => list(&s.items, |i| match i {
             SelectItem::Expr { expr: e, .. } => expr(e),
-            SelectItem::Star(_) => format!("* FROM {}", list(&s.from, from)),
+            SelectItem::Star(..) => format!("* FROM {}", list(&s.from, from)),
             SelectItem::FieldStar(_) => panic!(),
         }),
         SetExpr::Query(q) => format!("({})", body(&q.body)),
