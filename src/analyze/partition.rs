@@ -1,5 +1,5 @@
 //! Partitions by a protected column: which of them a row is in tells its value, so nobody but who sees
-//! the column is told, by `tableoid` or `ctid`, by reading one partition alone, or by an error that names one.
+//! the column is told, by `tableoid` or `ctid`, by a sample, by reading one partition alone, or by an error that names one.
 //!
 //! Deliberately absent: the order in which partitions are read (`exposed`), and their bounds, which
 //! are definitions.
@@ -50,6 +50,24 @@ impl Analyzer<'_> {
             ))
             .detail(tells(&table, &key))
             .hint("Leave it out.")
+            .at(position)),
+        }
+    }
+
+    /// Refuses TABLESAMPLE, which chooses rows by their `ctid` and a number of the client's.
+    pub(super) fn no_partition_sampled(
+        &self,
+        relation: &Relation,
+        position: Position,
+    ) -> Resolve<()> {
+        match self.partition_tells(relation)? {
+            None => Ok(()),
+            Some((table, key)) => Err(Refusal::denied(format!(
+                "permission denied for TABLESAMPLE of {}",
+                relation.name
+            ))
+            .detail(tells(&table, &key))
+            .hint("Choose rows by a condition: WHERE random() < 0.1.")
             .at(position)),
         }
     }

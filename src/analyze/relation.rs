@@ -90,6 +90,8 @@ impl Analyzer<'_> {
             columns: Vec::new(),
         });
         if let Some(sample) = &mut r.sample {
+            // Whether a row is in it follows from where the row is.
+            self.no_partition_sampled(relation, r.name.position)?;
             let none = Scope {
                 parent: None,
                 items: &[],

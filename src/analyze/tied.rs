@@ -1,5 +1,6 @@
 //! What PostgreSQL leaves on a row when it tests a foreign key that refers to it: a lock, and the number of the
-//! transaction that took it, in `xmax`. Where the role does not see the foreign key they would tell its value.
+//! transaction that took it, in `xmax`. Where the role does not see the foreign key, or what it refers to, they
+//! would tell its value.
 
 use std::sync::Arc;
 
@@ -35,11 +36,11 @@ impl Analyzer<'_> {
         };
         for (mine, theirs) in key.columns.iter().zip(&key.other_columns) {
             let theirs = column_form(referring, *theirs, self.grounds)?;
-            if theirs.shows_values() {
+            let mine = column_form(relation, *mine, self.grounds)?;
+            if theirs.shows_values() && mine.shows_values() {
                 continue;
             }
             // Tokens of one domain tell what belongs together by themselves.
-            let mine = column_form(relation, *mine, self.grounds)?;
             if token(&theirs).is_none() || token(&theirs) != token(&mine) {
                 return Ok(true);
             }

@@ -4,6 +4,7 @@
 //! Deliberately absent: tolerance. A row of another shape than [`super::queries`] asks for means that
 //! nobody knows what was read, so there is no catalog.
 
+mod below;
 mod routines;
 
 use std::collections::HashMap;
@@ -263,6 +264,7 @@ impl<'a> Builder<'a> {
                 security_barrier: row.boolean(7)?,
                 row_security: row.boolean(5)?,
                 rules: row.boolean(8)?,
+                rewritten: row.boolean(12)?,
                 temporary: row.boolean(6)?,
             };
             self.relations.insert(oid, relation);
@@ -405,37 +407,9 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// From PostgreSQL 16 on a partition or an heir may have an expression of its own.
-    fn generated_below(&mut self) {
-        let mut found = Vec::new();
-        for (oid, relation) in &self.relations {
-            for column in relation.columns.iter().filter(|c| c.generated.is_some()) {
-                let mut above = relation.parents.clone();
-                let mut at = 0;
-                while let Some(parent) = above.get(at).and_then(|p| self.relations.get(p)) {
-                    at = at.saturating_add(1);
-                    let new = parent.parents.iter().filter(|p| !above.contains(p));
-                    let new: Vec<Oid> = new.copied().collect();
-                    let named = parent.column(&column.name);
-                    // Where it is computed as it is read, that of the table that is named is taken.
-                    let other =
-                        |c: &&Column| c.generated != column.generated && !c.computed_when_read;
-                    if let Some(c) = named.filter(other) {
-                        found.push((parent.oid, c.attnum, *oid));
-                    }
-                    above.extend(new);
-                }
-            }
-        }
-        for (parent, attnum, child) in found {
-            if let Some(relation) = self.relations.get_mut(&parent) {
-                relation.generated_below.push((attnum, child));
-            }
-        }
-    }
-
     fn finish(mut self) -> Catalog {
         self.generated_below();
+        self.rewritten_below();
         for (oid, relation) in self.relations {
             let name = (relation.schema.clone(), relation.name.clone());
             // A composite type is not selectable, but its name is taken.

@@ -85,6 +85,8 @@ pub struct Relation {
     pub row_security: bool,
     /// Has rewrite rules other than a view's own.
     pub rules: bool,
+    /// A trigger may change what an UPDATE writes, be it of a partition or an heir.
+    pub rewritten: bool,
     /// `relpersistence = 't'`
     pub temporary: bool,
 }

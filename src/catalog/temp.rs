@@ -98,6 +98,7 @@ pub fn temp_table(name: &Ident, columns: &[(Ident, Option<Oid>)]) -> Arc<Relatio
         rule_row: None,
         inner_views: Vec::new(),
         security_barrier: false,
+        rewritten: false,
         row_security: false,
         rules: false,
         temporary: true,

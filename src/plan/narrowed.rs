@@ -110,7 +110,7 @@ impl Walk<'_> {
     }
 
     /// The rows of a target that are changed. What is returned of them is what they are then, so conditions of
-    /// what is assigned say nothing (`stored`).
+    /// what is assigned, or follows from it, say nothing (`stored`).
     fn chosen(&mut self, target: &RelationRef, from: &mut [TableRef], filter: &mut Option<Expr>) {
         let mut own: Vec<RelationId> = target.id.into_iter().collect();
         for table in from {
@@ -267,7 +267,16 @@ impl Walk<'_> {
             base: None,
             position: Position::default(),
         });
-        let stays = !used.in_place && !used.inserted && !used.assigned.contains(&attnum);
+        // What is returned is what it is then.
+        let below = || {
+            used.relation
+                .generated_below
+                .iter()
+                .any(|(a, _)| *a == attnum)
+        };
+        let follows = found.generated.is_some() || below() || used.relation.rewritten;
+        let assigned = used.assigned.contains(&attnum) || !used.assigned.is_empty() && follows;
+        let stays = !used.in_place && !used.inserted && !assigned;
         (clear && stays).then_some((relation, over_relation))
     }
 

@@ -121,6 +121,32 @@ const CASES: &[(u32, &str, Result<&str, &str>)] = &[
         "SELECT count(*) FROM (SELECT id FROM graded FOR UPDATE) x",
         Ok("9"),
     ),
+    (
+        15,
+        "SELECT s.id, d.scale FROM scales s JOIN scaled d ON s.xmax = d.xmin",
+        Err("42501"),
+    ),
+    (15, "SELECT id FROM scales FOR KEY SHARE", Err("42501")),
+    (15, "SELECT count(xmax) FROM scaled", Ok("9")),
+    // Where a row is, as a sample tells it.
+    (15, "SELECT ctid FROM bands", Err("42501")),
+    (
+        15,
+        "SELECT id FROM bands TABLESAMPLE BERNOULLI (50) REPEATABLE (1)",
+        Err("42501"),
+    ),
+    (
+        15,
+        "SELECT count(*) FROM bands b TABLESAMPLE SYSTEM (100)",
+        Err("42501"),
+    ),
+    (15, "SELECT count(*) FROM all_bands", Err("42501")),
+    (15, "SELECT count(*) FROM bands WHERE random() < 2", Ok("9")),
+    (
+        15,
+        "SELECT count(*) FROM quotas TABLESAMPLE BERNOULLI (100)",
+        Ok("200"),
+    ),
     (15, "UPDATE graded SET n = n WHERE id = 5", Ok("UPDATE 1")),
     (
         15,

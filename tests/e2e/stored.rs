@@ -4,6 +4,7 @@
 use crate::siv::stage;
 use crate::support::client::{Answer, Client};
 use crate::support::stage::Role;
+use crate::tabulated::ok;
 
 /// What a token is written to, as the role sees it afterwards.
 const SEEN: [&str; 2] = [
@@ -233,6 +234,30 @@ fn a_stored_token_is_nothing_else() {
         );
     }
     assert_eq!(done(&mut client, &[]), before);
+}
+
+/// The rows are found by what they were, and returned as what they are then.
+#[test]
+fn what_is_returned_has_its_tokens_whatever_else_has_changed() {
+    let mut client = stage().connect(Role::Analyst);
+    for (id, set, found) in [
+        (1, "n = n + 1", "twice = 10"),
+        (2, "n = n + 1", "twice = 10 AND id = 2"),
+        (2, "n = n", "version = 1 AND id = 2"),
+        (1, "n = n", "version = 1 AND id = 1"),
+    ] {
+        let shown = ok(
+            &mut client,
+            &format!("SELECT id, name, upper(name) FROM drafts WHERE id = {id}"),
+        );
+        client.simple("BEGIN");
+        let sql = format!(
+            "UPDATE drafts SET {set} WHERE {found} AND id = {id} AND name || '' LIKE 'tok%' \
+             RETURNING id, name, upper(name)"
+        );
+        assert_eq!(ok(&mut client, &sql), shown, "{sql}");
+        client.simple("ROLLBACK");
+    }
 }
 
 /// The alias is the client's to choose, and so are constants: where one stands in the other's place they would be

@@ -58,6 +58,18 @@ ALTER TABLE graded_later ADD FOREIGN KEY (wage) REFERENCES grades_later NOT VALI
 CREATE TABLE moved (id int PRIMARY KEY, wage int, kept int GENERATED ALWAYS AS (id + 1) STORED);
 INSERT INTO moved SELECT g, 30000 + g FROM generate_series(1, 9) g;
 
+-- The same of a key that the role does not see, and what refers to it is clear.
+CREATE TABLE scales (id int PRIMARY KEY, wage int UNIQUE);
+INSERT INTO scales SELECT g, 30000 + g FROM generate_series(1, 9) g;
+CREATE TABLE scaled (id int PRIMARY KEY, scale int REFERENCES scales (wage));
+DO $$ BEGIN FOR g IN 1..9 LOOP INSERT INTO scaled VALUES (g, 30000 + g); COMMIT; END LOOP; END $$;
+-- Which partition a row is in tells of its wage, and where in it the row is, which partition that is.
+CREATE TABLE bands (id int, n int, wage int) PARTITION BY RANGE (wage);
+CREATE TABLE bands_low PARTITION OF bands FOR VALUES FROM (0) TO (30005);
+CREATE TABLE bands_high PARTITION OF bands FOR VALUES FROM (30005) TO (99999);
+INSERT INTO bands SELECT g, g, 30000 + g FROM generate_series(1, 9) g;
+CREATE VIEW all_bands AS SELECT id, n FROM bands TABLESAMPLE SYSTEM (100);
+
 DO $$ BEGIN
 IF current_setting('server_version_num')::int >= 160000 THEN
   CREATE TABLE posts (id int, n int, wage int, code text GENERATED ALWAYS AS (n::text) STORED,

@@ -70,6 +70,16 @@ GRANT SELECT ON words TO clinic_proxy;
 INSERT INTO nicknames VALUES (1, 'Ada', 'ada'), (2, 'ADA', 'Ada'), (3, NULL, NULL), (4, 'bo', 'bo'), (5, 'Ada', 'ADA');
 GRANT SELECT ON nicknames TO clinic_proxy;
 
+-- What changes with what is assigned: a column that is computed of it, and what a trigger, of one partition, sets.
+CREATE TABLE drafts (id int, name text, n int, twice int GENERATED ALWAYS AS (n * 2) STORED, version int)
+  PARTITION BY LIST (id);
+CREATE TABLE drafts_1 PARTITION OF drafts FOR VALUES IN (1);
+CREATE TABLE drafts_2 PARTITION OF drafts FOR VALUES IN (2);
+INSERT INTO drafts (id, name, n, version) VALUES (1, 'Ada Qvorlund', 5, 1), (2, 'bo', 5, 1);
+CREATE FUNCTION versioned() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.version := OLD.version + 1; RETURN NEW; END';
+CREATE TRIGGER versioned BEFORE UPDATE ON drafts_2 FOR EACH ROW EXECUTE FUNCTION versioned();
+GRANT SELECT, UPDATE ON drafts TO clinic_proxy;
+
 -- What PostgreSQL 17 reads first.
 DO $$ BEGIN
   IF current_setting('server_version_num')::int >= 170000 THEN
