@@ -156,6 +156,7 @@ fn is_apart(token: &Side, other: &Side) -> bool {
             ColumnForm::Clear => is_short(other),
             ColumnForm::Scrub
             | ColumnForm::NodeTree
+            | ColumnForm::Size(_)
             | ColumnForm::Null
             | ColumnForm::Generated(_) => false,
         }

@@ -129,17 +129,15 @@ impl Analyzer<'_> {
         let Some(relation) = item.relation else {
             return Ok(None);
         };
-        if matches!(attnum, TABLEOID | CTID)
-            && let Some(used) = self.lineage.relation(relation)
-        {
+        if let Some(used) = self.lineage.relation(relation) {
             let used = Arc::clone(&used.relation);
-            self.no_partition_told(&used, column, name.position)?;
-        }
-        if LOCKS.contains(&attnum)
-            && let Some(used) = self.lineage.relation(relation)
-        {
-            let used = Arc::clone(&used.relation);
-            self.no_lock_told(&used, column, name.position)?;
+            let what = format!("column {column}");
+            match attnum {
+                TABLEOID => self.no_partition_told(&used, &what, name.position)?,
+                CTID => self.no_place_told(&used, &what, name.position)?,
+                _ if LOCKS.contains(&attnum) => self.no_lock_told(&used, column, name.position)?,
+                _ => {}
+            }
         }
         self.lineage
             .mark(Source::Column { relation, attnum }, Uses::NONE);

@@ -8,8 +8,9 @@
 use std::sync::Arc;
 
 use super::generated::column_form;
+use super::lineage::RelationUse;
 use super::scope::Env;
-use super::view::{CATALOG_PATH, NO_TEMP, definition, is_system};
+use super::view::{CATALOG_PATH, NO_TEMP, definition, is_system, not_analyzable};
 use super::{Analyzer, Grounds, Resolve};
 use crate::catalog::{Relation, RelationKind};
 use crate::pg::AttrNumber;
@@ -61,9 +62,14 @@ fn new_answer(relation: &Arc<Relation>, grounds: Grounds<'_>) -> Resolve<bool> {
 
 /// A view hands out rows in the order of the relations below it.
 fn view(relation: &Relation, grounds: Grounds<'_>) -> Resolve<bool> {
-    let Some(text) = relation.definition.as_deref() else {
-        return Ok(true);
-    };
+    let below = below(relation, grounds)?;
+    Ok(below.iter().any(|r| exposed_order(&r.relation, grounds)))
+}
+
+/// The relations that a view's query names.
+pub(super) fn below(relation: &Relation, grounds: Grounds<'_>) -> Resolve<Vec<RelationUse>> {
+    let text = relation.definition.as_deref();
+    let text = text.ok_or_else(|| not_analyzable(relation))?;
     let mut analyzer = Analyzer::new(Grounds {
         search_path: &CATALOG_PATH,
         temp: &NO_TEMP,
@@ -76,8 +82,7 @@ fn view(relation: &Relation, grounds: Grounds<'_>) -> Resolve<bool> {
             ctes: None,
         },
     )?;
-    let below = analyzer.lineage.relations;
-    Ok(below.iter().any(|r| exposed_order(&r.relation, grounds)))
+    Ok(analyzer.lineage.relations)
 }
 
 /// Does an index of the relation itself, or its division into partitions, hold a protected column?

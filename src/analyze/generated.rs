@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::lineage::Lineage;
 use super::scope::Scope;
+use super::sizes::Untold;
 use super::{Analyzer, Grounds, Resolve};
 use crate::catalog::allow::{CatalogColumn, catalog_column};
 use crate::catalog::{Column, ColumnId, Relation, RelationKind};
@@ -26,6 +27,8 @@ pub enum ColumnForm {
     Scrub,
     /// A catalog column with a node tree: only `pg_get_expr` may read it.
     NodeTree,
+    /// A catalog column that says how large relations are: of these not.
+    Size(Arc<Untold>),
     /// A catalog column nobody restricted may read: NULL.
     Null,
     /// A generated column, recomputed from what the role sees of its inputs.
@@ -38,7 +41,7 @@ impl ColumnForm {
         match self {
             Self::Clear => true,
             Self::Rule(rule) => rule.treatment.shows_values(),
-            Self::Scrub | Self::NodeTree | Self::Null | Self::Generated(_) => false,
+            Self::Scrub | Self::NodeTree | Self::Size(_) | Self::Null | Self::Generated(_) => false,
         }
     }
 }
@@ -76,6 +79,7 @@ pub fn column_form(
             CatalogColumn::Clear => ColumnForm::Clear,
             CatalogColumn::Scrub => ColumnForm::Scrub,
             CatalogColumn::NodeTree => ColumnForm::NodeTree,
+            CatalogColumn::Size => super::sizes::size_form(grounds)?,
             CatalogColumn::Null => ColumnForm::Null,
         });
     }

@@ -1,5 +1,5 @@
 //! Partitions by a protected column: which of them a row is in tells its value, so nobody but who sees
-//! the column is told, by `tableoid` or `ctid`, by a sample, by reading one partition alone, or by an error that names one.
+//! the column is told, by `tableoid` or `ctid`, by reading one partition alone, or by an error that names one.
 //!
 //! Deliberately absent: the order in which partitions are read (`exposed`), and their bounds, which
 //! are definitions.
@@ -35,17 +35,17 @@ impl Analyzer<'_> {
         Ok(())
     }
 
-    /// Refuses `tableoid` and `ctid`, likewise: each partition has a first row, and none has two.
+    /// Refuses `tableoid` and what says where a row is, likewise: each partition has a first row, and none has two.
     pub(super) fn no_partition_told(
         &self,
-        relation: &Relation,
-        column: &Ident,
+        relation: &Arc<Relation>,
+        what: &str,
         position: Position,
     ) -> Resolve<()> {
         match self.partition_tells(relation)? {
             None => Ok(()),
             Some((table, key)) => Err(Refusal::denied(format!(
-                "permission denied for column {column} of {}",
+                "permission denied for {what} of {}",
                 relation.name
             ))
             .detail(tells(&table, &key))
@@ -54,36 +54,28 @@ impl Analyzer<'_> {
         }
     }
 
-    /// Refuses TABLESAMPLE, which chooses rows by their `ctid` and a number of the client's.
-    pub(super) fn no_partition_sampled(
-        &self,
-        relation: &Relation,
-        position: Position,
-    ) -> Resolve<()> {
-        match self.partition_tells(relation)? {
-            None => Ok(()),
-            Some((table, key)) => Err(Refusal::denied(format!(
-                "permission denied for TABLESAMPLE of {}",
-                relation.name
-            ))
-            .detail(tells(&table, &key))
-            .hint("Choose rows by a condition: WHERE random() < 0.1.")
-            .at(position)),
-        }
-    }
-
     /// The table, of this one and those above and below it, that is divided by what the role does not
     /// see, and by what.
-    pub(super) fn partition_tells(&self, relation: &Relation) -> Resolve<Option<(Ident, Ident)>> {
-        let own = self.grounds.catalog.relation_by_oid(relation.oid);
-        let above = self.tree(&relation.parents, |r| &r.parents);
-        let below = self.tree(&relation.children, |r| &r.children);
-        for r in own.into_iter().chain(above).chain(below) {
+    pub(super) fn partition_tells(
+        &self,
+        relation: &Arc<Relation>,
+    ) -> Resolve<Option<(Ident, Ident)>> {
+        for r in self.family(relation) {
             if let Some(key) = self.hidden_key(r)? {
                 return Ok(Some((r.name.clone(), key)));
             }
         }
         Ok(None)
+    }
+
+    /// The relation, and those above and below it.
+    pub(super) fn family<'r>(&'r self, relation: &'r Arc<Relation>) -> Vec<&'r Arc<Relation>> {
+        let above = self.tree(&relation.parents, |r| &r.parents);
+        let below = self.tree(&relation.children, |r| &r.children);
+        std::iter::once(relation)
+            .chain(above)
+            .chain(below)
+            .collect()
     }
 
     /// Relations above or below others, each once.

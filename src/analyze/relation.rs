@@ -91,7 +91,7 @@ impl Analyzer<'_> {
         });
         if let Some(sample) = &mut r.sample {
             // Whether a row is in it follows from where the row is.
-            self.no_partition_sampled(relation, r.name.position)?;
+            self.no_place_told(relation, "TABLESAMPLE", r.name.position)?;
             let none = Scope {
                 parent: None,
                 items: &[],

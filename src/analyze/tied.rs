@@ -5,8 +5,9 @@
 use std::sync::Arc;
 
 use super::generated::{ColumnForm, column_form};
-use super::{Analyzer, Resolve};
-use crate::catalog::{ForeignKey, Relation};
+use super::view::DEPTH;
+use super::{Analyzer, Grounds, Resolve, is_system};
+use crate::catalog::{ForeignKey, Relation, RelationKind};
 use crate::ident::Ident;
 use crate::policy::Treatment;
 use crate::refusal::Refusal;
@@ -15,8 +16,27 @@ use crate::sql::tree::Position;
 impl Analyzer<'_> {
     /// Does a foreign key refer to its rows that the role does not see as it sees them?
     fn is_tied(&self, relation: &Arc<Relation>) -> Resolve<bool> {
-        for key in &relation.referenced_by {
-            if self.ties(relation, key)? {
+        for own in self.family(relation) {
+            for key in &own.referenced_by {
+                if self.ties(own, key)? {
+                    return Ok(true);
+                }
+            }
+        }
+        if relation.kind != RelationKind::View || is_system(relation) {
+            return Ok(false);
+        }
+        // Its rows are those of the tables below it.
+        let deeper = Grounds {
+            views: self.grounds.views.saturating_add(1),
+            ..self.grounds
+        };
+        if deeper.views > DEPTH {
+            return Ok(true);
+        }
+        let below = Analyzer::new(deeper);
+        for used in super::exposed::below(relation, deeper)? {
+            if below.is_tied(&used.relation)? {
                 return Ok(true);
             }
         }

@@ -264,7 +264,9 @@ impl Analyzer<'_> {
         Ok(match column_form(relation, column.attnum, self.grounds)? {
             ColumnForm::Clear => Treatment::Clear,
             ColumnForm::Rule(rule) => rule.treatment.clone(),
-            ColumnForm::Scrub | ColumnForm::NodeTree | ColumnForm::Null => Treatment::Nullify,
+            ColumnForm::Scrub | ColumnForm::NodeTree | ColumnForm::Size(_) | ColumnForm::Null => {
+                Treatment::Nullify
+            }
             ColumnForm::Generated(g) => {
                 let mut denied = false;
                 for r in &g.lineage.relations {
@@ -293,6 +295,7 @@ impl Analyzer<'_> {
             ColumnForm::Clear
             | ColumnForm::Scrub
             | ColumnForm::NodeTree
+            | ColumnForm::Size(_)
             | ColumnForm::Null
             | ColumnForm::Generated(_) => None,
         })

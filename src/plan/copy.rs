@@ -187,6 +187,7 @@ fn token_rule(
         | ColumnForm::Scrub
         | ColumnForm::Null
         | ColumnForm::NodeTree
+        | ColumnForm::Size(_)
         | ColumnForm::Generated(_) => None,
     })
 }

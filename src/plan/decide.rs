@@ -144,9 +144,11 @@ fn first_place(form: &ColumnForm, uses: Uses) -> Place {
         {
             Place::Stored
         }
-        ColumnForm::Scrub | ColumnForm::Null | ColumnForm::NodeTree | ColumnForm::Generated(_) => {
-            Place::Source
-        }
+        ColumnForm::Scrub
+        | ColumnForm::Size(_)
+        | ColumnForm::Null
+        | ColumnForm::NodeTree
+        | ColumnForm::Generated(_) => Place::Source,
         ColumnForm::Rule(rule) => match &rule.treatment {
             Treatment::Clear => Place::Stored,
             Treatment::Nullify | Treatment::Deny => Place::Source,

@@ -147,6 +147,9 @@ fn explain_output(o: &OutputColumn, lineage: &Lineage, decisions: &Decisions) ->
             explained.treatment = "recomputed from masked values".to_owned();
         }
         ColumnForm::Scrub => explained.treatment = "literals scrubbed".to_owned(),
+        ColumnForm::Size(_) => {
+            explained.treatment = "not told of hidden partitions and partial indexes".to_owned();
+        }
         ColumnForm::NodeTree | ColumnForm::Null => explained.treatment = "nullify".to_owned(),
     }
     explained

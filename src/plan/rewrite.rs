@@ -257,6 +257,7 @@ impl Writer<'_> {
                 let definition = format!("({operand})::\"pg_catalog\".\"text\"");
                 Ok(scrub_sql(&definition, self.grounds))
             }
+            ColumnForm::Size(untold) => Ok(untold.sql(alias, operand)),
             ColumnForm::Null | ColumnForm::NodeTree => null(),
             // Has no operand of its own.
             ColumnForm::Generated(_) => Err(no_sql_form()),

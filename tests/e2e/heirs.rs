@@ -128,6 +128,35 @@ const CASES: &[(u32, &str, Result<&str, &str>)] = &[
     ),
     (15, "SELECT id FROM scales FOR KEY SHARE", Err("42501")),
     (15, "SELECT count(xmax) FROM scaled", Ok("9")),
+    (15, "SELECT id FROM grade_names FOR UPDATE", Err("42501")),
+    (
+        15,
+        "SELECT id FROM grade_list FOR SHARE SKIP LOCKED",
+        Err("42501"),
+    ),
+    (15, "SELECT id FROM all_grades FOR UPDATE", Err("42501")),
+    (15, "SELECT xmax FROM all_grades", Err("42501")),
+    (15, "SELECT count(*) FROM grade_names", Ok("9")),
+    // What an update did to an index.
+    (
+        15,
+        "UPDATE limits_of SET wage = 30001 WHERE id = 1 RETURNING ctid",
+        Err("42501"),
+    ),
+    (15, "SELECT count(ctid) FROM limits_of", Err("42501")),
+    (
+        15,
+        "SELECT id FROM limits_of TABLESAMPLE SYSTEM (10) REPEATABLE (1)",
+        Err("42501"),
+    ),
+    (
+        15,
+        "UPDATE limits_of SET cap = 5 WHERE id = 1 RETURNING n, wage",
+        Ok("1 | 0"),
+    ),
+    (15, "SELECT count(tableoid) FROM limits_of", Ok("9")),
+    (15, "SELECT count(ctid) FROM caps", Ok("0")),
+    (15, "SELECT count(ctid) FROM graded", Ok("9")),
     // Where a row is, as a sample tells it.
     (15, "SELECT ctid FROM bands", Err("42501")),
     (
@@ -146,6 +175,22 @@ const CASES: &[(u32, &str, Result<&str, &str>)] = &[
         15,
         "SELECT count(*) FROM quotas TABLESAMPLE BERNOULLI (100)",
         Ok("200"),
+    ),
+    // How many rows are in one, and how many an index has of all.
+    (
+        15,
+        "SELECT relname, reltuples, relpages FROM pg_class WHERE relname ~ '^(bands|weighed)' ORDER BY 1",
+        Ok(
+            "bands | 9 | -1\nbands_high | -1 | -1\nbands_high_n_idx | -1 | -1\nbands_low | -1 | -1\n\
+            bands_low_n_idx | -1 | -1\nbands_n_idx | 0 | 0\nweighed | 9 | 1\nweighed_heavy | -1 | -1\n\
+            weighed_pkey | 9 | 2",
+        ),
+    ),
+    (
+        15,
+        "SELECT sum(c.reltuples) FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid WHERE i.indpred IS NOT NULL \
+         AND i.indrelid = 'weighed'::regclass",
+        Ok("-1"),
     ),
     (15, "UPDATE graded SET n = n WHERE id = 5", Ok("UPDATE 1")),
     (

@@ -52,6 +52,11 @@ INSERT INTO grades SELECT 30000 + g, 'grade ' || g FROM generate_series(1, 9) g;
 CREATE TABLE graded (id int PRIMARY KEY, n int, wage int REFERENCES grades);
 DO $$ BEGIN FOR g IN 1..9 LOOP INSERT INTO graded VALUES (g, g, 30000 + g); COMMIT; END LOOP; END $$;
 CREATE TABLE grades_later (id int PRIMARY KEY);
+CREATE VIEW grade_names AS SELECT id, name FROM grades;
+CREATE VIEW grade_list AS SELECT id FROM grade_names;
+CREATE TABLE all_grades (id int, name text);
+CREATE TABLE old_grades (PRIMARY KEY (id)) INHERITS (all_grades);
+CREATE TABLE old_graded (id int PRIMARY KEY, wage int REFERENCES old_grades);
 CREATE TABLE graded_later (id int PRIMARY KEY, n int, wage int);
 INSERT INTO graded_later SELECT g, g, 30000 + g FROM generate_series(1, 9) g;
 ALTER TABLE graded_later ADD FOREIGN KEY (wage) REFERENCES grades_later NOT VALID;
@@ -68,6 +73,15 @@ CREATE TABLE bands (id int, n int, wage int) PARTITION BY RANGE (wage);
 CREATE TABLE bands_low PARTITION OF bands FOR VALUES FROM (0) TO (30005);
 CREATE TABLE bands_high PARTITION OF bands FOR VALUES FROM (30005) TO (99999);
 INSERT INTO bands SELECT g, g, 30000 + g FROM generate_series(1, 9) g;
+CREATE INDEX ON bands (n);
+CREATE TABLE weighed (id int PRIMARY KEY, wage int);
+CREATE INDEX weighed_heavy ON weighed (id) WHERE wage > 30005;
+INSERT INTO weighed SELECT g, 30000 + g FROM generate_series(1, 9) g;
+-- An update that changes nothing an index holds leaves the row where it can be found again.
+CREATE TABLE limits_of (id int PRIMARY KEY, n int, wage int, cap int) WITH (fillfactor = 50);
+CREATE INDEX ON limits_of (n, wage);
+CREATE TABLE caps (LIKE limits_of INCLUDING ALL);
+INSERT INTO limits_of SELECT g, g, 30000 + g FROM generate_series(1, 9) g;
 CREATE VIEW all_bands AS SELECT id, n FROM bands TABLESAMPLE SYSTEM (100);
 
 DO $$ BEGIN
@@ -116,5 +130,7 @@ END IF;
 END $$;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO PUBLIC;
 VACUUM ANALYZE ledgers;
+VACUUM ANALYZE bands;
+VACUUM ANALYZE weighed;
 VACUUM ANALYZE quotas;
 VACUUM ANALYZE lists;

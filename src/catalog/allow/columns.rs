@@ -13,6 +13,8 @@ pub enum CatalogColumn {
     /// A `pg_node_tree`: NULL, except as the first argument of `pg_get_expr`, whose result is
     /// scrubbed.
     NodeTree,
+    /// How many rows or pages a relation has: of a partition or an index that tells of values, nothing.
+    Size,
     /// NULL.
     Null,
 }
@@ -82,7 +84,7 @@ fn find(schema: &str, relation: &str) -> Option<&'static Listed> {
     of(schema).or_else(|| of("*"))
 }
 
-/// Blocks of `relation S.R`, then `clear|scrub|node|null columns`, where an indented line continues
+/// Blocks of `relation S.R`, then `clear|scrub|node|size|null columns`, where an indented line continues
 /// the one before, and `hide column value`; and `refuse S.R`.
 fn parse(text: &'static str) -> Lists {
     let mut lists = Lists::new();
@@ -95,6 +97,7 @@ fn parse(text: &'static str) -> Lists {
             "clear" => Some(CatalogColumn::Clear),
             "scrub" => Some(CatalogColumn::Scrub),
             "node" => Some(CatalogColumn::NodeTree),
+            "size" => Some(CatalogColumn::Size),
             "null" => Some(CatalogColumn::Null),
             _ => None,
         };
@@ -143,7 +146,15 @@ mod tests {
             assert!(
                 matches!(
                     word,
-                    "" | "#" | "relation" | "clear" | "scrub" | "node" | "null" | "hide" | "refuse"
+                    "" | "#"
+                        | "relation"
+                        | "clear"
+                        | "scrub"
+                        | "node"
+                        | "size"
+                        | "null"
+                        | "hide"
+                        | "refuse"
                 ),
                 "{line}"
             );

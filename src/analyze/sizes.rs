@@ -1,0 +1,97 @@
+//! How many rows and pages a relation has, which `pg_class` says since it was last analyzed: of a partition by what
+//! the role does not see they are the number of rows with such values, and of an index with a predicate over it,
+//! too.
+//!
+//! Deliberately absent: bytes, which `pg_relation_size` tells by the page.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::exposed::protected;
+use super::generated::ColumnForm;
+use super::{Grounds, Resolve, is_system};
+use crate::pg::Oid;
+
+/// Of which relations the role is not told how large they are.
+#[derive(Default)]
+pub struct Untold {
+    /// Partitions and heirs of what is divided by a column that the role does not see.
+    partitions: BTreeSet<Oid>,
+    /// Tables with an index whose predicate reads such a column.
+    indexed: BTreeSet<Oid>,
+}
+
+impl Untold {
+    /// `operand`, a column of the `pg_class` of this alias, or that nothing is known.
+    pub fn sql(&self, alias: &str, operand: &str) -> String {
+        let (partitions, indexed) = (array(&self.partitions), array(&self.indexed));
+        format!(
+            "CASE WHEN {alias}.\"oid\" OPERATOR(\"pg_catalog\".=) ANY ({partitions}) OR EXISTS (\
+             SELECT FROM \"pg_catalog\".\"pg_index\" AS \"i\" \
+             WHERE \"i\".\"indexrelid\" OPERATOR(\"pg_catalog\".=) {alias}.\"oid\" \
+             AND (\"i\".\"indrelid\" OPERATOR(\"pg_catalog\".=) ANY ({partitions}) OR \"i\".\"indpred\" IS NOT NULL \
+             AND \"i\".\"indrelid\" OPERATOR(\"pg_catalog\".=) ANY ({indexed}))) \
+             THEN -1 ELSE {operand} END"
+        )
+    }
+}
+
+fn array(oids: &BTreeSet<Oid>) -> String {
+    let oids: Vec<String> = oids.iter().map(Oid::to_string).collect();
+    format!("'{{{}}}'::\"pg_catalog\".\"oid\"[]", oids.join(","))
+}
+
+/// `pg_class`, under which they are kept.
+const CLASS: Oid = 1259;
+
+/// What the role is told of such columns.
+pub(super) fn size_form(grounds: Grounds<'_>) -> Resolve<ColumnForm> {
+    let untold = if let Some(known) = grounds.grants.memo.get(CLASS) {
+        known
+    } else {
+        let found = Arc::new(untold(grounds)?);
+        grounds.grants.memo.keep(CLASS, Arc::clone(&found));
+        found
+    };
+    let none = untold.partitions.is_empty() && untold.indexed.is_empty();
+    Ok(if none {
+        ColumnForm::Clear
+    } else {
+        ColumnForm::Size(untold)
+    })
+}
+
+fn untold(grounds: Grounds<'_>) -> Resolve<Untold> {
+    let mut found = Untold::default();
+    for relation in grounds.catalog.relations.values() {
+        if is_system(relation) {
+            continue;
+        }
+        let any = |read: &[_]| -> Resolve<bool> {
+            for column in &relation.columns {
+                if (read.contains(&0) || read.contains(&column.attnum))
+                    && protected(relation, column.attnum, grounds)?
+                {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
+        for index in &relation.indexes {
+            if !found.indexed.contains(&relation.oid) && any(&index.predicate)? {
+                found.indexed.insert(relation.oid);
+            }
+        }
+        if any(&relation.partition_key)? {
+            let mut below = relation.children.clone();
+            while let Some(oid) = below.pop() {
+                if let Some(child) = grounds.catalog.relation_by_oid(oid)
+                    && found.partitions.insert(oid)
+                {
+                    below.extend(&child.children);
+                }
+            }
+        }
+    }
+    Ok(found)
+}
