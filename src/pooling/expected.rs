@@ -23,7 +23,8 @@ pub(super) enum Due {
     Dropped(Box<[u8]>, Arc<Statement>),
     /// ParseComplete, of the client's own Parse under this name.
     Parsed(Box<[u8]>, u64),
-    /// CloseComplete, to be shown as the ParseComplete of a statement that was here already.
+    /// CloseComplete, to be shown as the ParseComplete of a statement that was here already; or that
+    /// ParseComplete, of a Parse that only tries whether it could be made.
     Here(Box<[u8]>),
     /// ParseComplete, of the client's unnamed Parse.
     Passed,
@@ -34,7 +35,7 @@ pub(super) enum Due {
     /// CloseComplete, of a portal.
     PortalClosed,
     /// CloseComplete, of a Close the client did not send, before a Query in a segment that no Sync has
-    /// closed: if it does not come, PostgreSQL skips that Query.
+    /// closed: if it does not come, PostgreSQL skips that Query. Or behind a Parse that was a trial.
     Reached,
 }
 

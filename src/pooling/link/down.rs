@@ -125,7 +125,10 @@ impl Link {
                     {
                         walk.replace(total, out);
                     }
-                    (backend::PARSE_COMPLETE, Due::Parsed(..) | Due::Passed | Due::Doomed)
+                    (
+                        backend::PARSE_COMPLETE,
+                        Due::Parsed(..) | Due::Here(_) | Due::Passed | Due::Doomed,
+                    )
                     | (backend::CLOSE_COMPLETE, Due::Closed(..) | Due::PortalClosed) => {
                         walk.pass(total);
                     }

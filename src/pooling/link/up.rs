@@ -247,6 +247,13 @@ impl Link {
         self.open = true;
         walk.replace(total, out);
         match at.known.touch(&statement) {
+            // Where a transaction is aborted it is an error to parse most of them.
+            Missing::Nothing if self.failed || self.expected.is_owed() => {
+                statement.parse(NOWHERE, out);
+                self.expected.push(Due::Here(name.into()));
+                statements::close(NOWHERE, out);
+                self.expected.push(Due::Reached);
+            }
             Missing::Nothing => {
                 statements::close(NOWHERE, out);
                 self.expected.push(Due::Here(name.into()));
