@@ -18,6 +18,8 @@ mod cancelled;
 mod client;
 #[path = "session/console.rs"]
 mod console;
+#[path = "session/copy_syncs.rs"]
+mod copy_syncs;
 #[path = "session/encodings.rs"]
 mod encodings;
 #[path = "session/failover.rs"]

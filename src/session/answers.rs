@@ -1,21 +1,22 @@
 //! PostgreSQL's messages: each is matched to what is due, and nothing else reaches the client.
 
 mod described;
+mod ready;
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::copy_in::Counting;
 use super::diagnostic;
 use super::errors::{fields, notice_to_client};
 use super::replies::{Behind, Expected, Running, Sent};
 use super::transaction::Completion;
-use super::uploads::Reading;
 use super::{Fatal, Io, Session, startup, to_client, to_upstream, untold};
 use crate::audit::Outcome;
 use crate::limits;
 use crate::pg::sqlstate::UNDEFINED_PARAMETER;
 use crate::wire::Diagnostic;
-use crate::wire::backend::{self, BackendMessage, TransactionStatus};
+use crate::wire::backend::{self, BackendMessage};
 use crate::wire::frame;
 
 /// Rows that are put together before they are passed on: so few that they are still in the processor's
@@ -205,6 +206,10 @@ impl Session {
     }
 
     fn on_closed(&mut self, whole: &[u8], io: &mut Io<'_>) -> Result<(), Fatal> {
+        if let Some(Expected::Counting { counting, .. }) = self.replies.head() {
+            *counting = Counting::Closed;
+            return Ok(());
+        }
         let Some(Expected::Close { statement, visible }) = self.replies.pop() else {
             return Err(unexpected());
         };
@@ -233,6 +238,7 @@ impl Session {
             Completion::AsPlanned
         };
         let (plan, hidden) = (Arc::clone(&running.plan), running.hidden);
+        self.copy_synced = false;
         self.confirmed.apply(plan.effect(), completion);
         self.advance();
         self.all_is_told(io);
@@ -316,7 +322,7 @@ impl Session {
         match self.replies.head() {
             // A statement's time runs on until Execute or Sync, also while PostgreSQL owes nothing.
             None if self.uploads.open => self.skipping = true,
-            None => return Err(unexpected()),
+            None | Some(Expected::Counting { .. }) => return Err(unexpected()),
             Some(Expected::Refusal { .. }) => {
                 if let Some(Expected::Refusal { reply, simple }) = self.replies.pop() {
                     io.client.extend_from_slice(&reply);
@@ -351,7 +357,7 @@ impl Session {
                     self.failed = true;
                     return Ok(());
                 }
-                self.copy_failed(sqlstate, io);
+                self.copy_failed(io)?;
             }
             Some(Expected::Read(_)) => self.read_failed(sqlstate, now),
             // ReadyForQuery follows in any case: a deferred constraint failed at the commit.
@@ -359,7 +365,7 @@ impl Session {
             Some(Expected::Execute { running, .. }) => {
                 running.finish(Outcome::Error, Some(sqlstate), now);
                 self.skipping = !self.replies.skip_to_sync();
-                self.copy_failed(sqlstate, io);
+                self.copy_failed(io)?;
             }
             Some(_) => self.skipping = !self.replies.skip_to_sync(),
         }
@@ -368,61 +374,6 @@ impl Session {
             return Ok(());
         }
         self.own_error(&fields, ordered, io)
-    }
-
-    fn on_ready(
-        &mut self,
-        status: TransactionStatus,
-        whole: &[u8],
-        io: &mut Io<'_>,
-    ) -> Result<(), Fatal> {
-        if self.untold.take().is_some() && status == TransactionStatus::InTransaction {
-            return self.fail_block(io);
-        }
-        let (segment, read, more) = match self.replies.pop() {
-            Some(Expected::Query {
-                segment,
-                behind: Behind::More,
-                failed: false,
-                ..
-            }) => (segment, None, true),
-            Some(
-                Expected::Query { segment, .. }
-                | Expected::Ready { segment }
-                | Expected::Sync { segment },
-            ) => (segment, None, false),
-            Some(Expected::Read(read)) => (read.segment, Some(read), false),
-            _ => return Err(unexpected()),
-        };
-        self.status = status;
-        self.confirmed.ready(status, self.failed);
-        if status != TransactionStatus::InTransaction {
-            self.portals.end(segment);
-        }
-        self.nameless &= status != TransactionStatus::Idle || !self.replies.is_empty();
-        if self.dirty || self.failed {
-            self.speculative = self.confirmed.clone();
-            self.replies.replay(&mut self.speculative);
-            self.dirty = !self.replies.is_empty();
-            let prepared = &self.speculative.prepared;
-            let live: std::collections::HashSet<_> =
-                prepared.values().map(|p| &p.upstream).collect();
-            self.details.retain(|upstream, _| live.contains(upstream));
-        }
-        self.failed = false;
-        self.unheard = false;
-        if more {
-            return Ok(());
-        }
-        if let Some(read) = read {
-            self.uploads.reading = read.ended()?;
-            if let Reading::Done(_) = self.uploads.reading {
-                return Ok(());
-            }
-        }
-        self.report_encoding(io)?;
-        io.client.extend_from_slice(whole);
-        Ok(())
     }
 }
 

@@ -41,7 +41,6 @@ use std::time::Instant;
 use bytes::BytesMut;
 use foldhash::HashMap;
 
-use self::copy_in::Came;
 pub use self::observe::{Observer, Seen, Verdict};
 use self::parts::Parts;
 use self::planning::Names;
@@ -192,8 +191,9 @@ pub struct Session {
     parts: Parts,
     /// PostgreSQL waits for CopyData.
     copy_in: bool,
-    /// What came of it last.
-    copy_last: Came,
+    /// Syncs went on to it among its data. PostgreSQL ignores those that it reads while it copies, and
+    /// answers those that come behind what fails.
+    copy_synced: bool,
     /// The client was told of an error that PostgreSQL knows nothing of: what that answers up to the
     /// next ReadyForQuery is nobody's.
     unheard: bool,
@@ -248,7 +248,7 @@ impl Session {
             uploads: Uploads::default(),
             parts: Parts::default(),
             copy_in: false,
-            copy_last: Came::Nothing,
+            copy_synced: false,
             unheard: false,
             untold: None,
             alone: false,
@@ -265,9 +265,12 @@ impl Session {
 
     /// More client messages may be read now. Behind a COPY FROM not before PostgreSQL asks for the data
     /// or says that it will not: the data may be here already. While it copies always: it waits for more.
+    /// Behind data with Syncs among them not before it says how the copy ended, and how many of them it
+    /// answers.
     pub fn wants_client(&self) -> bool {
         self.copy_in
-            || (!self.replies.holds_for_copy()
+            || (!self.copy_synced
+                && !self.replies.holds_for_copy()
                 && self
                     .waits_for
                     .as_ref()
@@ -313,8 +316,7 @@ impl Session {
             return Ok(Step::Terminate);
         }
         if self.copy_in {
-            self.on_copy(message, io)?;
-            return Ok(Step::Continue);
+            return self.on_copy(message, io);
         }
         if self.skipping && !matches!(message, FrontendMessage::Sync) {
             self.uploads.reading = Reading::No;

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 
+use super::copy_in::Counting;
 use super::portals::Portal;
 use super::prepared::Prepared;
 use super::rows::Rows;
@@ -124,6 +125,8 @@ pub(super) enum Expected {
     Ready { segment: u64 },
     /// ReadyForQuery of a Sync.
     Sync { segment: u64 },
+    /// ReadyForQuery of Syncs of unknown number.
+    Counting { counting: Counting, segment: u64 },
     /// ParseComplete
     Parse {
         name: Ident,
@@ -234,13 +237,14 @@ impl Replies {
     }
 
     /// After an error in the extended protocol PostgreSQL answers nothing until Sync. True if that
-    /// Sync was already sent.
+    /// Sync was already sent. (Where Syncs are counted, that tells whether.)
     pub(super) fn skip_to_sync(&mut self) -> bool {
         while let Some(expected) = self.queue.front() {
-            if matches!(expected, Expected::Sync { .. }) {
-                return true;
+            match expected {
+                Expected::Sync { .. } => return true,
+                Expected::Counting { .. } => return false,
+                _ => drop(self.pop()),
             }
-            drop(self.pop());
         }
         false
     }
@@ -250,7 +254,8 @@ impl Replies {
         self.queue.iter().any(|expected| match expected {
             Expected::Query { segment: end, .. }
             | Expected::Ready { segment: end }
-            | Expected::Sync { segment: end } => *end >= segment,
+            | Expected::Sync { segment: end }
+            | Expected::Counting { segment: end, .. } => *end >= segment,
             _ => false,
         })
     }
@@ -265,14 +270,17 @@ impl Replies {
             })
     }
 
-    /// The rest of a client's Query waits for what was sent.
+    /// The rest of a client's Query waits for what was sent, or what comes behind a COPY for whether it is
+    /// skipped.
     pub(super) fn holds_for_rest(&self) -> bool {
         matches!(
             self.queue.back(),
-            Some(Expected::Query {
-                behind: Behind::More,
-                ..
-            })
+            Some(
+                Expected::Query {
+                    behind: Behind::More,
+                    ..
+                } | Expected::Counting { .. }
+            )
         )
     }
 
@@ -333,6 +341,7 @@ impl Replies {
                 Expected::Refusal { .. }
                 | Expected::Ready { .. }
                 | Expected::Sync { .. }
+                | Expected::Counting { .. }
                 | Expected::DescribeStatement { .. }
                 | Expected::DescribePortal { .. }
                 | Expected::Bind
@@ -352,6 +361,7 @@ impl Expected {
             Self::Refusal { .. }
             | Self::Ready { .. }
             | Self::Sync { .. }
+            | Self::Counting { .. }
             | Self::Parse { .. }
             | Self::DescribeStatement { .. }
             | Self::DescribePortal { .. }
