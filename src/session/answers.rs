@@ -52,7 +52,7 @@ impl Session {
         if self.is_read(tag) {
             return self.on_read(tag);
         }
-        if self.unheard && is_answer(tag) || self.is_untold(tag, now)? {
+        if self.unheard && is_answer(tag) || self.is_untold(tag, now, io)? {
             return Ok(());
         }
         if tag == backend::ROW_DESCRIPTION {
@@ -350,6 +350,7 @@ impl Session {
                 }
                 self.parts.failed |= matches!(behind, Behind::More);
                 if let Behind::Refused(refused) = behind
+                    && self.untold.is_none()
                     && running.is_empty()
                     && sqlstate == UNDEFINED_PARAMETER
                 {

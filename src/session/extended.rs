@@ -355,10 +355,7 @@ impl Session {
                 self.assume(&plan);
                 let running = self.replies.boxed(running);
                 self.replies.push(Expected::Execute { running, portal });
-                if self.may_fail_to_tell() {
-                    // Nothing goes on until it has answered.
-                    to_upstream::flush(io.upstream);
-                }
+                self.flush_untold(io);
             }
             Err(refusal) => self.refuse_extended(&refusal, "", io)?,
         }

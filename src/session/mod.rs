@@ -202,6 +202,8 @@ pub struct Session {
     untold: Option<Fatal>,
     /// The Query that was sent last is of one statement, and ends no pipeline that no Sync has ended.
     alone: bool,
+    /// It is of statements that change nothing, and ends no such pipeline either.
+    reads: bool,
     /// PostgreSQL found that its catalog is not the snapshot's.
     moved: bool,
     /// What it described is not what was planned, so that the client was not told of it: an error has
@@ -252,6 +254,7 @@ impl Session {
             unheard: false,
             untold: None,
             alone: false,
+            reads: false,
             moved: false,
             misfit: false,
             segment: 0,

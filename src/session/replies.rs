@@ -291,9 +291,20 @@ impl Replies {
         self.any_last(Running::holds_for_copy)
     }
 
-    /// The last that was sent may return something.
+    /// Something of the last that was sent may go to the client, beyond ASCII.
     pub(super) fn may_return(&self) -> bool {
-        self.any_last(Running::returns)
+        match self.queue.back() {
+            Some(
+                Expected::DescribeStatement {
+                    prepared: of,
+                    visible: true,
+                    ..
+                }
+                | Expected::DescribePortal { of: Some(of), .. },
+            ) => !of.is_described_in_ascii(),
+            Some(Expected::DescribePortal { outputs, of: None }) => outputs.is_some(),
+            _ => self.any_last(Running::returns),
+        }
     }
 
     /// Is one of the last that were sent like this?

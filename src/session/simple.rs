@@ -367,6 +367,8 @@ impl Session {
         let segment = self.next_segment();
         let refused = matches!(behind, Behind::Refused(_));
         self.alone = running.len() == 1 && !refused && !self.uploads.open;
+        let reads = |running: &Running| running.plan.facts().reads && !running.has_effect();
+        self.reads = !self.uploads.open && running.iter().all(reads);
         self.replies.push(Expected::Query {
             running,
             behind,
