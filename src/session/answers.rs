@@ -67,8 +67,7 @@ impl Session {
             BackendMessage::Notification(_) => {}
             BackendMessage::ParameterStatus(p) => {
                 let name = crate::wire::utf8(p.name).unwrap_or_default();
-                // The encoding upstream is the proxy's.
-                if startup::is_reported(name) && name != "client_encoding" {
+                if startup::is_reported(name) {
                     io.client.extend_from_slice(whole);
                 }
             }

@@ -26,6 +26,7 @@ mod portals;
 mod prepared;
 mod renew;
 mod replies;
+mod reported;
 mod rows;
 mod settings;
 mod simple;
@@ -47,7 +48,10 @@ use self::planning::Names;
 use self::portals::Portals;
 use self::prepared::Prepared;
 use self::replies::{Expected, Replies};
+use self::reported::Reported;
+pub use self::reported::at_welcome;
 use self::rows::Latest;
+pub use self::settings::USUAL_PATH;
 pub use self::startup::{UpstreamStartup, is_reported, restricted, unrestricted};
 use self::transaction::State;
 use self::uploads::{Reading, Uploads};
@@ -141,12 +145,14 @@ pub struct Moment<'a> {
 
 /// How a session starts.
 pub struct Start {
-    /// Its default search path.
-    pub search_path: Vec<Ident>,
+    /// Its default search path, as it was written.
+    pub search_path: String,
     /// Its client's encoding.
     pub encoding: Encoding,
     /// Its login upstream.
     pub user: Ident,
+    /// PostgreSQL reports `search_path`.
+    pub reports_path: bool,
 }
 
 /// The conversation of one restricted role.
@@ -169,8 +175,7 @@ pub struct Session {
     portals: Portals,
     /// Up to the client's next Sync, its messages are discarded, as PostgreSQL does after an error.
     skipping: bool,
-    /// The encoding the client was last told that it has.
-    reported: Encoding,
+    reported: Reported,
     /// What the data of the running COPY is in, if it has to be converted.
     copy_encoding: Option<Encoding>,
     /// The begin of a character at the end of what came of it.
@@ -223,8 +228,8 @@ pub struct Session {
 impl Session {
     /// A session that has just started.
     pub fn new(who: Arc<Who>, sink: Sink, start: Start) -> Self {
-        let encoding = start.encoding;
-        let state = State::new(start.search_path, encoding, start.user);
+        let state = State::new(&start.search_path, start.encoding, start.user);
+        let reported = Reported::new(&state.settings, start.reports_path);
         Self {
             role: Arc::from(who.role.as_str()),
             who,
@@ -240,7 +245,7 @@ impl Session {
             portals: Portals::default(),
             skipping: false,
             doomed: Vec::new(),
-            reported: encoding,
+            reported,
             copy_encoding: None,
             copy_rest: Vec::new(),
             copy_tokens: None,

@@ -7,7 +7,7 @@
 
 use foldhash::HashMap;
 
-use super::settings::{Elements, Settings};
+use super::settings::Settings;
 use super::temp::Temp;
 use crate::ident::Ident;
 use crate::pg::encoding::Encoding;
@@ -49,7 +49,7 @@ impl State {
     }
 
     /// A session that starts with these settings, acting as `user` upstream.
-    pub(crate) fn new(search_path: Elements, encoding: Encoding, user: Ident) -> Self {
+    pub(crate) fn new(search_path: &str, encoding: Encoding, user: Ident) -> Self {
         Self {
             settings: Settings::new(search_path, encoding, user),
             temp: Temp::default(),
@@ -206,8 +206,7 @@ mod tests {
     use crate::wire::backend::TransactionStatus;
 
     fn state() -> State {
-        let path = vec![Ident::exact("public")];
-        State::new(path, Encoding::utf8(), Ident::exact("u"))
+        State::new("public", Encoding::utf8(), Ident::exact("u"))
     }
 
     fn set(name: &str) -> Effect {

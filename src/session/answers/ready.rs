@@ -46,7 +46,7 @@ impl Session {
                 return Ok(());
             }
         }
-        self.report_encoding(io)?;
+        self.reported.tell(&self.confirmed.settings, io.client)?;
         io.client.extend_from_slice(whole);
         Ok(())
     }
