@@ -12,6 +12,8 @@
 
 #[path = "session/again.rs"]
 mod again;
+#[path = "session/binds.rs"]
+mod binds;
 #[path = "session/cancelled.rs"]
 mod cancelled;
 #[path = "support/client.rs"]

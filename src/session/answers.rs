@@ -9,12 +9,13 @@ use std::time::Instant;
 use super::copy_in::Counting;
 use super::diagnostic;
 use super::errors::{fields, notice_to_client};
+use super::missing::duplicate_portal;
 use super::replies::{Behind, Expected, Running, Sent};
 use super::transaction::Completion;
 use super::{Fatal, Io, Session, startup, to_client, to_upstream, untold};
 use crate::audit::Outcome;
 use crate::limits;
-use crate::pg::sqlstate::UNDEFINED_PARAMETER;
+use crate::pg::sqlstate::{DUPLICATE_CURSOR, UNDEFINED_PARAMETER};
 use crate::wire::Diagnostic;
 use crate::wire::backend::{self, BackendMessage};
 use crate::wire::frame;
@@ -197,9 +198,13 @@ impl Session {
         if self.is_bound_query() {
             return Ok(());
         }
-        let Some(Expected::Bind) = self.replies.pop() else {
+        let Some(Expected::Bind { instead }) = self.replies.pop() else {
             return Err(unexpected());
         };
+        if let Some(instead) = instead {
+            let (name, portal) = *instead;
+            self.portals.bind(&name, portal);
+        }
         io.client.extend_from_slice(whole);
         Ok(())
     }
@@ -322,9 +327,22 @@ impl Session {
             // A statement's time runs on until Execute or Sync, also while PostgreSQL owes nothing.
             None if self.uploads.open => self.skipping = true,
             None | Some(Expected::Counting { .. }) => return Err(unexpected()),
+            Some(Expected::Bind {
+                instead: Some(instead),
+            }) => {
+                // PostgreSQL knows it by another name.
+                self.fault = (sqlstate == DUPLICATE_CURSOR).then(|| duplicate_portal(&instead.0));
+                self.skipping = !self.replies.skip_to_sync();
+            }
             Some(Expected::Refusal { .. }) => {
-                if let Some(Expected::Refusal { reply, simple }) = self.replies.pop() {
-                    io.client.extend_from_slice(&reply);
+                if let Some(Expected::Refusal {
+                    reply,
+                    aborted,
+                    simple,
+                }) = self.replies.pop()
+                {
+                    let aborted = aborted.filter(|_| self.confirmed.is_aborted());
+                    io.client.extend_from_slice(&aborted.unwrap_or(reply));
                     self.failed = true;
                     if !simple {
                         self.skipping = !self.replies.skip_to_sync();

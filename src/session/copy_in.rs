@@ -168,7 +168,7 @@ impl Session {
         self.copy_in = false;
         self.copy_rest.clear();
         self.copy_tokens = None;
-        self.copy_fault = Some(why);
+        self.fault = Some(why);
         Ok(to_upstream::copy_fail(
             io.upstream,
             "its data cannot be read",

@@ -57,7 +57,7 @@ impl Session {
                 Err(refusal) => refusal,
             },
         };
-        self.refuse_extended(&refusal, "", io)?;
+        self.refuse_named(&refusal, io)?;
         Ok(Step::Continue)
     }
 

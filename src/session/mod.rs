@@ -10,6 +10,7 @@
 
 mod answers;
 mod binary;
+mod bind;
 mod copy_in;
 mod copy_out;
 mod describe;
@@ -184,8 +185,8 @@ pub struct Session {
     copy_tokens: Option<CopyDecoder>,
     /// What makes the data of a COPY TO.
     copy_export: Option<Box<CopyEncoder>>,
-    /// Why the proxy failed it.
-    copy_fault: Option<Refusal>,
+    /// What the client is told in place of the next error: the proxy's own reason for it.
+    fault: Option<Refusal>,
     /// Upstream names of cursors that are to be closed there.
     doomed: Vec<Ident>,
     /// A statement was prepared anew, and what it returns has to be known before it is bound.
@@ -250,7 +251,7 @@ impl Session {
             copy_rest: Vec::new(),
             copy_tokens: None,
             copy_export: None,
-            copy_fault: None,
+            fault: None,
             waits_for: None,
             uploads: Uploads::default(),
             parts: Parts::default(),

@@ -118,6 +118,8 @@ pub(super) enum Expected {
     /// A fixed failing statement: its error is replaced by the refusal it stands for.
     Refusal {
         reply: BytesMut,
+        /// What it is in an aborted transaction, if that is something else.
+        aborted: Option<BytesMut>,
         /// Sent as a Query: what follows is not skipped.
         simple: bool,
     },
@@ -147,7 +149,10 @@ pub(super) enum Expected {
         of: Option<Arc<Prepared>>,
     },
     /// BindComplete
-    Bind,
+    Bind {
+        /// The portal it makes, if there is one of its name, and its name: PostgreSQL says whether there is.
+        instead: Option<Box<(Vec<u8>, Portal)>>,
+    },
     /// Rows, then CommandComplete, PortalSuspended or EmptyQueryResponse
     Execute {
         running: Box<Running>,
@@ -221,11 +226,6 @@ impl Replies {
         }
     }
 
-    /// Nothing is in flight that could change the session's state, if it succeeds.
-    pub(super) fn is_inert(&self) -> bool {
-        self.effects == 0
-    }
-
     /// A whole segment is sent whose effects are not known yet: planning beyond it would be against
     /// a guess. `dirty`: some are known, and what follows in the segment may still undo them.
     pub(super) fn unsettled(&self, dirty: bool) -> bool {
@@ -247,6 +247,14 @@ impl Replies {
             }
         }
         false
+    }
+
+    /// In a segment that is not over a statement of this name is prepared, if all goes well there.
+    pub(super) fn may_prepare(&self, statement: &Ident) -> bool {
+        let last =
+            (self.queue.iter()).rposition(|expected| matches!(expected, Expected::Sync { .. }));
+        let mut before = self.queue.range(..last.unwrap_or(0));
+        before.any(|expected| matches!(expected, Expected::Parse { name, .. } if name == statement))
     }
 
     /// ReadyForQuery of this segment, or of a later one, is still to come.
@@ -271,7 +279,7 @@ impl Replies {
     }
 
     /// The rest of a client's Query waits for what was sent, or what comes behind a COPY for whether it is
-    /// skipped.
+    /// skipped, or behind a Bind for which portal has its name.
     pub(super) fn holds_for_rest(&self) -> bool {
         matches!(
             self.queue.back(),
@@ -280,6 +288,7 @@ impl Replies {
                     behind: Behind::More,
                     ..
                 } | Expected::Counting { .. }
+                    | Expected::Bind { instead: Some(_) }
             )
         )
     }
@@ -355,7 +364,7 @@ impl Replies {
                 | Expected::Counting { .. }
                 | Expected::DescribeStatement { .. }
                 | Expected::DescribePortal { .. }
-                | Expected::Bind
+                | Expected::Bind { .. }
                 | Expected::Close { .. }
                 | Expected::Read(_)
                 | Expected::Local(_) => {}
@@ -376,7 +385,7 @@ impl Expected {
             | Self::Parse { .. }
             | Self::DescribeStatement { .. }
             | Self::DescribePortal { .. }
-            | Self::Bind
+            | Self::Bind { .. }
             | Self::Close { .. }
             | Self::Read(_)
             | Self::Local(_) => 0,
@@ -393,11 +402,11 @@ mod tests {
     #[test]
     fn an_error_skips_to_the_next_sync_and_no_further() {
         let mut replies = Replies::default();
-        replies.push(Expected::Bind);
+        replies.push(Expected::Bind { instead: None });
         replies.push(Expected::Local(BytesMut::from("gone")));
         replies.push(Expected::Ready { segment: 1 });
         replies.push(Expected::Sync { segment: 2 });
-        replies.push(Expected::Bind);
+        replies.push(Expected::Bind { instead: None });
         assert!(replies.skip_to_sync());
         assert!(matches!(
             replies.head(),
@@ -412,7 +421,7 @@ mod tests {
     fn own_replies_wait_for_their_turn() {
         let mut replies = Replies::default();
         let mut out = BytesMut::new();
-        replies.push(Expected::Bind);
+        replies.push(Expected::Bind { instead: None });
         replies.push(Expected::Local(BytesMut::from("a")));
         replies.push(Expected::Local(BytesMut::from("b")));
         replies.locals(&mut out);

@@ -145,7 +145,7 @@ impl Session {
             at.plans.keep(&self.key, &shaped, &looked, &only.plan);
         }
         let behind = refused.map_or(Behind::Nothing, |refusal| {
-            Behind::Refused(self.refusal_at_its_turn(&refusal, &text))
+            Behind::Refused(self.refusal(&refusal, &text))
         });
         self.send_query(&plans, behind, at, io)?;
         Ok(Step::Continue)
@@ -405,6 +405,7 @@ impl Session {
         io: &mut Io<'_>,
     ) -> Result<(), Fatal> {
         let reply = self.refusal(refusal, text);
+        let aborted = Self::in_aborted(refusal);
         self.close_doomed(io)?;
         // What a pipeline without Sync has done so far ends with it.
         let idle = self.replies.is_empty() && self.status == TransactionStatus::Idle;
@@ -417,6 +418,7 @@ impl Session {
         let segment = self.next_segment();
         self.replies.push(Expected::Refusal {
             reply,
+            aborted,
             simple: true,
         });
         self.replies.push(Expected::Ready { segment });

@@ -48,6 +48,11 @@ impl State {
         cursors.any(|cursor| cursor.hold && cursor.plan.facts().ordered)
     }
 
+    /// An error aborted the transaction block.
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.aborted
+    }
+
     /// A session that starts with these settings, acting as `user` upstream.
     pub(crate) fn new(search_path: &str, encoding: Encoding, user: Ident) -> Self {
         Self {

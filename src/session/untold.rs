@@ -119,6 +119,7 @@ impl Session {
         to_upstream::flush(io.upstream);
         self.replies.push(Expected::Refusal {
             reply: bytes::BytesMut::new(),
+            aborted: None,
             simple: false,
         });
         self.skipping = true;
@@ -170,6 +171,7 @@ impl Session {
         to_upstream::query(io.upstream, FAILING)?;
         self.replies.push(Expected::Refusal {
             reply: bytes::BytesMut::new(),
+            aborted: None,
             simple: true,
         });
         self.replies.push(Expected::Ready { segment });

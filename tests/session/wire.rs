@@ -101,7 +101,13 @@ pub(super) fn agree(conversations: &[&[Sent<'_>]]) {
         });
         let [(_, expected), rest @ ..] = &mut heard;
         for (name, heard) in rest {
-            assert_eq!(heard, expected, "{name}, {writes:?}");
+            for ((heard, expected), sent) in heard.iter().zip(&*expected).zip(conversations) {
+                let show = |(kind, body): &Sent<'_>| {
+                    format!("{} {}", char::from(*kind), body.escape_ascii())
+                };
+                let sent: Vec<_> = sent.iter().map(show).collect();
+                assert_eq!(heard, expected, "{name}, {writes:?}, {sent:#?}");
+            }
         }
     }
 }

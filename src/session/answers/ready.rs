@@ -22,7 +22,8 @@ impl Session {
         };
         self.status = status;
         self.confirmed.ready(status, self.failed);
-        if status != TransactionStatus::InTransaction {
+        // In an aborted block they may be there again behind ROLLBACK TO, and PostgreSQL says which are.
+        if status == TransactionStatus::Idle {
             self.portals.end(segment);
         }
         self.nameless &= status != TransactionStatus::Idle || !self.replies.is_empty();
