@@ -12,12 +12,16 @@
 
 #[path = "session/again.rs"]
 mod again;
+#[path = "session/binds.rs"]
+mod binds;
 #[path = "session/cancelled.rs"]
 mod cancelled;
 #[path = "support/client.rs"]
 mod client;
 #[path = "session/console.rs"]
 mod console;
+#[path = "session/copy_syncs.rs"]
+mod copy_syncs;
 #[path = "session/encodings.rs"]
 mod encodings;
 #[path = "session/failover.rs"]

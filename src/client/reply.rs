@@ -120,13 +120,13 @@ impl Reply {
     /// What ends authentication, up to ReadyForQuery: AuthenticationOk, the settings, the cancel key.
     pub fn welcome<'p>(
         mut self,
-        parameters: impl IntoIterator<Item = (&'p str, &'p str)>,
+        parameters: impl IntoIterator<Item = (&'p str, impl AsRef<[u8]>)>,
         pid: i32,
         key: &[u8],
     ) -> Result<Self, WriteError> {
         write::authentication_ok(&mut self.0);
         for (name, value) in parameters {
-            write::parameter_status(&mut self.0, name, value)?;
+            write::raw_parameter_status(&mut self.0, name.as_bytes(), value.as_ref())?;
         }
         write::backend_key_data(&mut self.0, pid, key)?;
         Ok(self)

@@ -23,7 +23,8 @@ pub(super) enum Due {
     Dropped(Box<[u8]>, Arc<Statement>),
     /// ParseComplete, of the client's own Parse under this name.
     Parsed(Box<[u8]>, u64),
-    /// CloseComplete, to be shown as the ParseComplete of a statement that was here already.
+    /// CloseComplete, to be shown as the ParseComplete of a statement that was here already; or that
+    /// ParseComplete, of a Parse that only tries whether it could be made.
     Here(Box<[u8]>),
     /// ParseComplete, of the client's unnamed Parse.
     Passed,
@@ -34,8 +35,13 @@ pub(super) enum Due {
     /// CloseComplete, of a portal.
     PortalClosed,
     /// CloseComplete, of a Close the client did not send, before a Query in a segment that no Sync has
-    /// closed: if it does not come, PostgreSQL skips that Query.
+    /// closed: if it does not come, PostgreSQL skips that Query. Or behind a Parse that was a trial.
     Reached,
+    /// CloseComplete, of a Close the client did not send, behind the Syncs among the data of a COPY that
+    /// failed: each ReadyForQuery before it is one of theirs, but for the first if `own`, which is not shown.
+    Counted { own: bool },
+    /// An error the proxy made, so that PostgreSQL skips up to the client's Sync. Nothing is shown.
+    Skips,
 }
 
 impl Due {
@@ -75,9 +81,32 @@ impl Expected {
         matches!(self.0.front(), Some(Due::Query))
     }
 
+    /// The last answer that is due is the end of a segment.
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.back().is_some_and(Due::ends)
+    }
+
     /// Some ReadyForQuery is due.
     pub(super) fn is_owed(&self) -> bool {
-        self.0.iter().any(Due::ends)
+        let counts = |due: &Due| due.ends() || matches!(due, Due::Counted { .. });
+        self.0.iter().any(counts)
+    }
+
+    /// The ReadyForQuery of Syncs are counted now: is the next one the proxy's own?
+    pub(super) fn counting(&mut self) -> Option<&mut bool> {
+        match self.0.front_mut() {
+            Some(Due::Counted { own }) => Some(own),
+            _ => None,
+        }
+    }
+
+    /// The error that comes next is the proxy's.
+    pub(super) fn takes_skips(&mut self) -> bool {
+        let skips = matches!(self.0.front(), Some(Due::Skips));
+        if skips {
+            self.0.pop_front();
+        }
+        skips
     }
 
     /// A segment that is not answered yet may leave this name or this statement otherwise than is

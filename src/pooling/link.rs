@@ -6,6 +6,7 @@
 //! it. Everything else is counted, not read: it matters only when nothing more is owed, by either side.
 
 mod cancelled;
+mod counted;
 mod deallocate;
 mod down;
 mod front;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use foldhash::HashMap;
 
 use self::cancelled::Cancelled;
+use self::counted::Doubt;
 use super::expected::Expected;
 use super::known::Known;
 use super::probe::Settings;
@@ -115,11 +117,12 @@ pub struct Link {
     told: bool,
     /// PostgreSQL waits for CopyData.
     copying: bool,
-    /// A Sync went up among them.
+    /// A Sync went up among its data, and PostgreSQL has not said how the COPY ended.
     synced: bool,
-    /// One did, and the COPY failed: how many of them are answered is not known, and the session keeps its
-    /// connection.
-    loose: bool,
+    /// CopyData went up before PostgreSQL asked for it, if it will.
+    ahead: bool,
+    /// How many of the Syncs among a COPY's data are answered is not known.
+    doubt: Doubt,
     /// Texts are in an encoding or under settings in which their words cannot be told.
     unreadable: bool,
     transactions: u64,
@@ -159,6 +162,8 @@ impl Link {
         let busy = self.in_transaction
             || self.open
             || self.copying
+            || self.synced
+            || self.doubt != Doubt::No
             || self.up_left > 0
             || self.down_left > 0
             || !self.expected.is_empty();
@@ -203,7 +208,7 @@ impl Link {
 
     /// The server still owes answers. (While it waits for the data of a COPY it owes none.)
     pub fn is_owed(&self) -> bool {
-        !self.copying && self.expected.is_owed()
+        !self.copying && (self.synced || self.expected.is_owed())
     }
 
     /// All that was asked is answered; of a transaction that is under way, so far.

@@ -226,12 +226,13 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
     let lent = shared.config.pool.mode == PoolMode::Transaction && no_replication;
     let (restricted, observed) = (plan.is_none(), grants.observe);
     let named = search_path.is_some();
-    let begins = |default: Option<Vec<Ident>>| {
-        let usual = || crate::catalog::split_search_path("\"$user\", public").unwrap_or_default();
+    let begins = |default: Option<String>, reported: &[(String, String)]| {
+        let usual = || session::USUAL_PATH.to_owned();
         let start = Start {
             search_path: search_path.or(default).unwrap_or_else(usual),
             encoding,
             user: Ident::exact(&login.user),
+            reports_path: reported.iter().any(|(name, _)| name == "search_path"),
         };
         let Some(plan) = plan else {
             return Kind::Restricted(start);
@@ -249,7 +250,8 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
             .cancels
             .register_borrower(pid, Arc::clone(&lending.borrowed), startup.minor)
             .map_err(|e| denied(sqlstate::TOO_MANY_CONNECTIONS, e.to_string()))?;
-        let kind = begins(Some(lending.welcome.search_path.clone()));
+        let welcome = &lending.welcome;
+        let kind = begins(Some(welcome.search_path.clone()), &welcome.reported);
         (Road::Lent(Box::new(lending)), kind, registration)
     } else {
         // A pause is for those who come now; those who have a server go on until they leave.
@@ -274,7 +276,7 @@ async fn prepare(shared: &Arc<Shared>, client: &ClientConnection) -> Result<Prep
         } else {
             None
         };
-        let kind = begins(default);
+        let kind = begins(default, &upstream.parameters);
         let registration = register(shared, &upstream, startup.minor)?;
         (Road::Own(Box::new(upstream), room), kind, registration)
     };

@@ -10,7 +10,7 @@ use super::hosts::Hosts;
 use super::pool::{NoRoom, Pool, Room, Server, Start, Welcome};
 use super::{Shared, StartError, binding};
 use crate::catalog::Catalog;
-use crate::ident::Ident;
+use crate::session;
 use crate::upstream::{
     ConnectError, Dial, ServerError, TlsMode, UpstreamConnection, UpstreamOptions, UpstreamTls,
 };
@@ -84,7 +84,7 @@ async fn lent(
         notices: std::mem::take(&mut connection.notices).freeze(),
         search_path: match start.role {
             Some(_) => default_search_path(&mut connection).await?,
-            None => Vec::new(),
+            None => String::new(),
         },
     });
     Ok(Server::new(connection, Arc::clone(start), generation, room))
@@ -209,7 +209,7 @@ async fn reach(
 /// it is read from where ALTER ROLE and ALTER DATABASE keep it.
 pub(super) async fn default_search_path(
     connection: &mut UpstreamConnection,
-) -> Result<Vec<Ident>, ConnectError> {
+) -> Result<String, ConnectError> {
     const CONFIGURED: &str = "SELECT pg_catalog.substr(c.v, 13) \
         FROM pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) AS c(v) \
         WHERE c.v OPERATOR(pg_catalog.~~) 'search\\_path=%' \
@@ -221,6 +221,5 @@ pub(super) async fn default_search_path(
     let rows = connection.simple_query_text(CONFIGURED).await?;
     let configured = rows.into_iter().flatten().next().flatten();
     let text = configured.and_then(|bytes| String::from_utf8(bytes).ok());
-    let text = text.as_deref().unwrap_or("\"$user\", public");
-    Ok(crate::catalog::split_search_path(text).unwrap_or_default())
+    Ok(text.unwrap_or_else(|| session::USUAL_PATH.to_owned()))
 }

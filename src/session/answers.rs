@@ -1,21 +1,23 @@
 //! PostgreSQL's messages: each is matched to what is due, and nothing else reaches the client.
 
 mod described;
+mod ready;
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::copy_in::Counting;
 use super::diagnostic;
 use super::errors::{fields, notice_to_client};
+use super::missing::duplicate_portal;
 use super::replies::{Behind, Expected, Running, Sent};
 use super::transaction::Completion;
-use super::uploads::Reading;
-use super::{Fatal, Io, Session, simple, startup, to_client, to_upstream, untold};
+use super::{Fatal, Io, Session, startup, to_client, to_upstream, untold};
 use crate::audit::Outcome;
 use crate::limits;
-use crate::pg::sqlstate::UNDEFINED_PARAMETER;
+use crate::pg::sqlstate::{DUPLICATE_CURSOR, UNDEFINED_PARAMETER};
 use crate::wire::Diagnostic;
-use crate::wire::backend::{self, BackendMessage, TransactionStatus};
+use crate::wire::backend::{self, BackendMessage};
 use crate::wire::frame;
 
 /// Rows that are put together before they are passed on: so few that they are still in the processor's
@@ -51,7 +53,7 @@ impl Session {
         if self.is_read(tag) {
             return self.on_read(tag);
         }
-        if self.unheard && untold::is_answer(tag) || self.is_untold(tag, now)? {
+        if self.unheard && untold::is_answer(tag) || self.is_untold(tag, now, io)? {
             return Ok(());
         }
         if tag == backend::ROW_DESCRIPTION {
@@ -66,8 +68,7 @@ impl Session {
             BackendMessage::Notification(_) => {}
             BackendMessage::ParameterStatus(p) => {
                 let name = crate::wire::utf8(p.name).unwrap_or_default();
-                // The encoding upstream is the proxy's.
-                if startup::is_reported(name) && name != "client_encoding" {
+                if startup::is_reported(name) {
                     io.client.extend_from_slice(whole);
                 }
             }
@@ -198,14 +199,22 @@ impl Session {
         if self.is_bound_query() {
             return Ok(());
         }
-        let Some(Expected::Bind) = self.replies.pop() else {
+        let Some(Expected::Bind { instead }) = self.replies.pop() else {
             return Err(unexpected());
         };
+        if let Some(instead) = instead {
+            let (name, portal) = *instead;
+            self.portals.bind(&name, portal);
+        }
         io.client.extend_from_slice(whole);
         Ok(())
     }
 
     fn on_closed(&mut self, whole: &[u8], io: &mut Io<'_>) -> Result<(), Fatal> {
+        if let Some(Expected::Counting { counting, .. }) = self.replies.head() {
+            *counting = Counting::Closed;
+            return Ok(());
+        }
         let Some(Expected::Close { statement, visible }) = self.replies.pop() else {
             return Err(unexpected());
         };
@@ -234,6 +243,7 @@ impl Session {
             Completion::AsPlanned
         };
         let (plan, hidden) = (Arc::clone(&running.plan), running.hidden);
+        self.copy_synced = false;
         self.confirmed.apply(plan.effect(), completion);
         self.advance();
         self.all_is_told(io);
@@ -318,10 +328,23 @@ impl Session {
         match self.replies.head() {
             // A statement's time runs on until Execute or Sync, also while PostgreSQL owes nothing.
             None if self.uploads.open => self.skipping = true,
-            None => return Err(unexpected()),
+            None | Some(Expected::Counting { .. }) => return Err(unexpected()),
+            Some(Expected::Bind {
+                instead: Some(instead),
+            }) => {
+                // PostgreSQL knows it by another name.
+                self.fault = (sqlstate == DUPLICATE_CURSOR).then(|| duplicate_portal(&instead.0));
+                self.skipping = !self.replies.skip_to_sync();
+            }
             Some(Expected::Refusal { .. }) => {
-                if let Some(Expected::Refusal { reply, simple }) = self.replies.pop() {
-                    io.client.extend_from_slice(&reply);
+                if let Some(Expected::Refusal {
+                    reply,
+                    aborted,
+                    simple,
+                }) = self.replies.pop()
+                {
+                    let aborted = aborted.filter(|_| self.confirmed.is_aborted());
+                    io.client.extend_from_slice(&aborted.unwrap_or(reply));
                     self.failed = true;
                     if !simple {
                         self.skipping = !self.replies.skip_to_sync();
@@ -346,6 +369,7 @@ impl Session {
                 }
                 self.parts.failed |= matches!(behind, Behind::More);
                 if let Behind::Refused(refused) = behind
+                    && self.untold.is_none()
                     && running.is_empty()
                     && sqlstate == UNDEFINED_PARAMETER
                 {
@@ -353,7 +377,7 @@ impl Session {
                     self.failed = true;
                     return Ok(());
                 }
-                self.copy_failed(sqlstate, io);
+                self.copy_failed(io)?;
             }
             Some(Expected::Read(_)) => self.read_failed(sqlstate, now),
             // ReadyForQuery follows in any case: a deferred constraint failed at the commit.
@@ -361,7 +385,7 @@ impl Session {
             Some(Expected::Execute { running, .. }) => {
                 running.finish(Outcome::Error, Some(sqlstate), now);
                 self.skipping = !self.replies.skip_to_sync();
-                self.copy_failed(sqlstate, io);
+                self.copy_failed(io)?;
             }
             Some(_) => self.skipping = !self.replies.skip_to_sync(),
         }
@@ -370,64 +394,6 @@ impl Session {
             return Ok(());
         }
         self.own_error(&fields, (ordered, position), io)
-    }
-
-    fn on_ready(
-        &mut self,
-        status: TransactionStatus,
-        whole: &[u8],
-        io: &mut Io<'_>,
-    ) -> Result<(), Fatal> {
-        if self.untold.take().is_some() && status == TransactionStatus::InTransaction {
-            return self.fail_block(io);
-        }
-        let (segment, read, more) = match self.replies.pop() {
-            Some(Expected::Query {
-                segment,
-                behind,
-                failed,
-                text,
-                ..
-            }) => {
-                self.query = simple::room(text);
-                let more = matches!(behind, Behind::More) && !failed;
-                (segment, None, more)
-            }
-            Some(Expected::Ready { segment: s } | Expected::Sync { segment: s }) => {
-                (s, None, false)
-            }
-            Some(Expected::Read(read)) => (read.segment, Some(read), false),
-            _ => return Err(unexpected()),
-        };
-        self.status = status;
-        self.confirmed.ready(status, self.failed);
-        if status != TransactionStatus::InTransaction {
-            self.portals.end(segment);
-        }
-        self.nameless &= status != TransactionStatus::Idle || !self.replies.is_empty();
-        if self.dirty || self.failed {
-            self.speculative = self.confirmed.clone();
-            self.replies.replay(&mut self.speculative);
-            self.dirty = !self.replies.is_empty();
-            let prepared = &self.speculative.prepared;
-            let live: std::collections::HashSet<_> =
-                prepared.values().map(|p| &p.upstream).collect();
-            self.details.retain(|upstream, _| live.contains(upstream));
-        }
-        self.failed = false;
-        self.unheard = false;
-        if more {
-            return Ok(());
-        }
-        if let Some(read) = read {
-            self.uploads.reading = read.ended()?;
-            if let Reading::Done(_) = self.uploads.reading {
-                return Ok(());
-            }
-        }
-        self.report_encoding(io)?;
-        io.client.extend_from_slice(whole);
-        Ok(())
     }
 }
 

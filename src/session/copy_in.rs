@@ -4,34 +4,26 @@
 
 use super::encoding::unreadable;
 use super::replies::Expected;
-use super::{Fatal, Io, Session, to_upstream};
+use super::{Fatal, Io, Session, Step, to_upstream};
 use crate::pg::encoding::Unconvertible;
-use crate::pg::sqlstate;
 use crate::plan::Refusal;
-use crate::wire::frontend::FrontendMessage;
+use crate::wire::WriteError;
+use crate::wire::frontend::{FrontendMessage, Target};
 
 /// What is none of a COPY's messages.
 pub(super) const UNEXPECTED_IN_COPY: &str = "unexpected message type during COPY from stdin";
 
-/// What of a COPY's data came last.
+/// What tells how many of the Syncs among a COPY's data PostgreSQL answers, after it failed: a Sync of the
+/// proxy's own, which ends the skipping if none of them did, then a Close, whose answer stands behind those
+/// of all Syncs, then another Sync.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Came {
-    /// None has come, or all.
-    Nothing,
-    Data,
-    /// Data, and so many Syncs behind it, which PostgreSQL ignores while it copies. If it has failed by
-    /// then, it answers each, and skips up to the first where the COPY was executed.
-    Syncs(usize),
-}
-
-impl Came {
-    fn then_sync(self) -> Self {
-        match self {
-            Self::Nothing => Self::Nothing,
-            Self::Data => Self::Syncs(1),
-            Self::Syncs(n) => Self::Syncs(n.saturating_add(1)),
-        }
-    }
+pub(super) enum Counting {
+    /// No ReadyForQuery has come. The first may as well be the own Sync's: they are all alike.
+    Own,
+    /// What comes now are the client's.
+    Theirs,
+    /// CloseComplete came: only the last is missing, and nobody's.
+    Closed,
 }
 
 impl Session {
@@ -40,25 +32,30 @@ impl Session {
         &mut self,
         message: &FrontendMessage<'_>,
         io: &mut Io<'_>,
-    ) -> Result<(), Fatal> {
+    ) -> Result<Step, Fatal> {
         match message {
             FrontendMessage::CopyData(data) => {
-                self.copy_last = Came::Data;
                 self.copy_data(data, io)?;
             }
             FrontendMessage::CopyDone => {
-                self.copy_last = Came::Nothing;
                 self.copy_done(io)?;
+                let executed = matches!(self.replies.head(), Some(Expected::Execute { .. }));
+                if self.copy_synced && executed {
+                    // Nothing goes on until it has answered.
+                    to_upstream::flush(io.upstream);
+                }
             }
             FrontendMessage::CopyFail(_) => {
-                self.copy_last = Came::Nothing;
                 self.copy_in = false;
                 self.copy_tokens = None;
                 to_upstream::copy_fail(io.upstream, "COPY was cancelled by the client")?;
             }
-            // PostgreSQL ignores these two; the client means them for after the copy.
             FrontendMessage::Flush => {}
-            FrontendMessage::Sync => self.copy_last = self.copy_last.then_sync(),
+            // Ignored, if PostgreSQL has not failed by now.
+            FrontendMessage::Sync => {
+                to_upstream::sync(io.upstream);
+                self.copy_synced = true;
+            }
             FrontendMessage::Query(_)
             | FrontendMessage::Parse(_)
             | FrontendMessage::Bind(_)
@@ -67,29 +64,59 @@ impl Session {
             | FrontendMessage::Close(_)
             | FrontendMessage::FunctionCall(_)
             | FrontendMessage::Terminate => {
-                return Err(Fatal::protocol(UNEXPECTED_IN_COPY));
+                // PostgreSQL has failed by itself, or the next message that is none of a COPY's ends it.
+                self.copy_in = false;
+                self.copy_synced = false;
+                self.count_syncs(io)?;
+                return Ok(Step::Later);
             }
+        }
+        Ok(Step::Continue)
+    }
+
+    /// PostgreSQL failed what runs. If Syncs stood among the data of a COPY, it alone knows how many of them
+    /// it read after that.
+    pub(super) fn copy_failed(&mut self, io: &mut Io<'_>) -> Result<(), WriteError> {
+        if std::mem::take(&mut self.copy_synced) {
+            self.count_syncs(io)?;
         }
         Ok(())
     }
 
-    /// PostgreSQL failed the COPY: the Syncs that came behind its data are answered. Where time was up, or
-    /// somebody cancelled it, it had ignored them.
-    pub(super) fn copy_failed(&mut self, sqlstate: &str, io: &mut Io<'_>) {
-        let last = std::mem::replace(&mut self.copy_last, Came::Nothing);
-        let of_data = !matches!(
-            sqlstate,
-            sqlstate::QUERY_CANCELED | sqlstate::LOCK_NOT_AVAILABLE
-        );
-        let count = match last {
-            Came::Syncs(count) if of_data => count,
-            Came::Syncs(_) | Came::Data | Came::Nothing => 0,
+    fn count_syncs(&mut self, io: &mut Io<'_>) -> Result<(), WriteError> {
+        to_upstream::sync(io.upstream);
+        let nothing = self.names.fresh();
+        to_upstream::close(io.upstream, Target::Portal, nothing.as_str().as_bytes())?;
+        to_upstream::sync(io.upstream);
+        let segment = self.next_segment();
+        self.replies.push(Expected::Counting {
+            counting: Counting::Own,
+            segment,
+        });
+        Ok(())
+    }
+
+    /// ReadyForQuery while those of the Syncs among a COPY's data are counted: its segment, and whether the
+    /// client is told.
+    pub(super) fn counted(&mut self) -> Option<(u64, bool)> {
+        let Some(Expected::Counting { counting, segment }) = self.replies.head() else {
+            return None;
         };
-        for _ in 0..count {
-            self.skipping = false;
-            to_upstream::sync(io.upstream);
-            let segment = self.next_segment();
-            self.replies.push(Expected::Sync { segment });
+        let segment = *segment;
+        match counting {
+            Counting::Own => {
+                *counting = Counting::Theirs;
+                Some((segment, false))
+            }
+            Counting::Theirs => {
+                self.skipping = false;
+                self.uploads.open = false;
+                Some((segment, true))
+            }
+            Counting::Closed => {
+                self.replies.pop();
+                Some((segment, false))
+            }
         }
     }
 
@@ -141,7 +168,7 @@ impl Session {
         self.copy_in = false;
         self.copy_rest.clear();
         self.copy_tokens = None;
-        self.copy_fault = Some(why);
+        self.fault = Some(why);
         Ok(to_upstream::copy_fail(
             io.upstream,
             "its data cannot be read",

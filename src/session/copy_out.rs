@@ -4,7 +4,6 @@
 //! Deliberately absent: what is made of them (`plan::CopyEncoder`).
 
 use super::answers::unexpected;
-use super::copy_in::Came;
 use super::{Fatal, Io, Session, to_client};
 use crate::plan::CopyTokens;
 use crate::sql::tree::CopyDirection;
@@ -31,7 +30,6 @@ impl Session {
                 let utf8 = running.plan.copies_utf8();
                 self.copy_tokens = running.plan.copy_tokens().map(CopyTokens::decoder);
                 self.copy_in = true;
-                self.copy_last = Came::Nothing;
                 let encoding = self.confirmed.settings.encoding();
                 self.copy_encoding = Some(encoding).filter(|e| !e.is_same() && !utf8);
                 self.copy_rest.clear();

@@ -33,6 +33,7 @@ impl Session {
                         outputs: portal.prepared.plan.outputs().cloned(),
                         of: Some(Arc::clone(&portal.prepared)),
                     });
+                    self.flush_untold(io);
                     return Ok(Step::Continue);
                 }
                 if let Some((upstream, outputs)) = self.cursor(named.name) {
@@ -40,6 +41,7 @@ impl Session {
                     to_upstream::describe(io.upstream, Target::Portal, upstream)?;
                     let of = None;
                     self.replies.push(Expected::DescribePortal { outputs, of });
+                    self.flush_untold(io);
                     return Ok(Step::Continue);
                 }
                 missing_portal(named.name)
@@ -49,12 +51,13 @@ impl Session {
                 Ok(Some(prepared)) => {
                     self.waits_for = None;
                     self.describe_statement(&prepared, true, io)?;
+                    self.flush_untold(io);
                     return Ok(Step::Continue);
                 }
                 Err(refusal) => refusal,
             },
         };
-        self.refuse_extended(&refusal, "", io)?;
+        self.refuse_named(&refusal, io)?;
         Ok(Step::Continue)
     }
 

@@ -204,16 +204,6 @@ impl Session {
         self.running_head()
             .is_ok_and(|running| running.plan.copies_utf8())
     }
-
-    /// Tells the client of its encoding, where PostgreSQL would: before ReadyForQuery.
-    pub(super) fn report_encoding(&mut self, io: &mut Io<'_>) -> Result<(), Fatal> {
-        let encoding = self.confirmed.settings.encoding();
-        if encoding != self.reported {
-            self.reported = encoding;
-            to_client::parameter_status(io.client, "client_encoding", encoding.name())?;
-        }
-        Ok(())
-    }
 }
 
 fn count(n: usize) -> Result<[u8; 2], Refusal> {

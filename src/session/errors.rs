@@ -11,7 +11,6 @@ use crate::audit::Outcome;
 use crate::pg::sqlstate;
 use crate::plan::Refusal;
 use crate::sql::Pointer;
-use crate::wire::backend::TransactionStatus;
 use crate::wire::{Diagnostic, Report, backend};
 
 impl Session {
@@ -83,7 +82,7 @@ impl Session {
         (ordered, position): (bool, Option<usize>),
         io: &mut Io<'_>,
     ) -> Result<(), Fatal> {
-        match self.copy_fault.take() {
+        match self.fault.take() {
             None if ordered => {
                 let report = Report {
                     detail: Some(
@@ -119,21 +118,19 @@ impl Session {
         format!("{}-{}", self.who.session, self.decisions)
     }
 
-    /// The refusal as the client sees it, and its record.
-    pub(super) fn refusal(&mut self, refusal: &Refusal, text: &str) -> BytesMut {
-        let aborted = self.status == TransactionStatus::Failed
-            && self.replies.is_inert()
-            && refusal.sqlstate != sqlstate::SYNTAX_ERROR;
-        let aborted_refusal = Refusal::error(
-            sqlstate::IN_FAILED_TRANSACTION,
-            "current transaction is aborted, commands ignored until end of transaction block",
-        );
-        let refusal = if aborted { &aborted_refusal } else { refusal };
-        self.refusal_at_its_turn(refusal, text)
+    /// What the client is told in place of a refusal in an aborted transaction: PostgreSQL looks at that as soon
+    /// as it has read what the text says.
+    pub(super) fn in_aborted(refusal: &Refusal) -> Option<BytesMut> {
+        let first = [
+            sqlstate::SYNTAX_ERROR,
+            sqlstate::CHARACTER_NOT_IN_REPERTOIRE,
+            sqlstate::PROTOCOL_VIOLATION,
+        ];
+        (!first.contains(&refusal.sqlstate)).then(in_failed)
     }
 
-    /// The same where PostgreSQL comes to it only if no transaction is aborted.
-    pub(super) fn refusal_at_its_turn(&mut self, refusal: &Refusal, text: &str) -> BytesMut {
+    /// The refusal as the client sees it, and its record.
+    pub(super) fn refusal(&mut self, refusal: &Refusal, text: &str) -> BytesMut {
         if let Ok(ticket) = self.ticket(None) {
             ticket.finish(|record| {
                 record.decision = Outcome::Refuse;
@@ -174,6 +171,17 @@ impl Session {
         crate::wire::write::backend::diagnostic_fields(io.client, backend::ERROR, fields)?;
         Ok(())
     }
+}
+
+/// What an aborted transaction says to almost everything.
+pub(super) fn in_failed() -> BytesMut {
+    let mut out = BytesMut::new();
+    let report = Report::error(
+        sqlstate::IN_FAILED_TRANSACTION,
+        "current transaction is aborted, commands ignored until end of transaction block",
+    );
+    to_client::error(&mut out, &report);
+    out
 }
 
 pub(super) fn fields<'a>(diagnostic: &Diagnostic<'a>) -> Fields<'a> {

@@ -1,4 +1,4 @@
-//! Parse, Bind, Describe, Execute, Close: the extended query protocol of a restricted role.
+//! Parse, Execute, Close: the extended query protocol of a restricted role.
 //!
 //! What the client names lives upstream under names the proxy makes, each used once, so that no slip
 //! of bookkeeping can join a name to another statement's masks. Each Parse is followed by a Describe
@@ -6,16 +6,17 @@
 
 use std::sync::{Arc, Mutex, OnceLock};
 
+use bytes::BytesMut;
+
 use super::missing::{ident, missing_portal, outdated};
-use super::portals::{Formats, Portal};
 use super::prepared::{Prepared, Told};
 use super::replies::Expected;
 use super::{FAILING, Fatal, Io, Moment, Session, Step, planning, to_client, to_upstream};
 use crate::ident::Ident;
 use crate::pg::{Oid, sqlstate};
-use crate::plan::{Given, Plan, Refusal, Uploaded, stands_alone};
-use crate::sql::tree::Statement;
-use crate::wire::frontend::{Bind, Execute, Named, Parse, Target};
+use crate::plan::{Given, Plan, Refusal, stands_alone};
+use crate::sql::tree::{Statement, Transaction};
+use crate::wire::frontend::{Execute, Named, Parse, Target};
 use crate::wire::write::WriteError;
 
 /// Why a statement is prepared upstream.
@@ -34,11 +35,18 @@ impl Session {
         io: &mut Io<'_>,
     ) -> Result<Step, Fatal> {
         let types: Vec<Oid> = parse.types.iter().collect();
-        let planned = self
-            .statement_name(parse.name)
-            .and_then(|name| Ok((name, self.plan_one(parse.query, &types, at)?)));
+        let planned =
+            ident(parse.name).and_then(|name| Ok((name, self.plan_one(parse.query, &types, at)?)));
         match planned {
+            Ok((name, _)) if self.replies.may_prepare(&name) => Ok(Step::Later),
             Ok((name, (source, plan))) => {
+                if let Err(refusal) = self.may_be_new(&name) {
+                    // That is an error also where nothing but the end of a transaction may be prepared.
+                    let ends = ends_transaction(&source);
+                    let aborted = Self::in_aborted(&refusal).filter(|_| !ends);
+                    self.refuse_with(&refusal, "", aborted, io)?;
+                    return Ok(Step::Continue);
+                }
                 self.send_parse(
                     name,
                     plan,
@@ -61,22 +69,21 @@ impl Session {
         }
     }
 
-    /// The name of a new statement; only the unnamed one may exist already.
-    fn statement_name(&self, name: &[u8]) -> Result<Ident, Refusal> {
-        let name = ident(name)?;
+    /// May a statement of this name be made? Only the unnamed one may exist already.
+    fn may_be_new(&self, name: &Ident) -> Result<(), Refusal> {
         if self.speculative.prepared.len() >= crate::limits::STATEMENTS_PER_SESSION {
             return Err(Refusal::error(
                 sqlstate::PROGRAM_LIMIT_EXCEEDED,
                 "too many prepared statements",
             ));
         }
-        if !name.as_str().is_empty() && self.speculative.prepared.contains_key(&name) {
+        if !name.as_str().is_empty() && self.speculative.prepared.contains_key(name) {
             return Err(Refusal::error(
                 sqlstate::DUPLICATE_PREPARED_STATEMENT,
                 format!("prepared statement \"{name}\" already exists"),
             ));
         }
-        Ok(name)
+        Ok(())
     }
 
     fn plan_one(
@@ -219,115 +226,6 @@ impl Session {
         }
     }
 
-    pub(super) fn on_bind(
-        &mut self,
-        bind: &Bind<'_>,
-        at: &Moment<'_>,
-        io: &mut Io<'_>,
-    ) -> Result<Step, Fatal> {
-        let named = Some(bind.portal).filter(|name| !name.is_empty());
-        let taken = named.is_some_and(|name| {
-            self.portals.get(name).is_some()
-                || ident(name).is_ok_and(|name| self.speculative.cursors.contains_key(&name))
-        });
-        let portal = named.and_then(|name| self.portals.get(name));
-        if portal.is_some_and(|portal| self.replies.owes_end_of(portal.segment)) {
-            // Its transaction may be over by then.
-            return Ok(Step::Later);
-        }
-        let refusal = if taken {
-            let name = String::from_utf8_lossy(bind.portal);
-            Refusal::error(
-                sqlstate::DUPLICATE_CURSOR,
-                format!("cursor \"{name}\" already exists"),
-            )
-        } else if self.portals.len() >= crate::limits::STATEMENTS_PER_SESSION {
-            Refusal::error(sqlstate::PROGRAM_LIMIT_EXCEEDED, "too many portals")
-        } else {
-            match self.prepared(bind.statement, at, io)? {
-                Ok(Some(prepared)) => {
-                    self.waits_for = None;
-                    let uploaded = if prepared.plan.uploads().is_some() {
-                        let Some(uploaded) = self.read_for_bind(bind, &prepared, io)? else {
-                            return Ok(Step::Later);
-                        };
-                        Some(uploaded)
-                    } else {
-                        None
-                    };
-                    match self.send_bind(bind, prepared, uploaded.as_ref(), at, io)? {
-                        Ok(()) => return Ok(Step::Continue),
-                        Err(refusal) => refusal,
-                    }
-                }
-                Ok(None) => return Ok(Step::Later),
-                Err(refusal) if !at.last && planning::is_unknown_name(&refusal) => {
-                    return Ok(Step::Unknown);
-                }
-                Err(refusal) => refusal,
-            }
-        };
-        self.refuse_extended(&refusal, "", io)?;
-        Ok(Step::Continue)
-    }
-
-    fn send_bind(
-        &mut self,
-        bind: &Bind<'_>,
-        prepared: Arc<Prepared>,
-        uploaded: Option<&Uploaded>,
-        at: &Moment<'_>,
-        io: &mut Io<'_>,
-    ) -> Result<Result<(), Refusal>, WriteError> {
-        let qualified = |kind, text: &str| {
-            planning::qualified_name(kind, text, &self.role, at.snapshot, &self.speculative)
-        };
-        let bound = match prepared.bound(bind, uploaded, &qualified) {
-            Ok(bound) => bound,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        let told = match prepared.plan.with_values(&bind.values) {
-            Ok(told) => told,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        let formats = Formats::of(bind.result_formats.iter());
-        let upstream = if bind.portal.is_empty() {
-            Vec::new()
-        } else {
-            self.names.fresh().as_str().as_bytes().to_vec()
-        };
-        let statement = prepared.upstream.as_str().as_bytes();
-        match &bound {
-            None => to_upstream::bind_raw(io.upstream, &upstream, statement, bind.raw)?,
-            Some(bound) => to_upstream::bind(
-                io.upstream,
-                &upstream,
-                statement,
-                &bound.formats,
-                bound.values.iter().map(Option::as_deref),
-                formats.as_slice(),
-            )?,
-        }
-        let prepared = match told {
-            Some(plan) => {
-                let search_path = prepared.search_path.clone();
-                Arc::new(prepared.renewed(&Arc::new(plan), search_path))
-            }
-            None => prepared,
-        };
-        let portal = Portal {
-            upstream,
-            prepared,
-            formats,
-            segment: self.segment,
-            after: self.uploads.executed,
-            begun: OnceLock::new(),
-        };
-        self.portals.bind(bind.portal, portal);
-        self.replies.push(Expected::Bind);
-        Ok(Ok(()))
-    }
-
     pub(super) fn on_execute(
         &mut self,
         execute: &Execute<'_>,
@@ -362,12 +260,9 @@ impl Session {
                 self.assume(&plan);
                 let running = self.replies.boxed(running);
                 self.replies.push(Expected::Execute { running, portal });
-                if self.may_fail_to_tell() {
-                    // Nothing goes on until it has answered.
-                    to_upstream::flush(io.upstream);
-                }
+                self.flush_untold(io);
             }
-            Err(refusal) => self.refuse_extended(&refusal, "", io)?,
+            Err(refusal) => self.refuse_named(&refusal, io)?,
         }
         Ok(Step::Continue)
     }
@@ -396,7 +291,7 @@ impl Session {
             }
         }
         // Closing what does not exist is no error.
-        let mut reply = bytes::BytesMut::new();
+        let mut reply = BytesMut::new();
         to_client::close_complete(&mut reply);
         self.replies.push(Expected::Local(reply));
         Ok(Step::Continue)
@@ -410,6 +305,30 @@ impl Session {
         text: &str,
         io: &mut Io<'_>,
     ) -> Result<(), Fatal> {
+        let aborted = Self::in_aborted(refusal);
+        self.refuse_with(refusal, text, aborted, io)
+    }
+
+    /// The same of a message that names a statement or portal: PostgreSQL looks for that first.
+    pub(super) fn refuse_named(&mut self, refusal: &Refusal, io: &mut Io<'_>) -> Result<(), Fatal> {
+        let missing = [
+            sqlstate::INVALID_STATEMENT_NAME,
+            sqlstate::INVALID_CURSOR_NAME,
+        ];
+        let aborted = match refusal.sqlstate {
+            state if missing.contains(&state) => None,
+            _ => Self::in_aborted(refusal),
+        };
+        self.refuse_with(refusal, "", aborted, io)
+    }
+
+    pub(super) fn refuse_with(
+        &mut self,
+        refusal: &Refusal,
+        text: &str,
+        aborted: Option<BytesMut>,
+        io: &mut Io<'_>,
+    ) -> Result<(), Fatal> {
         let reply = self.refusal(refusal, text);
         self.close_doomed(io)?;
         self.waits_for = None;
@@ -418,9 +337,19 @@ impl Session {
         to_upstream::flush(io.upstream);
         self.replies.push(Expected::Refusal {
             reply,
+            aborted,
             simple: false,
         });
         self.skipping = true;
         Ok(())
     }
+}
+
+/// May it stand in an aborted transaction?
+fn ends_transaction(statement: &Statement) -> bool {
+    use Transaction::{Commit, Rollback, RollbackTo};
+    matches!(
+        statement,
+        Statement::Transaction(Commit(_) | Rollback(_) | RollbackTo(_))
+    )
 }

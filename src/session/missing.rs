@@ -1,4 +1,4 @@
-//! Names of the extended protocol that lead nowhere (any more), in PostgreSQL's words.
+//! Names of the extended protocol that lead nowhere (any more), or are taken, in PostgreSQL's words.
 
 use crate::ident::Ident;
 use crate::pg::sqlstate;
@@ -32,6 +32,13 @@ pub(super) fn missing_portal(name: &[u8]) -> Refusal {
         sqlstate::INVALID_CURSOR_NAME,
         format!("portal \"{name}\" does not exist"),
     )
+}
+
+/// A portal or cursor has this name already.
+pub(super) fn duplicate_portal(name: &[u8]) -> Refusal {
+    let name = String::from_utf8_lossy(name);
+    let message = format!("cursor \"{name}\" already exists");
+    Refusal::error(sqlstate::DUPLICATE_CURSOR, message)
 }
 
 /// The statement has to be prepared again.

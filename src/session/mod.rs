@@ -10,6 +10,7 @@
 
 mod answers;
 mod binary;
+mod bind;
 mod copy_in;
 mod copy_out;
 mod describe;
@@ -26,6 +27,7 @@ mod portals;
 mod prepared;
 mod renew;
 mod replies;
+mod reported;
 mod rows;
 mod settings;
 mod simple;
@@ -41,14 +43,16 @@ use std::time::Instant;
 use bytes::BytesMut;
 use foldhash::HashMap;
 
-use self::copy_in::Came;
 pub use self::observe::{Observer, Seen, Verdict};
 use self::parts::Parts;
 use self::planning::Names;
 use self::portals::Portals;
 use self::prepared::Prepared;
 use self::replies::{Expected, Replies};
+use self::reported::Reported;
+pub use self::reported::at_welcome;
 use self::rows::Latest;
+pub use self::settings::USUAL_PATH;
 pub use self::startup::{UpstreamStartup, is_reported, restricted, unrestricted};
 use self::transaction::State;
 use self::uploads::{Reading, Uploads};
@@ -142,12 +146,14 @@ pub struct Moment<'a> {
 
 /// How a session starts.
 pub struct Start {
-    /// Its default search path.
-    pub search_path: Vec<Ident>,
+    /// Its default search path, as it was written.
+    pub search_path: String,
     /// Its client's encoding.
     pub encoding: Encoding,
     /// Its login upstream.
     pub user: Ident,
+    /// PostgreSQL reports `search_path`.
+    pub reports_path: bool,
 }
 
 /// The conversation of one restricted role.
@@ -170,8 +176,7 @@ pub struct Session {
     portals: Portals,
     /// Up to the client's next Sync, its messages are discarded, as PostgreSQL does after an error.
     skipping: bool,
-    /// The encoding the client was last told that it has.
-    reported: Encoding,
+    reported: Reported,
     /// What the data of the running COPY is in, if it has to be converted.
     copy_encoding: Option<Encoding>,
     /// The begin of a character at the end of what came of it.
@@ -180,8 +185,8 @@ pub struct Session {
     copy_tokens: Option<CopyDecoder>,
     /// What makes the data of a COPY TO.
     copy_export: Option<Box<CopyEncoder>>,
-    /// Why the proxy failed it.
-    copy_fault: Option<Refusal>,
+    /// What the client is told in place of the next error: the proxy's own reason for it.
+    fault: Option<Refusal>,
     /// Upstream names of cursors that are to be closed there.
     doomed: Vec<Ident>,
     /// A statement was prepared anew, and what it returns has to be known before it is bound.
@@ -192,8 +197,9 @@ pub struct Session {
     parts: Parts,
     /// PostgreSQL waits for CopyData.
     copy_in: bool,
-    /// What came of it last.
-    copy_last: Came,
+    /// Syncs went on to it among its data. PostgreSQL ignores those that it reads while it copies, and
+    /// answers those that come behind what fails.
+    copy_synced: bool,
     /// The client was told of an error that PostgreSQL knows nothing of: what that answers up to the
     /// next ReadyForQuery is nobody's.
     unheard: bool,
@@ -202,6 +208,8 @@ pub struct Session {
     untold: Option<Fatal>,
     /// The Query that was sent last is of one statement, and ends no pipeline that no Sync has ended.
     alone: bool,
+    /// It is of statements that change nothing, and ends no such pipeline either.
+    reads: bool,
     /// PostgreSQL found that its catalog is not the snapshot's.
     moved: bool,
     /// What it described is not what was planned, so that the client was not told of it: an error has
@@ -223,8 +231,8 @@ pub struct Session {
 impl Session {
     /// A session that has just started.
     pub fn new(who: Arc<Who>, sink: Sink, start: Start) -> Self {
-        let encoding = start.encoding;
-        let state = State::new(start.search_path, encoding, start.user);
+        let state = State::new(&start.search_path, start.encoding, start.user);
+        let reported = Reported::new(&state.settings, start.reports_path);
         Self {
             role: Arc::from(who.role.as_str()),
             who,
@@ -240,20 +248,21 @@ impl Session {
             portals: Portals::default(),
             skipping: false,
             doomed: Vec::new(),
-            reported: encoding,
+            reported,
             copy_encoding: None,
             copy_rest: Vec::new(),
             copy_tokens: None,
             copy_export: None,
-            copy_fault: None,
+            fault: None,
             waits_for: None,
             uploads: Uploads::default(),
             parts: Parts::default(),
             copy_in: false,
-            copy_last: Came::Nothing,
+            copy_synced: false,
             unheard: false,
             untold: None,
             alone: false,
+            reads: false,
             moved: false,
             misfit: false,
             segment: 0,
@@ -268,9 +277,12 @@ impl Session {
 
     /// More client messages may be read now. Behind a COPY FROM not before PostgreSQL asks for the data
     /// or says that it will not: the data may be here already. While it copies always: it waits for more.
+    /// Behind data with Syncs among them not before it says how the copy ended, and how many of them it
+    /// answers.
     pub fn wants_client(&self) -> bool {
         self.copy_in
-            || (!self.replies.holds_for_copy()
+            || (!self.copy_synced
+                && !self.replies.holds_for_copy()
                 && self
                     .waits_for
                     .as_ref()
@@ -316,8 +328,7 @@ impl Session {
             return Ok(Step::Terminate);
         }
         if self.copy_in {
-            self.on_copy(message, io)?;
-            return Ok(Step::Continue);
+            return self.on_copy(message, io);
         }
         if self.skipping && !matches!(message, FrontendMessage::Sync) {
             self.uploads.reading = Reading::No;

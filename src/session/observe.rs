@@ -61,7 +61,7 @@ pub struct Observer {
 impl Observer {
     /// A session that has just started.
     pub fn new(who: Arc<Who>, sink: Sink, start: Start) -> Self {
-        let state = State::new(start.search_path, start.encoding, start.user);
+        let state = State::new(&start.search_path, start.encoding, start.user);
         Self {
             role: Arc::from(who.role.as_str()),
             who,

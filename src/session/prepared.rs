@@ -81,6 +81,19 @@ impl Prepared {
             .map(drop)
     }
 
+    /// What its description says is known, and can be said in any encoding.
+    pub(super) fn is_described_in_ascii(&self) -> bool {
+        let names = |rule: &OutputRule| rule.name.as_ref().is_none_or(|name| name.is_ascii());
+        let outputs = self.plan.outputs();
+        match self.shape.get() {
+            None => false,
+            Some(None) => true,
+            Some(Some(described)) => {
+                described.is_ascii() && outputs.is_none_or(|rules| rules.iter().all(names))
+            }
+        }
+    }
+
     fn remembered(&self) -> std::sync::MutexGuard<'_, Remembered> {
         self.remembered
             .lock()

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 
+use super::copy_in::Counting;
 use super::portals::Portal;
 use super::prepared::Prepared;
 use super::rows::Rows;
@@ -122,6 +123,8 @@ pub(super) enum Expected {
     /// A fixed failing statement: its error is replaced by the refusal it stands for.
     Refusal {
         reply: BytesMut,
+        /// What it is in an aborted transaction, if that is something else.
+        aborted: Option<BytesMut>,
         /// Sent as a Query: what follows is not skipped.
         simple: bool,
     },
@@ -129,6 +132,8 @@ pub(super) enum Expected {
     Ready { segment: u64 },
     /// ReadyForQuery of a Sync.
     Sync { segment: u64 },
+    /// ReadyForQuery of Syncs of unknown number.
+    Counting { counting: Counting, segment: u64 },
     /// ParseComplete
     Parse {
         name: Ident,
@@ -151,7 +156,10 @@ pub(super) enum Expected {
         of: Option<Arc<Prepared>>,
     },
     /// BindComplete
-    Bind,
+    Bind {
+        /// The portal it makes, if there is one of its name, and its name: PostgreSQL says whether there is.
+        instead: Option<Box<(Vec<u8>, Portal)>>,
+    },
     /// Rows, then CommandComplete, PortalSuspended or EmptyQueryResponse
     Execute {
         running: Box<Running>,
@@ -225,11 +233,6 @@ impl Replies {
         }
     }
 
-    /// Nothing is in flight that could change the session's state, if it succeeds.
-    pub(super) fn is_inert(&self) -> bool {
-        self.effects == 0
-    }
-
     /// A whole segment is sent whose effects are not known yet: planning beyond it would be against
     /// a guess. `dirty`: some are known, and what follows in the segment may still undo them.
     pub(super) fn unsettled(&self, dirty: bool) -> bool {
@@ -241,15 +244,24 @@ impl Replies {
     }
 
     /// After an error in the extended protocol PostgreSQL answers nothing until Sync. True if that
-    /// Sync was already sent.
+    /// Sync was already sent. (Where Syncs are counted, that tells whether.)
     pub(super) fn skip_to_sync(&mut self) -> bool {
         while let Some(expected) = self.queue.front() {
-            if matches!(expected, Expected::Sync { .. }) {
-                return true;
+            match expected {
+                Expected::Sync { .. } => return true,
+                Expected::Counting { .. } => return false,
+                _ => drop(self.pop()),
             }
-            drop(self.pop());
         }
         false
+    }
+
+    /// In a segment that is not over a statement of this name is prepared, if all goes well there.
+    pub(super) fn may_prepare(&self, statement: &Ident) -> bool {
+        let last =
+            (self.queue.iter()).rposition(|expected| matches!(expected, Expected::Sync { .. }));
+        let mut before = self.queue.range(..last.unwrap_or(0));
+        before.any(|expected| matches!(expected, Expected::Parse { name, .. } if name == statement))
     }
 
     /// ReadyForQuery of this segment, or of a later one, is still to come.
@@ -257,7 +269,8 @@ impl Replies {
         self.queue.iter().any(|expected| match expected {
             Expected::Query { segment: end, .. }
             | Expected::Ready { segment: end }
-            | Expected::Sync { segment: end } => *end >= segment,
+            | Expected::Sync { segment: end }
+            | Expected::Counting { segment: end, .. } => *end >= segment,
             _ => false,
         })
     }
@@ -272,14 +285,18 @@ impl Replies {
             })
     }
 
-    /// The rest of a client's Query waits for what was sent.
+    /// The rest of a client's Query waits for what was sent, or what comes behind a COPY for whether it is
+    /// skipped, or behind a Bind for which portal has its name.
     pub(super) fn holds_for_rest(&self) -> bool {
         matches!(
             self.queue.back(),
-            Some(Expected::Query {
-                behind: Behind::More,
-                ..
-            })
+            Some(
+                Expected::Query {
+                    behind: Behind::More,
+                    ..
+                } | Expected::Counting { .. }
+                    | Expected::Bind { instead: Some(_) }
+            )
         )
     }
 
@@ -290,9 +307,20 @@ impl Replies {
         self.any_last(Running::holds_for_copy)
     }
 
-    /// The last that was sent may return something.
+    /// Something of the last that was sent may go to the client, beyond ASCII.
     pub(super) fn may_return(&self) -> bool {
-        self.any_last(Running::returns)
+        match self.queue.back() {
+            Some(
+                Expected::DescribeStatement {
+                    prepared: of,
+                    visible: true,
+                    ..
+                }
+                | Expected::DescribePortal { of: Some(of), .. },
+            ) => !of.is_described_in_ascii(),
+            Some(Expected::DescribePortal { outputs, of: None }) => outputs.is_some(),
+            _ => self.any_last(Running::returns),
+        }
     }
 
     /// Is one of the last that were sent like this?
@@ -340,9 +368,10 @@ impl Replies {
                 Expected::Refusal { .. }
                 | Expected::Ready { .. }
                 | Expected::Sync { .. }
+                | Expected::Counting { .. }
                 | Expected::DescribeStatement { .. }
                 | Expected::DescribePortal { .. }
-                | Expected::Bind
+                | Expected::Bind { .. }
                 | Expected::Close { .. }
                 | Expected::Read(_)
                 | Expected::Local(_) => {}
@@ -359,10 +388,11 @@ impl Expected {
             Self::Refusal { .. }
             | Self::Ready { .. }
             | Self::Sync { .. }
+            | Self::Counting { .. }
             | Self::Parse { .. }
             | Self::DescribeStatement { .. }
             | Self::DescribePortal { .. }
-            | Self::Bind
+            | Self::Bind { .. }
             | Self::Close { .. }
             | Self::Read(_)
             | Self::Local(_) => 0,
@@ -379,11 +409,11 @@ mod tests {
     #[test]
     fn an_error_skips_to_the_next_sync_and_no_further() {
         let mut replies = Replies::default();
-        replies.push(Expected::Bind);
+        replies.push(Expected::Bind { instead: None });
         replies.push(Expected::Local(BytesMut::from("gone")));
         replies.push(Expected::Ready { segment: 1 });
         replies.push(Expected::Sync { segment: 2 });
-        replies.push(Expected::Bind);
+        replies.push(Expected::Bind { instead: None });
         assert!(replies.skip_to_sync());
         assert!(matches!(
             replies.head(),
@@ -398,7 +428,7 @@ mod tests {
     fn own_replies_wait_for_their_turn() {
         let mut replies = Replies::default();
         let mut out = BytesMut::new();
-        replies.push(Expected::Bind);
+        replies.push(Expected::Bind { instead: None });
         replies.push(Expected::Local(BytesMut::from("a")));
         replies.push(Expected::Local(BytesMut::from("b")));
         replies.locals(&mut out);

@@ -6,9 +6,12 @@
 
 use std::sync::Arc;
 
-use crate::catalog::SearchPath;
+use crate::catalog::{SearchPath, split_search_path};
 use crate::ident::Ident;
 use crate::pg::encoding::Encoding;
+
+/// The search path of a session for which nothing else is configured.
+pub const USUAL_PATH: &str = "\"$user\", public";
 
 /// The search path's elements as written; `$user` stands for the session's user.
 pub(crate) type Elements = Vec<Ident>;
@@ -137,9 +140,10 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// A session that starts with these defaults, acting as `user` upstream.
-    pub(crate) fn new(path: Elements, encoding: Encoding, user: Ident) -> Self {
+    pub(crate) fn new(path: &str, encoding: Encoding, user: Ident) -> Self {
+        let elements = split_search_path(path).unwrap_or_default();
         Self {
-            path: Setting::new(Path::new(&path, None, &user)),
+            path: Setting::new(Path::new(&elements, Some(path), &user)),
             user,
             encoding: Setting::new(encoding),
         }
@@ -249,11 +253,7 @@ mod tests {
     }
 
     fn settings() -> Settings {
-        Settings::new(
-            path(&["$user", "public"]),
-            Encoding::utf8(),
-            Ident::exact("bob"),
-        )
+        Settings::new("\"$user\", public", Encoding::utf8(), Ident::exact("bob"))
     }
 
     #[test]

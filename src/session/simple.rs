@@ -155,7 +155,7 @@ impl Session {
             at.plans.keep(&self.key, &shaped, &looked, &only.plan);
         }
         let behind = refused.map_or(Behind::Nothing, |refusal| {
-            Behind::Refused(self.refusal_at_its_turn(&refusal, &text))
+            Behind::Refused(self.refusal(&refusal, &text))
         });
         self.send_query(&plans, behind, at, io)?;
         Ok(Step::Continue)
@@ -380,6 +380,8 @@ impl Session {
         let segment = self.next_segment();
         let refused = matches!(behind, Behind::Refused(_));
         self.alone = running.len() == 1 && !refused && !self.uploads.open;
+        let reads = |running: &Running| running.plan.facts().reads && !running.has_effect();
+        self.reads = !self.uploads.open && running.iter().all(reads);
         self.replies.push(Expected::Query {
             running,
             behind,
@@ -417,6 +419,7 @@ impl Session {
         io: &mut Io<'_>,
     ) -> Result<(), Fatal> {
         let reply = self.refusal(refusal, text);
+        let aborted = Self::in_aborted(refusal);
         self.close_doomed(io)?;
         // What a pipeline without Sync has done so far ends with it.
         let idle = self.replies.is_empty() && self.status == TransactionStatus::Idle;
@@ -429,6 +432,7 @@ impl Session {
         let segment = self.next_segment();
         self.replies.push(Expected::Refusal {
             reply,
+            aborted,
             simple: true,
         });
         self.replies.push(Expected::Ready { segment });

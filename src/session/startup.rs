@@ -5,7 +5,6 @@
 //! A restricted role's are pinned where they could change what a statement means, and limited to an
 //! allow-list elsewhere. Deliberately absent: the user and password (`client`), and sockets.
 
-use super::settings::Elements;
 use crate::analyze::kept_name;
 use crate::catalog::allow::unheeded;
 use crate::catalog::split_search_path;
@@ -37,11 +36,10 @@ fn allowed(name: &str) -> bool {
         )
 }
 
-/// Settings PostgreSQL reports and a restricted client may know. `search_path` (reported since 18)
-/// is the pin, not the client's.
-const REPORTED: [&str; 13] = [
+/// Settings PostgreSQL reports and a restricted client may know. `client_encoding` and `search_path` (reported
+/// since 18) are pins, not the client's.
+const REPORTED: [&str; 12] = [
     "application_name",
-    "client_encoding",
     "datestyle",
     "default_transaction_read_only",
     "in_hot_standby",
@@ -59,8 +57,8 @@ const REPORTED: [&str; 13] = [
 pub struct UpstreamStartup {
     /// Startup parameters besides user and database, in order.
     pub parameters: Vec<(String, String)>,
-    /// The client's own search path, when it named one: for restricted sessions only.
-    pub search_path: Option<Vec<crate::ident::Ident>>,
+    /// The client's own search path, as it wrote it, when it named one: for restricted sessions only.
+    pub search_path: Option<String>,
     /// The client's encoding: for restricted sessions only.
     pub client_encoding: Encoding,
 }
@@ -122,7 +120,7 @@ pub fn restricted(
 
 /// Settings the proxy keeps itself.
 struct Own<'a> {
-    search_path: Option<Elements>,
+    search_path: Option<String>,
     encoding: Encoding,
     custom: &'a [SettingPattern],
 }
@@ -136,7 +134,8 @@ fn setting(
     let lower = name.to_ascii_lowercase();
     match lower.as_str() {
         "search_path" => {
-            own.search_path = Some(split_search_path(&value).ok_or_else(|| invalid(&lower))?);
+            split_search_path(&value).ok_or_else(|| invalid(&lower))?;
+            own.search_path = Some(value);
         }
         // Some clients say the empty name for the default.
         "client_encoding" if value.is_empty() => {}
@@ -276,13 +275,7 @@ mod tests {
             r"-c search_path=crm,\ public  --statement-timeout=5s -cDateStyle=ISO",
         )]))
         .unwrap();
-        let path: Vec<_> = s
-            .search_path
-            .unwrap()
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        assert_eq!(path, ["crm", "public"]);
+        assert_eq!(s.search_path.unwrap(), "crm, public");
         assert!(
             s.parameters
                 .contains(&("statement_timeout".into(), "5s".into()))
@@ -352,7 +345,8 @@ mod tests {
     }
 
     #[test]
-    fn the_pinned_search_path_is_not_reported() {
-        assert!(is_reported("TimeZone") && !is_reported("search_path"));
+    fn pins_are_not_reported() {
+        assert!(is_reported("TimeZone"));
+        assert!(!is_reported("search_path") && !is_reported("client_encoding"));
     }
 }

@@ -7,7 +7,7 @@
 
 use foldhash::HashMap;
 
-use super::settings::{Elements, Settings};
+use super::settings::Settings;
 use super::temp::Temp;
 use crate::ident::Ident;
 use crate::pg::encoding::Encoding;
@@ -48,8 +48,13 @@ impl State {
         cursors.any(|cursor| cursor.hold && cursor.plan.facts().ordered)
     }
 
+    /// An error aborted the transaction block.
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.aborted
+    }
+
     /// A session that starts with these settings, acting as `user` upstream.
-    pub(crate) fn new(search_path: Elements, encoding: Encoding, user: Ident) -> Self {
+    pub(crate) fn new(search_path: &str, encoding: Encoding, user: Ident) -> Self {
         Self {
             settings: Settings::new(search_path, encoding, user),
             temp: Temp::default(),
@@ -206,8 +211,7 @@ mod tests {
     use crate::wire::backend::TransactionStatus;
 
     fn state() -> State {
-        let path = vec![Ident::exact("public")];
-        State::new(path, Encoding::utf8(), Ident::exact("u"))
+        State::new("public", Encoding::utf8(), Ident::exact("u"))
     }
 
     fn set(name: &str) -> Effect {

@@ -4,8 +4,9 @@
 //! PostgreSQL knows of none and goes on. What it still says of the statement is passed over; then it is
 //! made to fail too, before anything else reaches it: nothing is sent behind a statement that may come to this
 //! (`wants_client`). A Query of one statement that may change something is sent without what would commit it,
-//! and that follows when all is told. Of several, PostgreSQL may have committed something by then, and the
-//! session ends: only that leaves no doubt.
+//! and that follows when all is told. Of several, those behind it are run in vain: in a transaction block,
+//! which fails with it, or if none of them changes anything. Otherwise PostgreSQL may have committed something
+//! by then, and the session ends: only that leaves no doubt.
 
 use std::time::Instant;
 
@@ -17,7 +18,7 @@ use super::transaction::State;
 use super::{FAILING, Fatal, Io, Session, to_client, to_upstream};
 use crate::audit::Outcome;
 use crate::wire::backend::{self, TransactionStatus};
-use crate::wire::{Report, frame};
+use crate::wire::{Report, WriteError, frame};
 
 impl Session {
     /// Something was sent whose result may have a character that the client's encoding lacks.
@@ -25,6 +26,13 @@ impl Session {
         let encodings = [&self.confirmed, &self.speculative].map(|state| state.settings.encoding());
         encodings.iter().any(|encoding| !encoding.is_same())
             && (self.untold.is_some() || self.replies.may_return())
+    }
+
+    /// Such a thing was sent last: nothing goes on until it is answered.
+    pub(super) fn flush_untold(&self, io: &mut Io<'_>) {
+        if self.may_fail_to_tell() {
+            to_upstream::flush(io.upstream);
+        }
     }
 
     /// May a Query of this statement alone fail here when PostgreSQL is done with it, and have changed
@@ -57,12 +65,19 @@ impl Session {
 
     /// What is at the head cannot be told to the client.
     pub(super) fn cannot_tell(&mut self, why: Fatal, io: &mut Io<'_>) -> Result<(), Fatal> {
-        if ![unwritable(), unknown_binary()].contains(&why) || self.replies.len() != 1 {
+        if ![unwritable(), unknown_binary()].contains(&why) || self.replies.len() > 1 {
             return Err(why);
         }
-        let in_block = self.status == TransactionStatus::InTransaction;
-        let alone = self.alone;
+        let in_block = self.confirmed.block;
+        let (alone, reads) = (self.alone, self.reads);
         let undone = match self.replies.head() {
+            // It was a Describe.
+            None => {
+                self.fail_pipeline(io)?;
+                to_client::error(io.client, &Report::error(why.sqlstate, why.message));
+                self.failed = true;
+                return Ok(());
+            }
             Some(Expected::Query {
                 running,
                 failed: false,
@@ -70,10 +85,11 @@ impl Session {
                 ..
             }) => {
                 let held = *sent == Sent::Held;
-                let undone = running.front().is_some_and(|only| {
-                    let undone = in_block || held || only.plan.facts().reads;
-                    alone && undone && !only.has_effect()
-                });
+                // Where a cursor stands is no part of a transaction.
+                let moves = |r: &Running| ["FETCH", "MOVE"].contains(&r.plan.facts().kind);
+                let undone = (in_block || reads || alone && held)
+                    && !running.iter().any(Running::has_effect)
+                    && !running.iter().skip(1).any(moves);
                 if undone && held {
                     *sent = Sent::Bound;
                     to_upstream::parse(io.upstream, b"", FAILING, &[])?;
@@ -82,14 +98,7 @@ impl Session {
                 undone
             }
             Some(Expected::Execute { running, .. }) if !running.has_effect() => {
-                // PostgreSQL comes to this before it comes to the Sync that would commit.
-                to_upstream::parse(io.upstream, b"", FAILING, &[])?;
-                to_upstream::flush(io.upstream);
-                self.replies.push(Expected::Refusal {
-                    reply: bytes::BytesMut::new(),
-                    simple: false,
-                });
-                self.skipping = true;
+                self.fail_pipeline(io)?;
                 true
             }
             _ => false,
@@ -104,13 +113,39 @@ impl Session {
         Ok(())
     }
 
-    /// Is a message nobody's, because its statement failed here?
-    pub(super) fn is_untold(&mut self, tag: u8, now: Instant) -> Result<bool, Fatal> {
+    /// PostgreSQL comes to this before it comes to the Sync that would commit.
+    fn fail_pipeline(&mut self, io: &mut Io<'_>) -> Result<(), WriteError> {
+        to_upstream::parse(io.upstream, b"", FAILING, &[])?;
+        to_upstream::flush(io.upstream);
+        self.replies.push(Expected::Refusal {
+            reply: bytes::BytesMut::new(),
+            aborted: None,
+            simple: false,
+        });
+        self.skipping = true;
+        Ok(())
+    }
+
+    /// Is a message nobody's, because its statement failed here, or one before it?
+    pub(super) fn is_untold(
+        &mut self,
+        tag: u8,
+        now: Instant,
+        io: &mut Io<'_>,
+    ) -> Result<bool, Fatal> {
         let Some(why) = self.untold else {
             return Ok(false);
         };
         match tag {
-            backend::COPY_DATA | backend::COPY_DONE => Ok(true),
+            backend::ROW_DESCRIPTION
+            | backend::NOTICE
+            | backend::COPY_OUT
+            | backend::COPY_DATA
+            | backend::COPY_DONE => Ok(true),
+            backend::COPY_IN => {
+                to_upstream::copy_fail(io.upstream, "a statement before it failed")?;
+                Ok(true)
+            }
             backend::COMMAND_COMPLETE | backend::PORTAL_SUSPENDED => {
                 let running = self.running_head()?;
                 running.finish(Outcome::Error, Some(why.sqlstate), now);
@@ -136,6 +171,7 @@ impl Session {
         to_upstream::query(io.upstream, FAILING)?;
         self.replies.push(Expected::Refusal {
             reply: bytes::BytesMut::new(),
+            aborted: None,
             simple: true,
         });
         self.replies.push(Expected::Ready { segment });

@@ -113,7 +113,7 @@ pub struct Bind<'a> {
     pub portal: &'a [u8],
     /// The statement's name.
     pub statement: &'a [u8],
-    /// Formats of the values: none, one, or one each.
+    /// Formats of the values: none, one, or one each, if it is right (`Formats::fits`).
     pub formats: Formats<'a>,
     /// The parameters.
     pub values: Values<'a>,
@@ -132,9 +132,6 @@ impl<'a> Bind<'a> {
         let raw = r.rest();
         let formats = Formats::read(&mut r)?;
         let values = Values::read(&mut r)?;
-        if !formats.fits(values.len()) {
-            return Err(Malformed::Count);
-        }
         let result_formats = Formats::read(&mut r)?;
         r.end()?;
         Ok(Self {

@@ -138,15 +138,18 @@ fn what_is_written_is_what_is_read() {
 
 #[test]
 fn counts_and_codes_have_to_agree() {
-    // Two formats for one value; a format that does not exist; a negative length.
+    // A format that does not exist; a negative length.
     for body in [
-        &b"\0\0\0\x02\0\0\0\0\0\x01\0\0\0\x01x\0\0"[..],
-        b"\0\0\0\x01\0\x02\0\x01\0\0\0\x01x\0\0",
+        &b"\0\0\0\x01\0\x02\0\x01\0\0\0\x01x\0\0"[..],
         b"\0\0\0\0\0\x01\xff\xff\xff\xfe\0\0",
     ] {
         assert!(frontend::Bind::read(body).is_err());
     }
     assert!(frontend::Bind::read(b"\0\0\0\x01\0\x01\0\x01\0\0\0\x01x\0\0").is_ok());
+    // Two formats for one value can be read: there are errors that come before that one.
+    let two = b"\0\0\0\x02\0\0\0\0\0\x01\0\0\0\x01x\0\0";
+    let two = frontend::Bind::read(two).unwrap();
+    assert!(!two.formats.fits(two.values.len()));
 }
 
 #[test]

@@ -9,8 +9,9 @@ use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
+use super::client::Client as Wire;
 use super::pooled::{DATABASE, client, lending, restricted, started, value};
-use super::stage::{Stage, code, options};
+use super::stage::{PASSWORD, Stage, code, options};
 
 /// What the server itself works with, whatever the client sees.
 const SHOWN: &str = "SELECT setting FROM pg_settings WHERE name = 'work_mem'";
@@ -410,4 +411,70 @@ async fn too_many_custom_settings_keep_their_connection() {
     b.batch_execute("COMMIT").await.unwrap();
     let left = "SELECT current_setting('request.n256', true)";
     assert_eq!(value(&b, left).await, "NULL");
+}
+
+/// What a client was told of a setting since it was last asked.
+fn reported(client: &mut Wire, setting: &str) -> Vec<String> {
+    let received = client.take_received();
+    let mut rest: &[u8] = &received;
+    let mut values = Vec::new();
+    while let Some((kind, after)) = rest.split_first() {
+        let length = i32::from_be_bytes(*after.first_chunk().unwrap());
+        let (frame, next) = after.split_at(usize::try_from(length).unwrap());
+        let body = String::from_utf8_lossy(&frame[4..]);
+        let mut fields = body.split('\0');
+        if *kind == b'S' && fields.next() == Some(setting) {
+            values.push(fields.next().unwrap().to_owned());
+        }
+        rest = next;
+    }
+    values
+}
+
+/// Since version 18; before it nobody is told.
+#[test]
+fn the_path_is_reported_as_postgresql_reports_it() {
+    let stage = Stage::shared();
+    let lent = lending(2);
+    for start in [
+        &[][..],
+        &[("options", "-c search_path=c,public")],
+        &[("options", "-c client_encoding=latin1 -c search_path=C")],
+    ] {
+        let heard = |addr, user| {
+            let mut client = Wire::connect_with(addr, user, PASSWORD, "stage", start).unwrap();
+            let mut heard = vec![reported(&mut client, "search_path")];
+            for sql in [
+                "SELECT 1",
+                "SET search_path = public, a",
+                "SET search_path = public, a",
+                "BEGIN; SET LOCAL search_path = x; SELECT 1",
+                "SAVEPOINT s; SET search_path TO y",
+                "ROLLBACK TO s",
+                "SELECT 1/0",
+                "ROLLBACK",
+                "SELECT set_config('search_path', 'a,b', false)",
+                "SET search_path = '\u{e9}'",
+                "SET search_path = z; SELECT 1/0",
+                "RESET search_path",
+                "SET search_path = ''",
+                "DISCARD ALL",
+            ] {
+                let latin1 = start.iter().any(|(_, v)| v.contains("latin1"));
+                let byte = |c| u8::try_from(c).unwrap();
+                let sql: Vec<u8> = if latin1 {
+                    sql.chars().map(byte).collect()
+                } else {
+                    sql.into()
+                };
+                client.send(b'Q', &[&sql[..], b"\0"].concat());
+                client.until_ready();
+                heard.push(reported(&mut client, "search_path"));
+            }
+            heard
+        };
+        let direct = heard(stage.cluster.address(), "stage_login");
+        assert_eq!(heard(stage.addr, "support"), direct, "{start:?}");
+        assert_eq!(heard(lent.addr, "support"), direct, "{start:?}, lent");
+    }
 }

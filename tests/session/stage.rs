@@ -47,7 +47,7 @@ roles:
   watched: {match: {login: watched}, kind: service, mode: observe}
 treat:
   class: {email: {app: clear, support: mask(email), watched: mask(email)}}
-write: {support: {public.sink: all, public.leases: all, public.parents: all, public.children: all, public.inbox: all, public.posts: all, public.halls: all}}
+write: {support: {public.sink: all, public.stopped: all, public.leases: all, public.parents: all, public.children: all, public.inbox: all, public.posts: all, public.halls: all}}
 ";
 
 const SCHEMA: &str = "
@@ -60,6 +60,9 @@ CREATE TABLE people (id int PRIMARY KEY, email text, city text);
 INSERT INTO people VALUES
   (1, 'ada@example.com', 'Lund'), (2, 'grace@example.com', 'Paris'), (3, NULL, 'Lund');
 CREATE TABLE sink (id int, note text);
+CREATE TABLE stopped (id int, note text);
+CREATE FUNCTION stop() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
+CREATE TRIGGER stop BEFORE INSERT ON stopped EXECUTE FUNCTION stop();
 CREATE TABLE wide (x text, email text, city text);
 INSERT INTO wide SELECT 'x', email, city FROM people;
 CREATE TABLE towns (id int, email text, city text);

@@ -101,7 +101,13 @@ pub(super) fn agree(conversations: &[&[Sent<'_>]]) {
         });
         let [(_, expected), rest @ ..] = &mut heard;
         for (name, heard) in rest {
-            assert_eq!(heard, expected, "{name}, {writes:?}");
+            for ((heard, expected), sent) in heard.iter().zip(&*expected).zip(conversations) {
+                let show = |(kind, body): &Sent<'_>| {
+                    format!("{} {}", char::from(*kind), body.escape_ascii())
+                };
+                let sent: Vec<_> = sent.iter().map(show).collect();
+                assert_eq!(heard, expected, "{name}, {writes:?}, {sent:#?}");
+            }
         }
     }
 }
@@ -221,6 +227,23 @@ fn what_depends_on_an_answer_may_come_before_it() {
             (b'Q', b"SET search_path = c\0"),
             (b'Q', b"SHOW search_path\0"),
         ],
+    ]);
+}
+
+/// A statement that a connection has already is not made again, and yet fails where it could not be made.
+#[test]
+fn what_is_there_already_cannot_be_prepared_in_an_aborted_transaction() {
+    let parse: Sent<'_> = (b'P', b"s\0SELECT 1\0\0\0");
+    let close: Sent<'_> = (b'C', b"Ss\0");
+    let (begin, fails): (Sent<'_>, Sent<'_>) = ((b'Q', b"BEGIN\0"), (b'Q', b"SELECT 1/0\0"));
+    let back: Sent<'_> = (b'P', b"s\0ROLLBACK\0\0\0");
+    let (bind, run): (Sent<'_>, Sent<'_>) = ((b'B', b"\0s\0\0\0\0\0\0\0"), (b'E', b"\0\0\0\0\0"));
+    agree(&[
+        &[parse, SYNC, close, SYNC, back, SYNC, close, SYNC],
+        &[begin, parse, SYNC, close, SYNC, fails, parse, SYNC],
+        &[parse, SYNC],
+        &[back, bind, run, SYNC, close, SYNC],
+        &[parse, close, parse, bind, run, SYNC],
     ]);
 }
 

@@ -51,7 +51,10 @@ impl Link {
                 backend::COPY_IN => {
                     let begins = self.expected.copy_begins();
                     self.copying = !begins.ended;
+                    // A Sync that it ignores closed nothing.
+                    self.open |= self.copying && !self.expected.is_query();
                     self.synced = begins.synced;
+                    self.ahead = false;
                     walk.pass(total);
                 }
                 _ => walk.pass(total),
@@ -77,10 +80,14 @@ impl Link {
         let (total, body) = (frame.len(), body(frame));
         match tag {
             backend::READY => {
-                self.ready(body, known)?;
-                walk.pass(total);
+                if self.ready(body, known)? {
+                    walk.pass(total);
+                } else {
+                    walk.replace(total, out);
+                }
             }
             backend::COMMAND_COMPLETE => {
+                self.synced = false;
                 if matches!(body, b"DISCARD ALL\0" | b"DEALLOCATE ALL\0") {
                     known.clear();
                     self.names.clear();
@@ -95,17 +102,13 @@ impl Link {
                 self.setting(name, value);
                 walk.pass(total);
             }
+            backend::ERROR if self.expected.takes_skips() => {
+                self.fails();
+                walk.replace(total, out);
+            }
             backend::ERROR => {
                 self.told = true;
-                // PostgreSQL discards the rest of the data, up to a Sync if the COPY was executed. One
-                // that was sent among them: did it come before the error, or after?
-                if self.copying && self.synced {
-                    self.note(Residue::UNSEEN);
-                    self.loose = true;
-                }
-                self.copying = false;
-                self.skipping = self.expected.fails();
-                self.open |= self.skipping;
+                self.fails();
                 match self.in_clients_words(body) {
                     Some(body) => {
                         walk.replace(total, out);
@@ -125,7 +128,14 @@ impl Link {
                     {
                         walk.replace(total, out);
                     }
-                    (backend::PARSE_COMPLETE, Due::Parsed(..) | Due::Passed | Due::Doomed)
+                    (backend::CLOSE_COMPLETE, Due::Counted { .. }) => {
+                        self.counted();
+                        walk.replace(total, out);
+                    }
+                    (
+                        backend::PARSE_COMPLETE,
+                        Due::Parsed(..) | Due::Here(_) | Due::Passed | Due::Doomed,
+                    )
                     | (backend::CLOSE_COMPLETE, Due::Closed(..) | Due::PortalClosed) => {
                         walk.pass(total);
                     }
@@ -140,14 +150,15 @@ impl Link {
         Ok(())
     }
 
-    /// The end of a segment. What of it was not answered was skipped after an error.
-    fn ready(&mut self, status: &[u8], known: &mut Known) -> Result<(), LinkError> {
+    /// The end of a segment; true if the client is told. What of it was not answered was skipped after an
+    /// error.
+    fn ready(&mut self, status: &[u8], known: &mut Known) -> Result<bool, LinkError> {
+        let counted = self.is_counted();
         let mut skipped = Vec::new();
-        loop {
+        while counted.is_none() {
             match self.expected.pop() {
                 Some(Due::Query | Due::Sync) => break,
                 Some(due) => skipped.push(due),
-                None if self.loose => break,
                 None => return Err(LinkError::Server),
             }
         }
@@ -160,11 +171,12 @@ impl Link {
         self.in_transaction = status != b"I";
         self.failed = status == b"E";
         self.told = false;
+        self.ahead = false;
         if !self.in_transaction {
             self.altered = !self.found.is_none();
             self.transactions = self.transactions.wrapping_add(1);
         }
-        Ok(())
+        Ok(counted.unwrap_or(true))
     }
 
     /// What was sent was skipped.
@@ -197,6 +209,8 @@ impl Link {
             | Due::CopyEnd
             | Due::Doomed
             | Due::Reached
+            | Due::Counted { .. }
+            | Due::Skips
             | Due::Query
             | Due::Sync => {}
         }

@@ -73,6 +73,9 @@ impl Link {
             tag,
             frontend::PARSE | frontend::BIND | frontend::DESCRIBE | frontend::CLOSE
         );
+        if !self.is_settled(tag, walk, out) {
+            return Ok(false);
+        }
         if named && self.drops {
             if self.later() {
                 return Ok(false);
@@ -120,16 +123,7 @@ impl Link {
                 let Some(body) = whole else { return Ok(false) };
                 return self.named(tag, body, total, walk, at, out);
             }
-            frontend::SYNC => {
-                self.open = false;
-                self.skipping = false;
-                // In a COPY it means nothing, and nothing answers it.
-                if self.copying {
-                    self.synced = true;
-                } else {
-                    self.expected.push(Due::Sync);
-                }
-            }
+            frontend::SYNC => self.synced(),
             frontend::FUNCTION_CALL => {
                 let Some(oid) = rest.get(HEADER_BYTES..).and_then(<[u8]>::first_chunk) else {
                     return missing(whole);
@@ -142,13 +136,11 @@ impl Link {
                 self.expected.push(Due::Query);
             }
             frontend::COPY_DONE | frontend::COPY_FAIL => {
-                if self.copying {
-                    self.copying = false;
-                } else if self.open || !self.expected.is_empty() {
-                    self.expected.push(Due::CopyEnd);
-                }
+                walk.pass(total);
+                self.copy_ends(walk, out);
+                return Ok(true);
             }
-            frontend::COPY_DATA => {}
+            frontend::COPY_DATA => self.ahead |= self.open && !self.copying,
             _ => self.open = true,
         }
         walk.pass(total);
@@ -247,6 +239,13 @@ impl Link {
         self.open = true;
         walk.replace(total, out);
         match at.known.touch(&statement) {
+            // Where a transaction is aborted it is an error to parse most of them.
+            Missing::Nothing if self.failed || self.expected.is_owed() => {
+                statement.parse(NOWHERE, out);
+                self.expected.push(Due::Here(name.into()));
+                statements::close(NOWHERE, out);
+                self.expected.push(Due::Reached);
+            }
             Missing::Nothing => {
                 statements::close(NOWHERE, out);
                 self.expected.push(Due::Here(name.into()));

@@ -1,5 +1,6 @@
 //! A session from its welcome to its end, over a connection of its own or over lent ones.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt;
@@ -99,20 +100,20 @@ async fn welcome(
     registration: &Registration,
 ) -> Result<(), End> {
     let own = match kind {
-        Kind::Restricted(start) => Some(start.encoding),
+        Kind::Restricted(start) => Some((start.search_path.as_str(), start.encoding)),
         Kind::Unrestricted(..) => None,
     };
     let (reported, notices): (_, &[u8]) = match road {
         Road::Own(upstream, _) => (&upstream.parameters, &upstream.notices),
         Road::Lent(lending) => (&lending.welcome.reported, &lending.welcome.notices),
     };
-    let visible = reported
-        .iter()
-        .filter(|(name, _)| own.is_none() || session::is_reported(name))
-        .map(|(name, value)| match own {
-            Some(own) if name == "client_encoding" => (name.as_str(), own.name()),
-            _ => (name.as_str(), value.as_str()),
-        });
+    let visible = reported.iter().filter_map(|(name, value)| {
+        let value = match own {
+            Some(own) => Cow::Owned(session::at_welcome(own, (name, value))?),
+            None => Cow::Borrowed(value.as_bytes()),
+        };
+        Some((name.as_str(), value))
+    });
     let reply = std::mem::take(&mut client.unsent)
         .welcome(visible, registration.pid(), registration.key())
         .map_err(|_| End::Fault("the server's settings are too long"))?;

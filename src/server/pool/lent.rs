@@ -6,7 +6,6 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::timeout;
 
 use super::Room;
-use crate::ident::Ident;
 use crate::limits;
 use crate::pooling::probe::Settings;
 use crate::pooling::{Known, probe};
@@ -31,7 +30,7 @@ pub(in crate::server) struct Welcome {
     /// Its notices, as whole messages.
     pub(in crate::server) notices: Bytes,
     /// The search path such a session starts with, if it has a role here: whose texts are read needs it.
-    pub(in crate::server) search_path: Vec<Ident>,
+    pub(in crate::server) search_path: String,
 }
 
 impl Start {

@@ -315,7 +315,8 @@ impl Restricted {
             };
             let step = match FrontendMessage::read(tag, frame::body(whole)) {
                 Ok(message) => self.session.on_client(&message, &moment, &mut io),
-                Err(_) => (self.session.on_malformed(tag, &mut io)).map(|()| Step::Continue),
+                Err(_) => (self.session.on_malformed(tag, frame::body(whole), &mut io))
+                    .map(|()| Step::Continue),
             };
             let step = step.map_err(fault)?;
             if step == Step::Continue {
