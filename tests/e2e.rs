@@ -22,6 +22,8 @@ mod hmac;
 mod integers;
 #[path = "e2e/later.rs"]
 mod later;
+#[path = "e2e/lone.rs"]
+mod lone;
 #[path = "e2e/narrowed.rs"]
 mod narrowed;
 #[path = "e2e/pointed.rs"]

@@ -333,6 +333,7 @@ impl Analyzer<'_> {
         let op_symbol = op.symbol.clone();
         let constant = (is_constant(l), is_constant(r));
         let types = [meeting(l, left.ty), meeting(r, right.ty)];
+        self.decide(op, [l, r], types);
         if uses != Uses::COMPUTE {
             self.meet(&types);
         }

@@ -94,11 +94,14 @@ impl Analyzer<'_> {
             let infos = [self.visible(l), self.visible(r)];
             let mut op = Operator {
                 schema: None,
-                symbol: "=".into(),
+                ..Operator::builtin("=")
             };
             self.meet(&[l.ty, r.ty]);
             self.operator(&mut op, l.ty, r.ty)?;
-            let mut equality = Expr::Binary(Box::new(l.expr()), op, Box::new(r.expr()));
+            let sides = [l.expr(), r.expr()];
+            self.decide(&mut op, sides.each_ref(), [l.ty, r.ty]);
+            let [left, right] = sides.map(Box::new);
+            let mut equality = Expr::Binary(left, op, right);
             self.compare_sides(&mut equality, infos.each_ref())?;
             equal.push(equality);
             let same = l.ty.is_some() && l.ty == r.ty;

@@ -290,6 +290,8 @@ pub struct Lineage {
     pub held: Vec<Held>,
     /// How often each parameter is written.
     pub params: BTreeMap<u16, u32>,
+    /// Those whose type PostgreSQL finds, by where they stand first.
+    pub open_params: BTreeSet<u16>,
     /// To which types they are cast.
     pub cast_params: Vec<(u16, Oid)>,
     /// Parameters that are values for settings which are kept and not obeyed.

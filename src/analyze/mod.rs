@@ -27,6 +27,7 @@ mod compare;
 mod conflict;
 mod constant;
 mod copied;
+mod decides;
 mod dml;
 mod exposed;
 mod expr;

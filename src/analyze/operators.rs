@@ -45,7 +45,7 @@ impl Analyzer<'_> {
     ) -> Resolve<Option<Operator>> {
         let mut op = Operator {
             schema: None,
-            symbol: symbol.into(),
+            ..Operator::builtin(symbol)
         };
         self.operator(&mut op, left, right)?;
         let ours = op.schema.as_ref().is_some_and(|s| *s == "pg_catalog");

@@ -14,8 +14,12 @@ impl Analyzer<'_> {
         let declared = usize::from(n).checked_sub(1);
         let declared: Option<&Oid> = declared.and_then(|n| self.grounds.declared.get(n));
         let known = |ty: &Oid| *ty != oid::UNKNOWN && self.grounds.catalog.types.contains_key(ty);
+        let ty = declared.copied().filter(known);
+        if ty.is_none() {
+            self.lineage.open_params.insert(n);
+        }
         Info {
-            ty: declared.copied().filter(known),
+            ty,
             ..Info::default()
         }
     }

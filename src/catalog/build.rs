@@ -345,10 +345,11 @@ impl<'a> Builder<'a> {
                 attached: row.boolean(11)?,
                 computed: row.attributes(12)?,
                 predicate: row.attributes(13)?,
+                tells_apart: row.boolean(14)?,
             };
             if let Some(relation) = self.relations.get_mut(&row.number(0)?) {
-                // Until the end of a transaction a deferred key is none.
-                if row.boolean(4)? && index.immediate {
+                // Until the end of a transaction a deferred key is none, and one that is not valid may not be.
+                if row.boolean(4)? && index.immediate && index.tells_apart {
                     relation.primary_key = index.columns.iter().take(keys).copied().collect();
                 }
                 relation.indexes.push(index);

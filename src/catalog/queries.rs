@@ -216,7 +216,13 @@ SELECT i.indrelid, c.relname, i.indkey, i.indisunique, i.indisprimary,
                AS m (found)),
        (SELECT pg_catalog.string_agg(DISTINCT m.found[1], ' ')
         FROM pg_catalog.regexp_matches(i.indpred::pg_catalog.text, ':varattno (-?[0-9]+)', 'g')
-               AS m (found))
+               AS m (found)),
+       i.indisunique AND i.indisvalid AND NOT EXISTS (
+         SELECT FROM pg_catalog.generate_series(0, i.indnkeyatts - 1) AS k (n)
+         WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a
+                           JOIN pg_catalog.pg_opclass o ON o.oid = i.indclass[k.n]
+                           WHERE a.attrelid = i.indrelid AND a.attnum = i.indkey[k.n]
+                             AND a.attcollation = i.indcollation[k.n] AND o.opcdefault))
 FROM pg_catalog.pg_index i
 JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
 WHERE c.relpersistence <> 't'

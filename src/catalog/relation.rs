@@ -162,6 +162,8 @@ pub struct Index {
     pub keys: usize,
     /// Unique.
     pub unique: bool,
+    /// No two rows are equal in its keys, compared as its columns are.
+    pub tells_apart: bool,
     /// It is enforced at once, and not only at the end of a transaction.
     pub immediate: bool,
     /// It is a part of an index of the partitioned table.

@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use crate::lone;
 use crate::support::client::{Answer, Client};
 use crate::support::stage::{Role, Stage};
 
@@ -308,6 +309,7 @@ fn nothing_below_a_table_tells_of_it() {
     );
     deferred_keys_are_none_yet(&mut client);
     locks_tell_nothing(&stage, &mut client);
+    lone::several_rows_equal_one_value(&stage, &mut client);
     if version >= 16 {
         draws(
             &mut client,
@@ -346,7 +348,7 @@ fn deferred_keys_are_none_yet(client: &mut Client) {
 }
 
 /// Of forty times it is one row for some and another for the rest.
-fn draws(client: &mut Client, sql: &str) {
+pub(crate) fn draws(client: &mut Client, sql: &str) {
     let answers = (0..40).map(|_| match client.simple(sql) {
         Answer::Rows(rows, _) => rows,
         other @ Answer::Error(..) => panic!("{sql}: {other:?}"),

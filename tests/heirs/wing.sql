@@ -82,6 +82,26 @@ CREATE TABLE limits_of (id int PRIMARY KEY, n int, wage int, cap int) WITH (fill
 CREATE INDEX ON limits_of (n, wage);
 CREATE TABLE caps (LIKE limits_of INCLUDING ALL);
 INSERT INTO limits_of SELECT g, g, 30000 + g FROM generate_series(1, 9) g;
+-- Keys of which several equal one value of another type, or under another collation, and what looks like a key.
+CREATE TABLE flakes (id bigint PRIMARY KEY, n int, wage int, code varchar(9) UNIQUE);
+CREATE INDEX ON flakes (n, wage) INCLUDE (id, code);
+INSERT INTO flakes SELECT 1152921504606846976 + g, 1, 30000 + g * 7919 % 10000, 'k' || repeat(' ', g)
+FROM generate_series(1, 8) g;
+CREATE TABLE marks (id int PRIMARY KEY, lv int, n int, wage int);
+CREATE UNIQUE INDEX marks_by_lv ON marks (lv);
+CREATE INDEX ON marks (n, wage) INCLUDE (id, lv);
+UPDATE pg_index SET indisvalid = false, indisready = false WHERE indexrelid = 'marks_by_lv'::regclass;
+INSERT INTO marks SELECT g, 1, 1, 30000 + g * 7919 % 10000 FROM generate_series(1, 8) g;
+CREATE TABLE steps (id int, r text, n int, wage int) PARTITION BY LIST (r);
+CREATE TABLE steps_a PARTITION OF steps FOR VALUES IN ('a');
+ALTER TABLE steps_a ALTER id SET NOT NULL, ALTER r SET NOT NULL;
+ALTER TABLE ONLY steps ADD PRIMARY KEY (id, r);
+CREATE INDEX ON steps_a (n, wage) INCLUDE (id, r);
+INSERT INTO steps SELECT 1, 'a', g % 2, 30000 + g * 7919 % 10000 FROM generate_series(1, 16) g;
+CREATE TABLE labelled (k text PRIMARY KEY, n int, wage int);
+CREATE INDEX ON labelled (n, wage) INCLUDE (k);
+INSERT INTO labelled SELECT CASE WHEN g & 1 = 0 THEN 'a' ELSE 'A' END || CASE WHEN g & 2 = 0 THEN 'b' ELSE 'B' END
+  || CASE WHEN g & 4 = 0 THEN 'c' ELSE 'C' END, 1, 30000 + g * 7919 % 10000 FROM generate_series(1, 8) g;
 CREATE VIEW all_bands AS SELECT id, n FROM bands TABLESAMPLE SYSTEM (100);
 
 DO $$ BEGIN
@@ -129,6 +149,11 @@ ELSE
 END IF;
 END $$;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO PUBLIC;
+DO $$ BEGIN
+  IF (SELECT count(*) > 9 FROM pg_collation WHERE collprovider = 'i') THEN
+    CREATE COLLATION any_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+  END IF;
+END $$;
 VACUUM ANALYZE ledgers;
 VACUUM ANALYZE bands;
 VACUUM ANALYZE weighed;

@@ -57,6 +57,7 @@ pub(crate) fn operator(symbol: &str) -> Operator {
     Operator {
         schema: Some(id("pg_catalog")),
         symbol: symbol.into(),
+        decides: [false; 2],
     }
 }
 

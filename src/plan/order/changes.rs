@@ -162,7 +162,8 @@ impl Order<'_> {
             let Expr::Binary(left, op, right) = condition else {
                 continue;
             };
-            for (one, other) in [(left, right), (right, left)] {
+            let [l, r] = op.decides;
+            for (one, other, decides) in [(left, right, l), (right, left, r)] {
                 let stored = identity::base(one).filter(|(relation, attnum)| {
                     let source = Source::Column {
                         relation: *relation,
@@ -172,9 +173,9 @@ impl Order<'_> {
                     *relation == id
                         && decided.is_some_and(|d| matches!(d.place, Place::Stored | Place::Output))
                 });
-                let own = reads(&mut Expr::clone(other), &[&alias.name]);
+                let is_one = decides && self.is_the_same(&mut Expr::clone(other), &alias.name);
                 if let Some((_, attnum)) =
-                    stored.filter(|_| is_builtin(op) && *op.symbol == *"=" && !own)
+                    stored.filter(|_| is_builtin(op) && *op.symbol == *"=" && is_one)
                 {
                     equal.push(attnum);
                 }
@@ -182,11 +183,23 @@ impl Order<'_> {
         }
         table.indexes.iter().any(|index| {
             let keys = index.columns.get(..index.keys).unwrap_or_default();
-            index.unique
+            index.tells_apart
                 && index.immediate
                 && index.predicate.is_empty()
                 && keys.iter().all(|a| equal.contains(a))
         })
+    }
+
+    /// Is it one value for all rows of what has this alias?
+    fn is_the_same(&self, e: &mut Expr, alias: &Ident) -> bool {
+        let draws = e.any_within(&mut |node| match node {
+            Node::Expr(Expr::Call(call)) => {
+                (self.grounds.catalog).is_volatile(&call.function.parts)
+            }
+            Node::Expr(Expr::Param(n)) => !identity::is_of_one_type(*n, self.lineage),
+            _ => false,
+        });
+        !draws && !reads(e, &[alias])
     }
 
     /// Refuses values of FROM where [`Order::told_by_match`].

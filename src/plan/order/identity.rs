@@ -128,14 +128,16 @@ impl Identity {
             Expr::Binary(l, op, r)
                 if &*op.symbol == "=" && op.schema.as_ref().is_some_and(|s| *s == "pg_catalog") =>
             {
-                for (to, from) in [(l, r), (r, l)] {
-                    let Some(to) = base(to).filter(|b| (reader.clear)(*b) && determines(b.0))
+                let [left, right] = op.decides;
+                for (to, from, decides) in [(l, r, left), (r, l, right)] {
+                    let Some(to) =
+                        base(to).filter(|b| decides && (reader.clear)(*b) && determines(b.0))
                     else {
                         continue;
                     };
                     match base(from) {
                         Some(from) if (reader.clear)(from) => self.links.push((Some(from), to)),
-                        None if constant(from) => self.links.push((None, to)),
+                        None if constant(from, reader.lineage) => self.links.push((None, to)),
                         _ => {}
                     }
                 }
@@ -153,12 +155,18 @@ pub(super) fn base(e: &Expr) -> Option<Base> {
     }
 }
 
-fn constant(e: &Expr) -> bool {
+fn constant(e: &Expr, lineage: &Lineage) -> bool {
     match e {
-        Expr::Literal(_) | Expr::Param(_) => true,
-        Expr::Cast(inner, _) | Expr::Constant { expr: inner, .. } => constant(inner),
+        Expr::Literal(_) => true,
+        Expr::Param(n) => is_of_one_type(*n, lineage),
+        Expr::Cast(inner, _) | Expr::Constant { expr: inner, .. } => constant(inner, lineage),
         _ => false,
     }
+}
+
+/// A parameter that stands elsewhere too may have its type from there.
+pub(super) fn is_of_one_type(n: u16, lineage: &Lineage) -> bool {
+    !lineage.open_params.contains(&n) || lineage.params.get(&n) == Some(&1)
 }
 
 /// The primary key, if it holds for all the rows that are read. It does not reach the rows of tables

@@ -121,7 +121,10 @@ impl Front<'_, '_> {
         if parenthesised {
             self.expect_token(&Token::RParen)?;
         }
-        Ok(Operator { schema, symbol })
+        Ok(Operator {
+            schema,
+            ..operator(&symbol)
+        })
     }
 }
 
@@ -130,6 +133,7 @@ pub(super) fn operator(symbol: &str) -> Operator {
     Operator {
         schema: None,
         symbol: symbol.into(),
+        decides: [false; 2],
     }
 }
 

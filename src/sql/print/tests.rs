@@ -23,6 +23,7 @@ fn operator(schema: Option<&str>, symbol: &str) -> Operator {
     Operator {
         schema: schema.map(Ident::exact),
         symbol: symbol.into(),
+        decides: [false; 2],
     }
 }
 

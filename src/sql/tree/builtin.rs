@@ -28,6 +28,7 @@ impl Operator {
         Self {
             schema: Some(Ident::exact(SCHEMA)),
             symbol: symbol.into(),
+            decides: [false; 2],
         }
     }
 

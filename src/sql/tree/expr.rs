@@ -25,6 +25,9 @@ pub struct Operator {
     pub schema: Option<Ident>,
     /// The symbol, as PostgreSQL's scanner delimits it (`!=` is already `<>`).
     pub symbol: Box<str>,
+    /// Set by resolution, of an `=`: for one value of the right side no two of the left that are different are
+    /// equal to it, and the other way round.
+    pub decides: [bool; 2],
 }
 
 /// A constant. Values never leave the tree except through `sql::print`.
