@@ -97,6 +97,7 @@ pub(crate) use self::scrub::scrub_sql;
 pub use self::settings::{is_text, not_listed, not_shown};
 pub use self::settings::{kept_by_sql, kept_name, kept_sql, unpinned_sql};
 pub(crate) use self::stored::IRREVERSIBLE;
+pub use self::tied::is_beside_protected;
 pub use self::view::{ViewForm, is_system, view_form};
 
 /// The result of resolving something.

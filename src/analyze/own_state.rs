@@ -7,7 +7,7 @@ use crate::catalog::temp::SCHEMA;
 use crate::ident::Ident;
 use crate::sql::parse;
 use crate::sql::tree::{
-    BoolTest, Expr, Literal, Query, RowsFromItem, Select, SelectItem, SetExpr, Statement,
+    BoolTest, Call, Expr, Literal, Query, RowsFromItem, Select, SelectItem, SetExpr, Statement,
     SystemValue, TableAlias, TableFunction, TableRef, TypeName,
 };
 
@@ -25,16 +25,11 @@ impl Analyzer<'_> {
         }
         // A counter, which the statistics views show as NULL too.
         if name.as_str() == "pg_stat_get_numscans" && call.args.len() == 1 {
-            let null = Expr::Literal(Literal::Null);
-            let null = Expr::Cast(Box::new(null), TypeName::builtin("int8", 0));
-            let asked = call.args.first().map(|a| a.value.clone())?;
-            // The question is asked all the same: it may be a parameter.
-            let asked = Expr::Cast(Box::new(asked), TypeName::builtin("oid", 0));
-            return Some(Expr::Case {
-                operand: None,
-                branches: vec![(Expr::Test(Box::new(asked), BoolTest::Null), null.clone())],
-                otherwise: Some(Box::new(null)),
-            });
+            return asked_for_nothing(call, "oid");
+        }
+        if SIZES.contains(&name.as_str()) && self.tells_no_size() {
+            let other = ["pg_database_size", "pg_tablespace_size"].contains(&name.as_str());
+            return asked_for_nothing(call, if other { "text" } else { "regclass" });
         }
         if name.as_str() == "current_setting"
             && let Some(Expr::Literal(Literal::String(setting))) =
@@ -72,6 +67,11 @@ impl Analyzer<'_> {
             (Some((_, of)), [arg]) => self.is_visible(of, arg.value.clone()),
             _ => None,
         }
+    }
+
+    /// Would sizes tell which of the role's own updates an index took part in?
+    fn tells_no_size(&self) -> bool {
+        super::sizes::untold(self.grounds).map_or(true, |untold| untold.written)
     }
 
     /// `current_setting('search_path')`: as the client has set it.
@@ -202,6 +202,29 @@ impl Analyzer<'_> {
         }
         Info::default()
     }
+}
+
+/// Functions that say how much room something takes.
+const SIZES: &[&str] = &[
+    "pg_database_size",
+    "pg_indexes_size",
+    "pg_relation_size",
+    "pg_table_size",
+    "pg_tablespace_size",
+    "pg_total_relation_size",
+];
+
+/// NULL. The question is asked all the same: it may be a parameter, or nothing there is.
+fn asked_for_nothing(call: &Call, ty: &str) -> Option<Expr> {
+    let null = Expr::Literal(Literal::Null);
+    let null = Expr::Cast(Box::new(null), TypeName::builtin("int8", 0));
+    let asked = call.args.first().map(|a| a.value.clone())?;
+    let asked = Expr::Cast(Box::new(asked), TypeName::builtin(ty, 0));
+    Some(Expr::Case {
+        operand: None,
+        branches: vec![(Expr::Test(Box::new(asked), BoolTest::Null), null.clone())],
+        otherwise: Some(Box::new(null)),
+    })
 }
 
 /// What a function `pg_*_is_visible` asks of.

@@ -4,7 +4,7 @@
 //! PostgreSQL keeps the new version beside the old one and uses its room again (HOT, `heap_update`). Who may write a
 //! column could find by that what it held.
 //!
-//! Deliberately absent: the size of tables and indexes, which grow by the page.
+//! Deliberately absent: the sizes of tables and indexes, which tell the same (`sizes`).
 
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ impl Analyzer<'_> {
     }
 
     /// A column that the role may write, and not see or test, and that an index holds, be it of a partition.
-    fn written_unseen(&self, relation: &Arc<Relation>) -> Resolve<Option<Ident>> {
+    pub(super) fn written_unseen(&self, relation: &Arc<Relation>) -> Resolve<Option<Ident>> {
         let family = self.family(relation);
         let grants = &self.grounds.grants.write;
         let written = family.iter().filter_map(|r| grants.get(&r.oid));

@@ -105,3 +105,33 @@ impl Analyzer<'_> {
         Ok(())
     }
 }
+
+/// Is there a protected column in the relation, in one that a view of it reads, or in one that refers to it? How
+/// PostgreSQL goes through such a relation, and what it leaves on its rows, tells of values.
+pub fn is_beside_protected(relation: &Arc<Relation>, grounds: Grounds<'_>) -> Resolve<bool> {
+    if is_system(relation) {
+        return Ok(false);
+    }
+    for column in &relation.columns {
+        let form = column_form(relation, column.attnum, grounds)?;
+        if !matches!(form, ColumnForm::Clear) {
+            return Ok(true);
+        }
+    }
+    if Analyzer::new(grounds).is_tied(relation)? {
+        return Ok(true);
+    }
+    let deeper = Grounds {
+        views: grounds.views.saturating_add(1),
+        ..grounds
+    };
+    if relation.kind != RelationKind::View || deeper.views > DEPTH {
+        return Ok(relation.kind == RelationKind::View);
+    }
+    for used in super::exposed::below(relation, deeper)? {
+        if is_beside_protected(&used.relation, deeper)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

@@ -137,17 +137,8 @@ pub(super) fn grounds<'a>(ctx: &PlanContext<'a>) -> Grounds<'a> {
 fn involves_protected(statement: &Statement, ctx: &PlanContext<'_>) -> Result<bool, Refusal> {
     let lineage = analyze(&mut statement.clone(), grounds(ctx))?;
     for r in &lineage.relations {
-        if matches!(
-            r.relation.schema.as_str(),
-            "pg_catalog" | "information_schema"
-        ) {
-            continue;
-        }
-        for c in &r.relation.columns {
-            let form = crate::analyze::column_form(&r.relation, c.attnum, grounds(ctx))?;
-            if !matches!(form, crate::analyze::ColumnForm::Clear) {
-                return Ok(true);
-            }
+        if crate::analyze::is_beside_protected(&r.relation, grounds(ctx))? {
+            return Ok(true);
         }
     }
     Ok(false)

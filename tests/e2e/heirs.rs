@@ -156,6 +156,25 @@ const CASES: &[(u32, &str, Result<&str, &str>)] = &[
         Ok("1 | 0"),
     ),
     (15, "SELECT count(tableoid) FROM limits_of", Ok("9")),
+    (
+        15,
+        "SELECT pg_relation_size('limits_of'), pg_indexes_size(oid), pg_size_pretty(pg_database_size('clinic')), reltuples \
+         FROM pg_class WHERE relname = 'limits_of'",
+        Ok("(null) | (null) | (null) | -1"),
+    ),
+    (15, "SELECT pg_table_size('nowhere')", Err("42P01")),
+    // How it is changed says who refers to it.
+    (
+        15,
+        "EXPLAIN (ANALYZE, WAL, TIMING OFF, SUMMARY OFF, COSTS OFF) UPDATE grades SET name = name",
+        Err("42501"),
+    ),
+    (15, "EXPLAIN SELECT id FROM grade_list", Err("42501")),
+    (
+        15,
+        "EXPLAIN (COSTS OFF) SELECT id FROM caps_seen",
+        Err("42501"),
+    ),
     (15, "SELECT count(ctid) FROM caps", Ok("0")),
     (15, "SELECT count(ctid) FROM graded", Ok("9")),
     // Where a row is, as a sample tells it.

@@ -102,6 +102,7 @@ CREATE TABLE labelled (k text PRIMARY KEY, n int, wage int);
 CREATE INDEX ON labelled (n, wage) INCLUDE (k);
 INSERT INTO labelled SELECT CASE WHEN g & 1 = 0 THEN 'a' ELSE 'A' END || CASE WHEN g & 2 = 0 THEN 'b' ELSE 'B' END
   || CASE WHEN g & 4 = 0 THEN 'c' ELSE 'C' END, 1, 30000 + g * 7919 % 10000 FROM generate_series(1, 8) g;
+CREATE VIEW caps_seen AS SELECT id FROM caps WHERE cap IS NULL OR true;
 CREATE VIEW all_bands AS SELECT id, n FROM bands TABLESAMPLE SYSTEM (100);
 
 DO $$ BEGIN
