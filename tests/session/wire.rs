@@ -491,6 +491,25 @@ fn a_cursor_of_sql_is_described_as_a_portal() {
 }
 
 #[test]
+fn a_cursor_of_sql_does_not_take_the_place_of_another() {
+    let declare: Sent<'_> = (b'Q', b"DECLARE c CURSOR FOR SELECT 7\0");
+    let hold: Sent<'_> = (b'Q', b"DECLARE h CURSOR WITH HOLD FOR SELECT 8\0");
+    let fetch: Sent<'_> = (b'Q', b"FETCH h\0");
+    agree(&[
+        &[(b'Q', b"BEGIN; DECLARE c CURSOR FOR SELECT 6\0"), declare],
+        &[(b'Q', b"ROLLBACK; BEGIN\0"), declare, (b'Q', b"COMMIT\0")],
+        &[hold, hold, fetch, (b'Q', b"CLOSE h\0"), hold, fetch],
+        &[
+            (
+                b'Q',
+                b"DECLARE h CURSOR WITH HOLD FOR SELECT nothing FROM people\0",
+            ),
+            fetch,
+        ],
+    ]);
+}
+
+#[test]
 fn what_connection_pools_send_to_reset_a_session() {
     agree(&[
         &[(b'Q', b"UNLISTEN *\0"), (b'Q', b"RESET ALL\0")],
