@@ -38,7 +38,9 @@ impl Session {
         let planned =
             ident(parse.name).and_then(|name| Ok((name, self.plan_one(parse.query, &types, at)?)));
         match planned {
-            Ok((name, _)) if self.replies.may_prepare(&name) => Ok(Step::Later),
+            Ok((name, _)) if !name.as_str().is_empty() && self.replies.leaves_open(&name) => {
+                Ok(Step::Later)
+            }
             Ok((name, (source, plan))) => {
                 if let Err(refusal) = self.may_be_new(&name) {
                     // That is an error also where nothing but the end of a transaction may be prepared.
@@ -140,7 +142,8 @@ impl Session {
         io: &mut Io<'_>,
     ) -> Result<Arc<Prepared>, Fatal> {
         if let Some(old) = self.speculative.prepared.remove(&name) {
-            self.close_upstream(&old.upstream, None, false, io)?;
+            let unnamed = name.as_str().is_empty().then(|| name.clone());
+            self.close_upstream(&old.upstream, unnamed, false, io)?;
         }
         let upstream = self.names.fresh();
         let sent = plan.parameter_types(&types).map_err(|_refusal| {
@@ -205,8 +208,11 @@ impl Session {
         io: &mut Io<'_>,
     ) -> Result<(), WriteError> {
         to_upstream::close(io.upstream, Target::Statement, upstream.as_str().as_bytes())?;
-        self.details.remove(upstream);
-        self.replies.push(Expected::Close { statement, visible });
+        self.replies.push(Expected::Close {
+            statement,
+            upstream: Some(upstream.clone()),
+            visible,
+        });
         Ok(())
     }
 
@@ -267,6 +273,7 @@ impl Session {
                     to_upstream::close(io.upstream, Target::Portal, &portal.upstream)?;
                     self.replies.push(Expected::Close {
                         statement: None,
+                        upstream: None,
                         visible: true,
                     });
                     return Ok(Step::Continue);
@@ -274,6 +281,12 @@ impl Session {
             }
             Target::Statement => {
                 let name = ident(named.name).ok();
+                if name
+                    .as_ref()
+                    .is_some_and(|name| self.replies.leaves_open(name))
+                {
+                    return Ok(Step::Later);
+                }
                 if let Some(name) = name
                     && let Some(entry) = self.speculative.prepared.remove(&name)
                 {
