@@ -58,7 +58,7 @@ impl Session {
             }
             Err(refusal) => refusal,
         };
-        self.refuse_named(&refusal, io)?;
+        self.refuse_named(&refusal, bind.portal, io)?;
         Ok(Step::Continue)
     }
 

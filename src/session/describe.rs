@@ -57,7 +57,7 @@ impl Session {
                 Err(refusal) => refusal,
             },
         };
-        self.refuse_named(&refusal, io)?;
+        self.refuse_named(&refusal, named.name, io)?;
         Ok(Step::Continue)
     }
 

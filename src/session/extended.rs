@@ -261,7 +261,7 @@ impl Session {
                 self.replies.push(Expected::Execute { running, portal });
                 self.flush_untold(io);
             }
-            Err(refusal) => self.refuse_named(&refusal, io)?,
+            Err(refusal) => self.refuse_named(&refusal, execute.portal, io)?,
         }
         Ok(Step::Continue)
     }
@@ -315,14 +315,17 @@ impl Session {
         self.refuse_with(refusal, text, aborted, io)
     }
 
-    /// The same of a message that names a statement or portal: PostgreSQL looks for that first.
-    pub(super) fn refuse_named(&mut self, refusal: &Refusal, io: &mut Io<'_>) -> Result<(), Fatal> {
-        let missing = [
-            sqlstate::INVALID_STATEMENT_NAME,
-            sqlstate::INVALID_CURSOR_NAME,
-        ];
+    /// The same of a message that names a statement or `portal`: PostgreSQL looks for that first. Of a string
+    /// that failed the unnamed portal is left, and PostgreSQL crashes if it is to be executed (seen with 15.18).
+    pub(super) fn refuse_named(
+        &mut self,
+        refusal: &Refusal,
+        portal: &[u8],
+        io: &mut Io<'_>,
+    ) -> Result<(), Fatal> {
         let aborted = match refusal.sqlstate {
-            state if missing.contains(&state) => None,
+            sqlstate::INVALID_STATEMENT_NAME => None,
+            sqlstate::INVALID_CURSOR_NAME if !portal.is_empty() => None,
             _ => Self::in_aborted(refusal),
         };
         self.refuse_with(refusal, "", aborted, io)

@@ -5,7 +5,7 @@
 //! is made as short as it can be before it is shown.
 //!
 //! Deliberately absent: Parse of an EXECUTE, FETCH or COPY of what is not there, which the proxy refuses at once and
-//! PostgreSQL when it is run; an unnamed portal that nobody bound, of which one of a failed Query may be left;
+//! PostgreSQL when it is run; an unnamed portal that nobody bound: one of a failed Query may be left, which crashes PostgreSQL 15;
 //! Execute of a cursor of SQL, which a restricted role has to FETCH from; search paths that change, for what is
 //! prepared again with another is prepared before its Bind is checked; malformed messages (`wire`); what ends a
 //! session; and notices, of which a restricted role gets a few.
