@@ -48,6 +48,8 @@ mod restricted;
 mod returned;
 #[path = "session/rotation.rs"]
 mod rotation;
+#[path = "session/sequences.rs"]
+mod sequences;
 #[path = "session/serving.rs"]
 mod serving;
 #[path = "session/settings.rs"]

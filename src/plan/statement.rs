@@ -336,6 +336,14 @@ fn declare(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refu
     let client_name: Ident = std::mem::replace(name, ctx.fresh_name.clone());
     let mut inner = Statement::Query(query.clone());
     let read = read(&mut inner, (Delivery::Cursor, Tabulate::Yes), ctx)?;
+    // It is its own only where it is planned again.
+    let known = ctx.cursors.get(&client_name);
+    if known.is_some_and(|cursor| cursor.upstream != ctx.fresh_name) {
+        return Err(Refusal::error(
+            sqlstate::DUPLICATE_CURSOR,
+            format!("cursor \"{client_name}\" already exists"),
+        ));
+    }
     if binary
         && read
             .outputs

@@ -88,8 +88,7 @@ impl Expected {
 
     /// Some ReadyForQuery is due.
     pub(super) fn is_owed(&self) -> bool {
-        let counts = |due: &Due| due.ends() || matches!(due, Due::Counted { .. });
-        self.0.iter().any(counts)
+        self.0.iter().any(Due::ends)
     }
 
     /// The ReadyForQuery of Syncs are counted now: is the next one the proxy's own?

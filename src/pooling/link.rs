@@ -208,7 +208,8 @@ impl Link {
 
     /// The server still owes answers. (While it waits for the data of a COPY it owes none.)
     pub fn is_owed(&self) -> bool {
-        !self.copying && (self.synced || self.expected.is_owed())
+        let asked = self.synced || self.doubt == Doubt::Asked;
+        !self.copying && (asked || self.expected.is_owed())
     }
 
     /// All that was asked is answered; of a transaction that is under way, so far.

@@ -215,9 +215,17 @@ impl Session {
             *counting = Counting::Closed;
             return Ok(());
         }
-        let Some(Expected::Close { statement, visible }) = self.replies.pop() else {
+        let Some(Expected::Close {
+            statement,
+            upstream,
+            visible,
+        }) = self.replies.pop()
+        else {
             return Err(unexpected());
         };
+        if let Some(upstream) = upstream {
+            self.details.remove(&upstream);
+        }
         if let Some(name) = statement {
             self.confirmed.prepared.remove(&name);
         }
@@ -348,6 +356,7 @@ impl Session {
                     self.failed = true;
                     if !simple {
                         self.skipping = !self.replies.skip_to_sync();
+                        self.forget_skipped();
                     }
                 }
                 return Ok(());
@@ -390,6 +399,7 @@ impl Session {
             Some(_) => self.skipping = !self.replies.skip_to_sync(),
         }
         self.failed = true;
+        self.forget_skipped();
         if self.untold.take().is_some() {
             return Ok(());
         }

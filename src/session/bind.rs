@@ -29,6 +29,9 @@ impl Session {
             // Its transaction may be over by then.
             return Ok(Step::Later);
         }
+        if ident(bind.statement).is_ok_and(|name| self.replies.leaves_open(&name)) {
+            return Ok(Step::Later);
+        }
         let refusal = match self.prepared(bind.statement, at, io)? {
             _ if self.portals.len() >= crate::limits::STATEMENTS_PER_SESSION => {
                 Refusal::error(sqlstate::PROGRAM_LIMIT_EXCEEDED, "too many portals")
@@ -55,7 +58,7 @@ impl Session {
             }
             Err(refusal) => refusal,
         };
-        self.refuse_named(&refusal, io)?;
+        self.refuse_named(&refusal, bind.portal, io)?;
         Ok(Step::Continue)
     }
 

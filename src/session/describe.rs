@@ -57,7 +57,7 @@ impl Session {
                 Err(refusal) => refusal,
             },
         };
-        self.refuse_named(&refusal, io)?;
+        self.refuse_named(&refusal, named.name, io)?;
         Ok(Step::Continue)
     }
 
@@ -76,6 +76,7 @@ impl Session {
         io: &mut Io<'_>,
     ) -> Result<Result<Option<Arc<Prepared>>, Refusal>, Fatal> {
         let known = match ident(name) {
+            Ok(name) if self.replies.leaves_open(&name) => return Ok(Ok(None)),
             Ok(name) => match self.speculative.prepared.get(&name) {
                 Some(entry) => entry.clone(),
                 None => return Ok(Err(missing_statement(&name))),

@@ -38,7 +38,9 @@ impl Session {
         let planned =
             ident(parse.name).and_then(|name| Ok((name, self.plan_one(parse.query, &types, at)?)));
         match planned {
-            Ok((name, _)) if self.replies.may_prepare(&name) => Ok(Step::Later),
+            Ok((name, _)) if !name.as_str().is_empty() && self.replies.leaves_open(&name) => {
+                Ok(Step::Later)
+            }
             Ok((name, (source, plan))) => {
                 if let Err(refusal) = self.may_be_new(&name) {
                     // That is an error also where nothing but the end of a transaction may be prepared.
@@ -146,7 +148,8 @@ impl Session {
         io: &mut Io<'_>,
     ) -> Result<Arc<Prepared>, Fatal> {
         if let Some(old) = self.speculative.prepared.remove(&name) {
-            self.close_upstream(&old.upstream, None, false, io)?;
+            let unnamed = name.as_str().is_empty().then(|| name.clone());
+            self.close_upstream(&old.upstream, unnamed, false, io)?;
         }
         let upstream = self.names.fresh();
         let sent = plan.parameter_types(&types).map_err(|_refusal| {
@@ -212,8 +215,11 @@ impl Session {
         io: &mut Io<'_>,
     ) -> Result<(), WriteError> {
         to_upstream::close(io.upstream, Target::Statement, upstream.as_str().as_bytes())?;
-        self.details.remove(upstream);
-        self.replies.push(Expected::Close { statement, visible });
+        self.replies.push(Expected::Close {
+            statement,
+            upstream: Some(upstream.clone()),
+            visible,
+        });
         Ok(())
     }
 
@@ -262,7 +268,7 @@ impl Session {
                 self.replies.push(Expected::Execute { running, portal });
                 self.flush_untold(io);
             }
-            Err(refusal) => self.refuse_named(&refusal, io)?,
+            Err(refusal) => self.refuse_named(&refusal, execute.portal, io)?,
         }
         Ok(Step::Continue)
     }
@@ -274,6 +280,7 @@ impl Session {
                     to_upstream::close(io.upstream, Target::Portal, &portal.upstream)?;
                     self.replies.push(Expected::Close {
                         statement: None,
+                        upstream: None,
                         visible: true,
                     });
                     return Ok(Step::Continue);
@@ -281,6 +288,12 @@ impl Session {
             }
             Target::Statement => {
                 let name = ident(named.name).ok();
+                if name
+                    .as_ref()
+                    .is_some_and(|name| self.replies.leaves_open(name))
+                {
+                    return Ok(Step::Later);
+                }
                 if let Some(name) = name
                     && let Some(entry) = self.speculative.prepared.remove(&name)
                 {
@@ -309,14 +322,17 @@ impl Session {
         self.refuse_with(refusal, text, aborted, io)
     }
 
-    /// The same of a message that names a statement or portal: PostgreSQL looks for that first.
-    pub(super) fn refuse_named(&mut self, refusal: &Refusal, io: &mut Io<'_>) -> Result<(), Fatal> {
-        let missing = [
-            sqlstate::INVALID_STATEMENT_NAME,
-            sqlstate::INVALID_CURSOR_NAME,
-        ];
+    /// The same of a message that names a statement or `portal`: PostgreSQL looks for that first. Of a string
+    /// that failed the unnamed portal is left, and PostgreSQL crashes if it is to be executed (seen with 15.18).
+    pub(super) fn refuse_named(
+        &mut self,
+        refusal: &Refusal,
+        portal: &[u8],
+        io: &mut Io<'_>,
+    ) -> Result<(), Fatal> {
         let aborted = match refusal.sqlstate {
-            state if missing.contains(&state) => None,
+            sqlstate::INVALID_STATEMENT_NAME => None,
+            sqlstate::INVALID_CURSOR_NAME if !portal.is_empty() => None,
             _ => Self::in_aborted(refusal),
         };
         self.refuse_with(refusal, "", aborted, io)

@@ -167,6 +167,7 @@ impl Session {
             to_upstream::close(io.upstream, Target::Portal, name)?;
             self.replies.push(super::replies::Expected::Close {
                 statement: None,
+                upstream: None,
                 visible: false,
             });
         }

@@ -167,7 +167,10 @@ pub(super) enum Expected {
     },
     /// CloseComplete
     Close {
+        /// The statement that is no more, by the client's name for it.
         statement: Option<Ident>,
+        /// The statement that is closed, if it is one, by its name upstream. Until then it may be skipped.
+        upstream: Option<Ident>,
         visible: bool,
     },
     /// What temporary tables hold, which the proxy asked for.
@@ -256,12 +259,22 @@ impl Replies {
         false
     }
 
-    /// In a segment that is not over a statement of this name is prepared, if all goes well there.
-    pub(super) fn may_prepare(&self, statement: &Ident) -> bool {
-        let last =
-            (self.queue.iter()).rposition(|expected| matches!(expected, Expected::Sync { .. }));
-        let mut before = self.queue.range(..last.unwrap_or(0));
-        before.any(|expected| matches!(expected, Expected::Parse { name, .. } if name == statement))
+    /// A segment that is not answered yet may leave this name to another statement than is supposed here, or
+    /// to none, if there is an error in it; and what comes now is in another segment, which has not made it anew.
+    pub(super) fn leaves_open(&self, statement: &Ident) -> bool {
+        let ends = |expected: &Expected| matches!(expected, Expected::Sync { .. });
+        let concerns = |expected: &Expected| match expected {
+            Expected::Parse { name, .. }
+            | Expected::Close {
+                statement: Some(name),
+                ..
+            } => name == statement,
+            _ => false,
+        };
+        let Some(last) = self.queue.iter().rposition(ends) else {
+            return false;
+        };
+        !self.queue.range(last..).any(concerns) && self.queue.range(..last).any(concerns)
     }
 
     /// ReadyForQuery of this segment, or of a later one, is still to come.

@@ -378,6 +378,10 @@ impl Session {
 
     fn expect(&mut self, running: VecDeque<Running>, behind: Behind, sent: Sent) {
         let segment = self.next_segment();
+        if !running.is_empty() {
+            // In its place PostgreSQL makes one for each statement.
+            self.portals.remove(b"");
+        }
         let refused = matches!(behind, Behind::Refused(_));
         self.alone = running.len() == 1 && !refused && !self.uploads.open;
         let reads = |running: &Running| running.plan.facts().reads && !running.has_effect();

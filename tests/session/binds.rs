@@ -182,3 +182,24 @@ fn a_statement_that_could_not_be_prepared_leaves_its_name() {
         ],
     ]);
 }
+
+/// What an error skips neither makes nor drops a statement, also where more was sent before that was known.
+#[test]
+fn what_is_skipped_leaves_the_statements_as_they_were() {
+    let unnamed: Sent<'_> = (b'P', b"\0SELECT 7\0\0\0");
+    let bind: Sent<'_> = (b'B', b"\0\0\0\0\0\0\0\0");
+    let bad: Sent<'_> = (b'B', b"\0missing\0\0\0\0\0\0\0");
+    let (one, two): (Sent<'_>, Sent<'_>) =
+        ((b'P', b"a\0SELECT 1\0\0\0"), (b'P', b"a\0SELECT 2\0\0\0"));
+    let (close, described): (Sent<'_>, Sent<'_>) = ((b'C', b"Sa\0"), (b'D', b"Sa\0"));
+    agree(&[
+        &[unnamed, SYNC],
+        &[bad, one, SYNC, SYNC, bind, two, SYNC, close, SYNC],
+        &[
+            one, SYNC, bad, close, SYNC, described, SYNC, close, SYNC, described, SYNC,
+        ],
+        &[
+            one, SYNC, bad, close, two, SYNC, two, SYNC, close, two, SYNC, close, SYNC,
+        ],
+    ]);
+}

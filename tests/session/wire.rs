@@ -477,6 +477,36 @@ fn a_query_drops_what_has_no_name() {
     }
 }
 
+/// PostgreSQL crashes when it is to execute what is left of a string that failed: it is not asked to.
+#[test]
+fn nothing_is_executed_of_a_string_that_failed() {
+    let (parse, bind): (Sent<'_>, Sent<'_>) = (
+        (b'P', b"\0SELECT city FROM people\0\0\0"),
+        (b'B', b"\0\0\0\0\0\0\0\0"),
+    );
+    let run: Sent<'_> = (b'E', b"\0\0\0\0\0");
+    let fails: Sent<'_> = (b'Q', b"SELECT 1 / (id - 2) FROM people ORDER BY id\0");
+    let sent = [
+        (b'Q', &b"BEGIN\0"[..]),
+        parse,
+        bind,
+        SYNC,
+        fails,
+        run,
+        SYNC,
+        (b'Q', b"ROLLBACK\0"),
+    ];
+    for addr in [Stage::shared().addr, lending().addr] {
+        for writes in [Writes::Each, Writes::Together] {
+            let mut client = Client::connect(addr, "support", PASSWORD, "stage").unwrap();
+            let heard = converse(&mut client, writes, &sent);
+            let (before, last) = heard.split_at(heard.len() - 4);
+            assert_eq!(last, ["E 25P02", "Z E", "C ROLLBACK", "Z I"], "{writes:?}");
+            assert_eq!(before.last().unwrap(), "Z E", "{writes:?}");
+        }
+    }
+}
+
 #[test]
 fn a_cursor_of_sql_is_described_as_a_portal() {
     agree(&[
@@ -487,6 +517,25 @@ fn a_cursor_of_sql_is_described_as_a_portal() {
         &[(b'D', b"Pc\0"), SYNC],
         &[(b'Q', b"FETCH 2 FROM c\0"), (b'Q', b"COMMIT\0")],
         &[(b'D', b"Pc\0"), SYNC],
+    ]);
+}
+
+#[test]
+fn a_cursor_of_sql_does_not_take_the_place_of_another() {
+    let declare: Sent<'_> = (b'Q', b"DECLARE c CURSOR FOR SELECT 7\0");
+    let hold: Sent<'_> = (b'Q', b"DECLARE h CURSOR WITH HOLD FOR SELECT 8\0");
+    let fetch: Sent<'_> = (b'Q', b"FETCH h\0");
+    agree(&[
+        &[(b'Q', b"BEGIN; DECLARE c CURSOR FOR SELECT 6\0"), declare],
+        &[(b'Q', b"ROLLBACK; BEGIN\0"), declare, (b'Q', b"COMMIT\0")],
+        &[hold, hold, fetch, (b'Q', b"CLOSE h\0"), hold, fetch],
+        &[
+            (
+                b'Q',
+                b"DECLARE h CURSOR WITH HOLD FOR SELECT nothing FROM people\0",
+            ),
+            fetch,
+        ],
     ]);
 }
 

@@ -134,6 +134,8 @@ impl Link {
 
     /// ReadyForQuery: if it may be that of a Sync among a COPY's data, whether the client is told.
     pub(super) fn is_counted(&mut self) -> Option<bool> {
+        // The end of data that are discarded.
+        self.expected.drop_copy_ends();
         if let Some(own) = self.expected.counting() {
             let told = !std::mem::take(own);
             if told && self.doubt == Doubt::Asked {

@@ -53,6 +53,13 @@ impl Session {
         Ok(())
     }
 
+    /// An error came: what was skipped behind it made no statements and closed none.
+    pub(super) fn forget_skipped(&mut self) {
+        let mut state = self.confirmed.clone();
+        self.replies.replay(&mut state);
+        self.speculative.prepared = state.prepared;
+    }
+
     /// Whose ReadyForQuery it is, and whether the client is told.
     fn ended(&mut self) -> Result<(u64, Option<Box<Read>>, bool), Fatal> {
         match self.replies.pop() {

@@ -98,6 +98,26 @@ fn what_comes_next_is_skipped_if_none_is_answered() {
     }
 }
 
+/// What was asked is answered with what comes next, and not before.
+#[test]
+fn nothing_waits_for_what_is_not_flushed() {
+    let mut stage = Stage::new();
+    stage.up(&[(b'Q', b"DISCARD ALL\0")]);
+    stage.down(&[(b'C', b"DISCARD ALL\0"), READY]);
+    stage.up(&[COPY]);
+    stage.down(&[ASKS]);
+    stage.up(&[DATA, SYNC]);
+    stage.down(&[ERROR, READY]);
+    let parse = (b'P', &b"s\0SELECT 1\0\0\0"[..]);
+    let made = (b'P', &b"pgveil_s1\0SELECT 1\0\0\0"[..]);
+    assert_eq!(stage.up(&[parse, SYNC]), frames(&[CLOSE, made, SYNC]));
+    stage.down(&[READY, CLOSED, (b'1', b""), READY]);
+    assert_eq!(
+        stage.link.rest(),
+        Rest::Resting(Residue::SETTINGS | Residue::STATE)
+    );
+}
+
 /// libpq sends a Sync behind Execute, and another behind the data.
 #[test]
 fn a_sync_that_is_ignored_closes_nothing() {
