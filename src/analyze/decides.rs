@@ -85,9 +85,8 @@ fn is_exact(ty: Oid, other: Oid) -> bool {
         TIMESTAMPTZ, VARCHAR,
     };
     match ty {
-        INT2 => matches!(other, INT4 | INT8 | NUMERIC | FLOAT4 | FLOAT8),
-        // `int4 = float4` is one of float4.
-        INT4 => matches!(other, INT2 | INT8 | NUMERIC | FLOAT8),
+        // With floats as float8, which has 53 bits.
+        INT2 | INT4 => matches!(other, INT2 | INT4 | INT8 | NUMERIC | FLOAT4 | FLOAT8),
         INT8 => matches!(other, INT2 | INT4 | NUMERIC),
         NUMERIC => matches!(other, INT2 | INT4 | INT8),
         FLOAT4 | FLOAT8 => matches!(other, INT2 | INT4 | INT8 | NUMERIC | FLOAT4 | FLOAT8),

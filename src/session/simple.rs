@@ -42,6 +42,9 @@ struct Turns {
     next: Option<(Arc<Plan>, usize)>,
 }
 
+/// What stands between two statements of a string.
+const BETWEEN: &str = ";\n";
+
 /// The room of a text that is needed no more, for the next one.
 pub(super) fn room(mut text: Vec<u8>) -> Vec<u8> {
     text.clear();
@@ -292,10 +295,10 @@ impl Session {
         let mut begins = 0_usize;
         for Planned { plan, hidden } in plans {
             if !text.is_empty() {
-                text.push_str(";\n");
-                begins = text.chars().count();
+                text.push_str(BETWEEN);
             }
-            text.push_str(plan.sql().as_str());
+            let sql = plan.sql().as_str();
+            text.push_str(sql);
             match self.running(plan, at) {
                 Ok(r) => running.push_back(Running {
                     hidden: *hidden,
@@ -304,9 +307,14 @@ impl Session {
                 }),
                 Err(refusal) => return self.refuse_query(&refusal, "", io).map(|()| false),
             }
+            if plans.len() > 1 {
+                begins = begins
+                    .saturating_add(sql.chars().count())
+                    .saturating_add(BETWEEN.len());
+            }
         }
         if let Behind::Refused(_) = behind {
-            text.push_str(";\n");
+            text.push_str(BETWEEN);
             text.push_str(FAILING_AT_ITS_TURN);
             self.close_doomed(io)?;
         } else if let (Behind::Nothing, Some(last)) = (&behind, plans.last()) {
