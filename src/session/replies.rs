@@ -87,6 +87,13 @@ impl Running {
     }
 }
 
+/// The room of a text that is needed no more, for the next one.
+pub(super) fn room(mut text: Vec<u8>) -> Vec<u8> {
+    text.clear();
+    text.shrink_to(crate::limits::KEPT_QUERY_BYTES);
+    text
+}
+
 /// What follows a Query's statements.
 pub(super) enum Behind {
     Nothing,

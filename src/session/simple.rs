@@ -10,14 +10,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::replies::{Behind, Expected, Running, Sent};
+use super::replies::{Behind, Expected, Running, Sent, room};
 use super::transaction::Completion;
 use super::uploads::{Reading, not_alone};
 use super::{
     FAILING, FAILING_AT_ITS_TURN, Fatal, Io, Moment, Session, Step, planning, to_client,
     to_upstream,
 };
-use crate::limits;
 use crate::plan::{Given, Plan, Refusal, Uploaded, stands_alone};
 use crate::sql::Shaped;
 use crate::sql::parse::Parsed;
@@ -44,13 +43,6 @@ struct Turns {
 
 /// What stands between two statements of a string.
 const BETWEEN: &str = ";\n";
-
-/// The room of a text that is needed no more, for the next one.
-pub(super) fn room(mut text: Vec<u8>) -> Vec<u8> {
-    text.clear();
-    text.shrink_to(limits::KEPT_QUERY_BYTES);
-    text
-}
 
 impl Session {
     pub(super) fn on_query(

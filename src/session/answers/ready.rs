@@ -1,7 +1,6 @@
 //! ReadyForQuery: which segment is over, what holds from here on, and whether the client is told.
 
-use super::super::replies::{Behind, Expected};
-use super::super::simple::room;
+use super::super::replies::{Behind, Expected, room};
 use super::super::uploads::{Read, Reading};
 use super::super::{Fatal, Io, Session};
 use super::unexpected;
