@@ -79,7 +79,11 @@ impl Analyzer<'_> {
     }
 
     /// Relations above or below others, each once.
-    fn tree(&self, from: &[Oid], next: impl Fn(&Relation) -> &[Oid]) -> Vec<&Arc<Relation>> {
+    pub(super) fn tree(
+        &self,
+        from: &[Oid],
+        next: impl Fn(&Relation) -> &[Oid],
+    ) -> Vec<&Arc<Relation>> {
         let mut found: Vec<&Arc<Relation>> = Vec::new();
         let mut left = from.to_vec();
         while let Some(oid) = left.pop() {
@@ -94,11 +98,20 @@ impl Analyzer<'_> {
     }
 
     /// A column of the partition key that the role does not see clearly.
-    fn hidden_key(&self, relation: &Arc<Relation>) -> Resolve<Option<Ident>> {
-        let expression = relation.partition_key.contains(&0);
+    pub(super) fn hidden_key(&self, relation: &Arc<Relation>) -> Resolve<Option<Ident>> {
+        self.hidden_among(relation, &relation.partition_key)
+    }
+
+    /// A column among these, of which 0 stands for an expression over any, that the role does not see clearly.
+    pub(super) fn hidden_among(
+        &self,
+        relation: &Arc<Relation>,
+        read: &[i16],
+    ) -> Resolve<Option<Ident>> {
+        let expression = read.contains(&0);
         for column in &relation.columns {
-            let key = expression || relation.partition_key.contains(&column.attnum);
-            if key && protected(relation, column.attnum, self.grounds)? {
+            let among = expression || read.contains(&column.attnum);
+            if among && protected(relation, column.attnum, self.grounds)? {
                 return Ok(Some(column.name.clone()));
             }
         }

@@ -15,7 +15,7 @@ use super::{Analyzer, Grounds, is_system};
 use crate::catalog::RelationKind;
 use crate::ident::Ident;
 use crate::limits;
-use crate::pg::Oid;
+use crate::pg::{Oid, oid_array};
 use crate::sql::tree::{Call, Expr, Literal, Operator, Quantifier, TypeName};
 
 /// A literal in the text of a definition, with what stands before it: quoted strings, but not the names
@@ -135,10 +135,7 @@ fn shown_defaults(grounds: Grounds<'_>) -> Arc<ShownDefaults> {
     // In order, so that one statement is always printed the same way.
     oids.sort_unstable();
     let fits = (1..=limits::SHOWN_DEFAULTS).contains(&oids.len());
-    let oids: Vec<String> = oids.iter().map(Oid::to_string).collect();
-    let shown = Arc::new(ShownDefaults(
-        fits.then(|| format!("{{{}}}", oids.join(","))),
-    ));
+    let shown = Arc::new(ShownDefaults(fits.then(|| oid_array(&oids))));
     grounds.grants.memo.keep(ATTRDEF, Arc::clone(&shown));
     shown
 }

@@ -7,10 +7,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::exposed::protected;
 use super::generated::ColumnForm;
 use super::{Analyzer, Grounds, Resolve, is_system};
-use crate::pg::Oid;
+use crate::pg::{Oid, oid_array};
 
 /// Of which relations the role is not told how large they are.
 #[derive(Default)]
@@ -40,8 +39,7 @@ impl Untold {
 }
 
 fn array(oids: &BTreeSet<Oid>) -> String {
-    let oids: Vec<String> = oids.iter().map(Oid::to_string).collect();
-    format!("'{{{}}}'::\"pg_catalog\".\"oid\"[]", oids.join(","))
+    format!("'{}'::\"pg_catalog\".\"oid\"[]", oid_array(oids))
 }
 
 /// `pg_class`, under which they are kept.
@@ -86,30 +84,14 @@ fn found(grounds: Grounds<'_>) -> Resolve<Untold> {
         if is_system(relation) {
             continue;
         }
-        let any = |read: &[_]| -> Resolve<bool> {
-            for column in &relation.columns {
-                if (read.contains(&0) || read.contains(&column.attnum))
-                    && protected(relation, column.attnum, grounds)?
-                {
-                    return Ok(true);
-                }
-            }
-            Ok(false)
-        };
         for index in &relation.indexes {
-            if !found.indexed.contains(&relation.oid) && any(&index.predicate)? {
+            if analyzer.hidden_among(relation, &index.predicate)?.is_some() {
                 found.indexed.insert(relation.oid);
             }
         }
-        if any(&relation.partition_key)? {
-            let mut below = relation.children.clone();
-            while let Some(oid) = below.pop() {
-                if let Some(child) = grounds.catalog.relation_by_oid(oid)
-                    && found.whole.insert(oid)
-                {
-                    below.extend(&child.children);
-                }
-            }
+        if analyzer.hidden_key(relation)?.is_some() {
+            let below = analyzer.tree(&relation.children, |r| &r.children);
+            found.whole.extend(below.iter().map(|r| r.oid));
         }
     }
     Ok(found)

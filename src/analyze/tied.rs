@@ -14,33 +14,10 @@ use crate::refusal::Refusal;
 use crate::sql::tree::Position;
 
 impl Analyzer<'_> {
-    /// Does a foreign key refer to its rows that the role does not see as it sees them?
+    /// Does a foreign key refer to its rows, or to those of the tables below a view, that the role does not see as
+    /// it sees them?
     fn is_tied(&self, relation: &Arc<Relation>) -> Resolve<bool> {
-        for own in self.family(relation) {
-            for key in &own.referenced_by {
-                if self.ties(own, key)? {
-                    return Ok(true);
-                }
-            }
-        }
-        if relation.kind != RelationKind::View || is_system(relation) {
-            return Ok(false);
-        }
-        // Its rows are those of the tables below it.
-        let deeper = Grounds {
-            views: self.grounds.views.saturating_add(1),
-            ..self.grounds
-        };
-        if deeper.views > DEPTH {
-            return Ok(true);
-        }
-        let below = Analyzer::new(deeper);
-        for used in super::exposed::below(relation, deeper)? {
-            if below.is_tied(&used.relation)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        here_or_below(relation, self.grounds, &is_referred_to)
     }
 
     fn ties(&self, relation: &Arc<Relation>, key: &ForeignKey) -> Resolve<bool> {
@@ -109,27 +86,51 @@ impl Analyzer<'_> {
 /// Is there a protected column in the relation, in one that a view of it reads, or in one that refers to it? How
 /// PostgreSQL goes through such a relation, and what it leaves on its rows, tells of values.
 pub fn is_beside_protected(relation: &Arc<Relation>, grounds: Grounds<'_>) -> Resolve<bool> {
-    if is_system(relation) {
-        return Ok(false);
-    }
-    for column in &relation.columns {
-        let form = column_form(relation, column.attnum, grounds)?;
-        if !matches!(form, ColumnForm::Clear) {
-            return Ok(true);
+    here_or_below(relation, grounds, &|relation, grounds| {
+        if is_system(relation) {
+            return Ok(false);
+        }
+        for column in &relation.columns {
+            let form = column_form(relation, column.attnum, grounds)?;
+            if !matches!(form, ColumnForm::Clear) {
+                return Ok(true);
+            }
+        }
+        is_referred_to(relation, grounds)
+    })
+}
+
+fn is_referred_to(relation: &Arc<Relation>, grounds: Grounds<'_>) -> Resolve<bool> {
+    let analyzer = Analyzer::new(grounds);
+    for own in analyzer.family(relation) {
+        for key in &own.referenced_by {
+            if analyzer.ties(own, key)? {
+                return Ok(true);
+            }
         }
     }
-    if Analyzer::new(grounds).is_tied(relation)? {
+    Ok(false)
+}
+
+type Asked<'a> = &'a dyn Fn(&Arc<Relation>, Grounds<'_>) -> Resolve<bool>;
+
+/// Is it so of the relation or, where it is a view, of one that it reads? Of one that is too deep it may be.
+fn here_or_below(relation: &Arc<Relation>, grounds: Grounds<'_>, is: Asked<'_>) -> Resolve<bool> {
+    if is(relation, grounds)? {
         return Ok(true);
+    }
+    if relation.kind != RelationKind::View || is_system(relation) {
+        return Ok(false);
     }
     let deeper = Grounds {
         views: grounds.views.saturating_add(1),
         ..grounds
     };
-    if relation.kind != RelationKind::View || deeper.views > DEPTH {
-        return Ok(relation.kind == RelationKind::View);
+    if deeper.views > DEPTH {
+        return Ok(true);
     }
     for used in super::exposed::below(relation, deeper)? {
-        if is_beside_protected(&used.relation, deeper)? {
+        if here_or_below(&used.relation, deeper, is)? {
             return Ok(true);
         }
     }

@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 use crate::analyze::lineage::RelationUse;
 use crate::catalog::{Catalog, Column, Relation, RelationKind};
-use crate::pg::{AttrNumber, Oid};
+use crate::pg::{AttrNumber, Oid, oid_array};
 use crate::sql::print::{Pin, UNPROVEN};
 
 /// How many views may be inside each other before nobody believes it.
@@ -95,8 +95,7 @@ fn oid(oid: Oid) -> String {
 }
 
 fn oids(oids: &[Oid]) -> String {
-    let list: Vec<String> = oids.iter().map(Oid::to_string).collect();
-    format!("'{{{}}}'::\"pg_catalog\".\"oid\"[]", list.join(","))
+    format!("'{}'::\"pg_catalog\".\"oid\"[]", oid_array(oids))
 }
 
 /// PostgreSQL looks the name up as it reads the statement, after the FROM items are locked, and finds
