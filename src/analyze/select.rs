@@ -7,7 +7,9 @@ use super::{Analyzer, Resolve};
 use crate::ident::Ident;
 use crate::pg::{Oid, sqlstate};
 use crate::refusal::Refusal;
-use crate::sql::tree::{Distinct, Expr, Locking, Name, OrderItem, Position, Select, SelectItem};
+use crate::sql::tree::{
+    Distinct, Expr, Locking, Name, OrderItem, Position, Select, SelectItem, Star,
+};
 
 /// PostgreSQL's `MaxTupleAttributeNumber`.
 const SELECT_LIST: usize = 1664;
@@ -122,7 +124,7 @@ impl Analyzer<'_> {
                         alias: Some(name),
                     });
                 }
-                SelectItem::Star(None, position) => {
+                SelectItem::Star(Star::All(position)) => {
                     if scope.items.is_empty() {
                         return Err(Refusal::error(
                             sqlstate::SYNTAX_ERROR,
@@ -131,9 +133,9 @@ impl Analyzer<'_> {
                     }
                     self.expand(scope.columns, position, &mut expanded, &mut outputs);
                 }
-                SelectItem::Star(Some(name), position) => {
+                SelectItem::Star(Star::Of(name)) => {
                     let item = scope.find_item(&name)?;
-                    self.expand(&item.columns, position, &mut expanded, &mut outputs);
+                    self.expand(&item.columns, name.position, &mut expanded, &mut outputs);
                 }
                 SelectItem::FieldStar(inner) => {
                     self.expand_fields(inner, scope, ctes, &mut expanded, &mut outputs)?;

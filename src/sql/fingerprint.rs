@@ -38,13 +38,14 @@ mod tests {
     use super::*;
     use crate::ident::Ident;
     use crate::sql::tree::{
-        Expr, Insert, InsertSource, Literal, Name, Query, RelationRef, Select, SelectItem, SetExpr,
+        Expr, Insert, InsertSource, Literal, Name, Position, Query, RelationRef, Select,
+        SelectItem, SetExpr, Star,
     };
 
     fn name(part: &str) -> Name {
         Name {
             parts: vec![Ident::exact(part)],
-            position: crate::sql::tree::Position::default(),
+            position: Position::default(),
         }
     }
 
@@ -62,7 +63,7 @@ mod tests {
         let select = Select {
             distinct: None,
             items: vec![
-                SelectItem::Star(None, crate::sql::tree::Position::default()),
+                SelectItem::Star(Star::All(Position::default())),
                 SelectItem::Expr {
                     expr: listed,
                     alias: None,

@@ -7,7 +7,7 @@ use super::{Front, Lowered};
 use crate::sql::Unsupported;
 use crate::sql::tree::{
     Cte, Cycle, Expr, Limit, Literal, LockStrength, LockWait, Locking, NullsOrder, OrderItem,
-    Position, Query, RelationRef, Search, Select, SelectItem, SetExpr, SetOp, SortDirection,
+    Position, Query, RelationRef, Search, Select, SelectItem, SetExpr, SetOp, SortDirection, Star,
     TableRef, With,
 };
 
@@ -219,7 +219,7 @@ impl Front<'_, '_> {
         };
         Ok(Select {
             distinct: None,
-            items: vec![SelectItem::Star(None, Position::default())],
+            items: vec![SelectItem::Star(Star::All(Position::default()))],
             into: None,
             from: vec![TableRef::Relation(Box::new(relation))],
             filter: None,

@@ -5,7 +5,7 @@ use sqlparser::tokenizer::Token;
 use super::tokens::STAR;
 use super::{Front, Lowered};
 use crate::ident::Ident;
-use crate::sql::tree::{Distinct, Expr, GroupItem, Name, Select, SelectItem, Window};
+use crate::sql::tree::{Distinct, Expr, GroupItem, Name, Select, SelectItem, Star, Window};
 
 impl Front<'_, '_> {
     pub(super) fn select(&mut self) -> Lowered<Select> {
@@ -92,11 +92,11 @@ impl Front<'_, '_> {
     pub(super) fn select_item(&mut self) -> Lowered<SelectItem> {
         let position = self.place();
         if self.take_symbol("*") {
-            return Ok(SelectItem::Star(None, position));
+            return Ok(SelectItem::Star(Star::All(position)));
         }
         let expr = self.expr()?;
         let expr = match expr {
-            Expr::Star(name) => return Ok(SelectItem::Star(Some(name), position)),
+            Expr::Star(name) => return Ok(SelectItem::Star(Star::Of(name))),
             Expr::Field(base, field) if field == STAR => {
                 self.engine.allow_field_star();
                 return Ok(SelectItem::FieldStar(*base));

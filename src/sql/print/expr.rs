@@ -146,7 +146,7 @@ impl Printer<'_> {
     }
 
     fn param(&mut self, n: u16) -> Printed {
-        if self.open {
+        if self.placing {
             self.push(&format!("\0${n}\0"));
         }
         let rewrite = self.rewrite;

@@ -175,6 +175,7 @@ pub fn print(statement: &Statement, rewrite: &Rewrite) -> Result<SqlText, Unsupp
         printer.read = first.gathered;
     }
     printer.open = true;
+    printer.placing = true;
     printer.statement(statement)?;
     SqlText::filled(&printer.out, &printer.constants, printer.of)
         .ok_or_else(|| unresolved("a lost constant"))
@@ -250,6 +251,8 @@ struct Printer<'a> {
     /// Leave the client's constants open: what is printed will remember where they went. Texts that
     /// are only parts of a statement close them, and so look at them.
     open: bool,
+    /// Say where what is printed was written, of what the client will hear errors about.
+    placing: bool,
     /// The open ones that were met, by their place among the client's constants.
     constants: HashMap<usize, String>,
     /// Whose constants they are.
@@ -274,6 +277,7 @@ impl<'a> Printer<'a> {
             shape: false,
             written: false,
             open: false,
+            placing: false,
             constants: HashMap::new(),
             of: None,
             met: None,
@@ -312,7 +316,7 @@ impl<'a> Printer<'a> {
 
     /// What follows was written there: what is printed will remember it, as it does of constants.
     fn mark(&mut self, position: Position) {
-        if let Some(token) = position.token().filter(|_| self.open) {
+        if let Some(token) = position.token().filter(|_| self.placing) {
             self.push("\0@");
             self.push(&token.to_string());
             self.push("\0");
@@ -321,13 +325,13 @@ impl<'a> Printer<'a> {
 
     /// Nothing of what follows, up to [`Self::theirs`], is the client's but what is marked.
     fn ours(&mut self) {
-        if self.open {
+        if self.placing {
             self.push("\0(\0");
         }
     }
 
     fn theirs(&mut self) {
-        if self.open {
+        if self.placing {
             self.push("\0)\0");
         }
     }

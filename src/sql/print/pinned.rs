@@ -108,7 +108,7 @@ impl Printer<'_> {
             return;
         }
         let check = proven(&checks);
-        let check = if self.open {
+        let check = if self.placing {
             format!("\0(\0{check}\0)\0")
         } else {
             check

@@ -5,7 +5,7 @@ use super::{Printed, Printer, RelationForm, Unsupported, unresolved};
 use crate::ident::Ident;
 use crate::sql::tree::{
     Cte, Distinct, Expr, GroupItem, Limit, Literal, LockStrength, LockWait, Locking, Query, Select,
-    SelectItem, SetExpr, SetOp, With,
+    SelectItem, SetExpr, SetOp, Star, With,
 };
 
 impl Printer<'_> {
@@ -262,9 +262,9 @@ impl Printer<'_> {
                 }
                 Ok(())
             }
-            SelectItem::Star(name, _) => {
+            SelectItem::Star(star) => {
                 p.resolved(false, "a star")?;
-                if let Some(name) = name {
+                if let Star::Of(name) = star {
                     p.name(name)?;
                     p.push(".");
                 }

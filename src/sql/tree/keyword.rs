@@ -6,7 +6,8 @@
 //! resolved, every value computes, and printing writes the pieces in order. No word is client text.
 
 use super::expr::{Expr, TypeName};
-use super::query::{OrderItem, Query, TableAlias};
+use super::from::TableAlias;
+use super::query::{OrderItem, Query};
 use super::window::Window;
 use crate::ident::Ident;
 

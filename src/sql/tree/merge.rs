@@ -1,7 +1,8 @@
 //! MERGE.
 
 use super::expr::Expr;
-use super::query::{RelationRef, SelectItem, TableRef, With};
+use super::from::{RelationRef, TableRef};
+use super::query::{SelectItem, With};
 use super::statement::{Assignment, AssignmentTarget, Overriding};
 
 /// MERGE

@@ -7,12 +7,13 @@
 //! lowered to those calls here, so later stages meet one form.
 //!
 //! Deliberately absent: `Debug` and `Display` (trees hold literals; SQL text is made only in
-//! `sql::print`), positions of keywords and operators (`sql::source` finds them between names and constants,
+//! `sql::print`), positions of keywords and operators (`sql::text` finds them between names and constants,
 //! which know theirs).
 
 mod builtin;
 mod constant;
 mod expr;
+mod from;
 mod keyword;
 mod merge;
 mod position;
@@ -29,14 +30,17 @@ pub use self::expr::{
     BoolTest, Call, CallArg, Column, Expr, Literal, Name, Operator, Quantifier, Subscript,
     SystemValue, TypeName,
 };
+pub use self::from::{
+    ColumnDef, JoinConstraint, JoinKind, RelationRef, RowsFromItem, TableAlias, TableFunction,
+    TableRef, TableSample,
+};
 pub use self::keyword::{KeywordForm, KeywordTable, Piece};
 pub use self::merge::{Merge, MergeAction, MergeBranch, MergeRows};
 pub use self::position::Position;
 pub use self::query::{
-    ColumnDef, Cte, Cycle, Distinct, GroupItem, HeldId, JoinConstraint, JoinKind, Limit, ListId,
-    LockStrength, LockWait, Locking, NullsOrder, OrderItem, Query, RelationId, RelationRef,
-    RowsFromItem, Search, Select, SelectItem, SetExpr, SetOp, SortDirection, TableAlias,
-    TableFunction, TableRef, TableSample, With,
+    Cte, Cycle, Distinct, GroupItem, HeldId, Limit, ListId, LockStrength, LockWait, Locking,
+    NullsOrder, OrderItem, Query, RelationId, Search, Select, SelectItem, SetExpr, SetOp,
+    SortDirection, Star, With,
 };
 pub use self::statement::{
     Assignment, AssignmentTarget, ConflictAction, ConflictTarget, Copy, CopyDirection, CopySource,

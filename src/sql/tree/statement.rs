@@ -1,9 +1,10 @@
 //! Statements a restricted role may send. The rest has no form here and is refused by lowering.
 
 use super::expr::{Expr, Name, Subscript, TypeName};
+use super::from::{RelationRef, TableRef};
 use super::merge::Merge;
 use super::position::Position;
-use super::query::{Query, RelationRef, SelectItem, TableRef, With};
+use super::query::{Query, SelectItem, With};
 use super::temp_table::{CreateIndex, CreateTable};
 use crate::ident::Ident;
 

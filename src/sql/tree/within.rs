@@ -3,9 +3,8 @@
 //! Deliberately absent: MERGE, and what is no statement over rows.
 
 use super::expr::Expr;
-use super::query::{
-    Distinct, GroupItem, JoinConstraint, Query, Select, SelectItem, SetExpr, TableRef, With,
-};
+use super::from::{JoinConstraint, TableRef};
+use super::query::{Distinct, GroupItem, Query, Select, SelectItem, SetExpr, With};
 use super::statement::{Assignment, ConflictAction, InsertSource, Statement};
 use super::walk::Part;
 

@@ -135,10 +135,10 @@ fn select_lists() {
     assert!(select("SELECT FROM t").items.is_empty());
     assert!(matches!(
         select("SELECT *").items[0],
-        SelectItem::Star(None, _)
+        SelectItem::Star(Star::All(_))
     ));
     assert!(
-        matches!(&select("SELECT s.t.*").items[0], SelectItem::Star(Some(n), _) if names(n) == "s.t")
+        matches!(&select("SELECT s.t.*").items[0], SelectItem::Star(Star::Of(n)) if names(n) == "s.t")
     );
     assert!(
         matches!(&select("SELECT (t.x).*").items[0], SelectItem::FieldStar(e) if expr(e) == "t.x")
