@@ -1,4 +1,5 @@
-//! COPY: out, as a query masked at the source, or on the way where PostgreSQL cannot; in, with tokens decoded as INSERT decodes them.
+//! COPY: out, as a query masked in its rows on their way, or at the source; in, with tokens decoded as INSERT decodes
+//! them.
 
 use std::sync::Arc;
 
@@ -8,14 +9,14 @@ use super::copy_out::CopyExport;
 use super::decide::Delivery;
 use super::plan::{Effect, Facts, Plan, PlanContext};
 use super::rewrite::shared;
-use super::statement::{Read, grounds, named, not_understood, read};
+use super::statement::{grounds, named, not_understood, read};
 use super::subject::Subject;
 use super::tabulated::Tabulate;
 use super::uploads::{Given, Uploads};
 use crate::analyze::lineage::{Lineage, RelationUse, Uses};
 use crate::analyze::{ColumnForm, Grounds, column_form, copied_columns};
 use crate::ident::Ident;
-use crate::mask::TokenColumn;
+use crate::mask::{OutputRule, TokenColumn, Transform};
 use crate::pg::{AttrNumber, sqlstate};
 use crate::policy::{Rule, Treatment};
 use crate::refusal::Refusal;
@@ -25,7 +26,7 @@ use crate::sql::tree::{
     SetExpr, Statement,
 };
 
-/// COPY … TO STDOUT: planned as COPY (SELECT visible columns) TO, masked at the source.
+/// COPY … TO STDOUT: planned as COPY (SELECT visible columns) TO.
 pub(super) fn copy(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
     let Statement::Copy(c) = &mut statement else {
         return Err(not_understood());
@@ -35,36 +36,53 @@ pub(super) fn copy(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Pl
     if c.direction == CopyDirection::From {
         return copy_from(statement, utf8, ctx);
     }
-    let mut inner = copied_query(c, grounds(ctx))?;
-    let mut again = inner.clone();
-    let read = match read(&mut inner, (Delivery::Stream, Tabulate::No), ctx) {
-        Ok(read) => read,
-        // What only the proxy can show it shows in rows, and those can be copied too.
-        Err(refused) if refused.sqlstate == sqlstate::INSUFFICIENT_PRIVILEGE => {
-            let read = read(&mut again, (Delivery::Rows, Tabulate::No), ctx)?;
-            return exported(statement, again, read, utf8, ctx);
-        }
-        Err(refused) => return Err(refused),
+    let query = copied_query(c, grounds(ctx))?;
+    let (query, read) = in_some_way(utf8, ctx, |delivery| {
+        let mut query = query.clone();
+        let read = read(&mut query, (delivery, Tabulate::No), ctx)?;
+        Ok((query, read))
+    })?;
+    c.source = CopySource::Query(Box::new(query));
+    let changed =
+        |rule: &OutputRule| matches!(rule.transform, Transform::Mask(_) | Transform::Token(_));
+    let export = if read.outputs.iter().any(changed) {
+        Some(export(c, shared(read.outputs), &read.names, utf8, ctx)?)
+    } else {
+        None
     };
-    c.source = CopySource::Query(Box::new(inner));
     let sql = print(&statement, &read.rewrite)?;
     let mut plan = Plan::decided(sql, Effect::None, named(read.facts, "COPY"));
     plan.set_parameters(read.parameters);
     set_uploads(&mut plan, read.uploads, ctx)?;
+    let utf8 = utf8 || export.is_some();
+    plan.set_copy_export(export.map(Arc::new));
     Ok(plan.copying(CopyDirection::To).in_utf8(utf8))
 }
 
-/// COPY … TO STDOUT of rows something is made of on their way.
-fn exported(
-    mut statement: Statement,
-    inner: Statement,
-    read: Read,
+/// Decides what is copied: masked in rows on their way, which costs PostgreSQL nothing. What is converted on its
+/// way is masked at the source, unless only the proxy can.
+pub(super) fn in_some_way<T>(
     utf8: bool,
     ctx: &PlanContext<'_>,
-) -> Result<Plan, Refusal> {
-    let Statement::Copy(c) = &mut statement else {
-        return Err(not_understood());
-    };
+    decide: impl Fn(Delivery) -> Result<T, Refusal>,
+) -> Result<T, Refusal> {
+    if !utf8 && !ctx.client_encoding.is_same() {
+        match decide(Delivery::Stream) {
+            Err(refused) if refused.sqlstate == sqlstate::INSUFFICIENT_PRIVILEGE => {}
+            decided => return decided,
+        }
+    }
+    decide(Delivery::Rows)
+}
+
+/// How the data is made of rows of which something is made on their way.
+fn export(
+    c: &mut Copy,
+    outputs: Arc<[OutputRule]>,
+    names: &[Ident],
+    utf8: bool,
+    ctx: &PlanContext<'_>,
+) -> Result<CopyExport, Refusal> {
     if !utf8 && !ctx.client_encoding.is_same() {
         return Err(Refusal::error(
             sqlstate::FEATURE_NOT_SUPPORTED,
@@ -72,15 +90,7 @@ fn exported(
         )
         .hint("SET client_encoding = 'UTF8', or copy with ENCODING 'UTF8'."));
     }
-    let outputs = shared(read.outputs);
-    let export = CopyExport::of(c, outputs, &read.names, ctx.snapshot.catalog.version)?;
-    c.source = CopySource::Query(Box::new(inner));
-    let sql = print(&statement, &read.rewrite)?;
-    let mut plan = Plan::decided(sql, Effect::None, named(read.facts, "COPY"));
-    plan.set_parameters(read.parameters);
-    set_uploads(&mut plan, read.uploads, ctx)?;
-    plan.set_copy_export(Arc::new(export));
-    Ok(plan.copying(CopyDirection::To).in_utf8(true))
+    CopyExport::of(c, outputs, names, ctx.snapshot.catalog.version)
 }
 
 /// COPY is read when it is executed: PostgreSQL has no parameters there.

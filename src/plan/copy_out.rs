@@ -1,8 +1,8 @@
-//! The data of COPY TO where something is made of the rows on their way: tokens, masks and decrypted
-//! cells of columns PostgreSQL cannot make them of.
+//! The data of COPY TO where something is made of the rows on their way: masks, tokens and decrypted cells.
 //!
 //! PostgreSQL gives the rows in text, or in binary, in a form of the proxy's own; they are read here,
-//! changed as a SELECT's would be, and written as the client asked.
+//! changed as a SELECT's would be, and written as the client asked. A client that asked for that form gets what
+//! is not changed as it came.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::mask::{MalformedRow, OutputRule, Transform};
 use crate::pg::types::Format;
 use crate::refusal::Refusal;
 use crate::sql::tree::Copy;
-use crate::wire::copy::{CopyFormat, CopyReader, CopyWriter, Row};
+use crate::wire::copy::{self, CopyFormat, CopyReader, CopyWriter, Row, line};
 
 /// How the data of a COPY TO is made.
 pub struct CopyExport {
@@ -52,95 +52,206 @@ impl CopyExport {
 
     /// Begins with the data of one run.
     pub fn encoder(self: &Arc<Self>) -> CopyEncoder {
-        let text = CopyFormat::Text {
-            delimiter: b'\t',
-            null: "\\N".into(),
-        };
-        let upstream = match &self.options.format {
-            CopyFormat::Binary => CopyFormat::Binary,
-            CopyFormat::Text { .. } | CopyFormat::Csv { .. } => text,
-        };
         let columns = 0..self.outputs.len();
         let quoted = columns.map(|n| self.options.quotes(n)).collect();
-        let writer = CopyWriter::new(self.options.format.clone(), quoted);
-        let mut begun = Vec::new();
-        writer.begin(&mut begun);
+        let data = match &self.options.format {
+            CopyFormat::Binary => Data::Tuples(CopyReader::new(&CopyFormat::Binary)),
+            format if *format == as_sent() => Data::Same,
+            format => Data::Lines(CopyWriter::new(format.clone(), quoted)),
+        };
         CopyEncoder {
-            reader: CopyReader::new(&upstream),
-            writer,
-            begun,
-            header: self.options.header.is_some(),
             export: Arc::clone(self),
+            data,
+            header: self.options.header.is_some(),
+            begun: false,
+            made: Vec::new(),
+            shown: Vec::new(),
         }
+    }
+}
+
+/// The text in which PostgreSQL sends the rows.
+fn as_sent() -> CopyFormat {
+    CopyFormat::Text {
+        delimiter: b'\t',
+        null: "\\N".into(),
     }
 }
 
 /// The data of one COPY on its way.
 pub struct CopyEncoder {
     export: Arc<CopyExport>,
-    reader: CopyReader,
-    writer: CopyWriter,
-    /// What stands before the first row, and goes out with it.
-    begun: Vec<u8>,
+    data: Data,
     /// The header line has not come.
     header: bool,
+    /// Something went out.
+    begun: bool,
+    /// What becomes of a row.
+    made: Vec<u8>,
+    /// What becomes of a value.
+    shown: Vec<u8>,
+}
+
+enum Data {
+    /// Lines for a client that asked for lines of that form.
+    Same,
+    /// Lines for one that asked for others.
+    Lines(CopyWriter),
+    /// Tuples of the binary format.
+    Tuples(CopyReader),
 }
 
 /// Not the rows that were planned.
 pub struct UnplannedRows;
 
+impl From<MalformedRow> for UnplannedRows {
+    fn from(_: MalformedRow) -> Self {
+        Self
+    }
+}
+
 impl CopyEncoder {
     /// A piece of PostgreSQL's data → each row's data for the client.
-    pub fn push(&mut self, data: &[u8]) -> Result<Vec<Vec<u8>>, UnplannedRows> {
-        self.reader.push(data);
-        self.rows(false)
+    pub fn push<E: From<UnplannedRows>>(
+        &mut self,
+        data: &[u8],
+        send: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut send = send;
+        match &mut self.data {
+            Data::Tuples(reader) => {
+                reader.push(data);
+                self.tuples(false, send)
+            }
+            Data::Same | Data::Lines(_) => {
+                let line = line::line(data).ok_or(UnplannedRows)?;
+                self.made.clear();
+                self.line(line)?;
+                send(&self.made)
+            }
+        }
     }
 
     /// The end of PostgreSQL's data.
-    pub fn finish(&mut self) -> Result<Vec<Vec<u8>>, UnplannedRows> {
-        let mut rows = self.rows(true)?;
-        let mut end = std::mem::take(&mut self.begun);
-        self.writer.end(&mut end);
-        if !end.is_empty() {
-            rows.push(end);
+    pub fn finish<E: From<UnplannedRows>>(
+        &mut self,
+        send: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut send = send;
+        if !matches!(self.data, Data::Tuples(_)) {
+            return Ok(());
         }
-        Ok(rows)
+        self.tuples(true, &mut send)?;
+        let mut end = self.beginning();
+        copy::end(true, &mut end);
+        send(&end)
     }
 
-    fn rows(&mut self, last: bool) -> Result<Vec<Vec<u8>>, UnplannedRows> {
-        let mut rows = Vec::new();
-        while let Some(row) = self.reader.next(last).map_err(|_| UnplannedRows)? {
-            if row.len() != self.export.outputs.len() {
-                return Err(UnplannedRows);
+    fn line(&mut self, line: &[u8]) -> Result<(), UnplannedRows> {
+        let outputs = &self.export.outputs;
+        let mut fields = line::Fields::of(line);
+        let header = std::mem::take(&mut self.header);
+        for (n, rule) in outputs.iter().enumerate() {
+            let field = fields.next().ok_or(UnplannedRows)?;
+            match &self.data {
+                Data::Lines(writer) => {
+                    let value = line::value(field);
+                    let value = value.as_deref();
+                    if header {
+                        writer.name(n, value, &mut self.made);
+                        continue;
+                    }
+                    self.shown.clear();
+                    let changed = match value {
+                        Some(stored) => change(rule, stored, Format::Text, &mut self.shown)?,
+                        None => false,
+                    };
+                    let shown = if changed { Some(&*self.shown) } else { value };
+                    writer.value(n, shown, &mut self.made);
+                }
+                Data::Same | Data::Tuples(_) => {
+                    if n > 0 {
+                        self.made.push(b'\t');
+                    }
+                    self.shown.clear();
+                    let changed = match changes(rule).then(|| line::value(field)).flatten() {
+                        Some(stored) if !header => {
+                            change(rule, &stored, Format::Text, &mut self.shown)?
+                        }
+                        _ => false,
+                    };
+                    if changed {
+                        line::write_value(&self.shown, &mut self.made);
+                    } else {
+                        self.made.extend_from_slice(field);
+                    }
+                }
             }
-            let mut out = std::mem::take(&mut self.begun);
-            let written = if std::mem::take(&mut self.header) {
-                self.writer.header(&row, &mut out)
-            } else {
-                let row = self.changed(row).map_err(|_| UnplannedRows)?;
-                self.writer.row(&row, &mut out)
-            };
-            written.map_err(|_| UnplannedRows)?;
-            rows.push(out);
         }
-        Ok(rows)
+        self.made.push(b'\n');
+        match fields.next() {
+            // Of no columns there is one field, and it is empty.
+            Some(field) if !(outputs.is_empty() && field.is_empty()) => Err(UnplannedRows),
+            _ => Ok(()),
+        }
     }
 
-    fn changed(&self, mut row: Row) -> Result<Row, MalformedRow> {
-        let format = match self.export.options.format {
-            CopyFormat::Binary => Format::Binary,
-            CopyFormat::Text { .. } | CopyFormat::Csv { .. } => Format::Text,
-        };
+    fn tuples<E: From<UnplannedRows>>(
+        &mut self,
+        last: bool,
+        mut send: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        while let Data::Tuples(reader) = &mut self.data
+            && let Some(mut row) = reader.next(last).map_err(|_| UnplannedRows)?
+        {
+            if row.len() != self.export.outputs.len() {
+                return Err(UnplannedRows.into());
+            }
+            self.change_row(&mut row)?;
+            let mut out = self.beginning();
+            copy::write(true, &row, &mut out).map_err(|_| UnplannedRows)?;
+            send(&out)?;
+        }
+        Ok(())
+    }
+
+    /// What stands before the first tuple, and goes out with it.
+    fn beginning(&mut self) -> Vec<u8> {
+        let mut out = Vec::new();
+        if !std::mem::replace(&mut self.begun, true) {
+            copy::begin(true, &mut out);
+        }
+        out
+    }
+
+    fn change_row(&self, row: &mut Row) -> Result<(), UnplannedRows> {
         for (value, rule) in row.iter_mut().zip(self.export.outputs.iter()) {
             let Some(stored) = value else { continue };
             let mut shown = Vec::with_capacity(stored.len());
-            match &rule.transform {
-                Transform::Pass | Transform::Name(_) => continue,
-                Transform::Mask(mask) => mask.apply(stored, &mut shown),
-                Transform::Token(token) => token.encode_wire(stored, format, &mut shown)?,
+            if change(rule, stored, Format::Binary, &mut shown)? {
+                *value = Some(shown);
             }
-            *value = Some(shown);
         }
-        Ok(row)
+        Ok(())
     }
+}
+
+/// Is anything made of the column's values?
+fn changes(rule: &OutputRule) -> bool {
+    !matches!(rule.transform, Transform::Pass | Transform::Name(_))
+}
+
+/// Writes what becomes of a value; false if it stays as it is.
+fn change(
+    rule: &OutputRule,
+    stored: &[u8],
+    format: Format,
+    shown: &mut Vec<u8>,
+) -> Result<bool, UnplannedRows> {
+    match &rule.transform {
+        Transform::Pass | Transform::Name(_) => return Ok(false),
+        Transform::Mask(mask) => mask.apply(stored, shown),
+        Transform::Token(token) => token.encode_wire(stored, format, shown)?,
+    }
+    Ok(true)
 }

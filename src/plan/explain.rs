@@ -70,11 +70,12 @@ fn explain_rows(
         Ok::<_, Refusal>((lineage, decisions))
     };
     let (lineage, decisions) = match delivery {
-        // As it is planned: what PostgreSQL cannot make is made of the rows.
-        Delivery::Stream => decide((Delivery::Stream, Tabulate::No))
-            .or_else(|_| decide((Delivery::Rows, Tabulate::No))),
-        other => decide((other, Tabulate::Yes)),
-    }?;
+        // As it is planned.
+        Delivery::Stream => {
+            super::copy::in_some_way(false, ctx, |way| decide((way, Tabulate::No)))?
+        }
+        other => decide((other, Tabulate::Yes))?,
+    };
     Ok(lineage
         .outputs
         .iter()

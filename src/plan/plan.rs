@@ -254,8 +254,8 @@ impl Plan {
         self.copy_tokens = tokens;
     }
 
-    pub(super) fn set_copy_export(&mut self, export: Arc<CopyExport>) {
-        self.copy_export = Some(export);
+    pub(super) fn set_copy_export(&mut self, export: Option<Arc<CopyExport>>) {
+        self.copy_export = export;
     }
 
     pub(super) fn set_effect(&mut self, effect: Effect) {

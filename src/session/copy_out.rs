@@ -5,7 +5,7 @@
 
 use super::answers::unexpected;
 use super::{Fatal, Io, Session, to_client};
-use crate::plan::CopyTokens;
+use crate::plan::{CopyTokens, UnplannedRows};
 use crate::sql::tree::CopyDirection;
 use crate::wire::BackendMessage;
 
@@ -60,13 +60,11 @@ impl Session {
     ) -> Result<bool, Fatal> {
         match (message, &mut self.copy_export) {
             (BackendMessage::CopyData(data), Some(export)) => {
-                let rows = export.push(data).map_err(|_| unplanned())?;
-                send(&rows, io)?;
+                export.push(data, to(io))?;
             }
             (BackendMessage::CopyDone, Some(export)) => {
-                let rows = export.finish().map_err(|_| unplanned())?;
+                export.finish(to(io))?;
                 self.copy_export = None;
-                send(&rows, io)?;
                 io.client.extend_from_slice(whole);
             }
             _ => return Ok(false),
@@ -75,13 +73,13 @@ impl Session {
     }
 }
 
-fn send(rows: &[Vec<u8>], io: &mut Io<'_>) -> Result<(), Fatal> {
-    for row in rows {
-        to_client::copy_data(io.client, row)?;
-    }
-    Ok(())
+/// Sends a row's data to the client.
+fn to(io: &mut Io<'_>) -> impl FnMut(&[u8]) -> Result<(), Fatal> {
+    |row| Ok(to_client::copy_data(io.client, row)?)
 }
 
-fn unplanned() -> Fatal {
-    Fatal::unexpected("the data of a COPY does not have the shape that was planned")
+impl From<UnplannedRows> for Fatal {
+    fn from(_: UnplannedRows) -> Self {
+        Self::unexpected("the data of a COPY does not have the shape that was planned")
+    }
 }

@@ -219,7 +219,8 @@ impl Stage {
         let started = Instant::now();
         let login = Role::Owner.login();
         while let Err(error) = Client::connect(self.proxy, login, PASSWORD, "clinic") {
-            assert!(started.elapsed() < PATIENCE, "{error}");
+            let log = || fs::read_to_string(self.folder.path().join("log")).unwrap();
+            assert!(started.elapsed() < PATIENCE, "{error}: {}", log());
         }
     }
 

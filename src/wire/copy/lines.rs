@@ -253,6 +253,16 @@ impl Form {
     }
 }
 
+/// A field of the text format with its defaults.
+pub(super) fn unescaped(field: &[u8]) -> Vec<u8> {
+    let form = Form {
+        delimiter: b'\t',
+        null: Box::default(),
+        csv: None,
+    };
+    form.text_value(field).0
+}
+
 /// The rest of a quoted piece of a value.
 fn quoted(
     quotes: Quotes,

@@ -6,6 +6,7 @@
 //! or line end the client chose. Deliberately absent: types; a value is bytes or NULL.
 
 mod binary;
+pub mod line;
 mod lines;
 mod write;
 

@@ -1,7 +1,6 @@
-//! Rows → the data of COPY TO STDOUT, as `copyto.c` writes it.
+//! Values → the lines of COPY TO STDOUT in text and CSV, as `copyto.c` writes them.
 
-use super::{CopyFormat, Row, binary};
-use crate::refusal::Refusal;
+use super::CopyFormat;
 
 /// Writes rows in one format.
 pub struct CopyWriter {
@@ -16,38 +15,27 @@ impl CopyWriter {
         Self { format, quoted }
     }
 
-    /// What stands before the first row.
-    pub fn begin(&self, out: &mut Vec<u8>) {
-        super::begin(self.format == CopyFormat::Binary, out);
+    /// A name in the header line.
+    pub fn name(&self, column: usize, name: Option<&[u8]>, out: &mut Vec<u8>) {
+        self.write(column, name, false, out);
     }
 
-    /// The line of column names.
-    pub fn header(&self, names: &Row, out: &mut Vec<u8>) -> Result<(), Refusal> {
-        self.line(names, &[], out)
+    /// A value of a row, and what stands between it and the one before; of the binary format nothing.
+    pub fn value(&self, column: usize, value: Option<&[u8]>, out: &mut Vec<u8>) {
+        let forced = self.quoted.get(column).copied().unwrap_or(false);
+        self.write(column, value, forced, out);
     }
 
-    /// A row.
-    pub fn row(&self, row: &Row, out: &mut Vec<u8>) -> Result<(), Refusal> {
-        self.line(row, &self.quoted, out)
-    }
-
-    /// What stands behind the last row.
-    pub fn end(&self, out: &mut Vec<u8>) {
-        super::end(self.format == CopyFormat::Binary, out);
-    }
-
-    fn line(&self, row: &Row, quoted: &[bool], out: &mut Vec<u8>) -> Result<(), Refusal> {
+    fn write(&self, column: usize, value: Option<&[u8]>, forced: bool, out: &mut Vec<u8>) {
         match &self.format {
-            CopyFormat::Binary => return binary::write(row, out),
+            CopyFormat::Binary => {}
             CopyFormat::Text { delimiter, null } => {
-                for (n, value) in row.iter().enumerate() {
-                    if n > 0 {
-                        out.push(*delimiter);
-                    }
-                    match value {
-                        None => out.extend_from_slice(null.as_bytes()),
-                        Some(value) => text(value, *delimiter, out),
-                    }
+                if column > 0 {
+                    out.push(*delimiter);
+                }
+                match value {
+                    None => out.extend_from_slice(null.as_bytes()),
+                    Some(value) => text(value, *delimiter, out),
                 }
             }
             CopyFormat::Csv {
@@ -57,40 +45,40 @@ impl CopyWriter {
                 escape,
                 ..
             } => {
-                for (n, value) in row.iter().enumerate() {
-                    if n > 0 {
-                        out.push(*delimiter);
-                    }
-                    let Some(value) = value else {
-                        out.extend_from_slice(null.as_bytes());
-                        continue;
-                    };
-                    let special = |b: &u8| [*delimiter, *quote, b'\n', b'\r'].contains(b);
-                    // `\.` alone on a line would end the data.
-                    let ends = row.len() == 1 && **value == *b"\\.";
-                    let like_null = **value == *null.as_bytes();
-                    let forced = quoted.get(n).copied().unwrap_or(false);
-                    if !(forced || like_null || ends || value.iter().any(special)) {
-                        out.extend_from_slice(value);
-                        continue;
-                    }
-                    out.push(*quote);
-                    for byte in value {
-                        if byte == quote || byte == escape {
-                            out.push(*escape);
-                        }
-                        out.push(*byte);
-                    }
-                    out.push(*quote);
+                if column > 0 {
+                    out.push(*delimiter);
                 }
+                let Some(value) = value else {
+                    out.extend_from_slice(null.as_bytes());
+                    return;
+                };
+                let special = |b: &u8| [*delimiter, *quote, b'\n', b'\r'].contains(b);
+                // `\.` alone on a line would end the data.
+                let ends = self.quoted.len() == 1 && *value == *b"\\.";
+                let like_null = *value == *null.as_bytes();
+                if !(forced || like_null || ends || value.iter().any(special)) {
+                    out.extend_from_slice(value);
+                    return;
+                }
+                out.push(*quote);
+                for byte in value {
+                    if byte == quote || byte == escape {
+                        out.push(*escape);
+                    }
+                    out.push(*byte);
+                }
+                out.push(*quote);
             }
         }
-        out.push(b'\n');
-        Ok(())
     }
 }
 
-fn text(value: &[u8], delimiter: u8, out: &mut Vec<u8>) {
+/// A value in the text format.
+pub(super) fn text(value: &[u8], delimiter: u8, out: &mut Vec<u8>) {
+    if !(value.iter()).any(|b| *b < b' ' || *b == b'\\' || *b == delimiter) {
+        out.extend_from_slice(value);
+        return;
+    }
     for byte in value {
         let letter = match byte {
             0x08 => b'b',
