@@ -165,13 +165,22 @@ impl CompiledMask {
         self.apply_in(value, value.len(), out);
     }
 
-    /// The same for a value that is the first `length` bytes of `from`: of what may be read beyond it,
+    /// [`Self::apply`] for a value that is the first `length` bytes of `from`: of what may be read beyond it,
     /// nothing is used.
-    pub(super) fn apply_in(&self, from: &[u8], length: usize, out: &mut Vec<u8>) {
+    pub fn apply_in(&self, from: &[u8], length: usize, out: &mut Vec<u8>) {
         match &self.wire {
             Some(Wire::Partial(partial)) => partial.apply(from, length, out),
             Some(Wire::Constant(constant)) => out.extend_from_slice(constant),
             None => {}
+        }
+    }
+
+    /// What [`Self::apply`] writes that is not of the value itself, blanks apart.
+    pub fn adds(&self) -> &[u8] {
+        match &self.wire {
+            Some(Wire::Partial(partial)) => partial.hides_by(),
+            Some(Wire::Constant(constant)) => constant,
+            None => &[],
         }
     }
 }

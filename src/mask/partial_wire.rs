@@ -105,6 +105,11 @@ fn start_of_last(text: &[u8], count: usize) -> usize {
 }
 
 impl BoundPartial {
+    /// What a hidden character becomes.
+    pub(super) fn hides_by(&self) -> &[u8] {
+        &self.hidden.char
+    }
+
     /// `None` when the type has no fixed wire form (citext).
     pub(super) fn bind(partial: &Partial, ty: &ColumnType, kind: TextKind) -> Option<Self> {
         if kind == TextKind::Citext {

@@ -4,6 +4,7 @@
 //! changed as a SELECT's would be, and written as the client asked. A client that asked for that form gets what
 //! is not changed as it came.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::copy_options::{Options, Side};
@@ -12,7 +13,7 @@ use crate::mask::{MalformedRow, OutputRule, Transform};
 use crate::pg::types::Format;
 use crate::refusal::Refusal;
 use crate::sql::tree::Copy;
-use crate::wire::copy::{self, CopyFormat, CopyReader, CopyWriter, Row, line};
+use crate::wire::copy::{self, CopyFormat, CopyReader, CopyWriter, Row, line, line::Line};
 
 /// How the data of a COPY TO is made.
 pub struct CopyExport {
@@ -124,9 +125,7 @@ impl CopyEncoder {
                 self.tuples(false, send)
             }
             Data::Same | Data::Lines(_) => {
-                let line = line::line(data).ok_or(UnplannedRows)?;
-                self.made.clear();
-                self.line(line)?;
+                self.line(&Line::read(data).ok_or(UnplannedRows)?)?;
                 send(&self.made)
             }
         }
@@ -147,52 +146,64 @@ impl CopyEncoder {
         send(&end)
     }
 
-    fn line(&mut self, line: &[u8]) -> Result<(), UnplannedRows> {
-        let outputs = &self.export.outputs;
-        let mut fields = line::Fields::of(line);
+    fn line(&mut self, line: &Line<'_>) -> Result<(), UnplannedRows> {
+        let mut fields = line.fields();
         let header = std::mem::take(&mut self.header);
-        for (n, rule) in outputs.iter().enumerate() {
-            let field = fields.next().ok_or(UnplannedRows)?;
-            match &self.data {
-                Data::Lines(writer) => {
-                    let value = line::value(field);
+        self.made.clear();
+        match &self.data {
+            Data::Lines(writer) => {
+                for (n, rule) in self.export.outputs.iter().enumerate() {
+                    let value = line.value(fields.next().ok_or(UnplannedRows)?);
                     let value = value.as_deref();
                     if header {
                         writer.name(n, value, &mut self.made);
                         continue;
                     }
                     self.shown.clear();
-                    let changed = match value {
-                        Some(stored) => change(rule, stored, Format::Text, &mut self.shown)?,
-                        None => false,
+                    let shown = match value {
+                        Some(stored) if changes(rule) => {
+                            change(rule, stored, Format::Text, &mut self.shown)?;
+                            Some(&*self.shown)
+                        }
+                        value => value,
                     };
-                    let shown = if changed { Some(&*self.shown) } else { value };
                     writer.value(n, shown, &mut self.made);
                 }
-                Data::Same | Data::Tuples(_) => {
-                    if n > 0 {
-                        self.made.push(b'\t');
+            }
+            Data::Same | Data::Tuples(_) => {
+                let mut copied = 0_usize;
+                for rule in self.export.outputs.iter() {
+                    let field = fields.next().ok_or(UnplannedRows)?;
+                    if header || !changes(rule) {
+                        continue;
                     }
-                    self.shown.clear();
-                    let changed = match changes(rule).then(|| line::value(field)).flatten() {
-                        Some(stored) if !header => {
-                            change(rule, &stored, Format::Text, &mut self.shown)?
-                        }
-                        _ => false,
-                    };
-                    if changed {
-                        line::write_value(&self.shown, &mut self.made);
-                    } else {
-                        self.made.extend_from_slice(field);
+                    let Range { start, end } = field;
+                    let before = line.text().get(copied..start).unwrap_or_default();
+                    if let Transform::Mask(mask) = &rule.transform
+                        && !line.has_escapes()
+                        && !line::is_special(mask.adds())
+                    {
+                        // As most values are: nothing in it was escaped, and nothing will be.
+                        self.made.extend_from_slice(before);
+                        let from = line.text().get(start..).unwrap_or_default();
+                        mask.apply_in(from, end.saturating_sub(start), &mut self.made);
+                        copied = end;
+                    } else if let Some(stored) = line.value(field) {
+                        self.made.extend_from_slice(before);
+                        let at = self.made.len();
+                        change(rule, &stored, Format::Text, &mut self.made)?;
+                        line::escape(&mut self.made, at);
+                        copied = end;
                     }
                 }
+                let rest = line.text().get(copied..).unwrap_or_default();
+                self.made.extend_from_slice(rest);
             }
         }
         self.made.push(b'\n');
         match fields.next() {
-            // Of no columns there is one field, and it is empty.
-            Some(field) if !(outputs.is_empty() && field.is_empty()) => Err(UnplannedRows),
-            _ => Ok(()),
+            None => Ok(()),
+            Some(_) => Err(UnplannedRows),
         }
     }
 
@@ -227,8 +238,9 @@ impl CopyEncoder {
     fn change_row(&self, row: &mut Row) -> Result<(), UnplannedRows> {
         for (value, rule) in row.iter_mut().zip(self.export.outputs.iter()) {
             let Some(stored) = value else { continue };
-            let mut shown = Vec::with_capacity(stored.len());
-            if change(rule, stored, Format::Binary, &mut shown)? {
+            if changes(rule) {
+                let mut shown = Vec::with_capacity(stored.len());
+                change(rule, stored, Format::Binary, &mut shown)?;
                 *value = Some(shown);
             }
         }
@@ -241,17 +253,17 @@ fn changes(rule: &OutputRule) -> bool {
     !matches!(rule.transform, Transform::Pass | Transform::Name(_))
 }
 
-/// Writes what becomes of a value; false if it stays as it is.
+/// Appends what becomes of a value.
 fn change(
     rule: &OutputRule,
     stored: &[u8],
     format: Format,
-    shown: &mut Vec<u8>,
-) -> Result<bool, UnplannedRows> {
+    out: &mut Vec<u8>,
+) -> Result<(), MalformedRow> {
     match &rule.transform {
-        Transform::Pass | Transform::Name(_) => return Ok(false),
-        Transform::Mask(mask) => mask.apply(stored, shown),
-        Transform::Token(token) => token.encode_wire(stored, format, shown)?,
+        Transform::Pass | Transform::Name(_) => out.extend_from_slice(stored),
+        Transform::Mask(mask) => mask.apply(stored, out),
+        Transform::Token(token) => token.encode_wire(stored, format, out)?,
     }
-    Ok(true)
+    Ok(())
 }

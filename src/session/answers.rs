@@ -115,6 +115,22 @@ impl Session {
         }
     }
 
+    /// Takes what is at the front of `bytes`, rows or the data of COPY TO, as [`Self::on_rows`] and
+    /// [`Self::on_copied`].
+    pub fn on_data(
+        &mut self,
+        tag: u8,
+        bytes: &[u8],
+        now: Instant,
+        io: &mut Io<'_>,
+    ) -> Result<usize, Fatal> {
+        if tag == backend::DATA_ROW {
+            self.on_rows(bytes, io)
+        } else {
+            self.on_copied(bytes, now, io)
+        }
+    }
+
     /// Takes the rows at the front of `bytes`, as many as are there and go out together; says how
     /// many bytes they are. The first is there.
     pub fn on_rows(&mut self, bytes: &[u8], io: &mut Io<'_>) -> Result<usize, Fatal> {

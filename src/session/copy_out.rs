@@ -3,11 +3,14 @@
 //!
 //! Deliberately absent: what is made of them (`plan::CopyEncoder`).
 
+use std::time::Instant;
+
 use super::answers::unexpected;
 use super::{Fatal, Io, Session, to_client};
+use crate::limits;
 use crate::plan::{CopyTokens, UnplannedRows};
 use crate::sql::tree::CopyDirection;
-use crate::wire::BackendMessage;
+use crate::wire::{BackendMessage, backend, frame};
 
 impl Session {
     pub(super) fn on_copy_message(
@@ -49,6 +52,41 @@ impl Session {
             io.client.extend_from_slice(whole);
         }
         Ok(())
+    }
+
+    /// Takes the data of COPY TO at the front of `bytes`, as many messages as are there and go out together; says how
+    /// many bytes they are. The first is there.
+    pub fn on_copied(
+        &mut self,
+        bytes: &[u8],
+        now: Instant,
+        io: &mut Io<'_>,
+    ) -> Result<usize, Fatal> {
+        let frames = frame::frames(bytes, &frame::Limits::BACKEND);
+        // Whoever takes the next message says what is wrong with it.
+        let mut data = frames
+            .map_while(Result::ok)
+            .take_while(|frame| frame.tag == backend::COPY_DATA);
+        if self.untold.is_some() || self.copy_export.is_none() {
+            let frame = data.next().ok_or_else(unexpected)?;
+            self.on_upstream(frame.tag, frame.bytes, now, io)?;
+            return Ok(frame.end());
+        }
+        let (before, mut at, mut count) = (io.client.len(), 0_usize, 0_u64);
+        if let Some(export) = &mut self.copy_export {
+            for frame in data {
+                export.push(frame::body(frame.bytes), to(io))?;
+                (at, count) = (frame.end(), count.saturating_add(1));
+                if io.client.len().saturating_sub(before) >= limits::READ_BYTES {
+                    break;
+                }
+            }
+        }
+        let size = io.client.len().saturating_sub(before);
+        let running = self.running_head()?;
+        running.count = running.count.saturating_add(count);
+        running.bytes = (running.bytes).saturating_add(u64::try_from(size).unwrap_or(0));
+        Ok(at)
     }
 
     /// Takes a message of a COPY TO whose rows are made here; false if it is to pass as it is.

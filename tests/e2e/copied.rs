@@ -99,4 +99,13 @@ fn odd_values_are_written_as_postgresql_writes_them() {
             assert_eq!(copied(&mut here, &sql), by_postgresql, "{sql}");
         }
     }
+    // What is not converted comes as it is, whatever the client's encoding.
+    let sql = "COPY (SELECT chr(233), slash FROM odd) TO STDOUT (ENCODING 'UTF8')";
+    let utf8 = copied(&mut there, sql);
+    assert!(
+        utf8.iter()
+            .any(|(kind, data)| *kind == 'd' && data.starts_with("é\t")),
+        "{utf8:?}"
+    );
+    assert_eq!(copied(&mut here, sql), utf8);
 }

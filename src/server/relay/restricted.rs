@@ -228,10 +228,10 @@ impl Restricted {
                 client: &mut flow.to_client.bytes,
                 upstream: &mut flow.to_upstream.bytes,
             };
-            if tag == backend::DATA_ROW {
+            if matches!(tag, backend::DATA_ROW | backend::COPY_DATA) {
                 let here = flow.from_upstream.bytes().get(at..).unwrap_or_default();
-                let rows = self.session.on_rows(here, &mut io).map_err(fault)?;
-                at = at.saturating_add(rows);
+                let taken = self.session.on_data(tag, here, now, &mut io);
+                at = at.saturating_add(taken.map_err(fault)?);
                 continue;
             }
             self.session

@@ -3,53 +3,66 @@
 //! Deliberately absent: what clients write ([`super::CopyReader`]), which is looser.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::{lines, write};
 
 /// What stands for NULL.
 const NULL: &[u8] = b"\\N";
 
-/// The line in a message; `None` if there is no line in it, or more.
-pub fn line(data: &[u8]) -> Option<&[u8]> {
-    let line = data.strip_suffix(b"\n")?;
-    memchr::memchr(b'\n', line).is_none().then_some(line)
+/// A line, and whether anything in it is escaped or NULL.
+pub struct Line<'l> {
+    text: &'l [u8],
+    escapes: bool,
 }
 
-/// Its fields, as they are written.
-pub struct Fields<'l>(Option<&'l [u8]>);
+impl<'l> Line<'l> {
+    /// The line in a message; `None` if there is no line in it, or more.
+    pub fn read(data: &'l [u8]) -> Option<Self> {
+        let text = data.strip_suffix(b"\n")?;
+        let escapes = memchr::memchr2(b'\\', b'\n', text).is_some();
+        let one = !escapes || memchr::memchr(b'\n', text).is_none();
+        one.then_some(Self { text, escapes })
+    }
 
-impl<'l> Fields<'l> {
-    /// Of a line without its end.
-    pub fn of(line: &'l [u8]) -> Self {
-        Self(Some(line))
+    /// Without its end.
+    pub fn text(&self) -> &'l [u8] {
+        self.text
+    }
+
+    /// Where its fields are. There is one at least.
+    pub fn fields(&self) -> impl Iterator<Item = Range<usize>> + use<'l> {
+        let ends = memchr::memchr_iter(b'\t', self.text).chain([self.text.len()]);
+        let mut start = 0_usize;
+        ends.map(move |end| std::mem::replace(&mut start, end.saturating_add(1))..end)
+    }
+
+    /// Is anything in it escaped, or NULL?
+    pub fn has_escapes(&self) -> bool {
+        self.escapes
+    }
+
+    /// The value of a field; `None` is NULL.
+    pub fn value(&self, field: Range<usize>) -> Option<Cow<'l, [u8]>> {
+        let field = self.text.get(field).unwrap_or_default();
+        if !self.escapes || memchr::memchr(b'\\', field).is_none() {
+            return Some(Cow::Borrowed(field));
+        }
+        (field != NULL).then(|| Cow::Owned(lines::unescaped(field)))
     }
 }
 
-impl<'l> Iterator for Fields<'l> {
-    type Item = &'l [u8];
-
-    fn next(&mut self) -> Option<&'l [u8]> {
-        let rest = self.0?;
-        let Some((field, after)) =
-            memchr::memchr(b'\t', rest).and_then(|at| rest.split_at_checked(at))
-        else {
-            self.0 = None;
-            return Some(rest);
-        };
-        self.0 = after.get(1..);
-        Some(field)
-    }
+/// Is there anything in the value that is escaped, or another control character?
+pub fn is_special(value: &[u8]) -> bool {
+    write::is_special(value, b'\t')
 }
 
-/// A field's value; `None` is NULL.
-pub fn value(field: &[u8]) -> Option<Cow<'_, [u8]>> {
-    if memchr::memchr(b'\\', field).is_none() {
-        return Some(Cow::Borrowed(field));
+/// Makes a field of the value that was appended from `start` on.
+pub fn escape(out: &mut Vec<u8>, start: usize) {
+    let value = out.get(start..).unwrap_or_default();
+    if is_special(value) {
+        let value = value.to_vec();
+        out.truncate(start);
+        write::text(&value, b'\t', out);
     }
-    (field != NULL).then(|| Cow::Owned(lines::unescaped(field)))
-}
-
-/// A value as a field.
-pub fn write_value(value: &[u8], out: &mut Vec<u8>) {
-    write::text(value, b'\t', out);
 }

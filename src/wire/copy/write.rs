@@ -52,11 +52,13 @@ impl CopyWriter {
                     out.extend_from_slice(null.as_bytes());
                     return;
                 };
-                let special = |b: &u8| [*delimiter, *quote, b'\n', b'\r'].contains(b);
+                let special = has_any(value, |b| {
+                    b == *delimiter || b == *quote || b == b'\n' || b == b'\r'
+                });
                 // `\.` alone on a line would end the data.
                 let ends = self.quoted.len() == 1 && *value == *b"\\.";
                 let like_null = *value == *null.as_bytes();
-                if !(forced || like_null || ends || value.iter().any(special)) {
+                if !(forced || like_null || ends || special) {
                     out.extend_from_slice(value);
                     return;
                 }
@@ -73,9 +75,19 @@ impl CopyWriter {
     }
 }
 
+/// Is there anything in the value that the text format escapes, or another control character?
+pub(super) fn is_special(value: &[u8], delimiter: u8) -> bool {
+    has_any(value, |b| b < b' ' || b == b'\\' || b == delimiter)
+}
+
+/// Is there such a byte? All are looked at together, which takes less time than to look where to stop.
+fn has_any(value: &[u8], is: impl Fn(u8) -> bool) -> bool {
+    value.iter().filter(|b| is(**b)).count() > 0
+}
+
 /// A value in the text format.
 pub(super) fn text(value: &[u8], delimiter: u8, out: &mut Vec<u8>) {
-    if !(value.iter()).any(|b| *b < b' ' || *b == b'\\' || *b == delimiter) {
+    if !is_special(value, delimiter) {
         out.extend_from_slice(value);
         return;
     }
