@@ -10,6 +10,8 @@
 
 mod support;
 
+#[path = "e2e/beside.rs"]
+mod beside;
 #[path = "e2e/copied.rs"]
 mod copied;
 #[path = "e2e/copy.rs"]

@@ -90,8 +90,8 @@ fn is_exact(ty: Oid, other: Oid) -> bool {
         INT8 => matches!(other, INT2 | INT4 | NUMERIC),
         NUMERIC => matches!(other, INT2 | INT4 | INT8),
         FLOAT4 | FLOAT8 => matches!(other, INT2 | INT4 | INT8 | NUMERIC | FLOAT4 | FLOAT8),
-        DATE => matches!(other, TIMESTAMP | TIMESTAMPTZ),
-        // An hour that daylight saving leaves out is another's instant.
+        // Where a time zone leaves out an hour or a day, two of them are one instant.
+        DATE => other == TIMESTAMP,
         TIMESTAMP => other == DATE,
         TIMESTAMPTZ => matches!(other, DATE | TIMESTAMP),
         TEXT | VARCHAR | NAME => matches!(other, TEXT | VARCHAR | NAME),

@@ -168,6 +168,7 @@ impl Tested<'_> {
     fn told(&self, constraint: &Constraint, hidden: &[AttrNumber]) -> Vec<AttrNumber> {
         let deletes = matches!(self.change, Change::Delete);
         match constraint.kind {
+            ConstraintKind::Remote => hidden.to_vec(),
             ConstraintKind::CascadedDelete if !deletes => Vec::new(),
             ConstraintKind::Referenced | ConstraintKind::CascadedUpdate
                 if !deletes && !self.is_stored() =>
@@ -282,6 +283,9 @@ impl Analyzer<'_> {
             decoded,
             irreversible,
         };
+        if let Change::Update(written) = change {
+            self.no_lock_awaited(target, written)?;
+        }
         for constraint in self.grounds.catalog.constraints(relation) {
             let hidden = self.hidden_of(relation, &constraint)?;
             for attnum in tested.told(&constraint, &hidden) {

@@ -8,14 +8,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::generated::ColumnForm;
+use super::view::view_form;
 use super::{Analyzer, Grounds, Resolve, is_system};
+use crate::catalog::RelationKind;
 use crate::pg::{Oid, oid_array};
 
 /// Of which relations the role is not told how large they are.
 #[derive(Default)]
 pub struct Untold {
-    /// Partitions and heirs of what is divided by a column that the role does not see, and tables that the role
-    /// writes ([`super::place`]), with all their indexes.
+    /// Partitions and heirs of what is divided by a column that the role does not see, materialized views that it
+    /// may not read, and tables that it writes ([`super::place`]), with all their indexes.
     whole: BTreeSet<Oid>,
     /// Tables with an index whose predicate reads such a column.
     indexed: BTreeSet<Oid>,
@@ -82,6 +84,12 @@ fn found(grounds: Grounds<'_>) -> Resolve<Untold> {
     }
     for relation in grounds.catalog.relations.values() {
         if is_system(relation) {
+            continue;
+        }
+        // How many rows it has was computed from what the role does not see.
+        if relation.kind == RelationKind::MaterializedView && view_form(relation, grounds).is_err()
+        {
+            found.whole.insert(relation.oid);
             continue;
         }
         for index in &relation.indexes {

@@ -4,10 +4,12 @@
 
 use std::sync::Arc;
 
+use super::dml::Target;
 use super::generated::{ColumnForm, column_form};
+use super::probe::Written;
 use super::view::DEPTH;
 use super::{Analyzer, Grounds, Resolve, is_system};
-use crate::catalog::{ForeignKey, Relation, RelationKind};
+use crate::catalog::{ForeignKey, Index, Relation, RelationKind};
 use crate::ident::Ident;
 use crate::policy::Treatment;
 use crate::refusal::Refusal;
@@ -43,6 +45,34 @@ impl Analyzer<'_> {
             }
         }
         Ok(false)
+    }
+
+    /// Refuses an update that waits for such a lock, unless the policy lets the role probe what is referred to: it
+    /// does if it changes a column of any unique index. What ON CONFLICT updates is locked so if one is generated.
+    pub(super) fn no_lock_awaited(&mut self, target: &Target, written: &[Written]) -> Resolve<()> {
+        let mut probed = Vec::new();
+        for own in self.family(&target.relation) {
+            if !changes_key(own, written) {
+                continue;
+            }
+            for key in &own.referenced_by {
+                if !self.ties(own, key)? {
+                    continue;
+                }
+                for column in key.columns.iter().filter_map(|a| own.attribute(*a)) {
+                    let hidden = !column_form(own, column.attnum, self.grounds)?.shows_values();
+                    if !target.grant.may_probe(&column.name, hidden) {
+                        return Err(awaits(own, &column.name));
+                    }
+                    probed.extend(target.relation.column(&column.name).map(|c| c.attnum));
+                }
+            }
+        }
+        if let Some(id) = target.item.relation {
+            let probed = probed.into_iter().map(|attnum| (id, attnum));
+            self.lineage.probed.extend(probed);
+        }
+        Ok(())
     }
 
     /// Refuses a system column of which the foreign key's test leaves something.
@@ -98,6 +128,31 @@ pub fn is_beside_protected(relation: &Arc<Relation>, grounds: Grounds<'_>) -> Re
         }
         is_referred_to(relation, grounds)
     })
+}
+
+/// Is a column written that a unique index holds (`INDEX_ATTR_BITMAP_KEY`)?
+fn changes_key(relation: &Relation, written: &[Written]) -> bool {
+    let is_key =
+        |index: &&Index| index.unique && index.computed.is_empty() && index.predicate.is_empty();
+    let keys = relation.indexes.iter().filter(is_key);
+    let mut columns = keys
+        .flat_map(|index| index.columns.iter().take(index.keys))
+        .filter_map(|attnum| relation.attribute(*attnum));
+    columns.any(|c| c.generated.is_some() || written.iter().any(|w| w.column == c.name))
+}
+
+fn awaits(relation: &Relation, column: &Ident) -> Refusal {
+    Refusal::denied(format!(
+        "permission denied to write what a unique index of {} holds",
+        relation.name
+    ))
+    .detail(
+        "Whether the write waits for another session would tell which rows a foreign key refers to that the role \
+         does not see.",
+    )
+    .hint(format!(
+        "Leave the column out; or the policy's write section may allow it: probe({column})."
+    ))
 }
 
 fn is_referred_to(relation: &Arc<Relation>, grounds: Grounds<'_>) -> Resolve<bool> {

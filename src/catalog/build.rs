@@ -265,6 +265,7 @@ impl<'a> Builder<'a> {
                 row_security: row.boolean(5)?,
                 rules: row.boolean(8)?,
                 rewritten: row.boolean(12)?,
+                deferrable: row.boolean(13)?,
                 temporary: row.boolean(6)?,
             };
             self.relations.insert(oid, relation);
@@ -410,7 +411,7 @@ impl<'a> Builder<'a> {
 
     fn finish(mut self) -> Catalog {
         self.generated_below();
-        self.rewritten_below();
+        self.triggers_below();
         for (oid, relation) in self.relations {
             let name = (relation.schema.clone(), relation.name.clone());
             // A composite type is not selectable, but its name is taken.

@@ -2,7 +2,7 @@
 //! with an error, and so tell something of the values they compare; and what PostgreSQL computes of
 //! several columns of a row, which may fail: generated columns, and entries of indexes.
 
-use super::{Catalog, Check, Column, ColumnId, Index, Relation, TypeKind};
+use super::{Catalog, Check, Column, ColumnId, Index, Relation, RelationKind, TypeKind};
 use crate::pg::types::oid;
 use crate::pg::{AttrNumber, Oid};
 
@@ -32,6 +32,8 @@ pub enum ConstraintKind {
     Partition,
     /// FOREIGN KEY of another relation, which refers to this one
     Referenced,
+    /// Whatever the server behind a foreign table tests, which is not known here
+    Remote,
     /// UNIQUE, PRIMARY KEY or a unique index
     Unique,
 }
@@ -70,6 +72,7 @@ impl ConstraintKind {
             Self::Generated => "a generated column",
             Self::Index => "an index",
             Self::Partition => "a partition",
+            Self::Remote => "the server of a foreign table",
             Self::Unique => "a UNIQUE constraint",
         }
     }
@@ -84,6 +87,7 @@ impl ConstraintKind {
             | Self::Exclude
             | Self::ForeignKey
             | Self::Referenced
+            | Self::Remote
             | Self::Unique => false,
         }
     }
@@ -190,6 +194,14 @@ impl Catalog {
 
     pub(super) fn own(&self, relation: &Relation) -> Vec<Constraint> {
         let mut found = Vec::new();
+        if relation.kind == RelationKind::ForeignTable {
+            found.push(Constraint {
+                columns: expanded(relation, &[0]),
+                nulls: true,
+                unmet: true,
+                ..Constraint::new(ConstraintKind::Remote)
+            });
+        }
         for index in &relation.indexes {
             if index.unique || index.exclusion {
                 found.push(unique(relation, index));

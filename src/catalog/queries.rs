@@ -109,7 +109,7 @@ WHERE t.typisdefined";
 /// A view's own rule is `_RETURN`; any other makes writes go elsewhere. A table of 65,536 pages (512 MiB) has
 /// 15 million rows at most, as no page has more than 226: an array of 350 MB, of PostgreSQL's 1 GB. A
 /// privilege on single columns is none on `ctid`. A trigger of type 19 is one of each row (1) BEFORE (2) an
-/// UPDATE (16).
+/// UPDATE (16). Constraints that may be deferred are tested by triggers.
 const RELATIONS: &str = "\
 SELECT c.oid, c.relnamespace, c.relname, c.relkind, c.reltype, c.relrowsecurity,
        c.relpersistence = 't',
@@ -122,7 +122,9 @@ SELECT c.oid, c.relnamespace, c.relname, c.relkind, c.reltype, c.relrowsecurity,
                                            WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL),
        c.relhastriggers AND EXISTS (SELECT 1 FROM pg_catalog.pg_trigger t
                                     WHERE t.tgrelid = c.oid AND NOT t.tgisinternal
-                                      AND t.tgtype::pg_catalog.int4 & 19 = 19)
+                                      AND t.tgtype::pg_catalog.int4 & 19 = 19),
+       c.relhastriggers AND EXISTS (SELECT 1 FROM pg_catalog.pg_trigger t
+                                    WHERE t.tgrelid = c.oid AND t.tgdeferrable)
 FROM pg_catalog.pg_class c
 LEFT JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = c.oid
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND c.relpersistence <> 't'";

@@ -87,6 +87,8 @@ pub struct Relation {
     pub rules: bool,
     /// A trigger may change what an UPDATE writes, be it of a partition or an heir.
     pub rewritten: bool,
+    /// What is written may be tested when its transaction ends, be it of a partition or an heir.
+    pub deferrable: bool,
     /// `relpersistence = 't'`
     pub temporary: bool,
 }

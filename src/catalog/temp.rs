@@ -99,6 +99,7 @@ pub fn temp_table(name: &Ident, columns: &[(Ident, Option<Oid>)]) -> Arc<Relatio
         inner_views: Vec::new(),
         security_barrier: false,
         rewritten: false,
+        deferrable: false,
         row_security: false,
         rules: false,
         temporary: true,

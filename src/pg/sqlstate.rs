@@ -42,6 +42,8 @@ pub const DUPLICATE_PREPARED_STATEMENT: &str = "42P05";
 pub const DUPLICATE_CURSOR: &str = "42P03";
 /// `cannot_coerce`
 pub const CANNOT_COERCE: &str = "42846";
+/// `read_only_sql_transaction`
+pub const READ_ONLY_TRANSACTION: &str = "25006";
 /// `in_failed_sql_transaction`
 pub const IN_FAILED_TRANSACTION: &str = "25P02";
 /// `statement_too_complex`

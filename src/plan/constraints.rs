@@ -8,6 +8,9 @@ use crate::refusal::Refusal;
 use crate::sql::print::{Rewrite, print};
 use crate::sql::tree::{Name, Statement};
 
+/// What its records are called.
+pub const SET_CONSTRAINTS: &str = "SET CONSTRAINTS";
+
 /// What constraints there are decides, before a write, whether it is sent; when they are looked at is the
 /// role's to say.
 pub(super) fn set(names: &[Name], deferred: bool, ctx: &PlanContext<'_>) -> Result<Plan, Refusal> {
@@ -17,7 +20,7 @@ pub(super) fn set(names: &[Name], deferred: bool, ctx: &PlanContext<'_>) -> Resu
         deferred,
     };
     let sql = print(&statement, &Rewrite::default())?;
-    Ok(Plan::decided(sql, Effect::None, facts("SET CONSTRAINTS")))
+    Ok(Plan::decided(sql, Effect::None, facts(SET_CONSTRAINTS)))
 }
 
 /// With its schema. Which of several has it, the proxy does not know.

@@ -42,6 +42,7 @@ mod utility;
 
 pub use self::bound::{Bound, Qualify};
 pub use self::cache::{PlanKey, Planned, Plans, Scope, stands_alone};
+pub use self::constraints::SET_CONSTRAINTS;
 pub use self::copy_in::{CopyDecoder, CopyTokens};
 pub use self::copy_out::{CopyEncoder, CopyExport, UnplannedRows};
 pub use self::explain::{ExplainedColumn, explain_statement};

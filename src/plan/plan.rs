@@ -189,6 +189,8 @@ pub struct Facts {
     pub nameless: bool,
     /// Which error it fails with would tell of the order of its rows.
     pub ordered: bool,
+    /// The same of errors that come when its transaction ends.
+    pub defers: bool,
     /// PostgreSQL describes its rows before it makes the first: errors before that are of its text.
     pub described: bool,
     /// It only reads: a rollback would undo nothing of it.

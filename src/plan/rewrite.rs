@@ -174,9 +174,10 @@ impl Writer<'_> {
         } else {
             None
         };
-        let filter = hidden_rows(self.relation).map(|(column, value)| {
+        let filter = hidden_rows(self.relation).map(|(column, values)| {
             let column = column_of(&inner, &Ident::exact(column));
-            format!("{column} OPERATOR(\"pg_catalog\".<>) '{value}'")
+            let values = values.replace(' ', ",");
+            format!("{column} OPERATOR(\"pg_catalog\".<>) ALL ('{{{values}}}')")
         });
         Ok(DerivedRelation {
             columns,

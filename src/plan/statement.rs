@@ -169,6 +169,8 @@ pub(super) fn read(
     let mut facts = facts(&lineage, &decisions);
     facts.kind = kind(statement);
     facts.ordered = ordered;
+    let mut written = lineage.relations.iter().filter(|used| used.written);
+    facts.defers = ordered && written.any(|used| used.relation.deferrable);
     facts.described = only_reads(statement);
     let names = lineage.outputs.iter().map(|o| o.name.clone()).collect();
     let types = lineage.outputs.iter().map(|o| o.ty).collect();
@@ -406,6 +408,7 @@ fn fetch(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusa
     let mut facts = Facts {
         kind: "FETCH",
         ordered: entry.plan.facts().ordered,
+        defers: entry.plan.facts().defers,
         ..Facts::default()
     };
     if !rows {

@@ -237,6 +237,7 @@ fn tested<'r>(
         ConstraintKind::CascadedDelete => grant.delete,
         ConstraintKind::CascadedUpdate => updated,
         ConstraintKind::Referenced => updated || grant.delete,
+        ConstraintKind::Remote => grant.updates || grant.insert || grant.delete,
         ConstraintKind::Generated | ConstraintKind::Index | ConstraintKind::Partition => {
             grant.updates
         }

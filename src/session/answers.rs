@@ -269,6 +269,9 @@ impl Session {
         let (plan, hidden) = (Arc::clone(&running.plan), running.hidden);
         self.copy_synced = false;
         self.confirmed.apply(plan.effect(), completion);
+        if plan.facts().defers {
+            self.confirmed.defer();
+        }
         self.advance();
         self.all_is_told(io);
         if hidden {

@@ -9,7 +9,7 @@ use super::replies::Expected;
 use super::{Fatal, Io, Session, to_client};
 use crate::audit::Outcome;
 use crate::pg::sqlstate;
-use crate::plan::Refusal;
+use crate::plan::{Effect, Refusal, SET_CONSTRAINTS};
 use crate::sql::Pointer;
 use crate::wire::{Diagnostic, Report, backend};
 
@@ -22,32 +22,27 @@ impl Session {
             Some(Expected::Execute { running, .. }) => (Some(&**running), false),
             _ => (None, false),
         };
+        let ends = running.is_none_or(|running| {
+            matches!(running.plan.effect(), Effect::Commit)
+                || running.plan.facts().kind == SET_CONSTRAINTS
+                || !self.confirmed.block
+        });
         let of_text = fields.position.is_some() && fields.sqlstate.starts_with("42");
-        let before = match running.filter(|running| running.plan.facts().ordered) {
+        let before = if let Some(running) = running.filter(|running| running.plan.facts().ordered) {
             // PostgreSQL describes what is only read before it makes the first row; of the rest, what it says of
             // a text has a place in the text.
-            Some(running) => {
-                query
-                    && match running.plan.outputs() {
-                        Some(_) if running.plan.facts().described => running.rows.is_none(),
-                        _ => of_text,
-                    }
-            }
-            // The rows of a cursor WITH HOLD are made when its transaction ends.
-            None => {
-                of_text
-                    || ![&self.confirmed, &self.speculative]
-                        .iter()
-                        .any(|s| s.holds_order())
-            }
+            query
+                && match running.plan.outputs() {
+                    Some(_) if running.plan.facts().described => running.rows.is_none(),
+                    _ => of_text,
+                }
+        } else {
+            // The rows of a cursor WITH HOLD are made when its transaction ends, and constraints tested.
+            let states = [&self.confirmed, &self.speculative];
+            let deferred = ends && self.confirmed.is_deferring();
+            of_text || !(deferred || states.iter().any(|s| s.holds_order()))
         };
-        let of_rows = |class: &str| !fields.sqlstate.starts_with(class);
-        let outside = ["08", "25", "40", "53", "55", "57"];
-        // Another session has a row's lock: which row, tells as much as another error would.
-        let locked = fields.sqlstate == "55P03";
-        !before
-            && (locked || outside.into_iter().all(of_rows))
-            && diagnostic::pin_failed(fields).is_none()
+        !before && !is_outside(fields) && diagnostic::pin_failed(fields).is_none()
     }
 
     /// Where in the client's text an error of the statement at the head points, in characters from 1.
@@ -208,4 +203,17 @@ pub(super) fn notice_to_client(notice: &Diagnostic<'_>, io: &mut Io<'_>) -> Resu
 fn character(text: &str, byte: usize) -> Option<usize> {
     text.get(..byte)
         .map(|before| before.chars().count().saturating_add(1))
+}
+
+/// Has an error nothing to do with any row? What a function says of the transaction or the session (25006, 55000) it
+/// says when a row asks it, and whom another session stands in the way of (class 40, 55P03) is a row.
+fn is_outside(fields: &Fields<'_>) -> bool {
+    // It is in the way of a standby's recovery.
+    let interrupted = fields.file == Some("postgres.c");
+    let class = fields.sqlstate.get(..2).unwrap_or_default();
+    match class {
+        "25" => fields.sqlstate != sqlstate::READ_ONLY_TRANSACTION,
+        "40" => interrupted,
+        _ => ["08", "53", "57"].contains(&class),
+    }
 }

@@ -39,6 +39,8 @@ pub(crate) struct State {
     aborted: bool,
     /// Something was applied since the last transaction ended: its end means something.
     changed: bool,
+    /// What was written is tested when the transaction ends, and the error would tell of the order of rows.
+    defers: bool,
 }
 
 impl State {
@@ -65,7 +67,19 @@ impl State {
             block: false,
             aborted: false,
             changed: false,
+            defers: false,
         }
+    }
+
+    /// A statement was executed that leaves tests to the end of the transaction, which tell of the order of rows.
+    pub(super) fn defer(&mut self) {
+        self.defers = true;
+        self.changed = true;
+    }
+
+    /// Was there one in this transaction?
+    pub(super) fn is_deferring(&self) -> bool {
+        self.defers
     }
 
     /// Applies what a plan said its completion does.
@@ -179,6 +193,7 @@ impl State {
         self.block = false;
         self.aborted = false;
         self.changed = false;
+        self.defers = false;
     }
 
     /// ReadyForQuery: outside a block an implicit transaction ended here.

@@ -5,9 +5,9 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use crate::lone;
 use crate::support::client::{Answer, Client};
 use crate::support::stage::{Role, Stage};
+use crate::{beside, lone};
 
 /// The oldest version it is of, what is sent, and the SQLSTATE it is refused with, or what is answered.
 const CASES: &[(u32, &str, Result<&str, &str>)] = &[
@@ -329,6 +329,7 @@ fn nothing_below_a_table_tells_of_it() {
     deferred_keys_are_none_yet(&mut client);
     locks_tell_nothing(&stage, &mut client);
     lone::several_rows_equal_one_value(&stage, &mut client);
+    beside::nothing_is_told(&mut client);
     if version >= 16 {
         draws(
             &mut client,

@@ -149,13 +149,49 @@ ELSE
   CREATE TABLE unpaid (id int, n int, wage int);
 END IF;
 END $$;
+-- The day that Samoa left out begins when the next does.
+CREATE TABLE days (day date PRIMARY KEY, n int, wage int);
+INSERT INTO days SELECT date '2011-12-01' + g, 1, 30000 + g * 7919 % 10000 FROM generate_series(0, 60) g;
+CREATE INDEX ON days (n, wage);
+-- What is tested when its transaction ends.
+CREATE TABLE tabs (id int PRIMARY KEY);
+INSERT INTO tabs VALUES (1);
+CREATE TABLE owed (id int PRIMARY KEY, n int, wage int,
+  tab int REFERENCES tabs DEFERRABLE INITIALLY DEFERRED, seat int UNIQUE DEFERRABLE INITIALLY DEFERRED);
+INSERT INTO owed SELECT g, 1, 30000 + g * 7919 % 10000, 1, g FROM generate_series(1, 60) g;
+CREATE INDEX ON owed (n, wage);
+CREATE SEQUENCE drawn;
+-- Referred to by who is paid what.
+CREATE TABLE levels (id int PRIMARY KEY, code int UNIQUE, n int);
+CREATE TABLE levels_known (id int PRIMARY KEY, code int UNIQUE, n int);
+CREATE TABLE levels_made (id int PRIMARY KEY, n int, m int, code int GENERATED ALWAYS AS (m) STORED UNIQUE);
+INSERT INTO levels SELECT g, g, g FROM generate_series(1, 9) g;
+INSERT INTO levels_known TABLE levels;
+INSERT INTO levels_made SELECT g, g, g FROM generate_series(1, 9) g;
+CREATE TABLE paid_by (id int PRIMARY KEY, wage int REFERENCES levels REFERENCES levels_known REFERENCES levels_made);
+-- Nobody knows what the server behind it tests.
+CREATE FOREIGN DATA WRAPPER far;
+CREATE SERVER far FOREIGN DATA WRAPPER far;
+CREATE FOREIGN TABLE far (id int, n int, wage int) SERVER far;
+CREATE FOREIGN TABLE near (id int, n int) SERVER far;
+CREATE SCHEMA apart;
+GRANT USAGE ON SCHEMA apart TO PUBLIC;
+CREATE TABLE apart.split (id int, n int, wage int) PARTITION BY LIST (n);
+CREATE TABLE apart.split_1 PARTITION OF apart.split FOR VALUES IN (1);
+CREATE FOREIGN TABLE apart.split_2 PARTITION OF apart.split FOR VALUES IN (2) SERVER far;
+CREATE MATERIALIZED VIEW well_paid AS SELECT id FROM ledgers WHERE wage > 35000;
+CREATE INDEX ON well_paid (id) WHERE id > 9;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO PUBLIC;
 DO $$ BEGIN
   IF (SELECT count(*) > 9 FROM pg_collation WHERE collprovider = 'i') THEN
     CREATE COLLATION any_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
   END IF;
 END $$;
+GRANT USAGE ON SEQUENCE drawn TO PUBLIC;
 VACUUM ANALYZE ledgers;
+VACUUM ANALYZE well_paid;
+VACUUM ANALYZE owed;
+VACUUM ANALYZE days;
 VACUUM ANALYZE bands;
 VACUUM ANALYZE weighed;
 VACUUM ANALYZE quotas;

@@ -1,7 +1,7 @@
 //! What a relation's partitions and heirs have otherwise, told to those above them.
 
 use super::Builder;
-use crate::catalog::Column;
+use crate::catalog::{Column, Relation};
 use crate::pg::Oid;
 
 impl Builder<'_> {
@@ -35,12 +35,22 @@ impl Builder<'_> {
     }
 
     /// A row that is changed through a table may be one of a partition's or an heir's.
-    pub(super) fn rewritten_below(&mut self) {
-        let rewritten = self.relations.values().filter(|r| r.rewritten);
-        let mut above: Vec<Oid> = rewritten.flat_map(|r| r.parents.clone()).collect();
+    pub(super) fn triggers_below(&mut self) {
+        self.told_above(|r| &mut r.rewritten);
+        self.told_above(|r| &mut r.deferrable);
+    }
+
+    /// Sets a mark of a relation in all above it.
+    fn told_above(&mut self, mark: fn(&mut Relation) -> &mut bool) {
+        let mut above = Vec::new();
+        for relation in self.relations.values_mut() {
+            if *mark(relation) {
+                above.extend(&relation.parents);
+            }
+        }
         while let Some(oid) = above.pop() {
             if let Some(relation) = self.relations.get_mut(&oid)
-                && !std::mem::replace(&mut relation.rewritten, true)
+                && !std::mem::replace(mark(relation), true)
             {
                 above.extend(&relation.parents);
             }

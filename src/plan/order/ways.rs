@@ -137,7 +137,9 @@ impl Ways<'_> {
                 let referred = |kind| {
                     matches!(
                         kind,
-                        ConstraintKind::Referenced | ConstraintKind::CascadedDelete
+                        ConstraintKind::Referenced
+                            | ConstraintKind::CascadedDelete
+                            | ConstraintKind::Remote
                     )
                 };
                 self.constraints(used, |kind, _, _| referred(kind)).max(1)
@@ -159,7 +161,8 @@ impl Ways<'_> {
         let all = self.grounds.catalog.constraints(&used.relation);
         all.iter()
             .filter(|c| met(c.kind, &c.columns, c.unmet))
-            .count()
+            .map(|c| 1 + usize::from(c.kind == ConstraintKind::Remote))
+            .sum()
     }
 
     /// What is in an expression aside.

@@ -1,0 +1,128 @@
+//! What PostgreSQL tells beside the rows: who waits for whom, which test failed first, how often a table was cleaned.
+//! Played on the stage of `heirs`.
+
+use crate::heirs::draws;
+use crate::support::client::{Answer, Client};
+
+/// Nothing of it tells of values.
+pub(crate) fn nothing_is_told(client: &mut Client) {
+    refusals(client);
+    nothing_is_counted(client);
+    what_is_tested_later_fails_in_one_way(client);
+    client.simple("SET timezone = 'Pacific/Apia'");
+    draws(
+        client,
+        "SELECT day FROM days WHERE day = '2011-12-31'::timestamptz AND n = 1 LIMIT 1",
+    );
+    client.simple("RESET timezone");
+}
+
+/// What is sent, and the SQLSTATE of the answer or its tag.
+fn refusals(client: &mut Client) {
+    for (sql, expected) in [
+        // Who holds a row's lock, for the key that refers to it.
+        ("UPDATE levels SET code = 50 WHERE id = 5", "42501"),
+        ("UPDATE levels SET n = 50 WHERE id = 5", "UPDATE 1"),
+        (
+            "INSERT INTO levels VALUES (5, 50, 1) ON CONFLICT (id) DO UPDATE SET code = 50",
+            "42501",
+        ),
+        ("UPDATE levels_known SET code = 50 WHERE id = 5", "UPDATE 1"),
+        ("UPDATE levels_made SET m = 50 WHERE id = 5", "42501"),
+        (
+            "INSERT INTO levels_made (id, m) VALUES (5, 1) ON CONFLICT (id) DO UPDATE SET n = 3",
+            "42501",
+        ),
+        ("SELECT mxid_age('1'::xid)", "42501"),
+        // Whatever is tested behind a foreign table; the last has no handler.
+        ("INSERT INTO far VALUES (1, 1, 1)", "42501"),
+        ("INSERT INTO far (id) VALUES (1)", "42501"),
+        ("UPDATE far SET n = 1", "42501"),
+        ("DELETE FROM far WHERE id = 1", "42501"),
+        ("UPDATE apart.split SET n = 1 WHERE id = 1", "42501"),
+        ("INSERT INTO near VALUES (1, 1)", "55000"),
+        // One row asks this, and one divides.
+        (
+            "SELECT CASE WHEN id > 2 THEN currval('drawn') ELSE 1 / (n - 1) END FROM owed WHERE n = 1",
+            "0A000",
+        ),
+        (
+            "BEGIN READ ONLY; SELECT CASE WHEN id > 2 THEN nextval('drawn') ELSE 1 / (n - 1) END FROM owed WHERE n = 1",
+            "0A000",
+        ),
+        ("ROLLBACK", "ROLLBACK"),
+    ] {
+        assert_eq!(outcome(client.simple(sql)), expected, "{sql}");
+    }
+}
+
+/// The SQLSTATE of an error, or the last tag.
+fn outcome(answer: Answer) -> String {
+    match answer {
+        Answer::Rows(_, tags) => tags.last().cloned().unwrap_or_default(),
+        Answer::Error(state, _) => state,
+    }
+}
+
+fn nothing_is_counted(client: &mut Client) {
+    for (sql, shown) in [
+        (
+            "SELECT count(autovacuum_count), count(last_autovacuum), count(autoanalyze_count), \
+             count(last_autoanalyze) FROM pg_stat_user_tables",
+            "0 | 0 | 0 | 0",
+        ),
+        (
+            "SELECT count(null_frac), count(n_distinct), count(avg_width) FROM pg_stats",
+            "0 | 0 | 0",
+        ),
+        (
+            "SELECT count(relfrozenxid), count(relminmxid) FROM pg_class",
+            "0 | 0",
+        ),
+        (
+            "SELECT reltuples FROM pg_class WHERE relname = 'well_paid'",
+            "-1",
+        ),
+        (
+            "SELECT reltuples FROM pg_class WHERE relname = 'owed'",
+            "60",
+        ),
+    ] {
+        let Answer::Rows(rows, _) = client.simple(sql) else {
+            panic!("{sql}");
+        };
+        assert_eq!(rows, [shown], "{sql}");
+    }
+    client.simple("BEGIN");
+    client.simple("SELECT count(*) FROM owed");
+    let locks = client.simple("SELECT count(*) FROM pg_locks WHERE locktype = 'relation'");
+    assert!(
+        matches!(&locks, Answer::Rows(rows, _) if rows == &["0"]),
+        "{locks:?}"
+    );
+    client.simple("ROLLBACK");
+}
+
+/// Two rows fail, each by a test of its own: which of them is told is which of them was changed first.
+fn what_is_tested_later_fails_in_one_way(client: &mut Client) {
+    let both = "UPDATE owed SET tab = CASE id WHEN 36 THEN 99 ELSE 1 END, seat = CASE id WHEN 50 THEN 1 ELSE seat END \
+                WHERE n = 1";
+    for last in ["COMMIT", "SET CONSTRAINTS ALL IMMEDIATE"] {
+        client.simple("BEGIN");
+        assert_eq!(outcome(client.simple(both)), "UPDATE 60");
+        assert_eq!(outcome(client.simple(last)), "0A000", "{last}");
+        client.simple("ROLLBACK");
+    }
+    assert_eq!(outcome(client.simple(both)), "0A000");
+    assert_eq!(
+        outcome(client.simple(&format!("{both}; SELECT 1"))),
+        "0A000"
+    );
+    assert_eq!(outcome(client.extended(both)), "0A000");
+    // One row tells nothing, and nothing is left of the transaction before.
+    let one = "UPDATE owed SET tab = 99 WHERE id = 1";
+    assert_eq!(outcome(client.simple(one)), "23503");
+    client.simple("BEGIN");
+    client.simple(one);
+    assert_eq!(outcome(client.simple("COMMIT")), "23503");
+}
