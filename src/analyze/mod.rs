@@ -93,6 +93,7 @@ pub use self::generated::{ColumnForm, Generated, column_form};
 pub use self::new_table::{Like, analyze_checks, analyze_index, like};
 pub use self::object_name::ObjectKind;
 pub(crate) use self::object_name::qualified_name;
+pub use self::place::places_rows;
 pub(crate) use self::scrub::scrub_sql;
 pub use self::settings::{is_text, not_listed, not_shown};
 pub use self::settings::{kept_by_sql, kept_name, kept_sql, unpinned_sql};

@@ -8,10 +8,12 @@
 
 use std::sync::Arc;
 
-use super::exposed::protected;
-use super::{Analyzer, Resolve};
+use super::generated::{ColumnForm, column_form};
+use super::tied::here_or_below;
+use super::{Analyzer, Grounds, Resolve, is_system};
 use crate::catalog::Relation;
 use crate::ident::Ident;
+use crate::policy::{Treatment, WriteGrant};
 use crate::refusal::Refusal;
 use crate::sql::tree::Position;
 
@@ -40,27 +42,50 @@ impl Analyzer<'_> {
         )
     }
 
-    /// A column that the role may write, and not see or test, and that an index holds, be it of a partition.
+    /// A column that the role may update, and not see or test, and that an index holds, be it of a partition.
     pub(super) fn written_unseen(&self, relation: &Arc<Relation>) -> Resolve<Option<Ident>> {
+        self.indexed_unseen(relation, |grant, _| updates_any(grant))
+    }
+
+    /// The same of one that it may give any value, in a row of its own, too. A value of which it knows the token
+    /// only, it does not choose, and a denied column it cannot name.
+    fn placed_unseen(&self, relation: &Arc<Relation>) -> Resolve<Option<Ident>> {
+        self.indexed_unseen(relation, |grant, form| {
+            let chosen = match form {
+                ColumnForm::Rule(rule) => match rule.treatment {
+                    Treatment::Token(_) => grant.plaintext,
+                    Treatment::Deny => false,
+                    Treatment::Clear | Treatment::Mask(_) | Treatment::Nullify => true,
+                },
+                _ => true,
+            };
+            chosen && (grant.insert || updates_any(grant))
+        })
+    }
+
+    fn indexed_unseen(
+        &self,
+        relation: &Arc<Relation>,
+        writes: impl Fn(&WriteGrant, &ColumnForm) -> bool,
+    ) -> Resolve<Option<Ident>> {
         let family = self.family(relation);
         let grants = &self.grounds.grants.write;
-        let written = family.iter().filter_map(|r| grants.get(&r.oid));
-        let written: Vec<_> = written.filter(|grant| grant.updates).collect();
-        if written.is_empty() {
+        let grants: Vec<_> = family.iter().filter_map(|r| grants.get(&r.oid)).collect();
+        if grants.is_empty() {
             return Ok(None);
         }
-        let may_write = |name: &Ident| {
-            (written.iter()).any(|grant| grant.update.is_none() && !grant.may_probe(name, true))
-        };
         for table in family {
             for index in &table.indexes {
                 let held = index.columns.iter().chain(&index.expression_columns);
                 let held: Vec<_> = held.chain(&index.predicate).collect();
                 for column in &table.columns {
-                    let holds = held.iter().any(|a| **a == 0 || **a == column.attnum);
-                    if holds
-                        && may_write(&column.name)
-                        && protected(table, column.attnum, self.grounds)?
+                    if !held.iter().any(|a| **a == 0 || **a == column.attnum) {
+                        continue;
+                    }
+                    let form = column_form(table, column.attnum, self.grounds)?;
+                    let mut grants = grants.iter();
+                    if !form.shows_values()
+                        && grants.any(|g| writes(g, &form) && !g.may_probe(&column.name, true))
                     {
                         return Ok(Some(column.name.clone()));
                     }
@@ -69,4 +94,20 @@ impl Analyzer<'_> {
         }
         Ok(None)
     }
+}
+
+fn updates_any(grant: &WriteGrant) -> bool {
+    grant.updates && grant.update.is_none()
+}
+
+/// May the role put rows of its own among those of a relation, in the order of a column that it does not see? Where
+/// they come then, tells of the others. What cannot be found out may be so.
+pub fn places_rows(relation: &Arc<Relation>, grounds: Grounds<'_>) -> bool {
+    here_or_below(relation, grounds, &|relation, grounds| {
+        if relation.temporary || is_system(relation) {
+            return Ok(false);
+        }
+        Ok(Analyzer::new(grounds).placed_unseen(relation)?.is_some())
+    })
+    .unwrap_or(true)
 }

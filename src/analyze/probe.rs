@@ -283,9 +283,6 @@ impl Analyzer<'_> {
             decoded,
             irreversible,
         };
-        if let Change::Update(written) = change {
-            self.no_lock_awaited(target, written)?;
-        }
         for constraint in self.grounds.catalog.constraints(relation) {
             let hidden = self.hidden_of(relation, &constraint)?;
             for attnum in tested.told(&constraint, &hidden) {
@@ -300,6 +297,9 @@ impl Analyzer<'_> {
                     self.lineage.probed.insert((id, attnum));
                 }
             }
+        }
+        if let Change::Update(written) = change {
+            self.no_lock_awaited(target, written)?;
         }
         Ok(())
     }

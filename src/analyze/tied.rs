@@ -170,7 +170,11 @@ fn is_referred_to(relation: &Arc<Relation>, grounds: Grounds<'_>) -> Resolve<boo
 type Asked<'a> = &'a dyn Fn(&Arc<Relation>, Grounds<'_>) -> Resolve<bool>;
 
 /// Is it so of the relation or, where it is a view, of one that it reads? Of one that is too deep it may be.
-fn here_or_below(relation: &Arc<Relation>, grounds: Grounds<'_>, is: Asked<'_>) -> Resolve<bool> {
+pub(super) fn here_or_below(
+    relation: &Arc<Relation>,
+    grounds: Grounds<'_>,
+    is: Asked<'_>,
+) -> Resolve<bool> {
     if is(relation, grounds)? {
         return Ok(true);
     }

@@ -9,12 +9,35 @@ pub(crate) fn nothing_is_told(client: &mut Client) {
     refusals(client);
     nothing_is_counted(client);
     what_is_tested_later_fails_in_one_way(client);
+    own_rows_come_anywhere(client);
     client.simple("SET timezone = 'Pacific/Apia'");
     draws(
         client,
         "SELECT day FROM days WHERE day = '2011-12-31'::timestamptz AND n = 1 LIMIT 1",
     );
     client.simple("RESET timezone");
+}
+
+/// Where a row comes, whose value the role chose, would tell which of the others are less.
+fn own_rows_come_anywhere(client: &mut Client) {
+    client.simple("BEGIN");
+    client.simple("INSERT INTO ranks VALUES (9000, 3, 35000)");
+    draws(client, "SELECT id FROM ranks WHERE n = 3");
+    draws(client, "SELECT id FROM ranked WHERE n = 3");
+    draws(client, "COPY (SELECT id FROM ranks WHERE n = 3) TO STDOUT");
+    draws(
+        client,
+        "WITH c AS (UPDATE ranks SET n = 3 WHERE n = 3 RETURNING id) SELECT id FROM c",
+    );
+    let one = "UPDATE ranks SET n = 3 WHERE id = 9000 RETURNING id";
+    assert_eq!(outcome(client.simple(one)), "UPDATE 1");
+    let several = "UPDATE ranks SET n = 3 WHERE n = 3 RETURNING id";
+    assert_eq!(outcome(client.simple(several)), "0A000");
+    client.simple("ROLLBACK");
+    // Nobody but who writes there pays for it.
+    let same = (0..20).map(|_| client.simple("SELECT id FROM owed WHERE n = 1"));
+    let same: Vec<_> = same.collect();
+    assert!(same.windows(2).all(|two| two[0] == two[1]));
 }
 
 /// What is sent, and the SQLSTATE of the answer or its tag.

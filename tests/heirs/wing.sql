@@ -161,6 +161,11 @@ CREATE TABLE owed (id int PRIMARY KEY, n int, wage int,
 INSERT INTO owed SELECT g, 1, 30000 + g * 7919 % 10000, 1, g FROM generate_series(1, 60) g;
 CREATE INDEX ON owed (n, wage);
 CREATE SEQUENCE drawn;
+-- Rows of the role's own come among these.
+CREATE TABLE ranks (id int PRIMARY KEY, n int, wage int);
+INSERT INTO ranks SELECT g, g % 7, 30000 + g * 7919 % 10000 FROM generate_series(1, 2000) g;
+CREATE INDEX ON ranks (n, wage);
+CREATE VIEW ranked AS SELECT id, n FROM ranks;
 -- Referred to by who is paid what.
 CREATE TABLE levels (id int PRIMARY KEY, code int UNIQUE, n int);
 CREATE TABLE levels_known (id int PRIMARY KEY, code int UNIQUE, n int);
@@ -191,6 +196,7 @@ GRANT USAGE ON SEQUENCE drawn TO PUBLIC;
 VACUUM ANALYZE ledgers;
 VACUUM ANALYZE well_paid;
 VACUUM ANALYZE owed;
+VACUUM ANALYZE ranks;
 VACUUM ANALYZE days;
 VACUUM ANALYZE bands;
 VACUUM ANALYZE weighed;

@@ -224,9 +224,12 @@ impl Order<'_> {
         target: &RelationRef,
         items: &mut [SelectItem],
         reader: Reader,
-        compared: bool,
+        (compared, one): (bool, bool),
     ) -> Walked {
         let calls = self.counting.get();
+        if self.placing && reader != Reader::Set && !one && !items.is_empty() {
+            return Err(placed());
+        }
         self.loose(returned(items))?;
         self.met.extend(target.id);
         let exposed = compared || self.indexed.iter().any(|e| *e);
@@ -375,6 +378,18 @@ fn returned_in_order() -> Refusal {
 }
 
 /// A call numbers rows whose order is protected.
+fn placed() -> Refusal {
+    Refusal::error(
+        sqlstate::FEATURE_NOT_SUPPORTED,
+        "RETURNING of several rows is not supported where the role may put rows among them in a protected order",
+    )
+    .detail("Where its own row came would tell of the values of the others.")
+    .hint(
+        "Find one row by its key, read them by a SELECT afterwards, or WITH c AS (… RETURNING …) SELECT … FROM c; or \
+         the policy's write section may allow it: probe(column).",
+    )
+}
+
 pub(super) fn counted() -> Refusal {
     Refusal::error(
         sqlstate::FEATURE_NOT_SUPPORTED,

@@ -59,7 +59,7 @@ use self::level::{Gathers, Level, Reader};
 use self::with::Seen;
 use super::decide::{Decisions, Delivery, Place};
 use crate::analyze::lineage::{Lineage, Source, Uses};
-use crate::analyze::{ColumnForm, Grounds, exposed_order};
+use crate::analyze::{ColumnForm, Grounds, exposed_order, places_rows};
 use crate::policy::Treatment;
 use crate::refusal::Refusal;
 use crate::sql::tree::{
@@ -86,6 +86,8 @@ struct Order<'a> {
     above: bool,
     /// A row may make the statement fail wherever it is looked at, or is locked: either tells that it was.
     telling: bool,
+    /// The role may put rows of its own among them.
+    placing: bool,
     /// PostgreSQL may move a condition here, from the SELECT around, that may fail.
     pushed: bool,
     /// Calls met so far whose results may tell in which order they were called.
@@ -133,6 +135,7 @@ pub(super) fn settle(
         ctes: Vec::new(),
         above: false,
         telling: false,
+        placing: false,
         pushed: false,
         counting: Cell::new(0),
         beneath: Cell::new(0),
@@ -151,11 +154,15 @@ pub(super) fn settle(
         return Err(calls::none_found());
     }
     let told = !order.is_one(statement) && ways::in_several_ways(statement, lineage, grounds);
+    let placing = (lineage.relations.iter()).any(|used| places_rows(&used.relation, grounds));
     let reader = match delivery {
         Delivery::Cursor | Delivery::Table => Reader::Sequence,
+        // Where a row of the role's own comes among the others tells of them.
+        Delivery::Rows | Delivery::Stream if placing => Reader::Sequence,
         Delivery::Rows | Delivery::Stream => Reader::Client,
     };
     let mut order = order;
+    order.placing = placing;
     let locks = |node: Node<'_>| matches!(node, Node::Query(q) if !q.locking.is_empty());
     order.telling = raising::everywhere(lineage) || statement.any_within(&mut { locks });
     order.distinct(statement)?;
@@ -226,7 +233,7 @@ impl Order<'_> {
                 let calls = calls.saturating_add(if found.one { assigned } else { 0 });
                 let of = !u.returning.is_empty();
                 let compared = self.changes((first, calls), &found, of)?;
-                self.returning(&u.target, &mut u.returning, reader, compared)?;
+                self.returning(&u.target, &mut u.returning, reader, (compared, found.one))?;
             }
             Statement::Delete(d) => {
                 self.with(d.with.as_mut(), Reader::Sequence)?;
@@ -239,7 +246,7 @@ impl Order<'_> {
                 self.loose(d.filter.iter_mut())?;
                 let of = !d.returning.is_empty();
                 let compared = self.changes((first, calls), &found, of)?;
-                self.returning(&d.target, &mut d.returning, reader, compared)?;
+                self.returning(&d.target, &mut d.returning, reader, (compared, found.one))?;
             }
             // MERGE reads no protected column; the rest reads no relation.
             _ => {}
