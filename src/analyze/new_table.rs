@@ -84,6 +84,11 @@ fn over(
     Ok(analyzer.lineage)
 }
 
+/// PostgreSQL's error, if there is no relation of that name.
+pub fn relation_exists(name: &Name, grounds: Grounds<'_>) -> Resolve<()> {
+    Analyzer::new(grounds).find_relation(name).map(|_| ())
+}
+
 /// Finds the table a new one is like.
 pub fn like(name: &Name, grounds: Grounds<'_>) -> Resolve<Like> {
     let analyzer = Analyzer::new(grounds);

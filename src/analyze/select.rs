@@ -66,13 +66,7 @@ impl Analyzer<'_> {
             }
             Some(Distinct::On(keys)) => {
                 for key in keys {
-                    self.output_or_input(
-                        key,
-                        inside,
-                        &outputs,
-                        Uses::EQUALITY,
-                        "SELECT DISTINCT ON",
-                    )?;
+                    self.output_or_input(key, inside, &outputs, Uses::EQUALITY, "DISTINCT ON")?;
                 }
             }
         }

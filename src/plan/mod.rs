@@ -2,6 +2,7 @@
 //!
 //! [`Plan`] is sealed: only `decide` makes one, and only a plan can become an upstream request.
 
+mod absent;
 mod asked;
 mod bound;
 mod cache;

@@ -16,7 +16,9 @@ use crate::pg::types::oid;
 use crate::pg::{Oid, sqlstate};
 use crate::refusal::Refusal;
 use crate::sql::print::{Rewrite, print};
-use crate::sql::tree::{CreateTable, Name, Query, SetExpr, Statement, TempColumn, TempLike};
+use crate::sql::tree::{
+    CreateTable, DropKind, Name, Query, SetExpr, Statement, TempColumn, TempLike,
+};
 
 /// `SELECT … INTO t` as the CREATE TABLE AS it means; `None` if there is no INTO.
 pub(super) fn select_into(q: &mut Query) -> Option<CreateTable> {
@@ -42,10 +44,18 @@ pub(super) fn plan(statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, 
     match statement {
         Statement::CreateTable(table) => create(table, ctx),
         Statement::DropTable {
+            kind: DropKind::Table,
             if_exists,
             names,
             cascade,
         } => drop(if_exists, names, cascade, ctx),
+        Statement::DropTable {
+            kind,
+            if_exists,
+            names,
+            ..
+        } => super::absent::drop(kind, if_exists, &names, ctx),
+        Statement::Comment(name) => super::absent::comment(&name, ctx),
         Statement::Truncate {
             names,
             restart,
@@ -253,18 +263,25 @@ fn drop(
     ctx: &PlanContext<'_>,
 ) -> Result<Plan, Refusal> {
     let mut dropped = Vec::with_capacity(names.len());
-    for name in &mut names {
-        let Some(table) = own_name(name, ctx) else {
-            return Err(not_temporary(name));
-        };
-        let known = ctx.temp.get(&table).is_some();
-        if !known && !if_exists {
-            return Err(not_temporary(name));
+    for name in &names {
+        let own = own_name(name, ctx);
+        if own.as_ref().is_none_or(|own| ctx.temp.get(own).is_none()) {
+            match super::absent::dropped(DropKind::Table, name, ctx) {
+                Ok(()) => return Err(not_temporary(name)),
+                Err(absent) if !if_exists => return Err(absent),
+                Err(_) => {}
+            }
         }
-        name.parts = vec![Ident::exact(SCHEMA), table.clone()];
-        dropped.push(table);
+        dropped.extend(own);
+    }
+    names = (dropped.iter())
+        .map(|own| Name::made(vec![Ident::exact(SCHEMA), own.clone()]))
+        .collect();
+    if names.is_empty() {
+        names.push(super::absent::nothing(ctx));
     }
     let statement = Statement::DropTable {
+        kind: DropKind::Table,
         if_exists,
         names,
         cascade,
@@ -287,6 +304,7 @@ fn truncate(
     for name in &mut names {
         let own = own_name(name, ctx).filter(|table| ctx.temp.get(table).is_some());
         let Some(table) = own else {
+            super::absent::relation(name, ctx)?;
             let table = name.parts.last().map_or("", Ident::as_str);
             return Err(
                 Refusal::denied(format!("permission denied for table {table}"))

@@ -52,6 +52,7 @@ pub(super) fn plan(statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, 
         | Statement::Copy(_)
         | Statement::CreateTable(_)
         | Statement::DropTable { .. }
+        | Statement::Comment(_)
         | Statement::Truncate { .. }
         | Statement::CreateIndex(_)
         | Statement::DropIndex { .. }

@@ -286,8 +286,14 @@ fn message(fields: &Fields<'_>, sqlstate: &str, names: &Names<'_>, schemas: &[Id
     if sqlstate == "22001" && of_a_type {
         return fields.message.to_owned();
     }
+    if sqlstate == "21000" && fields.file == Some("nodeModifyTable.c") && fields.message == TWICE {
+        return TWICE.to_owned();
+    }
     texts::fixed(sqlstate).to_owned()
 }
+
+/// What `INSERT` says whose own rows are in each other's way; another error of that SQLSTATE is a subquery's.
+const TWICE: &str = "ON CONFLICT DO UPDATE command cannot affect row a second time";
 
 /// `varchar.c`'s whole message is this and the type's name.
 const TOO_LONG: &str = "value too long for type ";

@@ -2,6 +2,7 @@
 
 use super::*;
 use Statement as S;
+use pgveil::sql::tree::DropKind;
 
 #[test]
 fn utility_statements_print() {
@@ -185,6 +186,7 @@ fn utility_statements_print() {
         (statement(query(body(into))), 0),
         (
             S::DropTable {
+                kind: DropKind::Table,
                 if_exists: true,
                 names: vec![name(&["pg_temp", "Tmp"]), name(&["pg_temp", "none"])],
                 cascade: true,
