@@ -204,12 +204,12 @@ impl Analyzer<'_> {
             return Err(Refusal::error(sqlstate::INTERNAL_ERROR, "not a field"));
         };
         let info = self.consumed(inner, scope, ctes, Uses::COMPUTE)?;
-        let fields = info.ty.and_then(|ty| self.composite_fields(ty));
+        let fields = self.fields_of(inner, info.ty);
         let known = fields.and_then(|f| f.into_iter().find(|(name, _)| name == field));
         if known.is_none() {
             self.no_function_of_field(field)?;
         }
-        Ok(Info::computed(info.tainted, known.map(|(_, ty)| ty)))
+        Ok(Info::computed(info.tainted, known.and_then(|(_, ty)| ty)))
     }
 
     /// Where there is no such field PostgreSQL reads `(e).f` as the call `f(e)`, and as a cast if `f`
