@@ -1,5 +1,6 @@
 //! Rows as values: whole rows, ROW constructors, and fields of composite values.
 
+use super::alike::Alike;
 use super::compare::no_rows;
 use super::expr::{At, Info};
 use super::functions::Chosen;
@@ -139,24 +140,31 @@ impl Analyzer<'_> {
         let mut expanded = Vec::with_capacity(fields.len());
         let mut types = Vec::with_capacity(fields.len());
         let mut tainted = false;
+        // Rows are equal if their fields are.
+        let mut alike = true;
         for mut f in fields.drain(..) {
             if let Expr::Star(name) = &f {
                 for c in scope.find_item(name)?.columns.iter().filter(|c| !c.denied) {
                     self.lineage.mark_all(&c.sources, Uses::COMPUTE);
                     self.mentioned(c);
                     tainted |= c.tainted;
+                    alike &= self.is_kept(c.alike)
+                        || c.scale.is_some()
+                        || c.ty.is_some_and(|ty| self.is_alike_type(ty));
                     expanded.push(c.expr_at(name.position));
                     types.push(c.ty);
                 }
             } else {
                 let info = self.consumed(&mut f, scope, ctes, Uses::COMPUTE)?;
                 tainted |= info.tainted;
+                alike &= self.is_alike(&f, &info);
                 types.push(info.ty);
                 expanded.push(f);
             }
         }
         *fields = expanded;
         Ok(Info {
+            alike: if alike { Alike::Made } else { Alike::Unknown },
             row: types,
             ..Info::computed(tainted, Some(oid::RECORD))
         })
