@@ -21,6 +21,7 @@ mod held;
 mod hidden;
 mod indexed;
 mod joined;
+mod like;
 mod narrowed;
 mod observe;
 mod once;

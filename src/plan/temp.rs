@@ -16,9 +16,7 @@ use crate::pg::types::oid;
 use crate::pg::{Oid, sqlstate};
 use crate::refusal::Refusal;
 use crate::sql::print::{Rewrite, print};
-use crate::sql::tree::{
-    CreateTable, DropKind, Name, Query, SetExpr, Statement, TempColumn, TempLike,
-};
+use crate::sql::tree::{CreateTable, DropKind, Name, Query, SetExpr, Statement, TempColumn};
 
 /// `SELECT … INTO t` as the CREATE TABLE AS it means; `None` if there is no INTO.
 pub(super) fn select_into(q: &mut Query) -> Option<CreateTable> {
@@ -139,14 +137,15 @@ fn declared(
                     like.name.parts = vec![other.schema.clone(), other.name.clone()];
                     kept.push(like);
                 }
-                Like::Columns(copied) => {
-                    if like.options.iter().any(|(including, _)| *including) {
-                        return Err(included(&like));
+                Like::Columns(relation, copied) => {
+                    for one in &copied {
+                        let ty = Some(one.column.type_oid);
+                        declared.push((one.column.name.clone(), ty));
+                        columns.push(super::like::column(one, &like, ctx)?);
                     }
-                    for column in &copied {
-                        declared.push((column.name.clone(), Some(column.type_oid)));
-                        columns.push(copy_of(column, &like, ctx)?);
-                    }
+                    table
+                        .keys
+                        .extend(super::like::keys(&relation, &copied, &like)?);
                 }
             }
         }
@@ -199,43 +198,6 @@ pub(super) fn no_subquery(place: &str) -> Refusal {
         sqlstate::FEATURE_NOT_SUPPORTED,
         format!("cannot use subquery in {place}"),
     )
-}
-
-/// A column as `LIKE` copies it: name, type, collation, NOT NULL.
-fn copy_of(column: &Column, like: &TempLike, ctx: &PlanContext<'_>) -> Result<TempColumn, Refusal> {
-    let catalog = &ctx.snapshot.catalog;
-    let Some(mut ty) = catalog.type_sql(column.type_oid, column.typmod) else {
-        return Err(Refusal::error(
-            sqlstate::FEATURE_NOT_SUPPORTED,
-            format!("LIKE cannot copy the type of column {}", column.name),
-        )
-        .hint("Write the columns out.")
-        .at(like.name.position));
-    };
-    if let Some((schema, collation)) = &column.collation {
-        ty.push_str(" COLLATE ");
-        schema.quote_into(&mut ty);
-        ty.push('.');
-        collation.quote_into(&mut ty);
-    }
-    Ok(TempColumn {
-        name: column.name.clone(),
-        ty: None,
-        serial: None,
-        identity: None,
-        copied: Some(ty.into()),
-        not_null: column.not_null,
-        primary_key: false,
-        unique: false,
-        default: None,
-    })
-}
-
-fn included(like: &TempLike) -> Refusal {
-    Refusal::denied("LIKE … INCLUDING is supported for temporary tables only")
-        .detail("Defaults and conditions of a permanent table are expressions of its owner.")
-        .hint("LIKE alone copies names, types and NOT NULL.")
-        .at(like.name.position)
 }
 
 /// The type a column of CREATE TABLE AS gets: a literal's is text.
