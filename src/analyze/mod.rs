@@ -92,6 +92,7 @@ pub use self::exposed::exposed_order;
 pub use self::generated::{ColumnForm, Generated, column_form};
 pub use self::new_table::{
     Like, LikeColumn, analyze_checks, analyze_default, analyze_index, like, relation_exists,
+    resolve_collation,
 };
 pub use self::object_name::ObjectKind;
 pub(crate) use self::object_name::qualified_name;

@@ -95,6 +95,13 @@ fn over(
     Ok(analyzer.lineage)
 }
 
+/// Resolves a collation in place. Are texts equal under it only if they are the same?
+pub fn resolve_collation(name: &mut Name, grounds: Grounds<'_>) -> Resolve<bool> {
+    let mut analyzer = Analyzer::new(grounds);
+    analyzer.collation(name)?;
+    Ok(!analyzer.lineage.collated)
+}
+
 /// PostgreSQL's error, if there is no relation of that name.
 pub fn relation_exists(name: &Name, grounds: Grounds<'_>) -> Resolve<()> {
     Analyzer::new(grounds).find_relation(name).map(|_| ())

@@ -67,6 +67,7 @@ pub(super) fn column(
         ty: None,
         serial: None,
         identity,
+        collation: None,
         copied: Some(ty.into()),
         not_null: column.not_null,
         primary_key: false,

@@ -165,6 +165,16 @@ fn resolved_type(column: &mut TempColumn, ctx: &PlanContext<'_>) -> Result<Optio
         let resolved = crate::analyze::resolve_types(std::slice::from_mut(written), grounds(ctx))?;
         ty = resolved.first().copied();
     }
+    if let Some(collation) = &mut column.collation
+        && !crate::analyze::resolve_collation(collation, grounds(ctx))?
+    {
+        return Err(Refusal::error(
+            sqlstate::FEATURE_NOT_SUPPORTED,
+            "a nondeterministic collation of a temporary table is not supported",
+        )
+        .hint("Write COLLATE where the column is compared.")
+        .at(collation.position));
+    }
     if let Some(default) = &mut column.default {
         let values = std::slice::from_mut(default);
         let read = crate::analyze::analyze_values(values, grounds(ctx))?;

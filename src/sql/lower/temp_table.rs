@@ -140,6 +140,7 @@ impl Front<'_, '_> {
             ty: None,
             serial: None,
             identity: None,
+            collation: None,
             copied: None,
             not_null: false,
             primary_key: false,
@@ -233,6 +234,8 @@ impl Front<'_, '_> {
             } else if self.eat("default") {
                 // b_expr: what binds more loosely than a comparison belongs to the constraints.
                 column.default = Some(self.expr_above(super::dialect::strength::BETWEEN)?);
+            } else if name.is_none() && column.collation.is_none() && self.eat("collate") {
+                column.collation = Some(self.qualified_name()?);
             } else if self.eat_all(&["generated", "always", "as", "identity"]) {
                 column.identity = Some(true);
             } else if self.eat_all(&["generated", "by", "default", "as", "identity"]) {
