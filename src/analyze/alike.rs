@@ -72,12 +72,16 @@ const ALIKE: &[&str] = &[
     "tsrange",
     "tstzmultirange",
     "tstzrange",
+    "tsvector",
     "uuid",
     "varbit",
     "varchar",
     "xid",
     "xid8",
 ];
+
+/// The same of extensions, by their names: both compare what they print.
+const ALIKE_OF_EXTENSIONS: &[(&str, &str)] = &[("hstore", "hstore"), ("ltree", "ltree")];
 
 /// Types whose sums tell by their last digits, or by whether they can be had at all, what came first.
 const INEXACT: &[Oid] = &[oid::FLOAT4, oid::FLOAT8, oid::INTERVAL, oid::MONEY];
@@ -200,7 +204,10 @@ impl Analyzer<'_> {
                     (fields.iter()).all(|f| f.deterministic && self.is_alike_type(f.type_oid))
                 })
             }
-            _ => found.schema == "pg_catalog" && ALIKE.contains(&found.name.as_str()),
+            _ => match found.extension.as_deref() {
+                Some(extension) => ALIKE_OF_EXTENSIONS.contains(&(extension, found.name.as_str())),
+                None => found.schema == "pg_catalog" && ALIKE.contains(&found.name.as_str()),
+            },
         }
     }
 

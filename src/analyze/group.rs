@@ -113,8 +113,10 @@ impl Analyzer<'_> {
                 return Ok(self.grouped_output(position, outputs));
             }
         }
-        if let Expr::Literal(Literal::Number(n)) = e {
-            let position = output_number(n, outputs.len(), "GROUP BY")?;
+        if let Some(position) = output_number(e, outputs.len(), "GROUP BY")? {
+            if matches!(e, Expr::Unary(..)) {
+                *e = position_literal(position);
+            }
             return Ok(self.grouped_output(position, outputs));
         }
         let info = self.expr(e, inside.scope, inside.ctes)?;

@@ -90,7 +90,10 @@ use crate::sql::tree::{Expr, Query, RelationId, RelationRef, Statement, TypeName
 pub use self::copied::copied_columns;
 pub use self::exposed::exposed_order;
 pub use self::generated::{ColumnForm, Generated, column_form};
-pub use self::new_table::{Like, analyze_checks, analyze_index, like};
+pub use self::new_table::{
+    Like, LikeColumn, analyze_checks, analyze_default, analyze_index, like, relation_exists,
+    resolve_collation,
+};
 pub use self::object_name::ObjectKind;
 pub(crate) use self::object_name::qualified_name;
 pub use self::place::places_rows;

@@ -6,7 +6,7 @@ use super::query::{output_by_name, output_number, position_literal};
 use super::scope::{CteFrame, Scope};
 use super::select::Inside;
 use super::{Analyzer, Resolve};
-use crate::sql::tree::{Expr, Literal, OrderItem, Window};
+use crate::sql::tree::{Expr, OrderItem, Window};
 
 impl Analyzer<'_> {
     pub(super) fn order_item(
@@ -33,8 +33,7 @@ impl Analyzer<'_> {
     ) -> Resolve<()> {
         let position = match e {
             Expr::Name(n) => output_by_name(n, outputs)?,
-            Expr::Literal(Literal::Number(n)) => Some(output_number(n, outputs.len(), clause)?),
-            _ => None,
+            _ => output_number(e, outputs.len(), clause)?,
         };
         if let Some(position) = position {
             if let Some(o) = outputs.get(position) {

@@ -67,8 +67,22 @@ impl Analyzer<'_> {
             items: &[],
             columns: &[],
         };
-        for e in [&mut limit.count, &mut limit.offset].into_iter().flatten() {
-            self.compute(e, &none, env.ctes)?;
+        for (clause, e) in [("LIMIT", &mut limit.count), ("OFFSET", &mut limit.offset)] {
+            let Some(e) = e else { continue };
+            let column = match e {
+                Expr::Name(name) => name.parts.last().cloned(),
+                _ => None,
+            };
+            if let Err(refusal) = self.compute(e, &none, env.ctes) {
+                let read = self.lineage.relations.iter();
+                let known = |column| read.clone().any(|r| r.relation.column(column).is_some());
+                return Err(if column.as_ref().is_some_and(known) {
+                    let message = format!("argument of {clause} must not contain variables");
+                    Refusal::error(sqlstate::INVALID_COLUMN_REFERENCE, message).at(refusal.position)
+                } else {
+                    refusal
+                });
+            }
         }
         Ok(())
     }
@@ -257,16 +271,13 @@ impl Analyzer<'_> {
                         .at(n.position));
                     }
                 },
-                Expr::Literal(Literal::Number(n)) => output_number(n, outputs.len(), "ORDER BY")?,
-                _ => {
-                    return Err(Refusal::error(
+                e => output_number(e, outputs.len(), "ORDER BY")?.ok_or_else(|| {
+                    Refusal::error(
                         sqlstate::FEATURE_NOT_SUPPORTED,
                         "invalid UNION/INTERSECT/EXCEPT ORDER BY clause",
                     )
-                    .detail(
-                        "Only result column names can be used, not expressions or functions.",
-                    ));
-                }
+                    .detail("Only result column names can be used, not expressions or functions.")
+                })?,
             };
             self.sort_output(item, position, outputs)?;
         }
@@ -333,27 +344,46 @@ pub(super) fn output_by_name(name: &Name, outputs: &[OutputColumn]) -> Resolve<O
     Ok(Some(position))
 }
 
-/// An output column's number as PostgreSQL counts, to an index.
-pub(super) fn output_number(number: &Constant, count: usize, clause: &str) -> Resolve<usize> {
-    let text = number.value();
-    if text.contains(['.', 'e', 'E']) {
+/// Which output column a constant means, counted from 0; `None` for what is no constant. A minus before a
+/// number is part of it.
+pub(super) fn output_number(e: &Expr, count: usize, clause: &str) -> Resolve<Option<usize>> {
+    let (mut inner, mut negative) = (e, false);
+    while let Expr::Unary(op, operand) = inner
+        && op.schema.is_none()
+        && *op.symbol == *"-"
+        && matches!(
+            **operand,
+            Expr::Unary(..) | Expr::Literal(Literal::Number(_))
+        )
+    {
+        (inner, negative) = (operand, !negative);
+    }
+    let Expr::Literal(constant) = inner else {
+        return Ok(None);
+    };
+    let number = match constant {
+        Literal::Number(number) => Some(number),
+        Literal::Null | Literal::Bool(_) | Literal::String(_) | Literal::Bits { .. } => None,
+    };
+    let position = number.map_or_else(Position::default, Constant::position);
+    // What is no int4 is no integer yet.
+    let Some(n) = number.and_then(|n| n.value().parse::<i32>().ok()) else {
         return Err(Refusal::error(
             sqlstate::SYNTAX_ERROR,
             format!("non-integer constant in {clause}"),
         )
-        .at(number.position()));
-    }
-    text.parse::<usize>()
-        .ok()
-        .filter(|n| (1..=count).contains(n))
-        .map(|n| n.saturating_sub(1))
-        .ok_or_else(|| {
-            Refusal::error(
-                "42P10",
-                format!("{clause} position {text} is not in select list"),
-            )
-            .at(number.position())
-        })
+        .at(position));
+    };
+    let n = if negative { n.saturating_neg() } else { n };
+    let found = usize::try_from(n).ok().filter(|n| (1..=count).contains(n));
+    let Some(found) = found else {
+        return Err(Refusal::error(
+            sqlstate::INVALID_COLUMN_REFERENCE,
+            format!("{clause} position {n} is not in select list"),
+        )
+        .at(position));
+    };
+    Ok(Some(found.saturating_sub(1)))
 }
 
 /// An output column's number as an expression.

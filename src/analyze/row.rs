@@ -1,5 +1,6 @@
 //! Rows as values: whole rows, ROW constructors, and fields of composite values.
 
+use super::alike::Alike;
 use super::compare::no_rows;
 use super::expr::{At, Info};
 use super::functions::Chosen;
@@ -139,24 +140,31 @@ impl Analyzer<'_> {
         let mut expanded = Vec::with_capacity(fields.len());
         let mut types = Vec::with_capacity(fields.len());
         let mut tainted = false;
+        // Rows are equal if their fields are.
+        let mut alike = true;
         for mut f in fields.drain(..) {
             if let Expr::Star(name) = &f {
                 for c in scope.find_item(name)?.columns.iter().filter(|c| !c.denied) {
                     self.lineage.mark_all(&c.sources, Uses::COMPUTE);
                     self.mentioned(c);
                     tainted |= c.tainted;
+                    alike &= self.is_kept(c.alike)
+                        || c.scale.is_some()
+                        || c.ty.is_some_and(|ty| self.is_alike_type(ty));
                     expanded.push(c.expr_at(name.position));
                     types.push(c.ty);
                 }
             } else {
                 let info = self.consumed(&mut f, scope, ctes, Uses::COMPUTE)?;
                 tainted |= info.tainted;
+                alike &= self.is_alike(&f, &info);
                 types.push(info.ty);
                 expanded.push(f);
             }
         }
         *fields = expanded;
         Ok(Info {
+            alike: if alike { Alike::Made } else { Alike::Unknown },
             row: types,
             ..Info::computed(tainted, Some(oid::RECORD))
         })
@@ -204,12 +212,12 @@ impl Analyzer<'_> {
             return Err(Refusal::error(sqlstate::INTERNAL_ERROR, "not a field"));
         };
         let info = self.consumed(inner, scope, ctes, Uses::COMPUTE)?;
-        let fields = info.ty.and_then(|ty| self.composite_fields(ty));
+        let fields = self.fields_of(inner, info.ty);
         let known = fields.and_then(|f| f.into_iter().find(|(name, _)| name == field));
         if known.is_none() {
             self.no_function_of_field(field)?;
         }
-        Ok(Info::computed(info.tainted, known.map(|(_, ty)| ty)))
+        Ok(Info::computed(info.tainted, known.and_then(|(_, ty)| ty)))
     }
 
     /// Where there is no such field PostgreSQL reads `(e).f` as the call `f(e)`, and as a cast if `f`

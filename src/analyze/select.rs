@@ -68,13 +68,7 @@ impl Analyzer<'_> {
             }
             Some(Distinct::On(keys)) => {
                 for key in keys {
-                    self.output_or_input(
-                        key,
-                        inside,
-                        &outputs,
-                        Uses::EQUALITY,
-                        "SELECT DISTINCT ON",
-                    )?;
+                    self.output_or_input(key, inside, &outputs, Uses::EQUALITY, "DISTINCT ON")?;
                 }
             }
         }
@@ -197,22 +191,19 @@ impl Analyzer<'_> {
         }
         let info = self.expr(&mut inner, scope, ctes)?;
         self.lineage.mark_all(&info.sources, Uses::COMPUTE);
-        let fields = info
-            .ty
-            .and_then(|ty| self.composite_fields(ty))
-            .ok_or_else(|| {
-                Refusal::error(
-                    sqlstate::FEATURE_NOT_SUPPORTED,
-                    "the fields of this composite value are not known",
-                )
-                .hint("Name the fields: (x).a, (x).b.")
-            })?;
+        let fields = self.fields_of(&inner, info.ty).ok_or_else(|| {
+            Refusal::error(
+                sqlstate::FEATURE_NOT_SUPPORTED,
+                "the fields of this composite value are not known",
+            )
+            .hint("Name the fields: (x).a, (x).b.")
+        })?;
         for (name, ty) in fields {
             items.push(SelectItem::Expr {
                 expr: Expr::Field(Box::new(inner.clone()), name.clone()),
                 alias: Some(name.clone()),
             });
-            outputs.push(OutputColumn::computed(name, Some(ty), info.tainted));
+            outputs.push(OutputColumn::computed(name, ty, info.tainted));
         }
         Ok(())
     }
@@ -277,6 +268,23 @@ impl Analyzer<'_> {
             right: right.to_vec(),
             held: None,
         });
+    }
+
+    /// The fields of a resolved expression of this type, with types where they are known: a composite type's,
+    /// or what a function is declared to return, if there is but one that it can be.
+    pub(super) fn fields_of(&self, e: &Expr, ty: Option<Oid>) -> Option<Vec<(Ident, Option<Oid>)>> {
+        if let Some(fields) = ty.and_then(|ty| self.composite_fields(ty)) {
+            return Some(fields.into_iter().map(|(n, ty)| (n, Some(ty))).collect());
+        }
+        let Expr::Call(call) = e else { return None };
+        let mut overloads = self.grounds.catalog.overloads(&call.function.parts);
+        let declared = &overloads.next()?.out_columns;
+        let one = declared.len() > 1 && overloads.all(|f| f.out_columns == *declared);
+        let known = |ty: Oid| (!self.polymorphic(ty)).then_some(ty);
+        one.then(|| {
+            let fields = declared.iter();
+            fields.map(|(n, ty)| (n.clone(), known(*ty))).collect()
+        })
     }
 
     pub(super) fn composite_fields(&self, ty: Oid) -> Option<Vec<(Ident, Oid)>> {

@@ -305,6 +305,8 @@ impl<'a> Builder<'a> {
                 inputs: row.attributes(11)?,
                 computed_when_written: row.boolean(12)?,
                 computed_when_read: row.boolean(14)?,
+                default: row.optional(15)?.map(Arc::from),
+                identity: row.optional(16)?.map(|always| always == "t"),
             };
             if let Some(relation) = self.relations.get_mut(&row.number(0)?) {
                 relation.columns.push(column);

@@ -164,7 +164,18 @@ SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod,
        a.attgenerated = 's' OR a.attgenerated <> '' AND a.attnotnull,
        COALESCE((SELECT d.oid FROM pg_catalog.pg_attrdef d
                  WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum), 0),
-       a.attgenerated = 'v'
+       a.attgenerated = 'v',
+       CASE WHEN a.atthasdef AND a.attgenerated = ''
+            THEN (SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid)
+                  FROM pg_catalog.pg_attrdef d
+                  WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum) END,
+       CASE WHEN a.attidentity <> ''
+            THEN (SELECT a.attidentity = 'a' FROM pg_catalog.pg_depend d
+                  JOIN pg_catalog.pg_sequence s ON s.seqrelid = d.objid
+                  WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+                    AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+                    AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum AND d.deptype = 'i'
+                    AND (s.seqstart, s.seqincrement, s.seqmin, s.seqcycle) = (1, 1, 1, false)) END
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND c.relpersistence <> 't'

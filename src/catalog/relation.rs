@@ -136,6 +136,10 @@ pub struct Column {
     /// The default may be another value for each row, and tell in which order they got it: an identity,
     /// `nextval`, `clock_timestamp`.
     pub counting_default: bool,
+    /// The default's expression, by `pg_get_expr`; never logged.
+    pub default: Option<Arc<str>>,
+    /// `GENERATED ALWAYS AS IDENTITY` (true) or `BY DEFAULT`, if its numbers are 1, 2, 3.
+    pub identity: Option<bool>,
     /// Columns a generation expression reads.
     pub inputs: Vec<AttrNumber>,
     /// Generated, and computed when a row is written.

@@ -80,6 +80,8 @@ pub fn temp_table(name: &Ident, columns: &[(Ident, Option<Oid>)]) -> Arc<Relatio
                 inputs: Vec::new(),
                 computed_when_written: false,
                 computed_when_read: false,
+                default: None,
+                identity: None,
             })
             .collect(),
         attributes: 0,

@@ -62,6 +62,8 @@ pub const INVALID_PASSWORD: &str = "28P01";
 pub const INVALID_AUTHORIZATION: &str = "28000";
 /// `invalid_catalog_name`: a database that does not exist
 pub const INVALID_CATALOG_NAME: &str = "3D000";
+/// A schema that is not there.
+pub const INVALID_SCHEMA_NAME: &str = "3F000";
 /// `too_many_connections`
 pub const TOO_MANY_CONNECTIONS: &str = "53300";
 /// `admin_shutdown`

@@ -2,18 +2,22 @@
 //!
 //! Deliberately absent: values, and the record itself (`audit`).
 
+use std::sync::Arc;
+
 use super::decide::{Decisions, Place};
+use super::plan::Facts;
 use crate::analyze::ColumnForm;
 use crate::analyze::lineage::{Lineage, RelationUse, Source};
-use crate::catalog::RelationKind;
+use crate::catalog::temp::SCHEMA;
+use crate::catalog::{Relation, RelationKind, TempTables};
 use crate::mask::TokenColumn;
 use crate::mask::token::TokenKind;
 use crate::policy::Treatment;
 use crate::sql::tree::RelationId;
 
 /// What the audit says of the columns of a statement.
-pub(super) fn facts(lineage: &Lineage, decisions: &Decisions) -> super::plan::Facts {
-    let mut facts = super::plan::Facts {
+pub(super) fn facts(lineage: &Lineage, decisions: &Decisions) -> Facts {
+    let mut facts = Facts {
         nameless: lineage.nameless,
         reads: !lineage.acts && lineage.relations.iter().all(only_reads),
         ..Default::default()
@@ -50,9 +54,23 @@ pub(super) fn facts(lineage: &Lineage, decisions: &Decisions) -> super::plan::Fa
             facts.relations.push(name);
         }
         facts.oids.push(r.relation.oid);
+        if r.relation.schema == SCHEMA {
+            facts.temporary.push(Arc::clone(&r.relation));
+        }
     }
     facts.columns.extend(probes(lineage));
     facts
+}
+
+impl Facts {
+    /// Are the temporary tables it reads or writes the session's still? Where one is gone, its name may
+    /// mean another relation.
+    pub fn are_of(&self, temp: &TempTables) -> bool {
+        let still = |table: &Arc<Relation>| {
+            (temp.get(&table.name)).is_some_and(|now| Arc::ptr_eq(now, table))
+        };
+        self.temporary.iter().all(still)
+    }
 }
 
 /// What a view or a policy of the database's owner calls may write.

@@ -2,6 +2,7 @@
 //!
 //! [`Plan`] is sealed: only `decide` makes one, and only a plan can become an upstream request.
 
+mod absent;
 mod asked;
 mod bound;
 mod cache;
@@ -20,6 +21,7 @@ mod held;
 mod hidden;
 mod indexed;
 mod joined;
+mod like;
 mod narrowed;
 mod observe;
 mod once;

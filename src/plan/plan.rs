@@ -182,6 +182,8 @@ pub struct Facts {
     pub relations: Vec<String>,
     /// Their OIDs.
     pub oids: Vec<Oid>,
+    /// The temporary ones among them, as the session had them.
+    pub temporary: Vec<Arc<Relation>>,
     /// Protected columns used, `schema.name.column`, with what was done: `mask at the output`,
     /// `mask at the source`, `token`, `nullify`, `probe`.
     pub columns: Vec<(String, &'static str)>,

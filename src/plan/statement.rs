@@ -54,6 +54,7 @@ fn plan(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, Refusal
     match statement {
         Statement::CreateTable(_)
         | Statement::DropTable { .. }
+        | Statement::Comment(_)
         | Statement::Truncate { .. }
         | Statement::CreateIndex(_)
         | Statement::DropIndex { .. }

@@ -16,7 +16,7 @@ use crate::pg::types::oid;
 use crate::pg::{Oid, sqlstate};
 use crate::refusal::Refusal;
 use crate::sql::print::{Rewrite, print};
-use crate::sql::tree::{CreateTable, Name, Query, SetExpr, Statement, TempColumn, TempLike};
+use crate::sql::tree::{CreateTable, DropKind, Name, Query, SetExpr, Statement, TempColumn};
 
 /// `SELECT … INTO t` as the CREATE TABLE AS it means; `None` if there is no INTO.
 pub(super) fn select_into(q: &mut Query) -> Option<CreateTable> {
@@ -42,10 +42,18 @@ pub(super) fn plan(statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, 
     match statement {
         Statement::CreateTable(table) => create(table, ctx),
         Statement::DropTable {
+            kind: DropKind::Table,
             if_exists,
             names,
             cascade,
         } => drop(if_exists, names, cascade, ctx),
+        Statement::DropTable {
+            kind,
+            if_exists,
+            names,
+            ..
+        } => super::absent::drop(kind, if_exists, &names, ctx),
+        Statement::Comment(name) => super::absent::comment(&name, ctx),
         Statement::Truncate {
             names,
             restart,
@@ -129,14 +137,15 @@ fn declared(
                     like.name.parts = vec![other.schema.clone(), other.name.clone()];
                     kept.push(like);
                 }
-                Like::Columns(copied) => {
-                    if like.options.iter().any(|(including, _)| *including) {
-                        return Err(included(&like));
+                Like::Columns(relation, copied) => {
+                    for one in &copied {
+                        let ty = Some(one.column.type_oid);
+                        declared.push((one.column.name.clone(), ty));
+                        columns.push(super::like::column(one, &like, ctx)?);
                     }
-                    for column in &copied {
-                        declared.push((column.name.clone(), Some(column.type_oid)));
-                        columns.push(copy_of(column, &like, ctx)?);
-                    }
+                    table
+                        .keys
+                        .extend(super::like::keys(&relation, &copied, &like)?);
                 }
             }
         }
@@ -155,6 +164,16 @@ fn resolved_type(column: &mut TempColumn, ctx: &PlanContext<'_>) -> Result<Optio
     if let Some(written) = &mut column.ty {
         let resolved = crate::analyze::resolve_types(std::slice::from_mut(written), grounds(ctx))?;
         ty = resolved.first().copied();
+    }
+    if let Some(collation) = &mut column.collation
+        && !crate::analyze::resolve_collation(collation, grounds(ctx))?
+    {
+        return Err(Refusal::error(
+            sqlstate::FEATURE_NOT_SUPPORTED,
+            "a nondeterministic collation of a temporary table is not supported",
+        )
+        .hint("Write COLLATE where the column is compared.")
+        .at(collation.position));
     }
     if let Some(default) = &mut column.default {
         let values = std::slice::from_mut(default);
@@ -191,43 +210,6 @@ pub(super) fn no_subquery(place: &str) -> Refusal {
     )
 }
 
-/// A column as `LIKE` copies it: name, type, collation, NOT NULL.
-fn copy_of(column: &Column, like: &TempLike, ctx: &PlanContext<'_>) -> Result<TempColumn, Refusal> {
-    let catalog = &ctx.snapshot.catalog;
-    let Some(mut ty) = catalog.type_sql(column.type_oid, column.typmod) else {
-        return Err(Refusal::error(
-            sqlstate::FEATURE_NOT_SUPPORTED,
-            format!("LIKE cannot copy the type of column {}", column.name),
-        )
-        .hint("Write the columns out.")
-        .at(like.name.position));
-    };
-    if let Some((schema, collation)) = &column.collation {
-        ty.push_str(" COLLATE ");
-        schema.quote_into(&mut ty);
-        ty.push('.');
-        collation.quote_into(&mut ty);
-    }
-    Ok(TempColumn {
-        name: column.name.clone(),
-        ty: None,
-        serial: None,
-        identity: None,
-        copied: Some(ty.into()),
-        not_null: column.not_null,
-        primary_key: false,
-        unique: false,
-        default: None,
-    })
-}
-
-fn included(like: &TempLike) -> Refusal {
-    Refusal::denied("LIKE … INCLUDING is supported for temporary tables only")
-        .detail("Defaults and conditions of a permanent table are expressions of its owner.")
-        .hint("LIKE alone copies names, types and NOT NULL.")
-        .at(like.name.position)
-}
-
 /// The type a column of CREATE TABLE AS gets: a literal's is text.
 fn stored(output: Option<Oid>) -> Option<Oid> {
     output.map(|ty| if ty == oid::UNKNOWN { oid::TEXT } else { ty })
@@ -253,18 +235,25 @@ fn drop(
     ctx: &PlanContext<'_>,
 ) -> Result<Plan, Refusal> {
     let mut dropped = Vec::with_capacity(names.len());
-    for name in &mut names {
-        let Some(table) = own_name(name, ctx) else {
-            return Err(not_temporary(name));
-        };
-        let known = ctx.temp.get(&table).is_some();
-        if !known && !if_exists {
-            return Err(not_temporary(name));
+    for name in &names {
+        let own = own_name(name, ctx);
+        if own.as_ref().is_none_or(|own| ctx.temp.get(own).is_none()) {
+            match super::absent::dropped(DropKind::Table, name, ctx) {
+                Ok(()) => return Err(not_temporary(name)),
+                Err(absent) if !if_exists => return Err(absent),
+                Err(_) => {}
+            }
         }
-        name.parts = vec![Ident::exact(SCHEMA), table.clone()];
-        dropped.push(table);
+        dropped.extend(own);
+    }
+    names = (dropped.iter())
+        .map(|own| Name::made(vec![Ident::exact(SCHEMA), own.clone()]))
+        .collect();
+    if names.is_empty() {
+        names.push(super::absent::nothing(ctx));
     }
     let statement = Statement::DropTable {
+        kind: DropKind::Table,
         if_exists,
         names,
         cascade,
@@ -287,6 +276,7 @@ fn truncate(
     for name in &mut names {
         let own = own_name(name, ctx).filter(|table| ctx.temp.get(table).is_some());
         let Some(table) = own else {
+            super::absent::relation(name, ctx)?;
             let table = name.parts.last().map_or("", Ident::as_str);
             return Err(
                 Refusal::denied(format!("permission denied for table {table}"))

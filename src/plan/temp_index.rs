@@ -3,6 +3,7 @@
 //! An index of a temporary table holds what its table does, which is what the role may see. Deliberately
 //! absent: indexes and statistics of permanent tables, which are their owner's.
 
+use super::absent::no_object;
 use super::plan::{Effect, Plan, PlanContext};
 use super::statement::grounds;
 use super::temp::{no_subquery, not_own, own_name};
@@ -46,9 +47,14 @@ pub(super) fn drop(
 ) -> Result<Plan, Refusal> {
     for name in &mut names {
         let Some(index) = own_name(name, ctx) else {
+            super::absent::schema(name, ctx)?;
             return Err(not_own("index", name)
                 .detail("A restricted role may drop the indexes of its own temporary tables."));
         };
+        // Where it has no schema of temporary tables, PostgreSQL would speak of that.
+        if ctx.temp.is_empty() && !if_exists {
+            return Err(no_object("index", name, sqlstate::UNDEFINED_OBJECT));
+        }
         in_temp(name, index);
     }
     let statement = Statement::DropIndex {
@@ -73,6 +79,7 @@ pub(super) fn analyze(
 fn own(name: &mut Name, to: &str, ctx: &PlanContext<'_>) -> Result<Arc<Relation>, Refusal> {
     let found = own_name(name, ctx).and_then(|own| ctx.temp.get(&own));
     let Some(table) = found else {
+        super::absent::relation(name, ctx)?;
         return Err(not_own("table", name)
             .detail(format!(
                 "A restricted role may {to} the temporary tables of its own session."

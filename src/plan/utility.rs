@@ -52,6 +52,7 @@ pub(super) fn plan(statement: Statement, ctx: &PlanContext<'_>) -> Result<Plan, 
         | Statement::Copy(_)
         | Statement::CreateTable(_)
         | Statement::DropTable { .. }
+        | Statement::Comment(_)
         | Statement::Truncate { .. }
         | Statement::CreateIndex(_)
         | Statement::DropIndex { .. }
@@ -155,6 +156,7 @@ fn set(
         // Pinned: what is in force already may be set again.
         "standard_conforming_strings" if only.is_some_and(|v| is_bool(v, true)) => {}
         "transform_null_equals" if only.is_some_and(|v| is_bool(v, false)) => {}
+        "array_nulls" if only.is_some_and(|v| is_bool(v, true)) => {}
         // What a dump says of the texts of XML and of where its tables go.
         "xmloption" if only.is_some_and(|v| v.eq_ignore_ascii_case("content")) => {}
         "default_tablespace" if only == Some("") => {}

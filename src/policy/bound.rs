@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::settings::SettingPattern;
+use super::settings::{SettingPattern, may_set};
 use super::time::Date;
 use crate::catalog::ColumnId;
 use crate::ident::Ident;
@@ -181,9 +181,9 @@ impl Grants {
         }
     }
 
-    /// May the role set and read this custom setting (lower case)?
+    /// May the role set and read this setting with a dot in its name (lower case)?
     pub fn may_set(&self, name: &str) -> bool {
-        self.settings.iter().any(|pattern| pattern.means(name))
+        may_set(&self.settings, name)
     }
 
     /// What the role sees of a column. Total; system columns (negative attnum) are clear.

@@ -72,7 +72,7 @@ pub use self::observe::Observation;
 pub use self::policy::{Answer, Policy, Reason};
 pub use self::render::{Format, render};
 pub use self::role::{ClientIdentity, Mode, Role, RoleError, RoleKind, RoleName};
-pub use self::settings::{SettingPattern, is_name as is_setting_name};
+pub use self::settings::{SettingPattern, is_name as is_setting_name, may_set};
 pub(crate) use self::source::shown;
 pub use self::source::{SourceFile, Span};
 pub(crate) use self::suggest::nearest;

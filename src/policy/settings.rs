@@ -8,7 +8,7 @@ use super::error::{Faults, PolicyError};
 use super::read::texts;
 use super::source::{Span, shown};
 use super::yaml::Node;
-use crate::catalog::allow::{SETTABLE, unheeded};
+use crate::catalog::allow::{SETTABLE, SETTABLE_OF_EXTENSIONS, unheeded};
 
 /// Prefixes of settings that extensions, modules and hooks of the server obey, and the proxy's own.
 const RESERVED: &[&str] = &[
@@ -111,7 +111,8 @@ impl SettingPattern {
             None => (lower.as_str(), false),
         };
         let quoted = format!("`{}`", shown(text));
-        if !all && (unheeded(name).is_some() || SETTABLE.contains(&name)) {
+        let of_all = SETTABLE.iter().chain(SETTABLE_OF_EXTENSIONS);
+        if !all && (unheeded(name).is_some() || of_all.into_iter().any(|n| *n == name)) {
             let message = format!("every role may set {quoted}");
             return Err((
                 message,
@@ -134,6 +135,11 @@ impl SettingPattern {
         let name = name.into();
         Ok(Self { name, all })
     }
+}
+
+/// May a role for which these are listed set this setting with a dot in its name (lower case)?
+pub fn may_set(listed: &[SettingPattern], name: &str) -> bool {
+    SETTABLE_OF_EXTENSIONS.contains(&name) || listed.iter().any(|pattern| pattern.means(name))
 }
 
 /// Simple identifiers with dots between them, as PostgreSQL wants custom settings to be named.
@@ -186,6 +192,7 @@ mod tests {
             "pgveil.*",
             "PLPGSQL.x",
             "work_mem",
+            "hnsw.ef_search",
             "a.*.b",
         ] {
             assert!(SettingPattern::parse(bad).is_err(), "{bad}");

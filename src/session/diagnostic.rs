@@ -276,6 +276,11 @@ fn of_parser(fields: &Fields<'_>, sqlstate: &str) -> bool {
 }
 
 fn message(fields: &Fields<'_>, sqlstate: &str, names: &Names<'_>, schemas: &[Ident]) -> String {
+    // Of two tables, and of two ways to violate it.
+    let referring = sqlstate == "23503" && fields.file == Some("ri_triggers.c");
+    if referring && names.table.is_some() && names.constraint.is_some() {
+        return fields.message.to_owned();
+    }
     if let Some(text) = constraint_message(sqlstate, names) {
         return text;
     }
@@ -286,8 +291,21 @@ fn message(fields: &Fields<'_>, sqlstate: &str, names: &Names<'_>, schemas: &[Id
     if sqlstate == "22001" && of_a_type {
         return fields.message.to_owned();
     }
+    if sqlstate == "21000" && fields.file == Some("nodeModifyTable.c") && fields.message == TWICE {
+        return TWICE.to_owned();
+    }
+    let of_sequence = fields.file == Some("sequence.c") && fields.message.ends_with(NOT_YET);
+    if sqlstate == "55000" && of_sequence && !fields.nested {
+        return fields.message.to_owned();
+    }
     texts::fixed(sqlstate).to_owned()
 }
+
+/// The end of what `currval` says of a sequence, and `lastval` of all.
+const NOT_YET: &str = " is not yet defined in this session";
+
+/// What `INSERT` says whose own rows are in each other's way; another error of that SQLSTATE is a subquery's.
+const TWICE: &str = "ON CONFLICT DO UPDATE command cannot affect row a second time";
 
 /// `varchar.c`'s whole message is this and the type's name.
 const TOO_LONG: &str = "value too long for type ";
@@ -401,6 +419,32 @@ mod tests {
         }
         let both = violated(Some("PL/pgSQL function f() line 1\nCOPY visits, line 2"));
         assert_eq!(text(&both, b'n'), None);
+    }
+
+    #[test]
+    fn which_table_refers_to_which_is_told_unless_a_function_says_so() {
+        let told = |context: Option<&'static str>| {
+            let mut fields = Fields {
+                severity: "ERROR",
+                sqlstate: "23503",
+                message: "update or delete on table \"a\" violates foreign key constraint \"k\" on table \"b\"",
+                table: Some("b"),
+                constraint: Some("k"),
+                file: Some("ri_triggers.c"),
+                ..Fields::default()
+            };
+            match context {
+                Some("nameless") => fields.forget_names(),
+                Some(context) => fields.set(b'W', context),
+                None => {}
+            }
+            text(&error(&fields, &[]), b'M')
+                .unwrap()
+                .contains("table \"a\"")
+        };
+        assert!(told(None));
+        assert!(!told(Some("PL/pgSQL function f() line 1")));
+        assert!(!told(Some("nameless")));
     }
 
     #[test]

@@ -239,6 +239,7 @@ pub(super) fn is_unknown_name(refusal: &Refusal) -> bool {
     matches!(
         refusal.sqlstate,
         sqlstate::UNDEFINED_TABLE
+            | sqlstate::INVALID_SCHEMA_NAME
             | sqlstate::UNDEFINED_COLUMN
             | sqlstate::UNDEFINED_FUNCTION
             | sqlstate::UNDEFINED_OBJECT

@@ -53,9 +53,11 @@ fn renew_statement(name: &Ident, role: &str, snapshot: &Snapshot, state: &mut St
     let Some(entry) = state.prepared.get(name).cloned() else {
         return Renewal::Current;
     };
-    // PostgreSQL, too, looks its names up again when the search path is another.
+    // PostgreSQL, too, looks its names up again when the search path is another, or a table is gone.
     let search_path = state.settings.search_path().clone();
-    if entry.plan.epoch() == snapshot.epoch && entry.search_path == search_path {
+    let same_names =
+        entry.search_path == search_path && entry.plan.facts().are_of(state.temp.tables());
+    if entry.plan.epoch() == snapshot.epoch && same_names {
         return Renewal::Current;
     }
     let planned = planning::again(&entry.source, &entry.upstream, role, snapshot, state, None);
@@ -231,6 +233,7 @@ impl Session {
             && known.plan.epoch() == at.snapshot.epoch
             && known.search_path == *self.speculative.settings.search_path()
             && self.still_means(&known.plan)
+            && known.plan.facts().are_of(self.speculative.temp.tables())
             && (known.plan.uploads())
                 .is_none_or(|uploads| uploads.are_of(self.speculative.temp.tables()));
         current.then(|| Arc::clone(known))

@@ -11,7 +11,7 @@ use crate::catalog::split_search_path;
 use crate::pg::encoding::Encoding;
 use crate::pg::sqlstate;
 use crate::plan::{Refusal, SETTABLE, encoding};
-use crate::policy::{SettingPattern, is_setting_name};
+use crate::policy::{SettingPattern, is_setting_name, may_set};
 
 /// Settings of a restricted session that PostgreSQL must not take from the client: every name is
 /// printed qualified, every text is UTF-8, every backslash is itself, `= NULL` is `= NULL`.
@@ -143,7 +143,7 @@ fn setting(
         "standard_conforming_strings" if is_true(&value) => {}
         "transform_null_equals" if is_false(&value) => {}
         _ if allowed(lower.as_str()) => out.push((lower, value)),
-        name if own.custom.iter().any(|c| c.means(name)) && is_setting_name(name) => {
+        name if may_set(own.custom, name) && is_setting_name(name) => {
             out.push((lower, value));
         }
         _ => match unheeded(&lower) {

@@ -40,6 +40,11 @@ CREATE TABLE email (id int, patients int);
 CREATE TABLE "Odd ""Table" (id int, "select" varchar(80), "p.email" text);
 
 CREATE EXTENSION citext;
+CREATE EXTENSION ltree;
+CREATE EXTENSION hstore;
+CREATE TABLE spellings (id int PRIMARY KEY, path ltree, traits hstore, label citext, words tsvector);
+INSERT INTO spellings VALUES (1, 'Top.Books', 'a=>1', 'Novel', 'ink'), (2, 'Top.Books', 'a=>1', 'NOVEL', 'ink'),
+  (3, 'Top.books', 'a=>1,b=>2', 'atlas', 'ink:1');
 CREATE TYPE pair AS (a int, b int);
 CREATE FUNCTION to_pair(int) RETURNS pair LANGUAGE sql AS 'SELECT ROW($1, $1)::pair';
 CREATE CAST (int AS pair) WITH FUNCTION to_pair(int) AS ASSIGNMENT;

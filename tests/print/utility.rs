@@ -2,6 +2,7 @@
 
 use super::*;
 use Statement as S;
+use pgveil::sql::tree::DropKind;
 
 #[test]
 fn utility_statements_print() {
@@ -38,6 +39,7 @@ fn utility_statements_print() {
                 ty: Some(ty("int4", &[], 0)),
                 serial: None,
                 identity: None,
+                collation: None,
                 copied: None,
                 not_null: true,
                 primary_key: true,
@@ -49,6 +51,7 @@ fn utility_statements_print() {
                 ty: Some(ty("varchar", &[3], 0)),
                 serial: None,
                 identity: None,
+                collation: None,
                 copied: None,
                 not_null: false,
                 primary_key: false,
@@ -73,6 +76,7 @@ fn utility_statements_print() {
             ty: None,
             serial: None,
             identity: None,
+            collation: None,
             copied: None,
             not_null: false,
             primary_key: false,
@@ -185,6 +189,7 @@ fn utility_statements_print() {
         (statement(query(body(into))), 0),
         (
             S::DropTable {
+                kind: DropKind::Table,
                 if_exists: true,
                 names: vec![name(&["pg_temp", "Tmp"]), name(&["pg_temp", "none"])],
                 cascade: true,

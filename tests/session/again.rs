@@ -67,6 +67,31 @@ async fn a_plan_is_no_wider_than_what_it_was_made_from() {
     }
 }
 
+/// A prepared statement reads what its names mean when it runs, with the masks of that.
+#[tokio::test]
+async fn a_statement_outlives_the_sessions_own_table() {
+    let (client, _task) = connect("support").await;
+    let made =
+        "CREATE TEMP TABLE people (id int, email text); INSERT INTO people VALUES (1, 'own')";
+    let read = "SELECT email::text FROM people WHERE id = 1";
+    client.simple_query(made).await.unwrap();
+    client
+        .simple_query(&format!("PREPARE p AS {read}"))
+        .await
+        .unwrap();
+    let prepared = client.prepare(read).await.unwrap();
+    for (stored, then) in [
+        ("own", "DROP TABLE people"),
+        ("a**@example.com", made),
+        ("a**@example.com", "SELECT"),
+    ] {
+        assert_eq!(column(&client, "EXECUTE p").await, [stored]);
+        let row = client.query_one(&prepared, &[]).await.unwrap();
+        assert_eq!(row.get::<_, &str>(0), stored);
+        client.simple_query(then).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn what_is_the_sessions_own_comes_first() {
     let (client, _task) = connect("support").await;

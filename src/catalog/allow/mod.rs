@@ -17,5 +17,5 @@ pub use self::columns::{considered_column, considered_relation};
 pub use self::functions::{
     FunctionUse, builtin_function, considered_function, extension_function, system_function,
 };
-pub use self::settings::SETTABLE;
+pub use self::settings::{SETTABLE, SETTABLE_OF_EXTENSIONS};
 pub use self::unheeded::{Unheeded, all_unheeded, unheeded};

@@ -33,11 +33,40 @@ impl Front<'_, '_> {
             "create" => self.create(),
             "drop" => self.drop(),
             "truncate" => self.truncate(),
+            "comment" => self.comment(),
             "analyze" | "analyse" => self.analyze(),
             "discard" => self.discard(),
             "listen" | "unlisten" | "notify" => self.notification(&word),
             _ => Err(self.unknown_statement(&word)),
         }
+    }
+
+    /// `COMMENT ON TABLE name IS text`: of what is named as tables are, whether it is there is told.
+    fn comment(&mut self) -> Lowered<Statement> {
+        let refused = self.unknown_statement("comment");
+        self.advance();
+        self.expect("on")?;
+        if self.is("materialized") && self.is_at(1, "view") {
+            self.advance();
+        }
+        let named = match self.word() {
+            Some("table" | "view" | "sequence") => 2,
+            Some("column") => 3,
+            Some(_) | None => return Err(refused),
+        };
+        self.advance();
+        let mut name = self.any_name(named)?;
+        if named == 3 {
+            name.parts.pop();
+        }
+        self.expect("is")?;
+        if !self.eat("null") {
+            self.string()?;
+        }
+        if name.parts.is_empty() {
+            return Err(refused);
+        }
+        Ok(Statement::Comment(name))
     }
 
     fn unknown_statement(&self, word: &str) -> Unsupported {

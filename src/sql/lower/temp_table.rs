@@ -7,7 +7,9 @@ use sqlparser::tokenizer::Token;
 
 use super::{Front, Lowered};
 use crate::ident::Ident;
-use crate::sql::tree::{CreateTable, Serial, Statement, TempColumn, TempKey, TempLike, TypeName};
+use crate::sql::tree::{
+    CreateTable, DropKind, Serial, Statement, TempColumn, TempKey, TempLike, TypeName,
+};
 
 const NO_VIEW: &str = "Use WITH name AS (…) in the query, or CREATE TEMP TABLE name AS ….";
 
@@ -138,6 +140,7 @@ impl Front<'_, '_> {
             ty: None,
             serial: None,
             identity: None,
+            collation: None,
             copied: None,
             not_null: false,
             primary_key: false,
@@ -231,6 +234,8 @@ impl Front<'_, '_> {
             } else if self.eat("default") {
                 // b_expr: what binds more loosely than a comparison belongs to the constraints.
                 column.default = Some(self.expr_above(super::dialect::strength::BETWEEN)?);
+            } else if name.is_none() && column.collation.is_none() && self.eat("collate") {
+                column.collation = Some(self.qualified_name()?);
             } else if self.eat_all(&["generated", "always", "as", "identity"]) {
                 column.identity = Some(true);
             } else if self.eat_all(&["generated", "by", "default", "as", "identity"]) {
@@ -262,9 +267,22 @@ impl Front<'_, '_> {
     pub(super) fn drop(&mut self) -> Lowered<Statement> {
         self.advance();
         let is_index = self.eat("index");
-        if !is_index && !self.eat("table") {
-            let what = self.word().unwrap_or_default().to_ascii_uppercase();
-            return self.unsupported(&format!("DROP {what}"));
+        let kind = match self.word() {
+            _ if is_index => DropKind::Table,
+            Some("table") => DropKind::Table,
+            Some("view") => DropKind::View,
+            Some("materialized") if self.is_at(1, "view") => DropKind::MaterializedView,
+            Some("sequence") => DropKind::Sequence,
+            word => {
+                let what = word.unwrap_or_default().to_ascii_uppercase();
+                return self.unsupported(&format!("DROP {what}"));
+            }
+        };
+        if !is_index {
+            self.advance();
+        }
+        if kind == DropKind::MaterializedView {
+            self.advance();
         }
         // Waits for nobody where a table is one's own.
         if is_index {
@@ -281,6 +299,7 @@ impl Front<'_, '_> {
             });
         }
         Ok(Statement::DropTable {
+            kind,
             if_exists,
             names,
             cascade,

@@ -82,10 +82,11 @@ impl Printer<'_> {
             Statement::Close(name) => self.named("CLOSE ", name.as_ref(), "ALL"),
             Statement::CreateTable(create) => self.create_table(create),
             Statement::DropTable {
+                kind,
                 if_exists,
                 names,
                 cascade,
-            } => self.drop("TABLE", *if_exists, names, *cascade),
+            } => self.drop(kind.word(), *if_exists, names, *cascade),
             Statement::DropIndex {
                 if_exists,
                 names,
@@ -93,6 +94,7 @@ impl Printer<'_> {
             } => self.drop("INDEX", *if_exists, names, *cascade),
             Statement::CreateIndex(index) => self.create_index(index),
             Statement::Analyze(tables) => self.analyze(tables),
+            Statement::Comment(_) => Err(unresolved("a comment")),
             Statement::Truncate {
                 names,
                 restart,

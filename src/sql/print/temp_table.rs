@@ -92,6 +92,10 @@ impl Printer<'_> {
             }
             (None, None, None) => {}
         }
+        if let Some(collation) = &column.collation {
+            self.push(" COLLATE ");
+            self.qualified(collation, "a collation")?;
+        }
         self.push(match column.identity {
             None => "",
             Some(true) => " GENERATED ALWAYS AS IDENTITY",

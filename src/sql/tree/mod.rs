@@ -44,8 +44,8 @@ pub use self::query::{
 };
 pub use self::statement::{
     Assignment, AssignmentTarget, ConflictAction, ConflictTarget, Copy, CopyDirection, CopySource,
-    Delete, FetchAmount, IndexElement, Insert, InsertSource, IsolationLevel, Overriding, Statement,
-    Step, Transaction, TransactionMode, Update,
+    Delete, DropKind, FetchAmount, IndexElement, Insert, InsertSource, IsolationLevel, Overriding,
+    Statement, Step, Transaction, TransactionMode, Update,
 };
 pub use self::temp_table::{
     CreateIndex, CreateTable, IndexKey, Serial, TempColumn, TempKey, TempLike,

@@ -107,8 +107,10 @@ pub enum Statement {
     Close(Option<Ident>),
     /// `CREATE TEMP TABLE …`
     CreateTable(Box<CreateTable>),
-    /// `DROP TABLE [IF EXISTS] a, b [CASCADE]`
+    /// `DROP TABLE [IF EXISTS] a, b [CASCADE]`, and DROP of what is named as tables are
     DropTable {
+        /// What is dropped.
+        kind: DropKind,
         /// `IF EXISTS`
         if_exists: bool,
         /// Tables.
@@ -136,6 +138,8 @@ pub enum Statement {
         /// `CASCADE`
         cascade: bool,
     },
+    /// `COMMENT ON TABLE a IS …`, or on a column of it, or a view: the name is all that matters.
+    Comment(Name),
     /// `ANALYZE a, b (c, d)`
     Analyze(Vec<(Name, Vec<Ident>)>),
     /// `DISCARD ALL|PLANS|SEQUENCES|TEMP` (lower case)
@@ -148,6 +152,41 @@ pub enum Statement {
     Notify(Ident, Option<Box<str>>),
     /// Nothing but white space, comments or `;`
     Empty,
+}
+
+/// What DROP names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum DropKind {
+    /// `TABLE`
+    Table,
+    /// `VIEW`
+    View,
+    /// `MATERIALIZED VIEW`
+    MaterializedView,
+    /// `SEQUENCE`
+    Sequence,
+}
+
+impl DropKind {
+    /// As it is written.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Table => "TABLE",
+            Self::View => "VIEW",
+            Self::MaterializedView => "MATERIALIZED VIEW",
+            Self::Sequence => "SEQUENCE",
+        }
+    }
+
+    /// The statement, as PostgreSQL says that it was done.
+    pub fn command(self) -> &'static str {
+        match self {
+            Self::Table => "DROP TABLE",
+            Self::View => "DROP VIEW",
+            Self::MaterializedView => "DROP MATERIALIZED VIEW",
+            Self::Sequence => "DROP SEQUENCE",
+        }
+    }
 }
 
 /// INSERT

@@ -107,6 +107,8 @@ pub struct TempColumn {
     pub serial: Option<Serial>,
     /// `GENERATED ALWAYS AS IDENTITY` (true) or `BY DEFAULT`
     pub identity: Option<bool>,
+    /// `COLLATE c`
+    pub collation: Option<Name>,
     /// The column is another's copy: its type and collation as SQL.
     pub copied: Option<Box<str>>,
     /// `NOT NULL`

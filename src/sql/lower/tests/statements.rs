@@ -288,7 +288,7 @@ fn scratch_tables() {
         matches!(one("TRUNCATE TABLE ONLY (a), b.c * RESTART IDENTITY"), Statement::Truncate { names, restart: true, cascade: false } if names.len() == 2)
     );
     assert!(
-        matches!(one("DROP TABLE IF EXISTS a, b.c CASCADE"), Statement::DropTable { if_exists: true, names, cascade: true } if names.len() == 2)
+        matches!(one("DROP TABLE IF EXISTS a, b.c CASCADE"), Statement::DropTable { kind: DropKind::Table, if_exists: true, names, cascade: true } if names.len() == 2)
     );
     for text in [
         "CREATE VIEW v AS SELECT 1",
@@ -296,7 +296,7 @@ fn scratch_tables() {
         "CREATE TEMP TABLE t (a int GENERATED ALWAYS AS (1) STORED)",
         "CREATE TEMP TABLE t (CONSTRAINT c FOREIGN KEY (a) REFERENCES b)",
         "CREATE TEMP TABLE t (a int) INHERITS (b)",
-        "DROP VIEW v",
+        "DROP TYPE v",
     ] {
         assert!(
             refusal(text).starts_with("0A000"),
