@@ -6,6 +6,7 @@ use super::functions::Chosen;
 use super::input::READS_INPUT;
 use super::lineage::{OutputColumn, Uses};
 use super::object_name::ObjectKind;
+use super::own_state;
 use super::query::rename;
 use super::scope::{CteFrame, Scope};
 use super::{Analyzer, Resolve};
@@ -34,6 +35,7 @@ impl Analyzer<'_> {
             return Ok(info);
         }
         if let Some(mut replaced) = self.own_state(e) {
+            self.lineage.rewritten |= own_state::is_kept_back(e);
             let info = self.expr(&mut replaced, at.scope, at.ctes);
             *e = replaced;
             return info;
@@ -44,6 +46,7 @@ impl Analyzer<'_> {
         let (chosen, tainted, (alike, scale)) = self.resolve_call(call, at)?;
         if chosen.is_builtin("current_setting") && !self.shows_settings() {
             let theirs = std::mem::replace(e, Expr::Literal(Literal::Null));
+            self.lineage.rewritten |= !names_setting(&theirs);
             *e = self.kept_setting(theirs);
             return Ok(Info {
                 tainted,
@@ -52,6 +55,7 @@ impl Analyzer<'_> {
             });
         }
         if chosen.scrub {
+            self.lineage.rewritten = true;
             self.scrub(e, &chosen, at.scope);
             return Ok(Info {
                 tainted,
@@ -344,4 +348,10 @@ fn argument_uses(chosen: &Chosen, call: &Call) -> Uses {
         return Uses::ORDER;
     }
     Uses::COMPUTE
+}
+
+/// Is the setting's name in the text? Whose name it may be is looked at there.
+fn names_setting(e: &Expr) -> bool {
+    matches!(e, Expr::Call(call)
+        if matches!(call.args.first().map(|a| &a.value), Some(Expr::Literal(Literal::String(_)))))
 }

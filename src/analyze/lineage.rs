@@ -260,6 +260,8 @@ pub struct Lineage {
     pub relations: Vec<RelationUse>,
     /// Columns whose stored values a constraint compares with what is written.
     pub probed: BTreeSet<(RelationId, AttrNumber)>,
+    /// A call is answered otherwise than PostgreSQL would.
+    pub rewritten: bool,
     /// Rows are grouped by values of which equal ones differ (`alike`).
     pub apart: bool,
     /// The same of keys of which one can be shown that tells of no order (`Select::spelled`).

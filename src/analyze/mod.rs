@@ -38,6 +38,7 @@ mod generated;
 mod group;
 mod harmless;
 mod held;
+mod inlined;
 mod input;
 mod insert;
 mod join;

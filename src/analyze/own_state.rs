@@ -214,6 +214,13 @@ const SIZES: &[&str] = &[
     "pg_total_relation_size",
 ];
 
+/// Is what a call tells kept back, and not only the session's own?
+pub(super) fn is_kept_back(e: &Expr) -> bool {
+    let Expr::Call(call) = e else { return false };
+    let name = call.function.parts.last().map(Ident::as_str);
+    name.is_some_and(|name| name == "pg_stat_get_numscans" || SIZES.contains(&name))
+}
+
 /// NULL. The question is asked all the same: it may be a parameter, or nothing there is.
 fn asked_for_nothing(call: &Call, ty: &str) -> Option<Expr> {
     let null = Expr::Literal(Literal::Null);

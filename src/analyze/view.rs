@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use super::generated::{ColumnForm, column_form, protected_uses};
+use super::inlined::is_inlined;
 use super::lineage::{Lineage, OutputColumn, Uses};
 use super::scope::{Env, Scope};
 use super::{Analyzer, Grounds, Resolve};
@@ -101,15 +102,18 @@ fn new_view_form(relation: &Arc<Relation>, grounds: Grounds<'_>) -> Resolve<Arc<
         )
         .map_err(|r| because(relation, &r))?;
     let lineage = analyzer.lineage;
-    if !protected_uses(&lineage, inner)? {
+    let materialized = relation.kind == RelationKind::MaterializedView;
+    let inlined = !materialized && is_inlined(relation, &mut resolved, &lineage, grounds);
+    if !inlined && !protected_uses(&lineage, inner)? {
         return Ok(Arc::new(if explicit.is_empty() {
             ViewForm::Plain
         } else {
             ViewForm::Columns(explicit)
         }));
     }
-    let materialized = relation.kind == RelationKind::MaterializedView;
-    if let Some(mut rules) = identity_rules(relation, &lineage, &outputs, inner, materialized)? {
+    if !inlined
+        && let Some(mut rules) = identity_rules(relation, &lineage, &outputs, inner, materialized)?
+    {
         rules.extend(explicit);
         return Ok(Arc::new(ViewForm::Columns(rules)));
     }

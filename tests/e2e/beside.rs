@@ -10,12 +10,50 @@ pub(crate) fn nothing_is_told(client: &mut Client) {
     nothing_is_counted(client);
     what_is_tested_later_fails_in_one_way(client);
     own_rows_come_anywhere(client);
+    views_tell_no_more(client);
     client.simple("SET timezone = 'Pacific/Apia'");
     draws(
         client,
         "SELECT day FROM days WHERE day = '2011-12-31'::timestamptz AND n = 1 LIMIT 1",
     );
     client.simple("RESET timezone");
+}
+
+/// What a query of the role's own would not be told, no view of the owner's tells it.
+fn views_tell_no_more(client: &mut Client) {
+    for sql in [
+        "SELECT ids FROM gathered",
+        "SELECT r FROM numbered WHERE id = 36",
+        "SELECT id FROM firsts",
+        "SELECT id FROM one_of",
+        "SELECT count(*) FROM one_of o JOIN owed w ON w.id = o.id AND w.id % 2 = 0",
+    ] {
+        draws(client, sql);
+    }
+    client.simple("BEGIN");
+    client.simple("SELECT count(*) FROM owed");
+    for (sql, shown) in [
+        (
+            "SELECT d LIKE '%owed%', d LIKE '%sesame%', size FROM defined",
+            "t | f | (null)",
+        ),
+        (
+            "SELECT count(*) FROM locked WHERE locktype = 'relation'",
+            "0",
+        ),
+        (
+            "SELECT value IS NULL FROM kept WHERE v = 'clinic.word'",
+            "t",
+        ),
+        ("SELECT value IS NULL FROM kept WHERE v = 'TimeZone'", "f"),
+        ("SELECT sum(cardinality(ids)) FROM gathered", "60"),
+    ] {
+        let Answer::Rows(rows, _) = client.simple(sql) else {
+            panic!("{sql}");
+        };
+        assert_eq!(rows, [shown], "{sql}");
+    }
+    client.simple("ROLLBACK");
 }
 
 /// Where a row comes, whose value the role chose, would tell which of the others are less.

@@ -174,6 +174,16 @@ INSERT INTO levels SELECT g, g, g FROM generate_series(1, 9) g;
 INSERT INTO levels_known TABLE levels;
 INSERT INTO levels_made SELECT g, g, g FROM generate_series(1, 9) g;
 CREATE TABLE paid_by (id int PRIMARY KEY, wage int REFERENCES levels REFERENCES levels_known REFERENCES levels_made);
+-- Views that show nothing protected.
+CREATE VIEW gathered AS SELECT n, array_agg(id) AS ids FROM owed GROUP BY n;
+CREATE VIEW numbered AS SELECT id, row_number() OVER (PARTITION BY n) AS r FROM owed;
+CREATE VIEW firsts AS SELECT DISTINCT ON (n) n, id FROM owed ORDER BY n;
+CREATE VIEW one_of AS SELECT id FROM owed WHERE n = 1 LIMIT 1;
+CREATE VIEW sesame AS SELECT id FROM owed WHERE 'open' <> 'sesame';
+CREATE VIEW defined AS SELECT pg_get_viewdef('sesame'::regclass) AS d, pg_relation_size('ranks'::regclass) AS size;
+CREATE VIEW locked AS SELECT locktype FROM pg_locks;
+CREATE VIEW kept AS SELECT v, current_setting(v, true) AS value FROM (VALUES ('clinic.word'), ('TimeZone')) t (v);
+ALTER DATABASE clinic SET clinic.word = 'sesame';
 -- Nobody knows what the server behind it tests.
 CREATE FOREIGN DATA WRAPPER far;
 CREATE SERVER far FOREIGN DATA WRAPPER far;

@@ -57,9 +57,11 @@ impl TokenColumn {
         self.hmac_pads().map(|_| self.pad_names(&self.key))
     }
 
-    /// Names of a key's two settings: of the key, the domain and the family, but not telling them.
+    /// Names of a key's two settings: of the key, the domain and the family, but not telling them. Who does not have
+    /// the key cannot find them out, and so not ask for what they hold.
     fn pad_names(&self, key: &TokenKey) -> [String; 2] {
         let mut hash = Sha256::new();
+        hash.update(key.bytes());
         for part in [key.id(), &self.domain, self.family.name()] {
             hash.update(part.as_bytes());
             hash.update([0]);
