@@ -18,7 +18,6 @@ const BY_ORDER: &[&str] = &[
     "array_agg",
     "json_agg",
     "json_agg_strict",
-    "json_arrayagg",
     "json_object_agg",
     "json_object_agg_strict",
     "json_object_agg_unique",
@@ -55,6 +54,7 @@ fn goes_by_order(node: &Node<'_>, grounds: Grounds<'_>) -> bool {
         Node::Expr(Expr::Call(call)) => {
             call.over.is_some() || call.inexact || gathers(call, grounds)
         }
+        Node::Expr(Expr::Keyword(form)) => form.name.is_some_and(|name| name.ends_with("agg")),
         _ => false,
     }
 }

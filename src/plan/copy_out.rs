@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::copy_options::{Options, Side};
 use crate::ident::Ident;
-use crate::mask::{MalformedRow, OutputRule, Transform};
+use crate::mask::{CompiledMask, MalformedRow, OutputRule, Transform};
 use crate::pg::types::Format;
 use crate::refusal::Refusal;
 use crate::sql::tree::Copy;
@@ -116,15 +116,15 @@ impl CopyEncoder {
     pub fn push<E: From<UnplannedRows>>(
         &mut self,
         data: &[u8],
-        send: impl FnMut(&[u8]) -> Result<(), E>,
+        mut send: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut send = send;
         match &mut self.data {
             Data::Tuples(reader) => {
                 reader.push(data);
                 self.tuples(false, send)
             }
             Data::Same | Data::Lines(_) => {
+                self.made.clear();
                 self.line(&Line::read(data).ok_or(UnplannedRows)?)?;
                 send(&self.made)
             }
@@ -134,9 +134,8 @@ impl CopyEncoder {
     /// The end of PostgreSQL's data.
     pub fn finish<E: From<UnplannedRows>>(
         &mut self,
-        send: impl FnMut(&[u8]) -> Result<(), E>,
+        mut send: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut send = send;
         if !matches!(self.data, Data::Tuples(_)) {
             return Ok(());
         }
@@ -147,64 +146,53 @@ impl CopyEncoder {
     }
 
     fn line(&mut self, line: &Line<'_>) -> Result<(), UnplannedRows> {
-        let mut fields = line.fields();
+        let outputs = &self.export.outputs;
         let header = std::mem::take(&mut self.header);
-        self.made.clear();
-        match &self.data {
-            Data::Lines(writer) => {
-                for (n, rule) in self.export.outputs.iter().enumerate() {
-                    let value = line.value(fields.next().ok_or(UnplannedRows)?);
-                    let value = value.as_deref();
-                    if header {
-                        writer.name(n, value, &mut self.made);
-                        continue;
+        if line.width() != outputs.len() {
+            return Err(UnplannedRows);
+        }
+        let fields = line.fields().zip(outputs.iter());
+        if let Data::Lines(writer) = &self.data {
+            for (n, (field, rule)) in fields.enumerate() {
+                let value = line.value(field);
+                let value = value.as_deref();
+                if header {
+                    writer.name(n, value, &mut self.made);
+                    continue;
+                }
+                self.shown.clear();
+                let shown = match value {
+                    Some(stored) if changes(rule) => {
+                        change(rule, stored, Format::Text, &mut self.shown)?;
+                        Some(&*self.shown)
                     }
-                    self.shown.clear();
-                    let shown = match value {
-                        Some(stored) if changes(rule) => {
-                            change(rule, stored, Format::Text, &mut self.shown)?;
-                            Some(&*self.shown)
-                        }
-                        value => value,
-                    };
-                    writer.value(n, shown, &mut self.made);
+                    value => value,
+                };
+                writer.value(n, shown, &mut self.made);
+            }
+        } else {
+            let mut copied = 0_usize;
+            for (field, rule) in fields.filter(|(_, rule)| !header && changes(rule)) {
+                let Range { start, end } = field;
+                let before = line.text().get(copied..start).unwrap_or_default();
+                if let Some(mask) = plain_mask(rule).filter(|_| !line.has_escapes()) {
+                    self.made.extend_from_slice(before);
+                    let from = line.text().get(start..).unwrap_or_default();
+                    mask.apply_in(from, end.saturating_sub(start), &mut self.made);
+                    copied = end;
+                } else if let Some(stored) = line.value(field) {
+                    self.made.extend_from_slice(before);
+                    let at = self.made.len();
+                    change(rule, &stored, Format::Text, &mut self.made)?;
+                    line::escape(&mut self.made, at);
+                    copied = end;
                 }
             }
-            Data::Same | Data::Tuples(_) => {
-                let mut copied = 0_usize;
-                for rule in self.export.outputs.iter() {
-                    let field = fields.next().ok_or(UnplannedRows)?;
-                    if header || !changes(rule) {
-                        continue;
-                    }
-                    let Range { start, end } = field;
-                    let before = line.text().get(copied..start).unwrap_or_default();
-                    if let Transform::Mask(mask) = &rule.transform
-                        && !line.has_escapes()
-                        && !line::is_special(mask.adds())
-                    {
-                        // As most values are: nothing in it was escaped, and nothing will be.
-                        self.made.extend_from_slice(before);
-                        let from = line.text().get(start..).unwrap_or_default();
-                        mask.apply_in(from, end.saturating_sub(start), &mut self.made);
-                        copied = end;
-                    } else if let Some(stored) = line.value(field) {
-                        self.made.extend_from_slice(before);
-                        let at = self.made.len();
-                        change(rule, &stored, Format::Text, &mut self.made)?;
-                        line::escape(&mut self.made, at);
-                        copied = end;
-                    }
-                }
-                let rest = line.text().get(copied..).unwrap_or_default();
-                self.made.extend_from_slice(rest);
-            }
+            let rest = line.text().get(copied..).unwrap_or_default();
+            self.made.extend_from_slice(rest);
         }
         self.made.push(b'\n');
-        match fields.next() {
-            None => Ok(()),
-            Some(_) => Err(UnplannedRows),
-        }
+        Ok(())
     }
 
     fn tuples<E: From<UnplannedRows>>(
@@ -251,6 +239,14 @@ impl CopyEncoder {
 /// Is anything made of the column's values?
 fn changes(rule: &OutputRule) -> bool {
     !matches!(rule.transform, Transform::Pass | Transform::Name(_))
+}
+
+/// A mask that makes nothing to be escaped of a value in which nothing was.
+fn plain_mask(rule: &OutputRule) -> Option<&CompiledMask> {
+    match &rule.transform {
+        Transform::Mask(mask) => Some(&**mask).filter(|mask| !line::is_special(mask.adds())),
+        Transform::Pass | Transform::Name(_) | Transform::Token(_) => None,
+    }
 }
 
 /// Appends what becomes of a value.
