@@ -148,13 +148,10 @@ impl CopyEncoder {
     fn line(&mut self, line: &Line<'_>) -> Result<(), UnplannedRows> {
         let outputs = &self.export.outputs;
         let header = std::mem::take(&mut self.header);
-        if line.width() != outputs.len() {
-            return Err(UnplannedRows);
-        }
-        let fields = line.fields().zip(outputs.iter());
+        let mut fields = line.fields();
         if let Data::Lines(writer) = &self.data {
-            for (n, (field, rule)) in fields.enumerate() {
-                let value = line.value(field);
+            for (n, rule) in outputs.iter().enumerate() {
+                let value = line.value(fields.next().ok_or(UnplannedRows)?);
                 let value = value.as_deref();
                 if header {
                     writer.name(n, value, &mut self.made);
@@ -172,7 +169,11 @@ impl CopyEncoder {
             }
         } else {
             let mut copied = 0_usize;
-            for (field, rule) in fields.filter(|(_, rule)| !header && changes(rule)) {
+            for rule in outputs.iter() {
+                let field = fields.next().ok_or(UnplannedRows)?;
+                if header || !changes(rule) {
+                    continue;
+                }
                 let Range { start, end } = field;
                 let before = line.text().get(copied..start).unwrap_or_default();
                 if let Some(mask) = plain_mask(rule).filter(|_| !line.has_escapes()) {
@@ -192,7 +193,10 @@ impl CopyEncoder {
             self.made.extend_from_slice(rest);
         }
         self.made.push(b'\n');
-        Ok(())
+        match fields.next() {
+            None => Ok(()),
+            Some(_) => Err(UnplannedRows),
+        }
     }
 
     fn tuples<E: From<UnplannedRows>>(

@@ -126,10 +126,9 @@ async fn ask(
     let rows = connection
         .simple_query_text(&format!("EXECUTE pgveil_user('{literal}')"))
         .await?;
-    let verifier = rows
-        .into_iter()
-        .next()
-        .and_then(|row| row.into_iter().nth(1).flatten());
+    // The name and the verifier, as PgBouncer's `auth_query` gives them, or the verifier alone.
+    let row = rows.into_iter().next().unwrap_or_default();
+    let verifier = row.into_iter().take(2).next_back().flatten();
     Ok(verifier
         .and_then(|bytes| String::from_utf8(bytes).ok())
         .and_then(|text| ScramVerifier::parse(&text).ok()))

@@ -175,6 +175,15 @@ async fn the_users_query_sees_new_roles_and_new_passwords() {
          WHERE application_name = 'pgveil users'",
     );
     assert!(app.connect(NoTls).await.is_ok());
+    // The verifier alone is enough.
+    let login = root(stage);
+    let alone = stage.another(|config| {
+        config.users.remove("app");
+        config.users_query =
+            Some("SELECT rolpassword FROM pg_authid WHERE rolname = $1".to_owned());
+        config.upstream.catalog = login;
+    });
+    assert!(options(alone.addr, "app").connect(NoTls).await.is_ok());
     run("ALTER ROLE app PASSWORD 'another'");
     assert_eq!(code(&app.connect(NoTls).await.err().unwrap()), "28P01");
     run("DROP ROLE app");

@@ -37,13 +37,6 @@ impl<'l> Line<'l> {
         ends.map(move |end| std::mem::replace(&mut start, end.saturating_add(1))..end)
     }
 
-    /// How many fields it has.
-    pub fn width(&self) -> usize {
-        memchr::memchr_iter(b'\t', self.text)
-            .count()
-            .saturating_add(1)
-    }
-
     /// Is anything in it escaped, or NULL?
     pub fn has_escapes(&self) -> bool {
         self.escapes
