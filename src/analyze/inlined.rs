@@ -3,8 +3,6 @@
 //!
 //! Deliberately absent: materialized views, whose rows are there already.
 
-use std::sync::Arc;
-
 use super::Grounds;
 use super::exposed::exposed_order;
 use super::lineage::Lineage;
@@ -35,17 +33,12 @@ const BY_ORDER: &[&str] = &[
 ];
 
 /// Does a view, of this resolved query, show what only the proxy can keep back?
-pub(super) fn is_inlined(
-    relation: &Arc<Relation>,
-    query: &mut Query,
-    lineage: &Lineage,
-    grounds: Grounds<'_>,
-) -> bool {
+pub(super) fn is_inlined(query: &mut Query, lineage: &Lineage, grounds: Grounds<'_>) -> bool {
     let hides = |r: &Relation| hidden_rows(r.schema.as_str(), r.name.as_str()).is_some();
     lineage.rewritten
         || lineage.relations.iter().any(|used| hides(&used.relation))
         || query.any_within(&mut |node| goes_by_order(&node, grounds))
-            && exposed_order(relation, grounds)
+            && (lineage.relations.iter()).any(|used| exposed_order(&used.relation, grounds))
 }
 
 fn goes_by_order(node: &Node<'_>, grounds: Grounds<'_>) -> bool {

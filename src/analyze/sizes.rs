@@ -11,7 +11,7 @@ use super::generated::ColumnForm;
 use super::view::view_form;
 use super::{Analyzer, Grounds, Resolve, is_system};
 use crate::catalog::RelationKind;
-use crate::pg::{Oid, oid_array};
+use crate::pg::{Oid, oid_array_sql};
 
 /// Of which relations the role is not told how large they are.
 #[derive(Default)]
@@ -28,7 +28,7 @@ pub struct Untold {
 impl Untold {
     /// `operand`, a column of the `pg_class` of this alias, or that nothing is known.
     pub fn sql(&self, alias: &str, operand: &str) -> String {
-        let (whole, indexed) = (array(&self.whole), array(&self.indexed));
+        let (whole, indexed) = (oid_array_sql(&self.whole), oid_array_sql(&self.indexed));
         format!(
             "CASE WHEN {alias}.\"oid\" OPERATOR(\"pg_catalog\".=) ANY ({whole}) OR EXISTS (\
              SELECT FROM \"pg_catalog\".\"pg_index\" AS \"i\" \
@@ -38,10 +38,6 @@ impl Untold {
              THEN -1 ELSE {operand} END"
         )
     }
-}
-
-fn array(oids: &BTreeSet<Oid>) -> String {
-    format!("'{}'::\"pg_catalog\".\"oid\"[]", oid_array(oids))
 }
 
 /// `pg_class`, under which they are kept.

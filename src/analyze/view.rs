@@ -103,7 +103,7 @@ fn new_view_form(relation: &Arc<Relation>, grounds: Grounds<'_>) -> Resolve<Arc<
         .map_err(|r| because(relation, &r))?;
     let lineage = analyzer.lineage;
     let materialized = relation.kind == RelationKind::MaterializedView;
-    let inlined = !materialized && is_inlined(relation, &mut resolved, &lineage, grounds);
+    let inlined = !materialized && is_inlined(&mut resolved, &lineage, inner);
     if !inlined && !protected_uses(&lineage, inner)? {
         return Ok(Arc::new(if explicit.is_empty() {
             ViewForm::Plain

@@ -31,6 +31,14 @@ pub enum Transform {
 }
 
 impl Transform {
+    /// Is anything made of the column's values? Names are made shorter in rows only, where their type is told.
+    pub fn changes_values(&self) -> bool {
+        match self {
+            Self::Mask(_) | Self::Token(_) => true,
+            Self::Pass | Self::Name(_) => false,
+        }
+    }
+
     /// Is what the older one made of every value what this makes, or a token that is still good?
     fn accepts(&self, older: &Self) -> bool {
         match (self, older) {

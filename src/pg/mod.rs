@@ -18,5 +18,10 @@ pub fn oid_array<'o>(oids: impl IntoIterator<Item = &'o Oid>) -> String {
     format!("{{{}}}", oids.join(","))
 }
 
+/// The same as SQL.
+pub fn oid_array_sql<'o>(oids: impl IntoIterator<Item = &'o Oid>) -> String {
+    format!("'{}'::\"pg_catalog\".\"oid\"[]", oid_array(oids))
+}
+
 /// The first version that reads `0x1F` and `1_000`, as `server_version_num` gives it.
 pub const LATER_NUMBERS: u32 = 160_000;

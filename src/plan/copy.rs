@@ -16,7 +16,7 @@ use super::uploads::{Given, Uploads};
 use crate::analyze::lineage::{Lineage, RelationUse, Uses};
 use crate::analyze::{ColumnForm, Grounds, column_form, copied_columns};
 use crate::ident::Ident;
-use crate::mask::{OutputRule, TokenColumn, Transform};
+use crate::mask::{OutputRule, TokenColumn};
 use crate::pg::{AttrNumber, sqlstate};
 use crate::policy::{Rule, Treatment};
 use crate::refusal::Refusal;
@@ -43,9 +43,7 @@ pub(super) fn copy(mut statement: Statement, ctx: &PlanContext<'_>) -> Result<Pl
         Ok((query, read))
     })?;
     c.source = CopySource::Query(Box::new(query));
-    let changed =
-        |rule: &OutputRule| matches!(rule.transform, Transform::Mask(_) | Transform::Token(_));
-    let export = if read.outputs.iter().any(changed) {
+    let export = if (read.outputs.iter()).any(|rule| rule.transform.changes_values()) {
         Some(export(c, shared(read.outputs), &read.names, utf8, ctx)?)
     } else {
         None

@@ -159,7 +159,7 @@ impl CopyEncoder {
                 }
                 self.shown.clear();
                 let shown = match value {
-                    Some(stored) if changes(rule) => {
+                    Some(stored) if rule.transform.changes_values() => {
                         change(rule, stored, Format::Text, &mut self.shown)?;
                         Some(&*self.shown)
                     }
@@ -171,7 +171,7 @@ impl CopyEncoder {
             let mut copied = 0_usize;
             for rule in outputs.iter() {
                 let field = fields.next().ok_or(UnplannedRows)?;
-                if header || !changes(rule) {
+                if header || !rule.transform.changes_values() {
                     continue;
                 }
                 let Range { start, end } = field;
@@ -230,7 +230,7 @@ impl CopyEncoder {
     fn change_row(&self, row: &mut Row) -> Result<(), UnplannedRows> {
         for (value, rule) in row.iter_mut().zip(self.export.outputs.iter()) {
             let Some(stored) = value else { continue };
-            if changes(rule) {
+            if rule.transform.changes_values() {
                 let mut shown = Vec::with_capacity(stored.len());
                 change(rule, stored, Format::Binary, &mut shown)?;
                 *value = Some(shown);
@@ -238,11 +238,6 @@ impl CopyEncoder {
         }
         Ok(())
     }
-}
-
-/// Is anything made of the column's values?
-fn changes(rule: &OutputRule) -> bool {
-    !matches!(rule.transform, Transform::Pass | Transform::Name(_))
 }
 
 /// A mask that makes nothing to be escaped of a value in which nothing was.

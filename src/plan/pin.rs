@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 use crate::analyze::lineage::RelationUse;
 use crate::catalog::{Catalog, Column, Relation, RelationKind};
-use crate::pg::{AttrNumber, Oid, oid_array};
+use crate::pg::{AttrNumber, Oid, oid_array_sql};
 use crate::sql::print::{Pin, UNPROVEN};
 
 /// How many views may be inside each other before nobody believes it.
@@ -92,10 +92,6 @@ fn literal(text: &str, ty: &str) -> String {
 
 fn oid(oid: Oid) -> String {
     format!("'{oid}'::\"pg_catalog\".\"oid\"")
-}
-
-fn oids(oids: &[Oid]) -> String {
-    format!("'{}'::\"pg_catalog\".\"oid\"[]", oid_array(oids))
 }
 
 /// PostgreSQL looks the name up as it reads the statement, after the FROM items are locked, and finds
@@ -192,14 +188,14 @@ fn same_children(relation: &Relation, catalog: &Catalog) -> Option<String> {
              \"regclass\") AS p WHERE p.\"relid\"::\"pg_catalog\".\"oid\" \
              OPERATOR(\"pg_catalog\".<>) ALL ({}))",
             oid(relation.oid),
-            oids(&known)
+            oid_array_sql(&known)
         )),
         // Planning this check takes longer than all the others together.
         RelationKind::Table if known.len() > 1 => Some(format!(
             "NOT EXISTS (SELECT FROM \"pg_catalog\".\"pg_inherits\" AS i WHERE i.\"inhparent\" \
              OPERATOR(\"pg_catalog\".=) ANY ({known}) AND i.\"inhrelid\" \
              OPERATOR(\"pg_catalog\".<>) ALL ({known}))",
-            known = oids(&known)
+            known = oid_array_sql(&known)
         )),
         RelationKind::Table
         | RelationKind::View
