@@ -168,7 +168,10 @@ fn values_are_read_as_the_server_reads_them() {
         let (ours, said) = (short(&ours), short(&said));
         // Less than 1 MB, which 17 would take: see the test above.
         if setting.name == "maintenance_work_mem" && version >= 170_000 && said.ends_with("kB") {
-            assert!(ours == said || ours.starts_with("22023 "), "{value}: {ours}");
+            assert!(
+                ours == said || ours.starts_with("22023 "),
+                "{value}: {ours}"
+            );
             continue;
         }
         assert_eq!(ours, said, "{} = '{value}'", setting.name);

@@ -95,7 +95,8 @@ impl Stage {
         cluster.run("postgres", &create).unwrap();
         let schema = format!("SET ROLE keeper; CREATE SCHEMA s; {schema}");
         cluster.run(database, &schema).unwrap();
-        let folder = tempfile::tempdir().unwrap();
+        // With the cluster's own, which goes when this process does: nobody drops a static.
+        let folder = tempfile::tempdir_in(cluster.socket_folder()).unwrap();
         let ring = folder.path().join("ring");
         keys::new_key(&ring, "k", PASSWORD.as_bytes(), "2030-01-01").unwrap();
         let stage = Self {

@@ -117,7 +117,8 @@ impl Stage {
 
     fn build() -> Self {
         let cluster = Self::cluster();
-        let folder = tempfile::tempdir().unwrap();
+        // With the cluster's own, which goes when this process does: nobody drops a static.
+        let folder = tempfile::tempdir_in(cluster.socket_folder()).unwrap();
         fs::write(folder.path().join("policy.yaml"), POLICY).unwrap();
         let runtime = serve::runtime().unwrap();
         let config = config(&cluster, folder.path().join("policy.yaml"), &folder);
@@ -160,7 +161,7 @@ impl Stage {
         let policy = self.folder.path().join("policy.yaml");
         let mut config = config(&self.cluster, policy, &self.folder);
         config.audit = Some(
-            tempfile::NamedTempFile::new()
+            tempfile::NamedTempFile::new_in(&self.folder)
                 .unwrap()
                 .into_temp_path()
                 .keep()

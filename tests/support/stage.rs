@@ -174,7 +174,8 @@ impl Stage {
             (Role::Analyst, Tap::new(&stored, &tokens)),
             (Role::Partner, Tap::new(&stored, &tokens)),
         ]);
-        let folder = tempfile::tempdir().unwrap();
+        // With the cluster's own, which goes when this process does: nobody drops a static.
+        let folder = tempfile::tempdir_in(cluster.socket_folder()).unwrap();
         let policies = folder.path().join("policies");
         fs::create_dir(&policies).unwrap();
         let clinic = corpus("policies/clinic.yaml");
