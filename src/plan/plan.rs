@@ -178,6 +178,8 @@ pub enum Names {
 pub struct Facts {
     /// `SELECT`, `UPDATE`, …
     pub kind: &'static str,
+    /// What the client asked for, if it is a change that a SELECT reads: its completion is to name that.
+    pub changes: Option<&'static str>,
     /// Relations read or written, `schema.name`.
     pub relations: Vec<String>,
     /// Their OIDs.

@@ -161,6 +161,7 @@ pub(super) fn read(
     let mut lineage = analyze(statement, grounds)?;
     let decisions = decide(&mut lineage, (delivery, tabulate), grounds)?;
     let narrowed = super::narrowed::narrowed(statement, &lineage, &decisions);
+    let kind = kind(statement);
     let ordered = super::order::settle(statement, delivery, &lineage, &decisions, grounds)?;
     let mut rewrite = Rewrite::default();
     let placed = super::held::place(&decisions, &lineage, narrowed, ctx.given, &mut rewrite)?;
@@ -168,7 +169,9 @@ pub(super) fn read(
     super::hidden::hide(statement, &lineage, &decisions, &mut rewrite)?;
     let parameters = super::settings::parameters(placed.parameters, &lineage, delivery)?;
     let mut facts = facts(&lineage, &decisions);
-    facts.kind = kind(statement);
+    facts.kind = kind;
+    let selects = matches!(statement, Statement::Query(_));
+    facts.changes = Some(kind).filter(|kind| selects && *kind != "SELECT");
     facts.ordered = ordered;
     let mut written = lineage.relations.iter().filter(|used| used.written);
     facts.defers = ordered && written.any(|used| used.relation.deferrable);

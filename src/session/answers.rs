@@ -277,11 +277,14 @@ impl Session {
         if hidden {
             return Ok(());
         }
-        // Upstream it may be a SELECT of what the proxy knows.
-        if plan.facts().kind == "SHOW" {
-            to_client::command_complete(io.client, "SHOW")?;
-        } else {
-            io.client.extend_from_slice(whole);
+        // Upstream it may be a SELECT, of what the proxy knows or of what it returns.
+        let count = tag.strip_prefix(b"SELECT ").map(String::from_utf8_lossy);
+        match (plan.facts().kind, plan.facts().changes, count) {
+            ("SHOW", _, _) => to_client::command_complete(io.client, "SHOW")?,
+            (_, Some(kind), Some(count)) => {
+                to_client::command_complete(io.client, &format!("{kind} {count}"))?;
+            }
+            _ => io.client.extend_from_slice(whole),
         }
         Ok(())
     }

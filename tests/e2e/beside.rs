@@ -69,9 +69,29 @@ fn own_rows_come_anywhere(client: &mut Client) {
     );
     let one = "UPDATE ranks SET n = 3 WHERE id = 9000 RETURNING id";
     assert_eq!(outcome(client.simple(one)), "UPDATE 1");
-    let several = "UPDATE ranks SET n = 3 WHERE n = 3 RETURNING id";
-    assert_eq!(outcome(client.simple(several)), "0A000");
+    for sql in [
+        "UPDATE ranks SET n = 3 WHERE n = 3 RETURNING id",
+        "WITH s AS (UPDATE ranks SET n = 2 WHERE id = 9000) UPDATE ranks SET n = 3 WHERE n = 3 RETURNING id",
+        "UPDATE ranks r SET n = 3 FROM (VALUES (3)) v (n) WHERE r.n = v.n RETURNING r.id, v.n, r.id",
+    ] {
+        client.simple("SAVEPOINT s");
+        draws(client, sql);
+        client.simple("ROLLBACK TO s");
+    }
+    client.simple("PREPARE several AS UPDATE ranks SET n = 3 WHERE n = $1 RETURNING id");
+    draws(client, "EXECUTE several (3)");
+    for (sql, tag) in [
+        (
+            "UPDATE ranks SET n = 3 WHERE n = 3 RETURNING id",
+            "UPDATE 287",
+        ),
+        ("EXECUTE several (3)", "UPDATE 287"),
+        ("DELETE FROM ranks WHERE n = 3 RETURNING *", "DELETE 287"),
+    ] {
+        assert_eq!(outcome(client.simple(sql)), tag, "{sql}");
+    }
     client.simple("ROLLBACK");
+    client.simple("DEALLOCATE several");
     // Nobody but who writes there pays for it.
     let same = (0..20).map(|_| client.simple("SELECT id FROM owed WHERE n = 1"));
     let same: Vec<_> = same.collect();

@@ -58,15 +58,14 @@ impl Order<'_> {
         decided.is_some_and(|d| matches!(d.place, Place::Stored | Place::Source))
     }
 
-    /// Rows that are changed, in an order for which there is no key: refuses to hand them out in the
-    /// order of tokens, and to number them in any that tells. What was met since `first` is read beside them,
-    /// and `calls` were counted before. Are tokens compared?
+    /// Rows that are changed, in an order for which there is no key: refuses to number them in any that
+    /// tells. What was met since `first` is read beside them, and `calls` were counted before.
     pub(super) fn changes(
         &self,
         (first, calls): (usize, usize),
         found: &Found,
-        returning: bool,
-    ) -> Result<bool, Refusal> {
+        whole: bool,
+    ) -> Result<Changed, Refusal> {
         let met = self.met.get(first..).unwrap_or_default();
         let several = |side: &[Source], other: &[Source]| {
             let compared = side.iter().any(|s| {
@@ -78,14 +77,15 @@ impl Order<'_> {
             && (self.compares(met)
                 || (self.lineage.equalities.iter())
                     .any(|e| several(&e.left, &e.right) || several(&e.right, &e.left)));
-        if returning && compared {
-            return Err(returned_in_order());
-        }
         let numbered = self.counting.get() > calls;
         if numbered && (compared || self.indexed.iter().any(|e| *e)) {
             return Err(counted());
         }
-        Ok(compared)
+        Ok(Changed {
+            compared,
+            one: found.one,
+            whole,
+        })
     }
 
     /// The FROM items of a write, the first matching row of which is what a row is changed with.
@@ -217,18 +217,29 @@ impl Order<'_> {
         Ok(())
     }
 
-    /// RETURNING. The client gets all the rows as they are changed; who reads them in WITH is told whose
-    /// order they come in.
+    /// RETURNING. The client gets all the rows as they are changed, or by way of a SELECT; who reads them in
+    /// WITH is told whose order they come in.
     pub(super) fn returning(
         &mut self,
         target: &RelationRef,
         items: &mut [SelectItem],
         reader: Reader,
-        (compared, one): (bool, bool),
+        of: Changed,
     ) -> Walked {
         let calls = self.counting.get();
-        if self.placing && reader != Reader::Set && !one && !items.is_empty() {
-            return Err(placed());
+        let Changed { compared, .. } = of;
+        let mut reader = reader;
+        let several = !of.one && !items.is_empty();
+        if several && (compared || self.placing && reader != Reader::Set) {
+            if !of.whole {
+                return Err(if compared {
+                    returned_in_order()
+                } else {
+                    placed()
+                });
+            }
+            self.returned = true;
+            reader = Reader::Set;
         }
         self.loose(returned(items))?;
         self.met.extend(target.id);
@@ -319,6 +330,17 @@ impl Order<'_> {
     }
 }
 
+/// What is known of a change where it comes to RETURNING.
+#[derive(Clone, Copy)]
+pub(super) struct Changed {
+    /// Its rows are found by comparing tokens.
+    pub(super) compared: bool,
+    /// It is one row.
+    pub(super) one: bool,
+    /// It is the statement itself.
+    pub(super) whole: bool,
+}
+
 /// The values an assignment has in its own text.
 pub(in crate::plan) fn assigned(assignment: &mut Assignment) -> Vec<&mut Expr> {
     match assignment {
@@ -371,10 +393,10 @@ fn matched() -> Refusal {
 fn returned_in_order() -> Refusal {
     Refusal::error(
         sqlstate::FEATURE_NOT_SUPPORTED,
-        "RETURNING is not supported where rows are found by comparing tokens with each other",
+        "RETURNING in WITH is not supported where rows are found by comparing tokens with each other",
     )
     .detail("Rows are changed in the order in which PostgreSQL finds them, which is that of the stored values.")
-    .hint("Leave RETURNING out and SELECT the rows, or compare the column with one constant at a time.")
+    .hint("Let the change be the statement itself, leave RETURNING out, or compare the column with one constant at a time.")
 }
 
 /// A call numbers rows whose order is protected.

@@ -258,23 +258,33 @@ fn hand_out(body: &mut SetExpr, width: usize, hidden: Vec<Expr>) {
 
 /// The SELECT around a derived table, whose columns get names that no two of them share.
 fn outer(inner: Query, names: &[Ident], extra: usize) -> SetExpr {
-    let width = names.len().saturating_add(extra);
+    let from = TableRef::Derived {
+        lateral: false,
+        query: Box::new(inner),
+        alias: Some(rows(names.len().saturating_add(extra))),
+    };
+    reading(from, names)
+}
+
+/// A SELECT of the columns of a FROM item that is called [`rows`], by the names they are to have.
+pub(super) fn reading(from: TableRef, names: &[Ident]) -> SetExpr {
     let items = names.iter().enumerate().map(|(at, name)| SelectItem::Expr {
         expr: column(at),
         alias: Some(name.clone()),
     });
     SetExpr::Select(Box::new(Select {
         items: items.collect(),
-        from: vec![TableRef::Derived {
-            lateral: false,
-            query: Box::new(inner),
-            alias: Some(TableAlias {
-                name: Ident::exact(ROWS),
-                columns: (0..width).map(label).collect(),
-            }),
-        }],
+        from: vec![from],
         ..Select::default()
     }))
+}
+
+/// What a FROM item of so many columns is called here, and they.
+pub(super) fn rows(width: usize) -> TableAlias {
+    TableAlias {
+        name: Ident::exact(ROWS),
+        columns: (0..width).map(label).collect(),
+    }
 }
 
 fn label(at: usize) -> Ident {
@@ -293,18 +303,7 @@ fn column(at: usize) -> Expr {
 /// The names of a body's columns: those of its first arm.
 fn names(body: &SetExpr) -> Result<Vec<Ident>, Refusal> {
     match body {
-        SetExpr::Select(s) => s
-            .items
-            .iter()
-            .map(|i| match i {
-                SelectItem::Expr {
-                    alias: Some(alias), ..
-                } => Ok(alias.clone()),
-                SelectItem::Expr { .. } | SelectItem::Star(..) | SelectItem::FieldStar(_) => Err(
-                    Refusal::error(sqlstate::INTERNAL_ERROR, "a select list is not resolved"),
-                ),
-            })
-            .collect(),
+        SetExpr::Select(s) => item_names(&s.items),
         SetExpr::Query(q) => names(&q.body),
         SetExpr::Values(rows) => {
             let width = rows.first().map_or(0, Vec::len);
@@ -314,6 +313,19 @@ fn names(body: &SetExpr) -> Result<Vec<Ident>, Refusal> {
         }
         SetExpr::Chain { first, .. } => names(first),
     }
+}
+
+/// The same of a list of SELECT or RETURNING.
+pub(super) fn item_names(items: &[SelectItem]) -> Result<Vec<Ident>, Refusal> {
+    let name = |i: &SelectItem| match i {
+        SelectItem::Expr {
+            alias: Some(alias), ..
+        } => Ok(alias.clone()),
+        SelectItem::Expr { .. } | SelectItem::Star(..) | SelectItem::FieldStar(_) => Err(
+            Refusal::error(sqlstate::INTERNAL_ERROR, "a select list is not resolved"),
+        ),
+    };
+    items.iter().map(name).collect()
 }
 
 fn not_in_list(key: &Expr) -> Refusal {

@@ -12,7 +12,8 @@
 //! | tokens compared as stored | a last sort key of the statement, limited or not |
 //! | `INSERT … SELECT`, `CREATE TABLE AS` | the same as a cursor: the target keeps the order |
 //! | what UPDATE and DELETE in WITH return | a last sort key of the query that reads it |
-//! | rows changed in the order of tokens: RETURNING | refused, PostgreSQL has no place for a key |
+//! | what they return to the client, changed in the order of tokens or where rows of its own come among them | the same: they are put in WITH (`returned`) |
+//! | what they return in WITH, changed in the order of tokens | refused |
 //! | a volatile function or default that may tell one row from the next (`nextval`, `clock_timestamp`) where no key stands above it | refused |
 //!
 //! Of equal values that look otherwise GROUP BY shows the first: one is shown that all of them decide
@@ -44,6 +45,7 @@ mod identity;
 mod key;
 mod level;
 pub(super) mod raising;
+mod returned;
 mod select;
 mod shuffled;
 mod spelled;
@@ -88,6 +90,10 @@ struct Order<'a> {
     telling: bool,
     /// The role may put rows of its own among them.
     placing: bool,
+    /// What is walked next is the statement itself, which a SELECT may be put around.
+    whole: bool,
+    /// One has to be: what it returns comes in an order that tells.
+    returned: bool,
     /// PostgreSQL may move a condition here, from the SELECT around, that may fail.
     pushed: bool,
     /// Calls met so far whose results may tell in which order they were called.
@@ -136,6 +142,8 @@ pub(super) fn settle(
         above: false,
         telling: false,
         placing: false,
+        whole: true,
+        returned: false,
         pushed: false,
         counting: Cell::new(0),
         beneath: Cell::new(0),
@@ -170,6 +178,9 @@ pub(super) fn settle(
     if lineage.spelled {
         order.show_spelled(statement)?;
     }
+    if order.returned {
+        returned::shuffle(statement)?;
+    }
     Ok(told)
 }
 
@@ -191,6 +202,7 @@ fn any(list: &[bool], ids: &[RelationId]) -> bool {
 impl Order<'_> {
     fn statement(&mut self, statement: &mut Statement, reader: Reader) -> Walked {
         let (scope, first) = (self.ctes.len(), self.met.len());
+        let whole = std::mem::take(&mut self.whole);
         match statement {
             Statement::Query(q) => {
                 self.query(q, reader)?;
@@ -231,9 +243,8 @@ impl Order<'_> {
                 }
                 // One row is all that they are called for.
                 let calls = calls.saturating_add(if found.one { assigned } else { 0 });
-                let of = !u.returning.is_empty();
-                let compared = self.changes((first, calls), &found, of)?;
-                self.returning(&u.target, &mut u.returning, reader, (compared, found.one))?;
+                let of = self.changes((first, calls), &found, whole)?;
+                self.returning(&u.target, &mut u.returning, reader, of)?;
             }
             Statement::Delete(d) => {
                 self.with(d.with.as_mut(), Reader::Sequence)?;
@@ -244,9 +255,8 @@ impl Order<'_> {
                 }
                 let found = self.finds(&d.target, &d.using, &mut d.filter);
                 self.loose(d.filter.iter_mut())?;
-                let of = !d.returning.is_empty();
-                let compared = self.changes((first, calls), &found, of)?;
-                self.returning(&d.target, &mut d.returning, reader, (compared, found.one))?;
+                let of = self.changes((first, calls), &found, whole)?;
+                self.returning(&d.target, &mut d.returning, reader, of)?;
             }
             // MERGE reads no protected column; the rest reads no relation.
             _ => {}
