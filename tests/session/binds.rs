@@ -2,7 +2,8 @@
 //! transaction is aborted, the portal's name, the values. And what PostgreSQL looks at before it looks at the
 //! transaction.
 
-use super::wire::{SYNC, Sent, agree};
+use super::pooled::lending;
+use super::wire::{SYNC, Sent, agree, agree_over};
 
 const RUN: Sent<'_> = (b'E', b"\0\0\0\0\0");
 const BEGIN: Sent<'_> = (b'Q', b"BEGIN\0");
@@ -60,6 +61,7 @@ fn binds() -> Vec<Vec<u8>> {
 #[test]
 fn bind_is_checked_as_postgresql_does() {
     let binds = binds();
+    let lending = lending(1);
     for of_s in [
         &b"s\0SELECT id FROM people WHERE id = $1\0\0\0"[..],
         b"s\0SELECT id FROM people WHERE email = $1::int::text\0\0\0",
@@ -88,7 +90,7 @@ fn bind_is_checked_as_postgresql_does() {
             conversations.push([&first[..], &then].concat());
         }
         let conversations: Vec<&[Sent<'_>]> = conversations.iter().map(Vec::as_slice).collect();
-        agree(&conversations);
+        agree_over(&lending, &conversations);
     }
 }
 

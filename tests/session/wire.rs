@@ -80,7 +80,12 @@ pub(super) fn lending() -> &'static Another {
 
 /// The road of PostgreSQL itself is the first.
 pub(super) fn clients() -> [(&'static str, Client); 5] {
-    let (stage, lending) = (Stage::shared(), lending());
+    clients_of(lending())
+}
+
+/// The same with a proxy that lends.
+fn clients_of(lending: &Another) -> [(&'static str, Client); 5] {
+    let stage = Stage::shared();
     let open = |addr, user| Client::connect(addr, user, PASSWORD, "stage").unwrap();
     [
         ("PostgreSQL", open(stage.cluster.address(), "stage_login")),
@@ -93,8 +98,15 @@ pub(super) fn clients() -> [(&'static str, Client); 5] {
 
 #[track_caller]
 pub(super) fn agree(conversations: &[&[Sent<'_>]]) {
+    agree_over(lending(), conversations);
+}
+
+/// The same, for what depends on which connection is lent: where a statement has to be prepared again in an
+/// aborted transaction, that is the error.
+#[track_caller]
+pub(super) fn agree_over(lending: &Another, conversations: &[&[Sent<'_>]]) {
     for writes in [Writes::Each, Writes::Together] {
-        let mut heard = clients().map(|(name, mut client)| {
+        let mut heard = clients_of(lending).map(|(name, mut client)| {
             let all = conversations.iter();
             let heard: Vec<_> = all.map(|c| converse(&mut client, writes, c)).collect();
             (name, heard)
